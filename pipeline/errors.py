@@ -1,0 +1,70 @@
+"""The named errors. A message says what was wanted, the value or file that was found, and the remedy."""
+
+from enum import StrEnum
+
+
+class PipelineError(Exception):
+    """Base of every error that ends a run on purpose."""
+
+
+class ParamsError(PipelineError):
+    """`params.yaml` or a profile does not describe a run."""
+
+
+class SourceError(PipelineError):
+    """A published or user-supplied file is missing, incomplete, or not what it should be."""
+
+
+class TableError(PipelineError):
+    """A table of rows lacks a column, or its rows do not add up."""
+
+
+class TooManyDroppedError(PipelineError):
+    """More input was rejected than the stage's `max_dropped` allows."""
+
+
+class ShardError(PipelineError):
+    """An HDF5 shard, or a data set of shards, cannot be written or read as laid out."""
+
+
+class NetworkError(PipelineError):
+    """A network's weights are missing, or do not fit the network that should hold them."""
+
+
+class TrainingError(PipelineError):
+    """A training run cannot start, resume or go on."""
+
+
+class DropReason(StrEnum):
+    """Why one input went no further. The value is what tables and reports show."""
+
+    NO_LANDMARKS = "no landmark row"
+    NO_PHOTOGRAPH = "landmark row without photograph"
+    NOT_AN_IMAGE = "not an image"
+    TRUNCATED = "truncated image"
+    UNDECODABLE = "undecodable image"
+    ABSURD_LANDMARKS = "absurd landmarks"
+    OUTSIDE_IMAGE = "face outside the image"
+    TOO_SMALL = "too small"
+    NOT_SQUARE = "not a square"
+    LOW_QUALITY = "below the quality cut"
+
+
+class RejectedInputError(Exception):
+    """One input (a photograph, a record) cannot be used; the run goes on and counts it.
+
+    Parameters
+    ----------
+    reason
+        The class of the fault.
+    detail
+        The values that show it, for whoever looks the reject up.
+    """
+
+    def __init__(self, reason: DropReason, detail: str) -> None:
+        super().__init__(f"{reason.value}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["RejectedInputError"], tuple[DropReason, str]]:
+        return (RejectedInputError, (self.reason, self.detail))

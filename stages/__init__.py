@@ -1,0 +1,161 @@
+"""The DVC stages, and what all of them do alike: read `params.yaml`, work beside, publish, leave a record.
+
+Stages never import each other. They find their input where the stage before published it:
+`data/<stage>/`, with the table `data/<stage>/<stage>.parquet`.
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline import atomic, provenance
+from pipeline.errors import ParamsError, PipelineError
+from pipeline.manifest import Accounting
+from pipeline.params import Params
+
+PARAMS = Path("params.yaml")
+DATA = Path("data")
+WORK = DATA / ".work"
+REPORTS = Path("reports")
+RECORDS = Path("records")
+
+
+def read_params(path: Path = PARAMS) -> Params:
+    """Read and validate a params file.
+
+    Raises
+    ------
+    ParamsError
+        The file is absent, is no YAML, or has a missing, unknown or impossible value; the message lists each.
+    """
+    if not path.is_file():
+        raise ParamsError(f"{path.resolve()}: no such file. Run from the repository's root, where params.yaml lies.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML: {error}") from error
+    try:
+        return Params.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        faults = "\n".join(
+            f"  {_place(fault['loc'])}: {fault['msg']} (found {fault['input']!r})" for fault in error.errors()
+        )
+        raise ParamsError(
+            f"{path}: {error.error_count()} fault(s):\n{faults}\nCompare with profiles/demo.yaml, which is complete."
+        ) from error
+
+
+@dataclass
+class StageRun:
+    """One execution of a stage: where to write, and what to report.
+
+    Attributes
+    ----------
+    work
+        The folder to fill. Its name holds the digest of input, params and code, so what a killed run
+        left there is exactly what this run would make again.
+    resumed
+        Whether an earlier run left something in `work`.
+    report
+        Numbers for `reports/<name>.json`, the stage's DVC metrics. Nothing that varies between equal runs.
+    """
+
+    name: str
+    work: Path
+    resumed: bool
+    report: dict[str, Any]
+
+    def count(self, account: Accounting, max_dropped: float) -> None:
+        """Report an account; raise `TooManyDroppedError` above the limit."""
+        self.report.update(asdict(account))
+        account.check(self.name, max_dropped)
+
+
+@contextmanager
+def stage_run(
+    name: str,
+    *,
+    params: Mapping[str, BaseModel | Any],
+    inputs: Sequence[Path],
+    out: Path,
+    module: str | None = None,
+    keep_stale_work: bool = False,
+) -> Generator[StageRun]:
+    """Run the body of a stage in a work folder; publish the folder as `out` when it ends well.
+
+    Parameters
+    ----------
+    name
+        The stage, `train@demo` for an item of a foreach stage.
+    params
+        The values that decide the result, by their key in `params.yaml`.
+    inputs
+        Files and folders that decide the result; tables stand for the containers they describe.
+    out
+        The folder to publish.
+    module
+        The stage's module where `name` has an item, else `stages.<name>`.
+    keep_stale_work
+        Keep work folders of other params or code (training runs: days of work), instead of removing them.
+    """
+    plain = {
+        key: value.model_dump(mode="json") if isinstance(value, BaseModel) else value for key, value in params.items()
+    }
+    made_from = {
+        "params": plain,
+        "inputs": provenance.digest_of_inputs(inputs),
+        "code": provenance.code_digest(module or f"stages.{name}"),
+        "libraries": provenance.library_versions(),
+    }
+    work = WORK / f"{name}-{provenance.digest_of(made_from)[:16]}"
+    _retire_stale(name, work, keep_stale_work)
+    run = StageRun(name, work, work.exists() and any(work.iterdir()), {})
+    work.mkdir(parents=True, exist_ok=True)
+    if run.resumed:
+        print(f"{name}: resuming what a stopped run left in {work}", file=sys.stderr)
+    started = time.monotonic()
+    yield run
+    atomic.publish(work, out)
+    atomic.write_json(REPORTS / f"{name.replace('@', '/')}.json", run.report)
+    seconds = round(time.monotonic() - started, 2)
+    atomic.write_json(
+        RECORDS / f"{name.replace('@', '/')}.json", {**made_from, "report": run.report, "seconds": seconds}
+    )
+
+
+def main(stage: Any) -> None:
+    """Run a stage's function from the command line: a named error ends it with its message alone."""
+    try:
+        stage(*sys.argv[1:])
+    except PipelineError as error:
+        sys.exit(f"\n{type(error).__name__}: {error}")
+
+
+def table(stage: str) -> Path:
+    """The table that `stage` published."""
+    return DATA / stage / f"{stage}.parquet"
+
+
+def _retire_stale(name: str, current: Path, keep: bool) -> None:
+    for folder in sorted(WORK.glob(f"{name}-*")):
+        if folder == current or len(folder.name) != len(current.name):
+            continue
+        if keep:
+            print(
+                f"{name}: {folder} was made with other params, data or code; kept, delete it by hand", file=sys.stderr
+            )
+        else:
+            shutil.rmtree(folder)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
