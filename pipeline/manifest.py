@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import atomic
@@ -157,6 +156,11 @@ def schema_of(row_type: type[Photograph]) -> pa.Schema:
     return pa.schema([*columns, pa.field("drop_reason", pa.string()), pa.field("drop_detail", pa.string())])
 
 
+def extend(row: Photograph, row_type: type[Row], **added: Any) -> Row:
+    """A row of the next stage: the columns of `row`, with `added` ones new or in their place."""
+    return row_type(**{field.name: getattr(row, field.name) for field in fields(row)} | added)
+
+
 def write_rows(path: Path, row_type: type[Row], outcomes: Iterable[Row | Drop]) -> Accounting:
     """Write kept and dropped rows, ordered by `index`, as one parquet file; return the account of it."""
     records = sorted((_record(outcome) for outcome in outcomes), key=lambda record: record["index"])
@@ -184,7 +188,7 @@ def read_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None 
     """
     names = [field.name for field in fields(row_type)]
     table = _read(path, [*names, "drop_reason"])
-    table = table.filter(pc.is_null(table["drop_reason"])).drop_columns("drop_reason")
+    table = table.filter(table["drop_reason"].is_null()).drop_columns("drop_reason")
     stop = table.num_rows if stop is None else stop
     return [_row(row_type, record) for record in table.slice(start, max(stop - start, 0)).to_pylist()]
 
