@@ -1,0 +1,61 @@
+# Every target sets up the environment it needs; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(abspath $(BIN)):$(PATH)
+# one warning less per command; DVC's own settings stand in .dvc/config
+export DVC_NO_ANALYTICS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env repro test lint format deps profile plots lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(READY) ## the environment in .venv, from requirements.lock
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) --version). Name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable . --group dev
+	@touch $@
+
+repro: env ## rebuild data, model and metrics: dvc repro on params.yaml (the demo, until you change it)
+	dvc repro
+	dvc metrics show
+
+plots: env ## the plots of the last run as one page, dvc_plots/index.html
+	dvc plots show
+
+test: env ## the whole test suite
+	pytest
+
+lint: env ## style, types, direction of imports
+	ruff check .
+	ruff format --check .
+	lint-imports
+	pyright
+
+format: env ## format the code
+	ruff format .
+	ruff check --fix .
+
+deps: env ## write each stage's code dependencies into dvc.yaml
+	python -m stages deps
+
+profile: env ## put profiles/NAME.yaml in place of params.yaml: make profile NAME=celebahq-network
+	@python -m stages profile "$(NAME)"
+
+lock: ## renew requirements.lock from pyproject.toml (torch is left to the platform's build)
+	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
+	$(VENV).lock/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV).lock/bin/python -m pip install --quiet --editable . --group dev
+	{ echo "# Exact versions for reproduction; renew with 'make lock'. torch and its CUDA packages follow the platform."; \
+	  $(VENV).lock/bin/python -m pip freeze --exclude-editable | grep -viE '^(torch|triton|cuda|nvidia-[cn])'; } > requirements.lock
+	rm -rf $(VENV).lock
+
+clean: ## remove work folders of stopped runs (results and DVC's cache stay)
+	rm -rf data/.work dvc_plots

@@ -1,0 +1,45 @@
+"""The celebahq command (stages/__main__.py)."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.errors import ParamsError
+from stages.__main__ import app
+
+
+@pytest.fixture(autouse=True)
+def _a_copy_of_the_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree("profiles", tmp_path / "profiles")
+    shutil.copy("params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_profile_takes_the_place_of_params_and_the_difference_is_shown() -> None:
+    result = CliRunner().invoke(app, ["profile", "lsun"], catch_exceptions=False)
+    assert Path("params.yaml").read_bytes() == Path("profiles/lsun.yaml").read_bytes()
+    assert "--- params.yaml" in result.output
+    assert "+++ profiles/lsun.yaml" in result.output
+    assert not Path("params.previous.yaml").exists()
+
+
+def test_an_edited_params_file_is_kept() -> None:
+    edited = Path("params.yaml").read_text().replace("keep: 64", "keep: 63")
+    Path("params.yaml").write_text(edited)
+    CliRunner().invoke(app, ["profile", "demo"], catch_exceptions=False)
+    assert Path("params.previous.yaml").read_text() == edited
+
+
+def test_an_unknown_profile_is_answered_with_the_names() -> None:
+    with pytest.raises(ParamsError, match=r"no such profile.*demo.*lsun"):
+        CliRunner().invoke(app, ["profile", "celeba-hq"], catch_exceptions=False)
+
+
+def test_an_invalid_profile_changes_nothing() -> None:
+    before = Path("params.yaml").read_bytes()
+    Path("profiles/bad.yaml").write_text("cluster: 3\n")
+    with pytest.raises(ParamsError, match=r"profiles/bad\.yaml"):
+        CliRunner().invoke(app, ["profile", "bad"], catch_exceptions=False)
+    assert Path("params.yaml").read_bytes() == before

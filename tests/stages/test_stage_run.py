@@ -1,0 +1,100 @@
+"""What all stages do alike (stages/__init__.py)."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import stages
+from pipeline.errors import SourceError, TooManyDroppedError
+from pipeline.manifest import Accounting
+from stages import stage_run
+
+MODULE = "stages"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("input.bin").write_bytes(b"1")
+
+
+def _run(content: str, *, params: int = 1, keep: bool = False, fail: bool = False) -> bool:
+    with stage_run(
+        "probe",
+        params={"probe.value": params},
+        inputs=[Path("input.bin")],
+        out=Path("data/probe"),
+        module=MODULE,
+        keep_stale_work=keep,
+    ) as run:
+        (run.work / f"{content}.txt").write_text(content)
+        if fail:
+            raise SourceError("stop")
+        run.report["content"] = content
+        return run.resumed
+
+
+def test_a_stage_publishes_its_folder_report_and_record() -> None:
+    assert not _run("one")
+    assert [path.name for path in Path("data/probe").iterdir()] == ["one.txt"]
+    assert json.loads(Path("reports/probe.json").read_text()) == {"content": "one"}
+    record = json.loads(Path("records/probe.json").read_text())
+    assert record["params"] == {"probe.value": 1}
+    assert set(record) == {"params", "inputs", "code", "libraries", "report", "seconds"}
+    assert not list(Path("data/.work").iterdir())
+
+
+def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
+    with pytest.raises(SourceError):
+        _run("half", fail=True)
+    assert not Path("data/probe").exists()
+    assert not Path("reports/probe.json").exists()
+    assert _run("rest")
+    assert sorted(path.name for path in Path("data/probe").iterdir()) == ["half.txt", "rest.txt"]
+
+
+@pytest.mark.parametrize("change", ["params", "input"])
+def test_stale_work_is_never_resumed(change: str) -> None:
+    with pytest.raises(SourceError):
+        _run("half", fail=True)
+    if change == "input":
+        Path("input.bin").write_bytes(b"2")
+    assert not _run("whole", params=2 if change == "params" else 1)
+    assert [path.name for path in Path("data/probe").iterdir()] == ["whole.txt"]
+    assert not list(Path("data/.work").iterdir())
+
+
+def test_stale_work_of_days_is_kept_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SourceError):
+        _run("days of work", fail=True)
+    _run("other", params=2, keep=True)
+    (left,) = Path("data/.work").iterdir()
+    assert (left / "days of work.txt").exists()
+    assert str(left) in capsys.readouterr().err
+
+
+def test_work_of_a_stage_with_a_longer_name_is_not_touched() -> None:
+    other = Path("data/.work/probe-of-another-0123456789abcdef")
+    other.mkdir(parents=True)
+    _run("one")
+    assert other.exists()
+
+
+def test_counts_are_reported_before_they_are_judged() -> None:
+    with (
+        pytest.raises(TooManyDroppedError),
+        stage_run("probe", params={}, inputs=[], out=Path("data/probe"), module=MODULE) as run,
+    ):
+        run.count(Accounting(4, 1, {"too small": 3}), 0.5)
+    assert run.report == {"given": 4, "kept": 1, "dropped": {"too small": 3}}
+
+
+def test_a_named_error_ends_the_command_with_its_message_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stage(item: str) -> None:
+        raise SourceError(f"{item} is gone")
+
+    monkeypatch.setattr(sys, "argv", ["probe", "thing"])
+    with pytest.raises(SystemExit, match="SourceError: thing is gone"):
+        stages.main(stage)

@@ -1,0 +1,70 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import atomic
+
+
+def test_a_finished_write_has_its_final_name_only(tmp_path: Path) -> None:
+    target = tmp_path / "folder" / "file.bin"
+    with atomic.writing(target) as partial:
+        partial.write_bytes(b"whole")
+        assert not target.exists()
+    assert target.read_bytes() == b"whole"
+    assert [path.name for path in target.parent.iterdir()] == ["file.bin"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="stop"), atomic.writing(target) as partial:
+        partial.write_bytes(b"ne")
+        raise RuntimeError("stop")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
+
+
+def test_a_file_that_fails_verification_is_refused(tmp_path: Path) -> None:
+    def refuse(path: Path) -> None:
+        raise ValueError(f"{path.read_bytes()!r} is wrong")
+
+    with pytest.raises(ValueError, match="wrong"), atomic.writing(tmp_path / "file", verify=refuse) as partial:
+        partial.write_bytes(b"bad")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_write_leaves_no_final_name(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from pipeline import atomic\n"
+        "with atomic.writing(Path(sys.argv[1])) as partial:\n"
+        "    partial.write_bytes(b'half'); print('ready', flush=True); time.sleep(60)\n"
+    )
+    target = tmp_path / "file"
+    with subprocess.Popen([sys.executable, "-c", program, str(target)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.kill(process.pid, signal.SIGKILL)
+    assert not target.exists()
+    atomic.write_bytes(target, b"second try")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_publish_replaces_a_folder_as_a_whole(tmp_path: Path) -> None:
+    for name, content in (("old", "1"), ("new", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.txt").write_text(content)
+    atomic.publish(tmp_path / "old", tmp_path / "out" / "final")
+    atomic.publish(tmp_path / "new", tmp_path / "out" / "final")
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["final", "new.txt"]
+
+
+def test_publish_mends_what_a_kill_between_its_renames_left(tmp_path: Path) -> None:
+    (tmp_path / "final.retired").mkdir()
+    (tmp_path / "final.retired" / "old.txt").touch()
+    (tmp_path / "work").mkdir()
+    atomic.publish(tmp_path / "work", tmp_path / "final")
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]

@@ -1,0 +1,108 @@
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline import manifest
+from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.container import writing_container
+from pipeline.errors import DropReason, RejectedInputError
+from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
+from pipeline.params import ClusterParams
+
+STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
+
+
+def _check(row: Photograph) -> Photograph:
+    if row.index % 5 == 0:
+        raise RejectedInputError(DropReason.TOO_SMALL, f"{row.index} pixels")
+    return row
+
+
+def _store(rows: Sequence[Photograph], stem: Path, calls: Path) -> Iterator[Photograph | Drop]:
+    """A task of the true shape: a container and the rows that point into it; each call leaves a trace."""
+    (calls / stem.name).touch()
+    with writing_container(stem.with_suffix(".tar"), f"extract/{stem.name}.tar") as container:
+        for outcome in outcomes(rows, _check):
+            if isinstance(outcome, Photograph):
+                stored = container.add(outcome.file, outcome.file.encode() * 100)
+                yield manifest.extend(outcome, Photograph, photograph=stored)
+            else:
+                yield outcome
+
+
+def _fail(rows: Sequence[Photograph], stem: Path) -> Iterator[Photograph | Drop]:
+    raise ArithmeticError(f"no such luck with {stem.name}")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "extract.parquet"
+    rows = [Photograph(index=i, file=f"{i:06d}.jpg", photograph=STORED) for i in range(40)]
+    manifest.write_rows(path, Photograph, [*rows, Drop(index=40, file="x", reason=DropReason.TRUNCATED, detail="")])
+    return path
+
+
+def _run(table: Path, work: Path, workers: int, calls: Path) -> Accounting:
+    work.mkdir(exist_ok=True)
+    calls.mkdir(exist_ok=True)
+    with connect(ClusterParams(scheduler=None, workers=workers, memory_per_worker_mib=500)) as client:
+        return map_rows(
+            client,
+            partial(_store, calls=calls),
+            stage="extract",
+            table=table,
+            row_in=Photograph,
+            row_out=Photograph,
+            rows_per_chunk=7,
+            work=work,
+        )
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+def test_the_result_depends_on_neither_workers_nor_interruption(table: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert _run(table, one, 1, tmp_path / "calls1") == Accounting(40, 32, {"too small": 8})
+    assert sorted(_digests(one)) == [*(f"extract-{i:05d}.tar" for i in range(6)), "extract.parquet"]
+
+    # what a run killed after two chunks leaves: their containers and parts, and a torn file of the third
+    two.mkdir()
+    for number in (0, 3):
+        stem = two / f"extract-{number:05d}"
+        rows = manifest.read_kept(table, Photograph, number * 7, number * 7 + 7)
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        manifest.write_rows(
+            stem.with_name(stem.name + ".part.parquet"), Photograph, _store(rows, stem, tmp_path / "scratch")
+        )
+    (two / "extract-00001.tar.partial").write_bytes(b"torn")
+    _run(table, two, 2, tmp_path / "calls2")
+    assert _digests(two) == _digests(one)
+    assert sorted(path.name for path in (tmp_path / "calls2").iterdir()) == [f"extract-{i:05d}" for i in (1, 2, 4, 5)]
+
+
+def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path) -> None:
+    _run(table, tmp_path / "work", 1, tmp_path / "first")
+    _run(table, tmp_path / "work", 1, tmp_path / "second")
+    assert not list((tmp_path / "second").iterdir())
+
+
+def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Path) -> None:
+    with (
+        connect(ClusterParams(scheduler=None, workers=1, memory_per_worker_mib=500)) as client,
+        pytest.raises(ArithmeticError, match="no such luck"),
+    ):
+        map_rows(
+            client,
+            _fail,
+            stage="crop",
+            table=table,
+            row_in=Photograph,
+            row_out=Denoised,
+            rows_per_chunk=50,
+            work=tmp_path,
+        )

@@ -1,0 +1,96 @@
+"""The rules of the house (docs/design.md), each with the remedy in its message."""
+
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.params import Params
+from stages.__main__ import closure_of, is_code
+
+GRAPH: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text())
+STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in GRAPH["stages"].items()}
+NOT_STAGES = {"cluster"}  # where work runs: it may change no result, so no stage depends on it
+
+
+@cache
+def _params() -> dict[str, Any]:
+    return yaml.safe_load(Path("params.yaml").read_text())
+
+
+def test_stage_file_section_and_test_are_one_to_one() -> None:
+    files = {path.stem for path in Path("stages").glob("*.py") if not path.stem.startswith("__")}
+    assert files == set(STAGES), "each file of stages/ is one stage of dvc.yaml"
+    assert set(Params.model_fields) - NOT_STAGES == set(STAGES), "each stage has its section in pipeline/params.py"
+    tests = {path.stem.removeprefix("test_") for path in Path("tests/stages").glob("test_*.py")}
+    assert set(STAGES) <= tests, "each stage has tests/stages/test_<stage>.py"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_command_holds_no_tunable_flag(name: str) -> None:
+    pattern = rf"python -m stages\.{name}( \$\{{(item|key)\}})?"
+    assert re.fullmatch(pattern, STAGES[name]["cmd"]), "values belong into params.yaml, not into the command"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_deps_are_the_import_closure(name: str) -> None:
+    listed = [dep for dep in STAGES[name]["deps"] if is_code(dep)]
+    assert listed == closure_of(name), "DVC does not follow imports: run `make deps`"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_params_of_a_stage_exist_and_include_its_own(name: str) -> None:
+    keys: list[str] = STAGES[name]["params"]
+    for key in keys:
+        place: Any = _params()
+        for part in key.replace(".${key}", "").split("."):
+            assert part in place, f"{name} lists {key}, which params.yaml does not have"
+            place = place[part]
+    assert any(key.split(".")[0] == name for key in keys), f"{name} must depend on its own section"
+
+
+def test_lsun_depends_on_every_value_but_the_list_of_categories() -> None:
+    listed = {key.removeprefix("lsun.") for key in STAGES["lsun"]["params"]}
+    assert listed == set(_params()["lsun"]) - {"categories"}, "a category must not run again when another is added"
+
+
+def test_what_is_read_was_made_by_another_stage_or_is_in_the_repository() -> None:
+    outs = {out for stage in STAGES.values() for out in stage["outs"]}
+    for name, stage in STAGES.items():
+        for dep in stage["deps"]:
+            known = is_code(dep) or dep.startswith("${") or dep in outs or Path(dep).exists()
+            assert known, f"{name} depends on {dep}, which no stage makes"
+
+
+def test_imports_point_one_way() -> None:
+    result = subprocess.run(["lint-imports", "--no-cache"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+def test_manifests_hold_no_code() -> None:
+    assert {path.suffix for path in Path("manifests").rglob("*") if path.is_file()} <= {".yaml", ".csv", ".gz", ".txt"}
+
+
+def test_files_stay_short() -> None:
+    long = {str(p): n for p in _tracked("*.py") if (n := len(p.read_text().splitlines())) > 400}
+    assert not long, f"more than one room in a file: {long}"
+
+
+def test_nothing_large_is_tracked() -> None:
+    large = [str(p) for p in _tracked() if p.stat().st_size > 1_000_000]
+    assert not large, "data sets, checkpoints and large pictures stay out of the repository"
+
+
+def test_every_dependency_is_justified() -> None:
+    lines = re.findall(r'^    "[A-Za-z].*$', Path("pyproject.toml").read_text().split("[tool.")[0], re.MULTILINE)
+    assert len(lines) > 20
+    assert not [line for line in lines if "#" not in line], "one line of reason for each dependency"
+
+
+def _tracked(*patterns: str) -> list[Path]:
+    names = subprocess.run(["git", "ls-files", "-z", *patterns], capture_output=True, text=True, check=True).stdout
+    return [path for name in names.split("\0") if name and (path := Path(name)).is_file()]

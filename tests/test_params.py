@@ -1,0 +1,72 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.errors import ParamsError
+from stages import read_params
+
+PROFILES = sorted(Path("profiles").glob("*.yaml"))
+
+
+@pytest.fixture
+def demo() -> dict[str, Any]:
+    return yaml.safe_load(Path("profiles/demo.yaml").read_text())
+
+
+def _read(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    read_params(path)
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_is_valid(path: Path) -> None:
+    read_params(path)
+
+
+def test_the_default_params_are_the_demo() -> None:
+    assert Path("params.yaml").read_bytes() == Path("profiles/demo.yaml").read_bytes()
+
+
+def test_a_misspelt_category_is_answered_with_the_thirty_names(tmp_path: Path, demo: dict[str, Any]) -> None:
+    demo["lsun"]["categories"] = ["bedrom"]
+    with pytest.raises(ParamsError, match=r"lsun\.categories\.0.*'bedroom'.*'tvmonitor'.*found 'bedrom'"):
+        _read(tmp_path, demo)
+
+
+def test_every_fault_is_listed_at_once(tmp_path: Path, demo: dict[str, Any]) -> None:
+    demo["crop"]["extra"] = 1
+    del demo["select"]["keep"]
+    demo["shard"]["images_per_shard"] = "many"
+    with pytest.raises(ParamsError) as caught:
+        _read(tmp_path, demo)
+    for place in ("crop.extra", "select.keep", "shard.images_per_shard"):
+        assert place in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("denoise", "method", "none", "fit_denoise"),
+        ("align", "rectangle", "whole", "superres.method to none"),
+        ("align", "resolution", 1000, "power of two"),
+        ("lsun", "categories", ["cat", "cat"], "twice"),
+        ("superres", "max_dropped", 1.5, "superres.max_dropped"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(
+    tmp_path: Path, demo: dict[str, Any], section: str, key: str, value: Any, message: str
+) -> None:
+    demo[section][key] = value
+    with pytest.raises(ParamsError, match=message):
+        _read(tmp_path, demo)
+
+
+def test_an_absent_or_broken_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="no such file"):
+        read_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1")
+    with pytest.raises(ParamsError, match="not valid YAML"):
+        read_params(tmp_path / "params.yaml")

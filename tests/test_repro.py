@@ -1,0 +1,208 @@
+"""`dvc repro` as a whole, on a smaller demo: kills, resumes, what runs again, and the same bytes.
+
+One copy of the repository is built once, with a SIGKILL in `shard` and another in `train`; the tests
+then look at it. They share the copy and run in the order in which they stand.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import psutil
+import pytest
+import yaml
+
+pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
+
+SMALL: dict[str, dict[str, Any]] = {
+    "download": {"source": {"kind": "synthetic", "photographs": 16, "bad_photographs": 8}},
+    "extract": {"photographs_per_container": 10, "max_dropped": 0.5},
+    "align": {"resolution": 128, "photographs_per_chunk": 8, "max_dropped": 0.5},
+    "crop": {"faces_per_chunk": 5, "max_dropped": 0.5},
+    "fit_denoise": {"network": {"steps": 4, "held_out_photographs": 2}},
+    "denoise": {"faces_per_chunk": 5},
+    "fit_superres": {"network": {"steps": 4, "held_out_photographs": 2}},
+    "superres": {"faces_per_chunk": 5, "previews": 4},
+    "select": {"keep": 12},
+    "shard": {"images_per_shard": 2},
+    "lsun": {"source": {"records": 8}, "resolution": 64, "images_per_shard": 4},
+    "evaluate": {"swd_images": 16, "swd_patches_per_image": 16, "swd_directions": 16, "msssim_pairs": 4},
+}
+SMALL_RUN: dict[str, Any] = {
+    "resolution": 16,
+    "networks": {"fmap_base": 64, "fmap_max": 16, "latent_size": 16},
+    "schedule": {"train_kimg": 0.4, "fade_kimg": 0.4, "minibatch": 8, "total_kimg": 3.0, "tick_kimg": 0.2},
+    "snapshot_ticks": 2,
+}
+
+
+class House:
+    """A copy of the repository in which dvc runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def dvc(self, *words: str) -> list[str]:
+        """Run a dvc command to its end; return the stages that it ran."""
+        result = subprocess.run(["dvc", *words], cwd=self.root, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+        return re.findall(r"Running stage '(.+)'", result.stdout)
+
+    def kill_when(self, words: list[str], ready: Callable[[], bool]) -> None:
+        """Start a dvc command; as soon as `ready`, SIGKILL it and its stage (dask's workers must find out alone)."""
+        with subprocess.Popen(
+            ["dvc", *words], cwd=self.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as run:
+            while not ready():
+                assert run.poll() is None, f"dvc {' '.join(words)} ended before it could be killed"
+                time.sleep(0.02)
+            family = psutil.Process(run.pid).children(recursive=True)
+            stages = [process for process in family if "stages." in " ".join(process.cmdline())]
+            assert stages
+            for process in [psutil.Process(run.pid), *stages]:
+                process.send_signal(signal.SIGKILL)
+
+    def edit(self, change: dict[str, Any]) -> None:
+        """Merge `change` into params.yaml."""
+        path = self.root / "params.yaml"
+        path.write_text(yaml.safe_dump(_merged(yaml.safe_load(path.read_text()), change), sort_keys=False))
+
+    def digests(self, folder: str) -> dict[str, str]:
+        """SHA-256 of every file below a folder."""
+        base = self.root / folder
+        return {
+            str(path.relative_to(base)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(base.rglob("*"))
+            if path.is_file()
+        }
+
+    def report(self, name: str) -> dict[str, Any]:
+        """The metrics of a stage."""
+        return json.loads((self.root / "reports" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    root = tmp_path_factory.mktemp("house")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if Path(name).is_file() and not name.startswith("tests/"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(name, root / name)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    house = House(root)
+    house.edit({**SMALL, "train": {"runs": {"demo": SMALL_RUN}}})
+    house.kill_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
+    assert not (root / "data/shard").exists()
+    house.kill_when(["repro", "train@demo"], lambda: len(_snapshots(root / "data/.work")) >= 2)
+    assert not (root / "runs/demo").exists()
+    house.dvc("repro")
+    yield house
+    shutil.rmtree(root)
+
+
+def test_all_stages_have_run_and_a_second_repro_runs_nothing(house: House) -> None:
+    assert house.dvc("repro") == []
+    assert not list((house.root / "data/.work").iterdir())
+
+
+def test_bad_input_is_dropped_with_a_reason_and_counted(house: House) -> None:
+    reasons: dict[str, int] = {}
+    given = house.report("extract")["given"]
+    for stage in ("extract", "align", "crop", "denoise", "superres", "select"):
+        report = house.report(stage)
+        assert report["given"] == report["kept"] + sum(report["dropped"].values())
+        for reason, count in report["dropped"].items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    expected = {
+        "truncated image",
+        "no landmark row",
+        "landmark row without photograph",
+        "not an image",
+        "absurd landmarks",
+        "face outside the image",
+        "too small",
+    }
+    assert expected <= set(reasons)
+    added_by_landmark_rows = reasons["landmark row without photograph"]
+    assert given + added_by_landmark_rows == 16 + 8
+    assert house.report("select")["kept"] == 12
+
+
+def test_the_original_reader_sees_one_file_with_all_levels(house: House) -> None:
+    with h5py.File(house.root / "data/shard/dataset.h5", "r") as file:
+        for level in (128, 64, 32, 16, 8, 4, 2, 1):
+            assert file[f"data{level}x{level}"].shape == (12, 3, level, level)
+            assert file[f"data{level}x{level}"].dtype == np.uint8
+        top = file["data128x128"][:]
+        half = file["data64x64"][:]
+    mean = top.reshape(12, 3, 64, 2, 64, 2).astype(np.float32).mean(axis=(3, 5))
+    np.testing.assert_array_equal(half, np.rint(mean))
+    assert np.load(house.root / "data/shard/dataset-labels.npy").shape == (12, 40)
+
+
+def test_the_killed_run_gave_the_bytes_of_an_undisturbed_run_with_one_worker(house: House) -> None:
+    stages = ("align", "crop", "denoise", "superres", "select", "shard", "lsun/bedroom")
+    before = {stage: house.digests(f"data/{stage}") for stage in stages}
+    house.edit({"cluster": {"workers": 1}})
+    assert house.dvc("repro") == [], "the section cluster changes no result"
+    for stage in stages:
+        name = stage.replace("/", "@")
+        assert house.dvc("repro", "--force", "--single-item", "--no-run-cache", name) == [name]
+        assert house.digests(f"data/{stage}") == before[stage], stage
+
+
+def test_killed_training_gave_the_weights_of_an_undisturbed_run(house: House) -> None:
+    before = {name: digest for name, digest in house.digests("runs/demo").items() if name.endswith(".safetensors")}
+    assert len(before) >= 2
+    assert house.dvc("repro", "--force", "--single-item", "--no-run-cache", "train@demo") == ["train@demo"]
+    after = {name: digest for name, digest in house.digests("runs/demo").items() if name.endswith(".safetensors")}
+    assert after == before
+    house.dvc("repro")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"lsun": {"categories": ["bedroom", "cat"]}}, ["lsun@cat"]),
+        ({"train": {"runs": {"demo": {"ema_decay": 0.98}}}}, ["train@demo", "evaluate@demo"]),
+        ({"select": {"keep": 10}}, ["select", "shard", "train@demo", "evaluate@demo"]),
+    ],
+    ids=["lsun.categories", "train", "select.keep"],
+)
+def test_a_change_runs_exactly_what_depends_on_it(house: House, change: dict[str, Any], expected: list[str]) -> None:
+    house.edit(change)
+    assert sorted(house.dvc("repro")) == sorted(expected)
+
+
+def test_a_misspelt_category_fails_at_once_with_the_names(house: House) -> None:
+    house.edit({"lsun": {"categories": ["bedrom"]}})
+    result = subprocess.run(["dvc", "repro"], cwd=house.root, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "lsun.categories" in result.stderr + result.stdout
+    assert "'tvmonitor'" in result.stderr + result.stdout
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*.safetensors") if os.sep + "train@" in str(path)]
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
