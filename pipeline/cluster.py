@@ -45,7 +45,7 @@ def connect(params: ClusterParams) -> Generator[Client]:
             threads_per_worker=1,
             processes=True,
             memory_limit=f"{params.memory_per_worker_mib}MiB",
-            dashboard_address="",
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (documented, but annotated str)
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,

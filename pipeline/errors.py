@@ -15,6 +15,10 @@ class SourceError(PipelineError):
     """A published or user-supplied file is missing, incomplete, or not what it should be."""
 
 
+class DecoderError(PipelineError):
+    """The JPEG decoder at hand gives other pixels than the one that `params.yaml` names."""
+
+
 class TableError(PipelineError):
     """A table of rows lacks a column, or its rows do not add up."""
 
@@ -46,7 +50,9 @@ class DropReason(StrEnum):
     ABSURD_LANDMARKS = "absurd landmarks"
     OUTSIDE_IMAGE = "face outside the image"
     TOO_SMALL = "too small"
+    TOO_LARGE = "too large"
     NOT_SQUARE = "not a square"
+    WRONG_SIDE = "side is not the resolution times a power of two"
     LOW_QUALITY = "below the quality cut"
 
 

@@ -11,6 +11,7 @@ import typing
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -41,11 +42,17 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Photograph:
-    """A row of `extract`: one photograph as published. `index` counts from 0 (CelebA's orig_idx)."""
+class Input:
+    """What every row has: which input it is, counted from 0, and the name that its source gives it."""
 
     index: int
     file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photograph(Input):
+    """A row of `extract`: one photograph as published. `index` counts from 0 (CelebA's orig_idx)."""
+
     photograph: Stored
 
 
@@ -147,16 +154,16 @@ class Accounting:
         )
 
 
-Row = TypeVar("Row", bound=Photograph)
+Row = TypeVar("Row", bound=Input)
 
 
-def schema_of(row_type: type[Photograph]) -> pa.Schema:
+def schema_of(row_type: type[Input]) -> pa.Schema:
     """The parquet schema of a row type, with the two columns that a dropped row fills."""
     columns = [pa.field(name, _arrow_type(hint)) for name, hint in _hints(row_type).items()]
     return pa.schema([*columns, pa.field("drop_reason", pa.string()), pa.field("drop_detail", pa.string())])
 
 
-def extend(row: Photograph, row_type: type[Row], **added: Any) -> Row:
+def extend(row: Input, row_type: type[Row], /, **added: Any) -> Row:
     """A row of the next stage: the columns of `row`, with `added` ones new or in their place."""
     return row_type(**{field.name: getattr(row, field.name) for field in fields(row)} | added)
 
@@ -186,11 +193,14 @@ def read_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None 
     TableError
         The file is absent or lacks a column.
     """
-    names = [field.name for field in fields(row_type)]
-    table = _read(path, [*names, "drop_reason"])
-    table = table.filter(table["drop_reason"].is_null()).drop_columns("drop_reason")
+    table = _kept(path, row_type)
     stop = table.num_rows if stop is None else stop
     return [_row(row_type, record) for record in table.slice(start, max(stop - start, 0)).to_pylist()]
+
+
+def read_kept_at(path: Path, row_type: type[Row], places: Sequence[int]) -> list[Row]:
+    """The kept rows at `places` (0 is the first by index), in that order; errors as `read_kept`."""
+    return [_row(row_type, record) for record in _kept(path, row_type).take(pa.array(places, pa.int64())).to_pylist()]
 
 
 def read_dropped(path: Path) -> list[Drop]:
@@ -206,6 +216,11 @@ def read_dropped(path: Path) -> list[Drop]:
 def account(path: Path) -> Accounting:
     """The account of a table on disk."""
     return _account(_read(path, ["drop_reason"]))
+
+
+def _kept(path: Path, row_type: type[Input]) -> pa.Table:
+    table = _read(path, [*(field.name for field in fields(row_type)), "drop_reason"])
+    return table.filter(table["drop_reason"].is_null()).drop_columns("drop_reason")
 
 
 def _account(table: pa.Table) -> Accounting:
@@ -230,7 +245,7 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
     return pq.read_table(path, columns=columns)
 
 
-def _record(outcome: Photograph | Drop) -> dict[str, Any]:
+def _record(outcome: Input | Drop) -> dict[str, Any]:
     if isinstance(outcome, Drop):
         return {
             "index": outcome.index,
@@ -251,6 +266,7 @@ def _row(row_type: type[Row], record: dict[str, Any]) -> Row:
     return row_type(**values)
 
 
+@cache
 def _hints(row_type: type) -> dict[str, Any]:
     hints = typing.get_type_hints(row_type, include_extras=True)
     return {field.name: hints[field.name] for field in fields(row_type)}

@@ -25,6 +25,8 @@ DECIDING_LIBRARIES = (
 )
 """Libraries whose version can change a byte of a result."""
 
+_CODE = (".py", ".pyc")
+
 
 def digest_of(value: Any) -> str:
     """SHA-256 over the canonical JSON of `value`, as hex."""
@@ -50,8 +52,12 @@ def digest_of_inputs(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def code_closure(module: str) -> list[Path]:
-    """Source files of `module` and of all first-party modules that it imports, directly or not, sorted."""
+    """Source files of `module` and of all first-party modules that it imports, directly or not, sorted.
+
+    Data files that lie beside a module belong to it.
+    """
     found: dict[str, Path] = {}
+    data: set[Path] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
@@ -59,10 +65,11 @@ def code_closure(module: str) -> list[Path]:
         if name in found or path is None:
             continue
         found[name] = path
+        data |= {beside for beside in path.parent.iterdir() if beside.is_file() and beside.suffix not in _CODE}
         waiting += _imported(path)
         if "." in name:
             waiting.append(name.rpartition(".")[0])
-    return sorted(found.values())
+    return sorted({*found.values(), *data})
 
 
 def code_digest(module: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def _params() -> dict[str, Any]:
 def test_stage_file_section_and_test_are_one_to_one() -> None:
     files = {path.stem for path in Path("stages").glob("*.py") if not path.stem.startswith("__")}
     assert files == set(STAGES), "each file of stages/ is one stage of dvc.yaml"
-    assert set(Params.model_fields) - NOT_STAGES == set(STAGES), "each stage has its section in pipeline/params.py"
+    assert set(Params.model_fields) - NOT_STAGES == set(STAGES), "each stage has its section in pipeline/params/"
     tests = {path.stem.removeprefix("test_") for path in Path("tests/stages").glob("test_*.py")}
     assert set(STAGES) <= tests, "each stage has tests/stages/test_<stage>.py"
 
@@ -67,7 +68,9 @@ def test_what_is_read_was_made_by_another_stage_or_is_in_the_repository() -> Non
 
 
 def test_imports_point_one_way() -> None:
-    result = subprocess.run(["lint-imports", "--no-cache"], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout
 
 

@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ import yaml
 
 pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
 
+DVC = Path(sys.executable).with_name("dvc")
+ENVIRONMENT = {**os.environ, "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"}
 SMALL: dict[str, dict[str, Any]] = {
     "download": {"source": {"kind": "synthetic", "photographs": 16, "bad_photographs": 8}},
     "extract": {"photographs_per_container": 10, "max_dropped": 0.5},
@@ -54,14 +57,16 @@ class House:
 
     def dvc(self, *words: str) -> list[str]:
         """Run a dvc command to its end; return the stages that it ran."""
-        result = subprocess.run(["dvc", *words], cwd=self.root, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [DVC, *words], cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
         assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
         return re.findall(r"Running stage '(.+)'", result.stdout)
 
     def kill_when(self, words: list[str], ready: Callable[[], bool]) -> None:
         """Start a dvc command; as soon as `ready`, SIGKILL it and its stage (dask's workers must find out alone)."""
         with subprocess.Popen(
-            ["dvc", *words], cwd=self.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [DVC, *words], cwd=self.root, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as run:
             while not ready():
                 assert run.poll() is None, f"dvc {' '.join(words)} ended before it could be killed"
@@ -192,7 +197,9 @@ def test_a_change_runs_exactly_what_depends_on_it(house: House, change: dict[str
 
 def test_a_misspelt_category_fails_at_once_with_the_names(house: House) -> None:
     house.edit({"lsun": {"categories": ["bedrom"]}})
-    result = subprocess.run(["dvc", "repro"], cwd=house.root, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [DVC, "repro"], cwd=house.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
     assert result.returncode != 0
     assert "lsun.categories" in result.stderr + result.stdout
     assert "'tvmonitor'" in result.stderr + result.stdout

@@ -1,0 +1,1 @@
+"""Measurements of time and memory; `benchmarks/README.md` says how they are taken."""

@@ -1,0 +1,153 @@
+"""How often the quality figure puts a sharp image above a degraded copy: `python -m benchmarks.quality_ranking IMAGES`.
+
+IMAGES is a folder or a tar of photographs; the middle square of each, of the largest power of two up to 1024 pixels,
+is compared with its copies. Prints the rate of each degradation, and draws the spectra of the first image's copies.
+"""
+
+import io
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks import result
+from pipeline.quality import quality, spectrum
+
+mpl.use("Agg")
+
+Picture = NDArray[np.uint8]
+PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
+
+
+def blurred(image_HWC: Picture, sigma: float) -> Picture:
+    """A Gaussian of `sigma` pixels."""
+    return np.asarray(cv2.GaussianBlur(image_HWC, (0, 0), sigma), np.uint8)
+
+
+def moved(image_HWC: Picture, pixels: int, degrees: float) -> Picture:
+    """Smeared along a line of `pixels`."""
+    size = 2 * pixels + 1
+    angle = np.deg2rad(degrees)
+    kernel = np.zeros((size, size), np.float32)
+    for along in np.linspace(-pixels / 2, pixels / 2, 8 * pixels + 1):
+        x, y = pixels + along * np.cos(angle), pixels + along * np.sin(angle)
+        shift = np.array([[1, 0, x - pixels], [0, 1, y - pixels]])
+        point = np.zeros((size, size), np.float32)
+        point[pixels, pixels] = 1
+        kernel += np.asarray(cv2.warpAffine(point, shift, (size, size), flags=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(cv2.filter2D(image_HWC, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101), np.uint8)
+
+
+def enlarged(image_HWC: Picture, factor: int, interpolation: int) -> Picture:
+    """Reduced by area averaging, then brought back to size."""
+    side = image_HWC.shape[0]
+    small = cv2.resize(image_HWC, (side // factor, side // factor), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (side, side), interpolation=interpolation), np.uint8)
+
+
+def dithered(image_HWC: Picture, cell: int) -> Picture:
+    """Each channel to black and white by an ordered dither of `cell` x `cell` thresholds."""
+    thresholds = np.zeros((1, 1))
+    while len(thresholds) < cell:
+        thresholds = np.block([[4 * thresholds, 4 * thresholds + 2], [4 * thresholds + 3, 4 * thresholds + 1]])
+    repeats = image_HWC.shape[0] // cell
+    levels = np.tile((thresholds + 0.5) / thresholds.size, (repeats, repeats))[..., None]
+    return np.where(image_HWC > 255 * levels, 255, 0).astype(np.uint8)
+
+
+def screened(image_HWC: Picture, period: float) -> Picture:
+    """Black dots on white, as printed: a screen of `period` pixels at 45°."""
+    side = image_HWC.shape[0]
+    y, x = np.mgrid[:side, :side] * (2 * np.pi / period)
+    threshold = (np.cos((x + y) / np.sqrt(2)) + np.cos((x - y) / np.sqrt(2)) + 2) / 4
+    grey = cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY) / 255
+    return np.repeat(np.where(grey > threshold, 255, 0).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def compressed(image_HWC: Picture, level: int) -> Picture:
+    """Through a JPEG of a quality `level`."""
+    stream = io.BytesIO()
+    Image.fromarray(image_HWC).save(stream, "JPEG", quality=level)
+    return np.asarray(Image.open(stream))
+
+
+def noisy(image_HWC: Picture, sigma: float) -> Picture:
+    """White noise of luminance, `sigma` levels, the same each time."""
+    noise = np.random.default_rng(1).normal(0, sigma, image_HWC.shape[:2])
+    return np.clip(np.rint(image_HWC + noise[..., None]), 0, 255).astype(np.uint8)
+
+
+INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
+DEGRADATIONS: dict[str, Callable[[Picture], Picture]] = {
+    **{f"blur {s}": lambda i, s=s: blurred(i, s) for s in (0.5, 0.7, 1, 1.5, 2, 3, 5, 8)},
+    **{f"motion {p} px {d}°": lambda i, p=p, d=d: moved(i, p, d) for p in (3, 5, 9, 15) for d in (0, 30, 90, 135)},
+    **{
+        f"enlarged x{f} {name}": lambda i, f=f, method=method: enlarged(i, f, method)
+        for f in (2, 4, 8)
+        for name, method in INTERPOLATIONS.items()
+    },
+    **{f"dither {n}": lambda i, n=n: dithered(i, n) for n in (2, 4, 8)},
+    **{f"screen {p} px": lambda i, p=p: screened(i, p) for p in (3, 4, 6, 8, 12)},
+    **{f"blur {s} + noise {n}": lambda i, s=s, n=n: noisy(blurred(i, s), n) for s in (1, 2, 4) for n in (4, 8, 16, 32)},
+    **{f"JPEG {q}": lambda i, q=q: compressed(i, q) for q in (5, 10, 20, 40)},
+    **{f"noise {n}": lambda i, n=n: noisy(i, n) for n in (4, 8, 16, 32)},
+}
+
+
+def middle(image: Image.Image) -> Picture:
+    """The middle square of the largest power of two up to 1024 pixels."""
+    side = min(1 << (min(image.size).bit_length() - 1), 1024)
+    left, upper = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.convert("RGB").crop((left, upper, left + side, upper + side)))
+
+
+def photographs(path: Path) -> Iterator[Picture]:
+    """The middle squares of a folder's or a tar's photographs."""
+    if path.is_dir():
+        for file in sorted(path.iterdir()):
+            if file.suffix.lower() in PHOTOGRAPHS:
+                yield middle(Image.open(file))
+        return
+    with tarfile.open(path) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.name.lower().endswith(PHOTOGRAPHS) else None
+            if content is not None:
+                yield middle(Image.open(content))
+
+
+def draw(image_HWC: Picture, path: Path) -> None:
+    """Levels of the rings of an image and of some copies: what the figure is made of."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    shown = ["blur 1", "blur 3", "motion 9 px 30°", "enlarged x4 bicubic", "screen 6 px", "blur 2 + noise 16"]
+    for name, degrade in {"as it is": lambda i: i, **{name: DEGRADATIONS[name] for name in shown}}.items():
+        analysed = spectrum(degrade(image_HWC))
+        label = f"{name}: q {analysed.quality:.3f} (B {analysed.breadth:.2f}, O {analysed.order:.2f})"
+        axes.semilogx(analysed.frequencies, analysed.levels_db, marker=".", label=label)
+    axes.set(xlabel="cycles per pixel", ylabel="whitened signal, dB over the image's contrast", ylim=(-70, 20))
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=100)
+
+
+def main(path: Path) -> None:
+    """Print the rates, keep them, and draw."""
+    images = list(photographs(path))
+    figures = np.array([quality(image) for image in images])
+    rates: dict[str, float] = {}
+    for name, degrade in DEGRADATIONS.items():
+        copies = np.array([quality(degrade(image)) for image in images])
+        rates[name] = round(float((copies < figures).mean()), 4)
+        print(f"{name:<24}{rates[name]:7.1%}   mean {copies.mean():.3f} instead of {figures.mean():.3f}")
+    kept = result.keep(f"quality-{path.stem}", {"images": len(images), "sharp_wins": rates})
+    draw(images[0], kept.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

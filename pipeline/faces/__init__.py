@@ -1,0 +1,1 @@
+"""From photographs to faces: annotations, decoding, geometry, cutting and rendering."""

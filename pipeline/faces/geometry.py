@@ -1,0 +1,229 @@
+"""From landmarks to the oriented square, and the integers that every later step takes from it.
+
+Pure arithmetic. The mix of float32 and float64 is part of the recipe (Karras et al. 2018, appendix C): corners are
+float32 throughout, `zoom` and what is derived from it float64, and every rounding is to the nearest, ties to even.
+The published recipe makes 1024² images; here `resolution` stands in place of 1024.
+
+Shapes: landmarks_52 five points (left eye, right eye, nose, left and right mouth corner), quad_42 four corners
+(north-west, south-west, south-east, north-east), both x and y in pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import DropReason, RejectedInputError
+
+F32 = np.float32
+Points = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rectangle:
+    """The oriented square of one face in an image.
+
+    Attributes
+    ----------
+    quad_42
+        Its corners in pixels, float32, finite, read-only. They may lie outside the image.
+    zoom
+        Pixels of the final image per pixel of this one, finite and > 0.
+    """
+
+    quad_42: Points
+    zoom: float
+
+    def __post_init__(self) -> None:
+        quad_42 = self.quad_42.copy()
+        if quad_42.shape != (4, 2) or quad_42.dtype != F32 or not np.isfinite(quad_42).all():
+            raise ValueError(f"a rectangle has four finite float32 corners, not {self.quad_42!r}")
+        if not (math.isfinite(self.zoom) and self.zoom > 0):
+            raise ValueError(f"the zoom of a rectangle is finite and above 0, not {self.zoom!r}")
+        quad_42.flags.writeable = False
+        object.__setattr__(self, "quad_42", quad_42)
+
+    @classmethod
+    def from_row(cls, quad: Sequence[float], zoom: float) -> Self:
+        """The rectangle that a table's columns `quad` (eight numbers) and `zoom` hold."""
+        return cls(np.array(quad, F32).reshape(4, 2), zoom)
+
+    @property
+    def flat(self) -> tuple[float, ...]:
+        """The corners as a table stores them: eight numbers, x then y."""
+        return tuple(self.quad_42.ravel().tolist())
+
+    @property
+    def transform_corners_42(self) -> Points:
+        """The corners as the QUAD transform takes them: half a pixel further."""
+        return self.quad_42 + F32(0.5)
+
+    def side(self, resolution: int) -> float:
+        """Length of a side in pixels of this image."""
+        return resolution / self.zoom
+
+    def shrunk(self, factor: int) -> Self:
+        """The same square in the image reduced by `factor`."""
+        return type(self)(self.quad_42 / F32(factor), self.zoom * factor)
+
+    def enlarged(self, factor: int) -> Self:
+        """The same square in the image enlarged by `factor`."""
+        return type(self)(self.quad_42 * F32(factor), self.zoom / factor)
+
+    def moved(self, x: int, y: int) -> Self:
+        """The same square in an image whose origin lies at (-x, -y) of this one."""
+        return type(self)(self.quad_42 + np.array([x, y], F32), self.zoom)
+
+    def meets(self, width: int, height: int) -> bool:
+        """Whether square and image have an area in common (tested along the axes of both)."""
+        quad_42 = self.quad_42.astype(np.float64)
+        if (quad_42.max(axis=0) <= 0).any() or (quad_42.min(axis=0) >= (width, height)).any():
+            return False
+        image_42 = np.array([[0, 0], [0, height], [width, height], [width, 0]]) - quad_42.mean(axis=0)
+        for axis in (quad_42[3] - quad_42[0], quad_42[1] - quad_42[0]):
+            along = image_42 @ axis / (axis @ axis)
+            if along.max() <= -0.5 or along.min() >= 0.5:
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Pixels `left` <= x < `right`, `upper` <= y < `lower`; never empty."""
+
+    left: int
+    upper: int
+    right: int
+    lower: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.left < self.right and 0 <= self.upper < self.lower):
+            raise ValueError(f"not a box with pixels in it: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """How far an image is extended on each side, in pixels, and the sigma of the Gaussian that blurs the margin."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    blur_sigma: float
+
+
+def rectangle_of_landmarks(landmarks_52: Points, resolution: int) -> Rectangle:
+    """The oriented square of a face (Karras et al. 2018, appendix C; the nose plays no part).
+
+    Raises
+    ------
+    RejectedInputError
+        ABSURD_LANDMARKS: a coordinate is not finite, both eyes are one point, or the axes cancel out.
+    """
+    eyes_22, mouth_22 = landmarks_52[:2], landmarks_52[3:]
+    eye_centre = (eyes_22[0] + eyes_22[1]) * F32(0.5) + F32(0.5)
+    mouth_centre = (mouth_22[0] + mouth_22[1]) * F32(0.5) + F32(0.5)
+    eye_to_eye = eyes_22[1] - eyes_22[0]
+    eye_to_mouth = mouth_centre - eye_centre
+    x_axis = eye_to_eye - _turned(eye_to_mouth)
+    length = _length(x_axis)
+    if not math.isfinite(length) or length == 0 or not eye_to_eye.any():
+        raise RejectedInputError(
+            DropReason.ABSURD_LANDMARKS, f"eyes {eyes_22.tolist()} and mouth {mouth_22.tolist()} span no square"
+        )
+    x_axis = x_axis / length * F32(max(float(_length(eye_to_eye)) * 2.0, float(_length(eye_to_mouth)) * 1.8))
+    y_axis = _turned(x_axis)
+    centre = eye_centre + eye_to_mouth * F32(0.1)
+    quad_42 = np.stack(
+        [centre - x_axis - y_axis, centre - x_axis + y_axis, centre + x_axis + y_axis, centre + x_axis - y_axis]
+    )
+    return Rectangle(quad_42, resolution / (float(_length(x_axis)) * 2))
+
+
+def rectangle_of_square(side: int, resolution: int) -> Rectangle:
+    """The whole of a square image of `side` pixels."""
+    return Rectangle(np.array([[0, 0], [0, side], [side, side], [side, 0]], F32), resolution / side)
+
+
+def shrink_factor(zoom: float) -> int:
+    """By how much an image is reduced first; acts only where above 1."""
+    return math.floor(0.5 / zoom)
+
+
+def shrunk_size(width: int, height: int, factor: int) -> tuple[int, int]:
+    """Width and height of an image reduced by `factor`; a side never vanishes."""
+    return max(round(width / factor), 1), max(round(height / factor), 1)
+
+
+def border_pixels(zoom: float, resolution: int) -> int:
+    """Margin kept around the square, in pixels of the image that `zoom` belongs to."""
+    return max(round(resolution * 0.1 / zoom), 3)
+
+
+def crop_box(rectangle: Rectangle, width: int, height: int, border: int) -> Box:
+    """The part of an image that holds the square and its border.
+
+    Raises
+    ------
+    RejectedInputError
+        OUTSIDE_IMAGE: no pixel of the image lies in it.
+    """
+    left, upper = (max(int(v) - border, 0) for v in np.floor(rectangle.quad_42.min(axis=0)))
+    right, lower = (
+        min(int(v) + border, limit)
+        for v, limit in zip(np.ceil(rectangle.quad_42.max(axis=0)), (width, height), strict=True)
+    )
+    if left >= right or upper >= lower:
+        raise RejectedInputError(
+            DropReason.OUTSIDE_IMAGE, f"the rectangle {rectangle.flat} misses the image of {width} x {height} pixels"
+        )
+    return Box(left, upper, right, lower)
+
+
+def enlarge_factor(zoom: float) -> int:
+    """By how much the region is enlarged before the transform: a power of two; acts only where above 1.
+
+    0 where `zoom` is at most 0.5: the power of two is then below 1.
+    """
+    return int(2.0 ** math.ceil(math.log2(zoom)))
+
+
+def padding(rectangle: Rectangle, width: int, height: int, border: int, resolution: int) -> Padding | None:
+    """How a region of `width` x `height` pixels is extended so that the square and its border lie inside.
+
+    Parameters
+    ----------
+    rectangle
+        The square in the enlarged region.
+    border
+        As it was when the region was cut, before enlarging.
+
+    Returns
+    -------
+    Padding or None
+        None where the region need not be extended.
+    """
+    low, high = np.floor(rectangle.quad_42.min(axis=0)), np.ceil(rectangle.quad_42.max(axis=0))
+    needed = (
+        max(-int(low[0]) + border, 0),
+        max(-int(low[1]) + border, 0),
+        max(int(high[0]) - width + border, 0),
+        max(int(high[1]) - height + border, 0),
+    )
+    if max(needed) <= border - 4:
+        return None
+    least = round(resolution * 0.3 / rectangle.zoom)
+    left, top, right, bottom = (max(pixels, least) for pixels in needed)
+    return Padding(left, top, right, bottom, resolution * 0.02 / rectangle.zoom)
+
+
+def _turned(vector: Points) -> Points:
+    return np.array([-vector[1], vector[0]], F32)
+
+
+def _length(vector: Points) -> np.float32:
+    x, y = float(vector[0]), float(vector[1])
+    return F32(math.sqrt(x * x + y * y))

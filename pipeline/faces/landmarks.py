@@ -1,0 +1,142 @@
+"""CelebA's annotation files: five landmarks, the split, and forty attributes of each photograph.
+
+All three are text: lines that end in LF or CRLF, fields parted by one or more spaces. Landmarks and attributes start
+with the number of rows and a line of column names; either line may be missing, and the number may be wrong. A row
+that cannot be read is kept as a fault of that photograph: it ends no run.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pipeline.errors import SourceError
+
+LANDMARK_COLUMNS = tuple(
+    f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
+)
+SPLITS = {"0": "train", "1": "validation", "2": "test"}
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations(Generic[Value]):
+    """One annotation file.
+
+    Attributes
+    ----------
+    path
+        The file that was read.
+    values
+        By photograph, in the order of the file.
+    faults
+        By photograph: what is wrong with its row, with the line's number.
+    columns
+        The names in the file's head, empty without one.
+    warnings
+        Oddities of the file as a whole that cost no photograph.
+    """
+
+    path: Path
+    values: dict[str, Value]
+    faults: dict[str, str]
+    columns: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_landmarks(path: Path) -> Annotations[tuple[float, ...]]:
+    """Ten numbers per photograph: x and y of left eye, right eye, nose, left and right mouth corner, in pixels.
+
+    Raises
+    ------
+    SourceError
+        The file is absent or no text, holds no readable row, or names other columns or another order of them.
+    """
+    annotations = _read(path, _numbers, f"ten numbers ({' '.join(LANDMARK_COLUMNS)})")
+    if annotations.columns not in ((), LANDMARK_COLUMNS):
+        raise SourceError(
+            f"{path}: the head names the columns {' '.join(annotations.columns)}, wanted are "
+            f"{' '.join(LANDMARK_COLUMNS)} in this order. Reorder the columns of the file."
+        )
+    return annotations
+
+
+def read_partition(path: Path) -> Annotations[str]:
+    """The split of each photograph: train, validation or test (0, 1, 2 in the file); errors as `read_landmarks`."""
+    return _read(path, _split, "0, 1 or 2 (train, validation, test)")
+
+
+def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
+    """The yes/no attributes of each photograph, 1 or -1; `columns` has their names; errors as `read_landmarks`."""
+    return _read(path, _signs, "as many fields as there are columns, each 1 or -1")
+
+
+def _numbers(fields: Sequence[str], columns: Sequence[str]) -> tuple[float, ...] | None:
+    try:
+        values = tuple(map(float, fields))
+    except ValueError:
+        return None
+    return values if len(values) == len(LANDMARK_COLUMNS) else None
+
+
+def _split(fields: Sequence[str], columns: Sequence[str]) -> str | None:
+    return SPLITS.get(fields[0]) if len(fields) == 1 else None
+
+
+def _signs(fields: Sequence[str], columns: Sequence[str]) -> tuple[int, ...] | None:
+    if not fields or not {"1", "-1"}.issuperset(fields) or (columns and len(fields) != len(columns)):
+        return None
+    return tuple(1 if field == "1" else -1 for field in fields)
+
+
+def _read(path: Path, parse: Callable[[Sequence[str], Sequence[str]], Value | None], wanted: str) -> Annotations[Value]:
+    lines = _lines(path)
+    declared, columns, start = _head(lines)
+    values: dict[str, Value] = {}
+    faults: dict[str, str] = {}
+    for number, line in enumerate(itertools.islice(lines, start, None), start + 1):
+        if not (fields := line.split()):
+            continue
+        name, value = fields[0], parse(fields[1:], columns)
+        if name in values or name in faults:
+            values.pop(name, None)
+            faults[name] = f"{path.name}, line {number}: another row for {name}; keep one of them"
+        elif value is None:
+            faults[name] = f"{path.name}, line {number}: {line.strip()[:120]!r} is not a file name and {wanted}"
+        else:
+            values[name] = value
+    if not values:
+        raise SourceError(f"{path}: no row of a photograph could be read; a row is a file name and {wanted}.")
+    warnings: list[str] = []
+    if declared not in (None, len(values) + len(faults)):
+        warnings.append(f"{path.name}: line 1 says {declared} rows, found are {len(values) + len(faults)}")
+    return Annotations(path, values, faults, columns, tuple(warnings))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such annotation file.") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: no text file ({error}). Give the unpacked annotation file.") from error
+
+
+def _head(lines: Sequence[str]) -> tuple[int | None, tuple[str, ...], int]:
+    """The declared number of rows, the column names, and how many lines these take."""
+    counted = bool(lines) and lines[0].strip().isdecimal()
+    declared = int(lines[0]) if counted else None
+    names = lines[counted].split() if len(lines) > counted else []
+    if len(names) < 2 or any(map(_is_number, names[1:])):
+        return declared, (), int(counted)
+    return declared, tuple(names), counted + 1
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,181 @@
+"""Sections of the stages that make a data set."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.params.section import (
+    Codec,
+    Fraction,
+    NonNegativeInt,
+    Order,
+    PositiveFloat,
+    PositiveInt,
+    Resolution,
+    Section,
+)
+
+
+class ClusterParams(Section):
+    """Where work runs. Nothing here may change a result, so no stage lists it among its `params`."""
+
+    scheduler: str | None
+    workers: PositiveInt
+    memory_per_worker_mib: PositiveInt
+
+
+class SyntheticSource(Section):
+    """Procedural photographs with known landmarks, in CelebA's published layout."""
+
+    kind: Literal["synthetic"]
+    photographs: PositiveInt
+    bad_photographs: NonNegativeInt
+    face_pixels_min: PositiveInt
+    face_pixels_max: PositiveInt
+    seed: NonNegativeInt
+
+
+class FolderSource(Section):
+    """The user's images (a folder, or a .tar, .zip or .7z of one) and landmarks in CelebA's format, or none."""
+
+    kind: Literal["folder"]
+    images: Path
+    landmarks: Path | None
+
+
+class CelebASource(Section):
+    """CelebA's published files laid down by hand: the first .7z part (or the unpacked folder) and annotations."""
+
+    kind: Literal["celeba"]
+    images: Path
+    landmarks: Path
+    partition: Path | None
+    attributes: Path | None
+
+
+class DownloadParams(Section):
+    """`watch`: the file or folder whose change runs the stage again (the user's photographs, or the manifest)."""
+
+    watch: Path
+    source: Annotated[SyntheticSource | FolderSource | CelebASource, Field(discriminator="kind")]
+
+
+class ExtractParams(Section):
+    """How photographs are put into containers."""
+
+    photographs_per_container: PositiveInt
+    max_dropped: Fraction
+
+
+class AlignParams(Section):
+    """`rectangle`: from landmarks (SPEC §1.4), or the whole of an image that is square already.
+
+    `max_landmark_distance`: how far outside the photograph a landmark may lie, in its longer side.
+    `max_megapixels`: the largest photograph that is decoded; bounds the memory of one face.
+    """
+
+    rectangle: Literal["landmarks", "whole"]
+    resolution: Resolution
+    min_side_pixels: PositiveInt
+    max_landmark_distance: PositiveFloat
+    max_megapixels: PositiveFloat
+    photographs_per_chunk: PositiveInt
+    max_dropped: Fraction
+
+
+class CropParams(Section):
+    """`decoder`: which JPEG library defines the pixels (DESIGN, rule 8); other formats are read by Pillow."""
+
+    decoder: Literal["libjpeg-8d", "pillow"]
+    faces_per_chunk: PositiveInt
+    png_level: Annotated[int, Field(ge=0, le=9)]
+    max_dropped: Fraction
+
+
+class TrainedNetwork(Section):
+    """A restoration network trained here on patches of the extracted photographs."""
+
+    kind: Literal["train"]
+    channels: PositiveInt
+    blocks: PositiveInt
+    patch_pixels: PositiveInt
+    minibatch: PositiveInt
+    steps: PositiveInt
+    learning_rate: PositiveFloat
+    adversarial_weight: Annotated[float, Field(ge=0)]
+    jpeg_quality_min: Annotated[int, Field(ge=1, le=100)]
+    jpeg_quality_max: Annotated[int, Field(ge=1, le=100)]
+    max_photographs: PositiveInt
+    held_out_photographs: PositiveInt
+    threads: PositiveInt
+    seed: NonNegativeInt
+
+
+class NetworkFile(Section):
+    """A restoration network that the user brings, as a safetensors file written by this project."""
+
+    kind: Literal["file"]
+    path: Path
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class NoNetwork(Section):
+    """No network: the step that would use one must not ask for it."""
+
+    kind: Literal["none"]
+
+
+AnyNetwork = Annotated[TrainedNetwork | NetworkFile | NoNetwork, Field(discriminator="kind")]
+
+
+class FitDenoiseParams(Section):
+    """Where the JPEG-artefact network comes from."""
+
+    network: AnyNetwork
+
+
+class FitSuperresParams(Section):
+    """Where the x4 network comes from."""
+
+    network: AnyNetwork
+
+
+class DenoiseParams(Section):
+    """How the crops are restored; `tile_pixels` bounds the memory of one pass."""
+
+    method: Literal["network", "none"]
+    faces_per_chunk: PositiveInt
+    tile_pixels: PositiveInt
+    png_level: Annotated[int, Field(ge=0, le=9)]
+    max_dropped: Fraction
+
+
+class SuperresParams(Section):
+    """`method`: how the region is enlarged before padding and transform: by the x4 network, by Lanczos, not at all.
+
+    `renderer`: the resampler of padding and transform; `fast` is OpenCV's.
+    """
+
+    method: Literal["network", "lanczos", "none"]
+    renderer: Literal["fast"]
+    faces_per_chunk: PositiveInt
+    tile_pixels: PositiveInt
+    previews: NonNegativeInt
+    max_dropped: Fraction
+
+
+class SelectParams(Section):
+    """`method`: the `keep` best by the quality figure, or the first `keep` in index order."""
+
+    method: Literal["quality", "index"]
+    keep: PositiveInt
+
+
+class ShardParams(Section):
+    """How the final images lie in HDF5; `seed` acts where `order` is shuffled."""
+
+    images_per_shard: PositiveInt
+    codec: Codec
+    order: Order
+    seed: NonNegativeInt

@@ -1,0 +1,198 @@
+"""The quality figure: how broad and how orderly an image's power spectrum is (Karras et al. 2018, appendix C).
+
+The paper ranks by such a figure and gives no formula. This is ours; 0...1, higher is better.
+
+1. **Spectrum.** Luminance Y (Rec. 601, 0...255) of the R x R image less its mean, times a Hann window w:
+   P(f) = |FFT(w Y)|² / sum(w²), so that white noise of variance v has P = v. f = |(fx, fy)| in cycles per pixel.
+2. **Cells.** Rings a quarter of an octave wide, from f0 = 1/64 (2 cycles per image at least) to 1/2, each cut into
+   12 sectors of 15° (a sector and its opposite hold the same values). In each cell the typical power is
+   G = exp(mean log P + 0.577), which for noise-like content equals the mean, but hardly notices single peaks.
+   T is the plain mean of P over a ring.
+3. **Noise.** A photograph's power falls with f; white noise does not. With p and c the typical power in the two
+   outermost rings and in the corners beyond, f > 1/2: n = (2.8 c - p) / 1.8, which is v for white noise and 0 where the
+   power falls about as f^-3; at least 1/12, what rounding to levels leaves. The signal of a cell is
+   max(G - 2 n, 0) + n / 100; S is its geometric mean over a ring's sectors: the power that is there in all directions
+   and is not noise.
+4. **Breadth.** Natural images have P ~ 1/f² (Field 1987), so f² S is level where all detail is present. Against the
+   image's own contrast A (mean of f² P over the two octaves below f0), d = 10 log10(f² S / A) counts
+   b = clip((d + 40) / 45, 0, 1): all from +5 dB, nothing from -40 dB. B is the mean of b over the rings.
+5. **Order.** O = sum(f² S) / sum(f² T), at most 1: the share of the whitened power that is neither noise, nor a
+   halftone's peaks, nor bound to a direction.
+6. **Figure.** q = B sqrt(O).
+
+Blur and enlargement empty the outer rings (B); motion blur empties sectors (S, so both); halftone puts its power into
+peaks, noise into n (O). How often sharp images win over degraded copies: benchmarks/quality_ranking.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+SECTORS = 12
+RINGS_PER_OCTAVE = 4
+LOWEST_FREQUENCY = 1 / 64
+LOWEST_CYCLES = 2
+HIGHEST_FREQUENCY = 0.5
+TOP_RINGS = 2
+TOP_FALL = 2.8
+ROUNDING_NOISE = 1 / 12
+NOISE_MARGIN = 2.0
+LEAST_SIGNAL = 0.01
+FULL_DB, EMPTY_DB = 5.0, -40.0
+DECIMALS = 6
+"""Digits that are kept: the last bits of an FFT depend on the machine, a rank must not."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrum:
+    """What the figure is made of.
+
+    Attributes
+    ----------
+    frequencies
+        Centre of each ring, cycles per pixel.
+    levels_db
+        Whitened signal of each ring against the image's own contrast, in dB (0: as a natural image has it).
+    breadth, order
+        B and O of the module's formula, 0...1.
+    noise
+        n of the formula, in squared levels.
+    """
+
+    frequencies: NDArray[np.float64]
+    levels_db: NDArray[np.float64]
+    breadth: float
+    order: float
+    noise: float
+
+    @property
+    def quality(self) -> float:
+        """The figure, 0...1."""
+        return round(self.breadth * self.order**0.5, DECIMALS)
+
+
+def quality(image_HWC: NDArray[np.uint8]) -> float:
+    """The quality figure of a square uint8 RGB image, 0...1, higher is better.
+
+    An image without contrast has 0, and so has one under 8 pixels, which has no rings.
+    """
+    return spectrum(image_HWC).quality
+
+
+def best_first(figures: Sequence[float]) -> list[int]:
+    """Positions of figures from the best to the worst; equal ones stay in order."""
+    return sorted(range(len(figures)), key=lambda position: -figures[position])
+
+
+def spectrum(image_HWC: NDArray[np.uint8]) -> Spectrum:
+    """Analyse a square uint8 RGB image.
+
+    Raises
+    ------
+    ValueError
+        It is not square.
+    """
+    height, width, _ = image_HWC.shape
+    if height != width:
+        raise ValueError(f"the quality figure is defined on square images, not on {width} x {height} pixels")
+    cells = _cells(height)
+    power = _power(image_HWC, cells.window)
+    sums, log_sums = cells.sums(power), cells.sums(np.log(power + 1e-9))
+    contrast = cells.contrast(power)
+    if len(cells.frequencies) == 0 or contrast < ROUNDING_NOISE * LOWEST_FREQUENCY**2:
+        return Spectrum(cells.frequencies, np.full(len(cells.frequencies), EMPTY_DB), 0.0, 0.0, 0.0)
+
+    noise = _noise(cells, log_sums)
+    counts_RS = cells.of_rings(cells.counts)
+    typical_RS = _typical(cells.of_rings(log_sums), counts_RS)
+    signal_RS = np.maximum(typical_RS - NOISE_MARGIN * noise, 0) + LEAST_SIGNAL * noise
+    # in a small image a sector may have no point in a ring
+    signal_R = np.exp(np.mean(np.log(signal_RS), axis=1, where=counts_RS > 0))
+    mean_R = cells.of_rings(sums).sum(axis=1) / counts_RS.sum(axis=1)
+
+    white_R = cells.frequencies**2
+    levels_db = 10 * np.log10(white_R * signal_R / contrast)
+    breadth = float(np.clip((levels_db - EMPTY_DB) / (FULL_DB - EMPTY_DB), 0, 1).mean())
+    order = min(float((white_R * signal_R).sum() / (white_R * mean_R).sum()), 1.0)
+    return Spectrum(cells.frequencies, levels_db, breadth, order, noise)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cells:
+    """Which cell each point of a half spectrum belongs to, for images of one size.
+
+    Labels: ring x SECTORS + sector; then what lies below or between, the anchor band, the corners.
+    """
+
+    window: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    counts: NDArray[np.float64]
+    frequencies: NDArray[np.float64]
+    anchor: NDArray[np.intp]
+    anchor_frequencies: NDArray[np.float64]
+
+    def sums(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.bincount(self.labels, values, len(self.counts)).astype(np.float64)
+
+    def of_rings(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values[: len(self.frequencies) * SECTORS].reshape(-1, SECTORS)
+
+    def contrast(self, power: NDArray[np.float32]) -> float:
+        return float((power[self.anchor] * self.anchor_frequencies**2).mean())
+
+
+@cache
+def _cells(size: int) -> _Cells:
+    y, x = fft.fftfreq(size)[:, None], fft.rfftfreq(size)[None]
+    radius = np.hypot(x, y).ravel()
+    lowest = max(LOWEST_FREQUENCY, LOWEST_CYCLES / size)
+    rings = max(round(np.log2(HIGHEST_FREQUENCY / lowest) * RINGS_PER_OCTAVE), 0)
+    edges = HIGHEST_FREQUENCY * 2.0 ** ((np.arange(rings + 1) - rings) / RINGS_PER_OCTAVE)
+    edges[-1] = np.nextafter(edges[-1], 1)
+    ring = np.searchsorted(edges, radius, side="right") - 1
+    # sectors are centred on the axes, so that a horizontal or vertical line falls into one
+    sector = np.floor((np.arctan2(y, x).ravel() / np.pi + 0.5) * SECTORS + 0.5).astype(int) % SECTORS
+    inside = (ring >= 0) & (ring < rings)
+    # in a small image a ring may hold no point at all
+    present = np.unique(ring[inside])
+    beyond = len(present) * SECTORS
+    labels = np.full(len(radius), beyond)
+    labels[inside] = np.searchsorted(present, ring[inside]) * SECTORS + sector[inside]
+    labels[ring == rings] = beyond + 1
+    anchor = np.flatnonzero((radius >= max(edges[0] / 4, 1 / size)) & (radius < edges[0]))
+    hann = np.hanning(size + 1)[:-1]
+    return _Cells(
+        window=np.outer(hann, hann).astype(np.float32),
+        labels=labels.astype(np.int32),
+        counts=np.bincount(labels, minlength=beyond + 2).astype(np.float64),
+        frequencies=np.sqrt(edges[:-1] * edges[1:])[present],
+        anchor=anchor,
+        anchor_frequencies=radius[anchor],
+    )
+
+
+def _power(image_HWC: NDArray[np.uint8], window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """P over the half spectrum, flat."""
+    luminance = cv2.cvtColor(image_HWC.astype(np.float32), cv2.COLOR_RGB2GRAY)
+    mean = np.average(luminance, weights=window)
+    amplitude: NDArray[np.complex64] = np.asarray(fft.rfft2((luminance - np.float32(mean)) * window))
+    power = amplitude.real**2 + amplitude.imag**2
+    return (power / np.square(window, dtype=np.float64).sum()).astype(np.float32).ravel()
+
+
+def _typical(log_sums: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The typical power of cells from sums of log P; the constant makes it the mean where P varies as noise does."""
+    return np.exp(log_sums / np.maximum(counts, 1) + np.euler_gamma)
+
+
+def _noise(cells: _Cells, log_sums: NDArray[np.float64]) -> float:
+    """The part of the outermost power that does not fall with frequency."""
+    corner = _typical(log_sums[-1:], cells.counts[-1:])[0]
+    rings = slice(-TOP_RINGS, None)
+    top = _typical(cells.of_rings(log_sums)[rings].sum(), cells.of_rings(cells.counts)[rings].sum())
+    return max(float((TOP_FALL * corner - top) / (TOP_FALL - 1)), ROUNDING_NOISE)

@@ -1,0 +1,41 @@
+"""How an image too large for one pass is cut: overlapping windows of one size, each pixel taken from one of them."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.errors import NetworkError
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One window along one side: `start`...`stop` is read, `keep_start`...`keep_stop` is kept of the result."""
+
+    start: int
+    stop: int
+    keep_start: int
+    keep_stop: int
+
+
+def spans(length: int, tile: int, halo: int) -> list[Span]:
+    """Cover `length` pixels by windows of at most `tile`, all of one size, as few and as small as possible.
+
+    What a window keeps lies `halo` pixels or more from each of its ends, except where that end is the
+    image's own. The layout depends on the three numbers alone.
+
+    Raises
+    ------
+    NetworkError
+        A tile holds nothing but halo.
+    """
+    if length <= tile:
+        return [Span(0, length, 0, length)]
+    if tile <= 2 * halo:
+        raise NetworkError(
+            f"tile_pixels is {tile}, but this network sees {halo} pixels to each side, so a tile needs more than "
+            f"{2 * halo} pixels to keep any. Raise tile_pixels in params.yaml."
+        )
+    count = -(-(length - 2 * halo) // (tile - 2 * halo))
+    size = -(-(length + (count - 1) * 2 * halo) // count)
+    starts = [i * (length - size) // (count - 1) for i in range(count)]
+    cuts = [0, *[(start + size + after) // 2 for start, after in pairwise(starts)], length]
+    return [Span(start, start + size, cuts[i], cuts[i + 1]) for i, start in enumerate(starts)]

@@ -1,0 +1,149 @@
+"""What a shard is called, holds, and says of itself (SPEC §3): the only place that spells it.
+
+One file holds, for each resolution r = R, R/2, ..., 2, 1, a dataset `data{r}x{r}` of shape (N, 3, r, r), uint8,
+RGB. Beside them lies the group `identity` with one value per image, and the header as attributes
+of the file. The view `dataset.h5` has the same form for all shards together, and names them in the group `shards`.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ShardError
+
+FORMAT_VERSION = 1
+REMEDY = "the file was changed or damaged: remove it and run the stage that made it again (dvc repro shard, or lsun)"
+
+CHANNELS = 3
+
+VIEW = "dataset.h5"
+LABELS = "dataset-labels.npy"
+
+IDENTITY_INDEX = "identity/index"
+IDENTITY_FILE = "identity/file"
+IDENTITY_MD5 = "identity/md5"
+IDENTITY_LABELS = "identity/labels"
+"""(N, L) float32, in a shard whose images have labels; `dataset-labels.npy` holds those of all shards."""
+
+SHARD_FILE = "shards/file"
+SHARD_IMAGES = "shards/images"
+SHARD_BYTES = "shards/bytes"
+"""In the view: name, number of images and size of each shard, in order."""
+
+LEVEL_MD5 = "md5"
+"""Attribute of every level: MD5 over the level's bytes, all images in order."""
+
+
+SHARDS = "shard-*.h5"
+
+
+def shard_name(number: int) -> str:
+    """The file name of shard `number`."""
+    return f"shard-{number:05d}.h5"
+
+
+def level_name(resolution: int) -> str:
+    """The name of the dataset that holds the images at `resolution`."""
+    return f"data{resolution}x{resolution}"
+
+
+def level_resolutions(resolution: int) -> tuple[int, ...]:
+    """R, R/2, ..., 2, 1.
+
+    Raises
+    ------
+    ShardError
+        `resolution` is no power of two.
+    """
+    if resolution < 1 or resolution & (resolution - 1):
+        raise ShardError(f"resolution {resolution}: a data set's side in pixels is a power of two, as in 64 or 1024")
+    return tuple(resolution >> halvings for halvings in range(resolution.bit_length()))
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a shard says of itself; equal in all shards of a data set (DESIGN, rule 8).
+
+    Attributes
+    ----------
+    resolution
+        R, in pixels.
+    codec
+        How chunks are compressed, see `codecs`.
+    params_digest
+        SHA-256 of the params that decided the images.
+    decoder, renderer
+        The JPEG decoder and the resampler behind the pixels.
+    libraries
+        Versions of the libraries that decide bytes, as JSON.
+    """
+
+    resolution: int
+    codec: str
+    params_digest: str
+    decoder: str
+    renderer: str
+    libraries: str
+
+
+def write_header(file: h5py.File, header: Header) -> None:
+    """Write the header and the format version as attributes of `file`."""
+    file.attrs["format_version"] = FORMAT_VERSION
+    for name, value in asdict(header).items():
+        file.attrs[name] = value
+
+
+def read_header(file: h5py.File) -> Header:
+    """The header of an open shard or view.
+
+    Raises
+    ------
+    ShardError
+        The file is none of ours, or of another format version.
+    """
+    version = file.attrs.get("format_version")
+    if version is None:
+        raise ShardError(
+            f"{file.filename}: has no attribute format_version, so no shard or view that this project wrote. "
+            f"Point to the folder that the stage shard or lsun published."
+        )
+    if version != FORMAT_VERSION:
+        raise ShardError(
+            f"{file.filename}: format version {version}, but this code reads {FORMAT_VERSION}. "
+            f"Make the data set again: dvc repro shard (or lsun)."
+        )
+    missing = [field.name for field in fields(Header) if field.name not in file.attrs]
+    if missing:
+        raise ShardError(f"{file.filename}: attribute {', '.join(missing)} is missing; {REMEDY}")
+    values: dict[str, Any] = {field.name: file.attrs[field.name] for field in fields(Header)}
+    values["resolution"] = int(values["resolution"])
+    return Header(**values)
+
+
+def dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """The dataset `name` of an open shard or view; `ShardError` where it is absent."""
+    found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise ShardError(f"{file.filename}: dataset {name} is absent; {REMEDY}")
+    return found
+
+
+def read_values(file: h5py.File, name: str) -> NDArray[Any]:
+    """All values of the dataset `name`."""
+    return dataset(file, name)[:]
+
+
+def write_texts(file: h5py.File, name: str, texts: list[str]) -> None:
+    """Write strings as a 1-D dataset of fixed-length UTF-8 (variable length would tie bytes to HDF5's heap)."""
+    encoded = [text.encode() for text in texts]
+    longest = max((len(text) for text in encoded), default=1)
+    file.create_dataset(name, data=np.array(encoded, dtype=h5py.string_dtype("utf-8", max(longest, 1))))
+
+
+def read_texts(file: h5py.File, name: str) -> list[str]:
+    """The strings of a dataset that `write_texts` wrote."""
+    values: list[bytes] = read_values(file, name).tolist()
+    return [value.decode() for value in values]

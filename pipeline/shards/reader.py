@@ -1,0 +1,186 @@
+"""Reads a data set of shards: any images at any resolution, in any order, in any process.
+
+Needs numpy and h5py only (and hdf5plugin where the codec is zstd), so it runs where nothing else
+of the engine is installed.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ShardError
+from pipeline.shards import codecs, layout
+
+OPEN_SHARDS = 256
+"""Shards that one reader keeps open; systems allow a process 1024 files or more."""
+
+
+class DataSet:
+    """The images of a folder that the stage `shard` or `lsun` published.
+
+    Parameters
+    ----------
+    folder
+        Holds `dataset.h5` and the shards beside it.
+
+    Attributes
+    ----------
+    header
+        Resolution, codec, decoder... of the data set.
+    resolution
+        R, in pixels.
+    index, files, md5s
+        One per image: its number and name in the source, and the MD5 of its full-resolution (3, R, R) bytes.
+    labels
+        (N, L) float32, or None.
+
+    Raises
+    ------
+    ShardError
+        The folder holds no data set, one of another format version, or an incomplete one.
+
+    Notes
+    -----
+    Shards are opened when first read, by each process for itself: the object may be pickled, or be
+    carried over a fork. Within one process it serves one thread at a time.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        view = folder / layout.VIEW
+        if not view.is_file():
+            raise ShardError(f"{view}: no such file, so {folder} is no data set. Run dvc repro shard (or lsun).")
+        try:
+            with h5py.File(view, "r", locking=False) as file:
+                self.header = layout.read_header(file)
+                self.index: NDArray[np.int64] = layout.read_values(file, layout.IDENTITY_INDEX)
+                self.files = layout.read_texts(file, layout.IDENTITY_FILE)
+                self.md5s = layout.read_texts(file, layout.IDENTITY_MD5)
+                self._names = layout.read_texts(file, layout.SHARD_FILE)
+                counts: NDArray[np.int64] = layout.read_values(file, layout.SHARD_IMAGES)
+                sizes: list[int] = layout.read_values(file, layout.SHARD_BYTES).tolist()
+        except OSError as error:
+            raise ShardError(f"{view}: HDF5 cannot open it ({error}). Make it again: dvc repro shard.") from error
+        self.resolution = self.header.resolution
+        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._check_complete(sizes)
+        self.labels = self._read_labels()
+        codecs.make_readable(self.header.codec)
+        self._open: OrderedDict[int, h5py.File] = OrderedDict()
+        self._inherited: OrderedDict[int, h5py.File] = OrderedDict()
+        self._process = os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def read(self, resolution: int, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """The images at positions `indices`, in the order asked, repeats allowed.
+
+        Returns
+        -------
+        NDArray
+            uint8 (n, 3, r, r), RGB, 0...255.
+
+        Raises
+        ------
+        ShardError
+            The data set has no such resolution or position.
+        """
+        asked = np.asarray(indices, np.int64).reshape(-1)
+        self._check_asked(resolution, asked)
+        wanted, place = np.unique(asked, return_inverse=True)
+        found_NCHW = np.empty((len(wanted), layout.CHANNELS, resolution, resolution), np.uint8)
+        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        for shard in np.unique(shard_of).tolist():
+            mine = np.flatnonzero(shard_of == shard)
+            rows = wanted[mine] - self._starts[shard]
+            level = layout.dataset(self._shard(shard), layout.level_name(resolution))
+            _read_rows(level, codecs.chunk_rows(resolution), rows, found_NCHW[mine[0] : mine[-1] + 1])
+        if len(wanted) == len(asked) and np.array_equal(wanted, asked):
+            return found_NCHW
+        return found_NCHW[place]
+
+    def close(self) -> None:
+        """Close what this process opened; reading again opens it again."""
+        if self._process == os.getpid():
+            for file in self._open.values():
+                file.close()
+        self._open.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": OrderedDict(), "_inherited": OrderedDict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._process = os.getpid()
+        codecs.make_readable(self.header.codec)
+
+    def _shard(self, shard: int) -> h5py.File:
+        if self._process != os.getpid():
+            # handles inherited over a fork belong to the parent: forgotten, not closed
+            self._inherited = self._open
+            self._open, self._process = OrderedDict(), os.getpid()
+        if shard not in self._open:
+            if len(self._open) >= OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+            # chunks are read whole and once, so HDF5's cache of chunks (MiBs for each of all levels) would be waste
+            self._open[shard] = h5py.File(self.folder / self._names[shard], "r", rdcc_nbytes=0, locking=False)
+        self._open.move_to_end(shard)
+        return self._open[shard]
+
+    def _check_complete(self, sizes: list[int]) -> None:
+        for name, size in zip(self._names, sizes, strict=True):
+            path = self.folder / name
+            found = path.stat().st_size if path.is_file() else None
+            if found != size:
+                state = "is missing" if found is None else f"has {found} bytes instead of {size}"
+                raise ShardError(
+                    f"{path}: {state}; the data set has {len(self._names)} shards and needs them all. "
+                    f"Copy the folder again, or run dvc repro shard."
+                )
+
+    def _read_labels(self) -> NDArray[np.float32] | None:
+        path = self.folder / layout.LABELS
+        if not path.is_file():
+            return None
+        labels: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        if labels.ndim != 2 or len(labels) != len(self):
+            raise ShardError(f"{path}: has shape {labels.shape}, but the data set {len(self)} images; they do not fit")
+        return labels.astype(np.float32)
+
+    def _check_asked(self, resolution: int, asked: NDArray[np.int64]) -> None:
+        levels = layout.level_resolutions(self.resolution)
+        if resolution not in levels:
+            raise ShardError(f"{self.folder}: has no resolution {resolution}; there are {', '.join(map(str, levels))}")
+        if len(asked) and not 0 <= asked.min() <= asked.max() < len(self):
+            raise ShardError(
+                f"{self.folder}: position {asked.min()} to {asked.max()} asked; there are 0 to {len(self) - 1}"
+            )
+
+
+def _read_rows(level: h5py.Dataset, chunk: int, rows: NDArray[np.int64], out_NCHW: NDArray[np.uint8]) -> None:
+    """Read sorted, distinct `rows` with one call per run of neighbouring chunks: calls cost more than bytes."""
+    chunks = rows // chunk
+    cuts = np.flatnonzero(np.diff(chunks) > 1) + 1
+    for run in np.split(np.arange(len(rows)), cuts):
+        first = int(chunks[run[0]]) * chunk
+        stop = min((int(chunks[run[-1]]) + 1) * chunk, len(level))
+        if stop - first == len(run):
+            level.read_direct(out_NCHW, np.s_[first:stop], np.s_[int(run[0]) : int(run[-1]) + 1])
+        else:
+            out_NCHW[run] = level[first:stop][rows[run] - first]

@@ -1,0 +1,126 @@
+"""The single-file view: all shards of a folder as one file in the original's layout (SPEC §3).
+
+`dataset.h5` holds no pixels: its datasets are HDF5 virtual datasets that name the shards beside it
+without a folder, so the whole may be moved or linked. HDF5 shows absent shards as black images and says
+nothing; `reader.DataSet` checks that they are there.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import atomic
+from pipeline.errors import ShardError
+from pipeline.shards import codecs, layout
+from pipeline.shards.layout import Header
+
+
+@dataclass(frozen=True)
+class _Shard:
+    name: str
+    size: int
+    header: Header
+    index: NDArray[np.int64]
+    files: list[str]
+    md5s: list[str]
+    labels: NDArray[np.float32] | None
+
+
+def write_view(folder: Path) -> int:
+    """Write `dataset.h5`, and `dataset-labels.npy` where the images have labels, over the shards of `folder`.
+
+    Shards follow one another in the order of their names.
+
+    Returns
+    -------
+    int
+        The number of images.
+
+    Raises
+    ------
+    ShardError
+        There is no shard, or the shards do not belong to one data set.
+    """
+    shards = [_read(path) for path in sorted(folder.glob(layout.SHARDS))]
+    if not shards:
+        raise ShardError(f"{folder}: holds no shard-*.h5, so there is nothing to view")
+    for shard in shards:
+        _check_same(folder, shards[0], shard)
+
+    def verify(view: Path) -> None:
+        _compare(view, folder, [shard.name for shard in shards])
+
+    with atomic.writing(folder / layout.VIEW, verify) as beside, h5py.File(beside, "w") as file:
+        _write(file, shards)
+    labels = [shard.labels for shard in shards if shard.labels is not None]
+    if labels:
+        with atomic.writing(folder / layout.LABELS) as beside, beside.open("wb") as stream:
+            np.save(stream, np.concatenate(labels))
+    return sum(len(shard.index) for shard in shards)
+
+
+def _read(path: Path) -> _Shard:
+    with h5py.File(path, "r", locking=False) as file:
+        return _Shard(
+            name=path.name,
+            size=path.stat().st_size,
+            header=layout.read_header(file),
+            index=layout.read_values(file, layout.IDENTITY_INDEX),
+            files=layout.read_texts(file, layout.IDENTITY_FILE),
+            md5s=layout.read_texts(file, layout.IDENTITY_MD5),
+            labels=layout.read_values(file, layout.IDENTITY_LABELS) if layout.IDENTITY_LABELS in file else None,
+        )
+
+
+def _check_same(folder: Path, first: _Shard, shard: _Shard) -> None:
+    if shard.header != first.header:
+        raise ShardError(
+            f"{folder}: {shard.name} says {shard.header}, but {first.name} {first.header}. "
+            f"They are of different data sets: keep one in a folder."
+        )
+    lengths = [None if labels is None else labels.shape[1] for labels in (first.labels, shard.labels)]
+    if lengths[0] != lengths[1]:
+        raise ShardError(
+            f"{folder}: {first.name} has {lengths[0]} labels per image and {shard.name} {lengths[1]}; "
+            f"a data set has the same number everywhere, or none"
+        )
+
+
+def _write(file: h5py.File, shards: list[_Shard]) -> None:
+    header = shards[0].header
+    layout.write_header(file, header)
+    counts = [len(shard.index) for shard in shards]
+    for resolution in layout.level_resolutions(header.resolution):
+        name = layout.level_name(resolution)
+        shape = (layout.CHANNELS, resolution, resolution)
+        view = h5py.VirtualLayout((sum(counts), *shape), np.uint8)
+        # the time of writing must not be part of the bytes; only for other datasets h5py leaves it out by itself
+        view.dcpl.set_obj_track_times(False)
+        start = 0
+        for shard, count in zip(shards, counts, strict=True):
+            view[start : start + count] = h5py.VirtualSource(shard.name, name, (count, *shape))
+            start += count
+        file.create_virtual_dataset(name, view)
+    file[layout.IDENTITY_INDEX] = np.concatenate([shard.index for shard in shards])
+    layout.write_texts(file, layout.IDENTITY_FILE, [name for shard in shards for name in shard.files])
+    layout.write_texts(file, layout.IDENTITY_MD5, [md5 for shard in shards for md5 in shard.md5s])
+    layout.write_texts(file, layout.SHARD_FILE, [shard.name for shard in shards])
+    file[layout.SHARD_IMAGES] = np.array(counts, np.int64)
+    file[layout.SHARD_BYTES] = np.array([shard.size for shard in shards], np.int64)
+
+
+def _compare(view: Path, folder: Path, names: list[str]) -> None:
+    """Hold the 1x1 level of the view, one pixel of every image, to the shards."""
+    smallest = layout.level_name(1)
+    with h5py.File(view, "r", locking=False) as file:
+        codecs.make_readable(layout.read_header(file).codec)
+        seen = layout.read_values(file, smallest)
+    parts: list[NDArray[np.uint8]] = []
+    for name in names:
+        with h5py.File(folder / name, "r", locking=False) as file:
+            parts.append(layout.read_values(file, smallest))
+    if not np.array_equal(seen, np.concatenate(parts)):
+        raise ShardError(f"{folder / layout.VIEW}: does not show what the shards hold; HDF5 could not link them")

@@ -1,0 +1,49 @@
+"""One entrance to all sources: the params say which, the folder is filled the same way."""
+
+import shutil
+from pathlib import Path
+from typing import assert_never
+
+from pipeline.params import CelebASource, FolderSource, SyntheticSource
+from pipeline.sources import celeba, folder
+from pipeline.sources.contents import Contents
+from pipeline.sources.published import Published
+from pipeline.sources.synthetic import layout
+
+
+def deliver(source: SyntheticSource | FolderSource | CelebASource, published: Published, target: Path) -> Contents:
+    """Fill `target` with the raw files of `source`, as published, and leave their description there.
+
+    Parameters
+    ----------
+    source
+        The section `download.source` of the params.
+    published
+        What CelebA's authors publish, to check copies against.
+    target
+        The folder to fill; what a killed run left there is replaced.
+
+    Raises
+    ------
+    SourceError
+        A file is missing or not what it should be.
+    """
+    _begin_again(target)
+    match source:
+        case SyntheticSource():
+            delivered = layout.deliver(source, target)
+        case FolderSource():
+            delivered = folder.deliver(source, target)
+        case CelebASource():
+            delivered = celeba.deliver(source, published, target)
+        case _:
+            assert_never(source)
+    delivered.write(target)
+    return delivered
+
+
+def _begin_again(target: Path) -> None:
+    """Empty the folder: what is local is quick to lay down, and nothing stale may stay beside it."""
+    if target.exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True)

@@ -1,0 +1,124 @@
+"""From a delivered source to containers of photographs: every byte kept, every member accounted for."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from pipeline import atomic, manifest
+from pipeline.container import writing_container
+from pipeline.errors import DropReason, SourceError
+from pipeline.manifest import Accounting, Drop, Photograph
+from pipeline.sources import archive
+from pipeline.sources.archive import Member
+from pipeline.sources.contents import Contents
+from pipeline.sources.numbering import Numbered, number
+
+STAGE = "extract"
+TABLE = f"{STAGE}.parquet"
+LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
+
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
+
+
+def extract(delivered: Path, contents: Contents, photographs_per_container: int, work: Path) -> Accounting:
+    """Write containers, their table and the annotations to `work`.
+
+    Parameters
+    ----------
+    delivered
+        The folder that `contents` describes.
+    contents
+        What lies where in it.
+    photographs_per_container
+        Members of the source that go into one container (fewer where some are no images).
+    work
+        The folder to fill: `extract-00000.tar` ..., `extract.parquet`, and those of `landmarks.txt`,
+        `partition.txt` and `attributes.txt` that the source has. Containers that a killed run finished are used.
+
+    Returns
+    -------
+    Accounting
+        Of all members: a photograph is kept, what cannot be an image is dropped.
+
+    Raises
+    ------
+    SourceError
+        The archive is damaged or unsafe.
+    """
+    _copy_annotations(delivered, contents, work)
+    table = work / TABLE
+    if table.exists():
+        return manifest.account(table)
+    images = delivered / contents.images
+    numbered = number(archive.list_members(images), contents.numbering)
+    groups = [
+        _Group(numbered[start : start + photographs_per_container], work / f"{STAGE}-{place:05d}")
+        for place, start in enumerate(range(0, len(numbered), photographs_per_container))
+    ]
+    _fill([group for group in groups if not group.part.exists()], images)
+    account = manifest.join_parts(table, Photograph, [group.part for group in groups])
+    for group in groups:
+        group.part.unlink()
+    return account
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The members of one container. The part table is written last: where it exists, the container is done."""
+
+    members: Sequence[Numbered]
+    stem: Path
+
+    @property
+    def container(self) -> Path:
+        return self.stem.with_name(f"{self.stem.name}.tar")
+
+    @property
+    def part(self) -> Path:
+        return self.stem.with_name(f"{self.stem.name}.part.parquet")
+
+
+def _fill(groups: Sequence[_Group], images: Path) -> None:
+    wanted = [entry.member for group in groups for entry in group.members]
+    with closing(archive.read_members(images, wanted)) as stream:
+        for group in tqdm(groups, unit="container", leave=False, dynamic_ncols=True):
+            manifest.write_rows(group.part, Photograph, list(_contain(group, stream)))
+
+
+def _contain(group: _Group, stream: Iterator[Member]) -> Iterator[Photograph | Drop]:
+    with writing_container(group.container, f"{STAGE}/{group.container.name}") as container:
+        for entry, member in zip(group.members, islice(stream, len(group.members)), strict=True):
+            if entry.member != member.name:
+                raise SourceError(
+                    f"the archive gave {member.name} where its index names {entry.member}; pack it again."
+                )
+            if is_image(member.content):
+                stored = container.add(_safe_name(entry), member.content)
+                yield Photograph(index=entry.index, file=entry.file, photograph=stored)
+            else:
+                detail = f"{len(member.content)} bytes, starting {member.content[:12]!r}"
+                yield Drop(index=entry.index, file=entry.file, reason=DropReason.NOT_AN_IMAGE, detail=detail)
+
+
+def is_image(content: bytes) -> bool:
+    """Whether the bytes start as a JPEG, PNG, WebP, BMP, GIF or TIFF does; nothing is decoded."""
+    return content.startswith(_SIGNATURES) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
+
+
+def _safe_name(entry: Numbered) -> str:
+    """The member's name in the container: its own, or its index where a plain tar cannot hold that."""
+    if entry.file.isascii() and len(entry.file) < 100:
+        return entry.file
+    suffix = PurePosixPath(entry.file).suffix
+    return f"{entry.index:06d}{suffix if suffix.isascii() else ''}"
+
+
+def _copy_annotations(delivered: Path, contents: Contents, work: Path) -> None:
+    wanted = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
+    for name, source in wanted.items():
+        if source is not None:
+            atomic.write_bytes(work / name, (delivered / source).read_bytes())

@@ -1,0 +1,123 @@
+"""The files of LSUN as published: one zip per category, holding one LMDB; where they lie, and how they are unpacked."""
+
+import shutil
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline import atomic
+from pipeline.errors import SourceError
+from pipeline.params import LsunCategory
+
+DATABASE = "data.mdb"
+
+
+class PublishedCategory(BaseModel):
+    """One category's file: `zip` is its path below `PublishedLsun.home`, `images` the records that it holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    zip: str
+    images: Annotated[int, Field(gt=0)]
+    bytes: Annotated[int, Field(gt=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    @property
+    def folder(self) -> str:
+        """The folder that the zip unpacks to."""
+        return PurePosixPath(self.zip).stem
+
+
+class PublishedLsun(BaseModel):
+    """All of LSUN, by the names that Karras et al. 2018 use (`manifests/lsun.yaml`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dataset: str
+    home: str
+    terms: str
+    categories: dict[LsunCategory, PublishedCategory]
+
+
+def find(directory: Path, category: PublishedCategory) -> Path:
+    """The category's `data.mdb` or zip below `directory`, where the publisher's tree or a flat folder has it.
+
+    Raises
+    ------
+    SourceError
+        Neither is there, or the zip has not the published size.
+    """
+    trees = [directory, directory / PurePosixPath(category.zip).parent]
+    unpacked = [tree / category.folder / DATABASE for tree in trees]
+    zipped = [tree / PurePosixPath(category.zip).name for tree in trees]
+    for path in (*unpacked, *zipped):
+        if not path.is_file():
+            continue
+        if path in zipped and path.stat().st_size != category.bytes:
+            raise SourceError(
+                f"{path}: {path.stat().st_size} bytes, but the published {category.zip} has {category.bytes}. "
+                f"The copy is incomplete: fetch it again, or unpack a database of your own to {unpacked[0].parent}."
+            )
+        return path
+    places = "\n  ".join(map(str, dict.fromkeys((*unpacked, *zipped))))
+    raise SourceError(f"{directory}: no database of this category; looked for\n  {places}\nSet lsun.source.directory.")
+
+
+def database_in(path: Path) -> zipfile.ZipInfo:
+    """The one `data.mdb` of a published zip.
+
+    Raises
+    ------
+    SourceError
+        The file is no zip, or holds none or several.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == DATABASE]
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{path}: no complete zip ({error}); fetch it again") from error
+    if len(found) != 1:
+        raise SourceError(
+            f"{path}: holds {len(found)} files named {DATABASE}, an LSUN category has one; fetch it again"
+        )
+    return found[0]
+
+
+def unpack(path: Path, scratch: Path) -> Path:
+    """Unpack the database of the zip `path` below `scratch`, or find it unpacked there; return its file.
+
+    Other databases below `scratch` are removed.
+
+    Raises
+    ------
+    SourceError
+        The zip is damaged, or the disk too small.
+    """
+    info = database_in(path)
+    target = scratch / f"{info.CRC:08x}-{info.file_size}" / DATABASE
+    for other in scratch.glob("*/"):
+        if other != target.parent:
+            shutil.rmtree(other)
+    if target.exists():
+        return target
+    scratch.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(scratch).free
+    if free < info.file_size:
+        raise SourceError(
+            f"{path}: unpacks to {info.file_size} bytes, but {scratch.resolve()} has {free} free. Make room, or unpack "
+            f"it elsewhere and set lsun.source.directory to the folder that holds {path.stem}/{DATABASE}."
+        )
+    try:
+        with (
+            zipfile.ZipFile(path) as archive,
+            archive.open(info) as packed,
+            atomic.writing(target) as beside,
+            beside.open("wb") as file,
+        ):
+            shutil.copyfileobj(packed, file, 2**20)  # reading to the end checks the zip's CRC
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise SourceError(f"{path}: damaged ({error}); fetch it again") from error
+    return target

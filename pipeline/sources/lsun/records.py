@@ -1,0 +1,139 @@
+"""The records of an LSUN database: WebP or JPEG files under keys of 40 hex digits (SPEC §2).
+
+A record's index is its place in the order of keys. The database is one file, read in place through the page
+cache.
+"""
+
+import io
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.errors import DropReason, RejectedInputError, SourceError
+from pipeline.manifest import Input
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LsunImage(Input):
+    """A row of `lsun`: record `index` (its place in the order of keys) of key `file`.
+
+    It is row `row` of the file `shard`; the position in the data set is its place among the kept rows. `width` and
+    `height` are those of the record, `image_md5` is over the (3, R, R) uint8 bytes of the image.
+    """
+
+    encoding: str
+    width: int
+    height: int
+    shard: str
+    row: int
+    image_md5: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedRecord:
+    """The image of a record: a square of uint8 RGB (R, R, 3), and what it was cut from."""
+
+    image_HWC: NDArray[np.uint8]
+    encoding: str
+    width: int
+    height: int
+
+
+class Records:
+    """The records of one open database, in the order of their keys; see `open_records`."""
+
+    def __init__(self, environment: Any, path: Path) -> None:
+        self._environment = environment
+        self._path = path
+        stat = environment.stat()
+        self.count: int = stat["entries"]
+        needed = (environment.info()["last_pgno"] + 1) * stat["psize"]
+        # reading a page beyond the end of a mapped file would end the process without a word
+        if path.stat().st_size < needed:
+            raise SourceError(
+                f"{path}: {path.stat().st_size} bytes, but its pages reach to {needed}. "
+                f"The copy is incomplete: fetch or unpack it again."
+            )
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys; values are not touched."""
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            yield from cursor.iternext(keys=True, values=False)
+
+    def values(self, first_key: bytes, count: int) -> Iterator[tuple[bytes, bytes]]:
+        """Key and value of `count` records from `first_key` on, or fewer where the database ends."""
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            if not cursor.set_key(first_key):
+                raise SourceError(f"{self._path}: has no key {first_key!r}; it was changed while it was read")
+            yield from islice(cursor.iternext(keys=True, values=True), count)
+
+
+@contextmanager
+def open_records(path: Path) -> Generator[Records]:
+    """Open the database file `path` to read: no lock, nothing written beside it, any number of processes.
+
+    Raises
+    ------
+    SourceError
+        It is no LMDB, or incomplete.
+    """
+    try:
+        # access is random in the file (neighbouring keys lie anywhere), so reading ahead only evicts other pages
+        environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
+    except lmdb.Error as error:
+        raise SourceError(f"{path}: no LMDB database ({error}); fetch or unpack it again") from error
+    try:
+        yield Records(environment, path)
+    except lmdb.Error as error:
+        raise SourceError(f"{path}: damaged database ({error}); fetch or unpack it again") from error
+    finally:
+        environment.close()
+
+
+def decode(value: bytes, resolution: int) -> DecodedRecord:
+    """Decode a record, cut out its central square, and resample it by Lanczos (SPEC §2).
+
+    Raises
+    ------
+    RejectedInputError
+        The value is neither WebP nor JPEG, or cannot be decoded whole.
+    """
+    encoding = sniff(value)
+    try:
+        with Image.open(io.BytesIO(value), formats=[encoding]) as opened:
+            image = opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise RejectedInputError(DropReason.UNDECODABLE, f"{len(value)} bytes of {encoding}: {error}") from error
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return DecodedRecord(
+        image_HWC=np.asarray(square.resize((resolution, resolution), Image.Resampling.LANCZOS)),
+        encoding=encoding.lower(),
+        width=width,
+        height=height,
+    )
+
+
+def sniff(value: bytes) -> str:
+    """The format of an encoded image, WEBP or JPEG, by its first bytes.
+
+    Raises
+    ------
+    RejectedInputError
+        It is neither.
+    """
+    if value[:4] == b"RIFF" and value[8:12] == b"WEBP":
+        return "WEBP"
+    if value[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    raise RejectedInputError(DropReason.NOT_AN_IMAGE, f"{len(value)} bytes, neither WebP nor JPEG: {value[:12].hex()}")

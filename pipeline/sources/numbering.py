@@ -1,0 +1,72 @@
+"""Which index and which file name a photograph gets, whatever order its archive has."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pipeline.errors import SourceError
+from pipeline.sources.contents import Numbering
+
+_CELEBA_NAME = re.compile(r"(\d{6})\.jpg")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """One member: its name in the archive, the photograph's index (from 0) and the name that tables show."""
+
+    member: str
+    index: int
+    file: str
+
+
+def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
+    """Number the members of an archive; the result keeps their order.
+
+    Parameters
+    ----------
+    members
+        Names in the archive's order.
+    numbering
+        `sorted`: the place in sorted order; the file is named below the folder that all share.
+        `celeba`: NNNNNN.jpg gets NNNNNN - 1, wherever in the archive it lies; whatever is named otherwise
+        comes after, in sorted order.
+
+    Raises
+    ------
+    SourceError
+        Two members have the same CelebA number.
+    """
+    common = _common_folder(members)
+    own = {name: name[len(common) :] for name in members}
+    numbers: dict[str, int] = {}
+    if numbering == "celeba":
+        numbers = _celeba_numbers(members)
+        own |= {name: PurePosixPath(name).name for name in numbers}
+    after = max(numbers.values(), default=-1) + 1
+    others = sorted(name for name in members if name not in numbers)
+    numbers |= {name: after + place for place, name in enumerate(others)}
+    return [Numbered(name, numbers[name], own[name]) for name in members]
+
+
+def _celeba_numbers(members: Sequence[str]) -> dict[str, int]:
+    found: dict[int, str] = {}
+    for name in members:
+        match = _CELEBA_NAME.fullmatch(PurePosixPath(name).name)
+        if match is None or int(match[1]) == 0:
+            continue
+        index = int(match[1]) - 1
+        if index in found:
+            raise SourceError(f"the archive holds photograph {match[0]} twice: {found[index]} and {name}. Keep one.")
+        found[index] = name
+    return {name: index for index, name in found.items()}
+
+
+def _common_folder(members: Sequence[str]) -> str:
+    if not members:
+        return ""
+    first, last = (name.split("/")[:-1] for name in (min(members), max(members)))
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+        shared += 1
+    return "".join(f"{folder}/" for folder in first[:shared])

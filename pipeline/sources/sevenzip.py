@@ -1,0 +1,164 @@
+"""7z archives, in one file or in numbered parts, read as one stream of members."""
+
+import io
+import re
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from queue import Queue
+from threading import Event
+
+import multivolumefile
+import py7zr
+import py7zr.exceptions
+import py7zr.io
+
+from pipeline.errors import SourceError
+
+MAGIC = b"7z\xbc\xaf\x27\x1c"
+DAMAGE = (
+    py7zr.exceptions.ArchiveError,
+    py7zr.exceptions.PasswordRequired,
+    py7zr.exceptions.AbsolutePathError,
+)
+MEMBERS_AHEAD = 8
+"""Unpacked members that wait for the reader; with the largest member this bounds memory."""
+
+_FIRST_PART = re.compile(r"\.0*1$")
+
+
+def is_sevenzip(path: Path) -> bool:
+    """Whether the file (of several parts: the first) starts as a 7z does."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def is_first_part(path: Path) -> bool:
+    """Whether the file is a numbered part, `name.7z.001`, of a 7z."""
+    return _FIRST_PART.search(path.name) is not None and is_sevenzip(path)
+
+
+def parts_of(first: Path) -> list[Path]:
+    """All parts of the archive that `first` begins, in order.
+
+    Raises
+    ------
+    SourceError
+        A part is missing between the first and the last one.
+    """
+    digits = len(first.suffix) - 1
+    numbered = {
+        int(path.suffix[1:]): path
+        for path in first.parent.glob(f"{first.stem}.*")
+        if path.suffix[1:].isdecimal() and len(path.suffix) == digits + 1
+    }
+    missing = [f"{first.stem}.{number:0{digits}d}" for number in range(1, max(numbered)) if number not in numbered]
+    if missing:
+        raise SourceError(f"{first.parent}: parts are missing: {', '.join(missing)}. Put them beside {first.name}.")
+    return [numbered[number] for number in sorted(numbered)]
+
+
+def entries(path: Path) -> list[tuple[str, int, bool]]:
+    """Name, size in bytes and "is a regular file" of all members but folders, in the archive's order."""
+    with _opened(path) as archive:
+        return [(info.filename, info.uncompressed, info.is_file) for info in archive.list() if not info.is_directory]
+
+
+def read(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]]:
+    """Names and bytes of the wanted members, in the archive's order.
+
+    py7zr pushes members at its caller while it unpacks. It does so in a thread here, and waits there until
+    the reader has taken them: a solid archive of any size is read once, from front to back.
+    """
+    listed = [(name, size) for name, size, _ in entries(path) if name in wanted]
+    names = [name for name, size in listed if size > 0]
+    with _opened(path) as archive, closing(_unpacked(archive, names)) as pushed:
+        for name, size in listed:
+            content = next(pushed, None) if size > 0 else b""
+            if content is None:
+                raise py7zr.exceptions.Bad7zFile(f"ends before {name}")
+            yield name, content
+        for _ in pushed:  # the archive's last checks run after its last member
+            raise py7zr.exceptions.Bad7zFile("holds more members than its index names")
+
+
+def _unpacked(archive: py7zr.SevenZipFile, names: list[str]) -> Generator[bytes]:
+    ahead: Queue[bytes | None] = Queue(MEMBERS_AHEAD)
+    abandoned = Event()
+    running = True
+
+    def unpack() -> None:
+        try:
+            archive.extract(targets=names, factory=_Receivers(ahead, abandoned))
+        finally:
+            ahead.put(None)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="7z") as thread:
+        future = thread.submit(unpack)
+        try:
+            while (content := ahead.get()) is not None:
+                yield content
+            running = False
+            future.result()
+        finally:
+            abandoned.set()
+            while running:
+                running = ahead.get() is not None
+
+
+class _AbandonedError(Exception):
+    """The reader wants no more members; ends py7zr's thread."""
+
+
+class _Receiver(py7zr.io.Py7zIO):
+    """Collects one member; hands it over when py7zr has checked its sum."""
+
+    def __init__(self, ahead: Queue[bytes | None], abandoned: Event) -> None:
+        self._ahead = ahead
+        self._abandoned = abandoned
+        self._content = bytearray()
+
+    def write(self, s: bytes | bytearray) -> int:
+        if self._abandoned.is_set():
+            raise _AbandonedError
+        self._content += s
+        return len(s)
+
+    def close(self) -> None:
+        self._ahead.put(bytes(self._content))
+        self._content = bytearray()
+
+    def read(self, size: int | None = None) -> bytes:
+        return bytes(self._content[:size])
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return 0
+
+    def flush(self) -> None:
+        pass
+
+    def size(self) -> int:
+        return len(self._content)
+
+
+class _Receivers(py7zr.io.WriterFactory):
+    def __init__(self, ahead: Queue[bytes | None], abandoned: Event) -> None:
+        self._ahead = ahead
+        self._abandoned = abandoned
+
+    def create(self, filename: str) -> py7zr.io.Py7zIO:
+        return _Receiver(self._ahead, self._abandoned)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[py7zr.SevenZipFile]:
+    if is_first_part(path):
+        parts_of(path)
+        volumes = multivolumefile.MultiVolume(path.with_suffix(""), "rb")
+        # a read that crosses two parts comes back short from multivolumefile; the buffer completes it
+        with io.BufferedReader(volumes) as stream, py7zr.SevenZipFile(stream, "r") as archive:
+            yield archive
+    else:
+        with py7zr.SevenZipFile(path, "r") as archive:
+            yield archive

@@ -1,0 +1,64 @@
+"""Stage align: photographs and annotations to one oriented rectangle per face."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.container import read_stored
+from pipeline.faces.alignment import ATTRIBUTES, LANDMARKS, PARTITION, Located, join, place
+from pipeline.faces.decode import image_size
+from pipeline.manifest import Accounting, Aligned, Drop, join_parts, write_rows
+from pipeline.params import AlignParams, Params
+from stages import DATA, StageRun, main, read_params, stage_run, table
+
+SHOWN_WARNINGS = 10
+
+
+def align() -> None:
+    """Write `data/align/align.parquet`: a rectangle, or the reason why there is none, for every photograph."""
+    params = read_params()
+    annotations = [table("extract").with_name(name) for name in (LANDMARKS, PARTITION, ATTRIBUTES)]
+    inputs = [table("extract"), *(path for path in annotations if path.is_file())]
+    with stage_run("align", params={"align": params.align}, inputs=inputs, out=DATA / "align") as run:
+        run.count(_fill(run, params), params.align.max_dropped)
+
+
+def align_chunk(rows: Sequence[Located], stem: Path, *, params: AlignParams, data: Path) -> Iterator[Aligned | Drop]:
+    """Rectangles of some photographs; only their heads are read."""
+    return outcomes(rows, partial(_align_face, params=params, data=data))
+
+
+def _align_face(row: Located, *, params: AlignParams, data: Path) -> Aligned:
+    width, height = image_size(read_stored(data, row.photograph), params.max_megapixels)
+    return place(row, width, height, params)
+
+
+def _fill(run: StageRun, params: Params) -> Accounting:
+    joined = join(table("extract"), params.align)
+    run.report["warnings"] = len(joined.warnings)
+    for warning in joined.warnings[:SHOWN_WARNINGS]:
+        print(f"align: {warning}", file=sys.stderr)
+    located, faces, dropped = (run.work / f"{name}.parquet" for name in ("located", "faces", "dropped"))
+    write_rows(located, Located, joined.located)
+    write_rows(dropped, Aligned, joined.dropped)
+    with connect(params.cluster) as client:
+        map_rows(
+            client,
+            partial(align_chunk, params=params.align, data=DATA.resolve()),
+            stage=faces.stem,
+            table=located,
+            row_in=Located,
+            row_out=Aligned,
+            rows_per_chunk=params.align.photographs_per_chunk,
+            work=run.work,
+        )
+    account = join_parts(run.work / "align.parquet", Aligned, [faces, dropped])
+    for path in (located, faces, dropped):
+        path.unlink()
+    return account
+
+
+if __name__ == "__main__":
+    main(align)

@@ -1,0 +1,72 @@
+"""Stage crop: photographs to the region of each face, decoded once and kept without loss."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.container import ContainerWriter, read_stored, writing_container
+from pipeline.faces.decode import decode, self_test
+from pipeline.faces.geometry import Rectangle
+from pipeline.faces.png import encode_png
+from pipeline.faces.region import Region, cut_region
+from pipeline.manifest import Aligned, Cropped, Drop, extend
+from pipeline.params import CropParams
+from stages import DATA, main, read_params, stage_run, table
+
+
+def crop() -> None:
+    """Write `data/crop/`: containers of PNG regions, and their table."""
+    params = read_params()
+    keys = {"crop": params.crop, "align.resolution": params.align.resolution}
+    with stage_run("crop", params=keys, inputs=[table("align")], out=DATA / "crop") as run:
+        run.report["decoder"] = params.crop.decoder
+        run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
+        with connect(params.cluster) as client:
+            account = map_rows(
+                client,
+                partial(crop_chunk, params=params.crop, resolution=params.align.resolution, data=DATA.resolve()),
+                stage="crop",
+                table=table("align"),
+                row_in=Aligned,
+                row_out=Cropped,
+                rows_per_chunk=params.crop.faces_per_chunk,
+                work=run.work,
+            )
+        run.count(account, params.crop.max_dropped)
+
+
+def crop_chunk(
+    rows: Sequence[Aligned], stem: Path, *, params: CropParams, resolution: int, data: Path
+) -> Iterator[Cropped | Drop]:
+    """Regions of some faces, in a container of their own. Each worker's decoder is tested first."""
+    self_test(params.decoder)
+    path = stem.with_name(f"{stem.name}.tar")
+    with writing_container(path, f"crop/{path.name}") as container:
+        face = partial(_crop_face, params=params, resolution=resolution, data=data, container=container)
+        yield from outcomes(rows, face)
+
+
+def _crop_face(row: Aligned, *, params: CropParams, resolution: int, data: Path, container: ContainerWriter) -> Cropped:
+    image_HWC = decode(read_stored(data, row.photograph), params.decoder)
+    rectangle = Rectangle.from_row(row.quad, row.zoom)
+    if row.landmarks is None:
+        region = Region(image_HWC, rectangle, shrink=1, border=0)
+    else:
+        region = cut_region(image_HWC, rectangle, resolution)
+    height, width = region.image_HWC.shape[:2]
+    return extend(
+        row,
+        Cropped,
+        pixels=container.add(f"{row.index:06d}.png", encode_png(region.image_HWC, params.png_level)),
+        quad=region.rectangle.flat,
+        zoom=region.rectangle.zoom,
+        crop_width=width,
+        crop_height=height,
+        shrink=region.shrink,
+        border=region.border,
+    )
+
+
+if __name__ == "__main__":
+    main(crop)

@@ -1,0 +1,67 @@
+"""Stage denoise: the crops without their JPEG artefacts, kept without loss."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.container import ContainerWriter, read_stored, writing_container
+from pipeline.faces.png import decode_png, encode_png
+from pipeline.manifest import Cropped, Denoised, Drop, extend
+from pipeline.params import DenoiseParams
+from pipeline.restoration.apply import Restorer
+from stages import DATA, main, read_params, stage_run, table
+
+NETWORK = DATA / "fit_denoise"
+
+
+def denoise() -> None:
+    """Write `data/denoise/`: containers of restored regions, and their table; the table alone for method none."""
+    params = read_params()
+    inputs = [table("crop"), NETWORK]
+    with stage_run("denoise", params={"denoise": params.denoise}, inputs=inputs, out=DATA / "denoise") as run:
+        work_on = passed_chunk
+        if params.denoise.method == "network":
+            work_on = partial(restored_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())
+        with connect(params.cluster) as client:
+            account = map_rows(
+                client,
+                work_on,
+                stage="denoise",
+                table=table("crop"),
+                row_in=Cropped,
+                row_out=Denoised,
+                rows_per_chunk=params.denoise.faces_per_chunk,
+                work=run.work,
+            )
+        run.count(account, params.denoise.max_dropped)
+
+
+def passed_chunk(rows: Sequence[Cropped], stem: Path) -> Iterator[Denoised]:
+    """Rows as they are: their pixels stay where `crop` put them."""
+    del stem  # nothing is written beside the table
+    for row in rows:
+        yield extend(row, Denoised, denoised=False)
+
+
+def restored_chunk(
+    rows: Sequence[Cropped], stem: Path, *, params: DenoiseParams, network: Path, data: Path
+) -> Iterator[Denoised | Drop]:
+    """Restored regions of some faces, in a container of their own."""
+    restorer = Restorer.load(network, tile_pixels=params.tile_pixels)
+    path = stem.with_name(f"{stem.name}.tar")
+    with writing_container(path, f"denoise/{path.name}") as container:
+        face = partial(_restore_face, restorer=restorer, params=params, data=data, container=container)
+        yield from outcomes(rows, face)
+
+
+def _restore_face(
+    row: Cropped, *, restorer: Restorer, params: DenoiseParams, data: Path, container: ContainerWriter
+) -> Denoised:
+    restored_HWC = restorer(decode_png(read_stored(data, row.pixels)))
+    content = encode_png(restored_HWC, params.png_level)
+    return extend(row, Denoised, pixels=container.add(f"{row.index:06d}.png", content), denoised=True)
+
+
+if __name__ == "__main__":
+    main(denoise)

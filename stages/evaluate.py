@@ -1,0 +1,97 @@
+"""Stage evaluate: how near the snapshots of a training run come to the reals, by thousands of images shown."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import torch
+from tqdm import tqdm
+
+from pipeline import atomic
+from pipeline.errors import NetworkError, ParamsError
+from pipeline.params import Params, TrainRun
+from pipeline.shards import layout
+from pipeline.shards.reader import DataSet
+from stages import main, read_params, stage_run
+from training import checkpoint, generate
+from training.data import Reals
+from training.loop import device_at_hand
+from training.metrics import curves
+from training.metrics.curves import Row
+from training.metrics.protocol import Protocol
+
+RUNS = Path("runs")
+EVALUATIONS = Path("evaluations")
+
+
+def evaluate(name: str) -> None:
+    """Measure every kept snapshot of `runs/<name>`; write the curves to `evaluations/<name>`."""
+    params = read_params()
+    run = _run(params, name)
+    networks = checkpoint.network_files(RUNS / name)
+    if not networks:
+        raise NetworkError(f"{RUNS / name}: holds no network file. Train first: dvc repro train@{name}.")
+    labels = [run.dataset / layout.LABELS] if run.labels else []
+    with (
+        stage_run(
+            f"evaluate@{name}",
+            params={"evaluate": params.evaluate, f"train.runs.{name}": run},
+            inputs=[*networks, run.dataset / layout.VIEW, *labels],
+            out=EVALUATIONS / name,
+            module="stages.evaluate",
+        ) as stage,
+        DataSet(run.dataset) as dataset,
+    ):
+        torch.set_num_threads(params.evaluate.threads)
+        cv2.setNumThreads(params.evaluate.threads)
+        parts, scratch = stage.work / "parts", stage.work / "scratch"
+        protocol = Protocol(params.evaluate, run, Reals(dataset, run), scratch)
+        floors = _remembered(parts / "reals.json", protocol.measure_reals)
+        rows = [
+            _remembered(parts / f"{network.stem}.json", lambda network=network: _measure(protocol, network))
+            for network in tqdm(networks, unit="snapshot", leave=False, dynamic_ncols=True)
+        ]
+        _write(stage.work, protocol, rows, floors)
+        shutil.rmtree(parts)
+        shutil.rmtree(scratch)
+        stage.report.update(rows[-1])
+        stage.report["reals"] = {
+            **floors,
+            "images": len(dataset),
+            "images_used": min(len(dataset), params.evaluate.swd_images),
+        }
+
+
+def _run(params: Params, name: str) -> TrainRun:
+    if name not in params.train.runs:
+        raise ParamsError(
+            f"train.runs of params.yaml has no run {name!r}; it has {', '.join(sorted(params.train.runs))}"
+        )
+    return params.train.runs[name]
+
+
+def _measure(protocol: Protocol, network: Path) -> Row:
+    snapshot = generate.load(network, device_at_hand())
+    figures = protocol.measure_fakes(snapshot)
+    return {curves.X: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **figures}
+
+
+def _remembered(path: Path, measure: Callable[[], Row]) -> Row:
+    """What `measure` gives, or gave to a run that was stopped after it."""
+    if not path.exists():
+        atomic.write_json(path, measure())
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _write(folder: Path, protocol: Protocol, rows: list[Row], floors: Row) -> None:
+    axis = [curves.X, "resolution"]
+    curves.write_csv(folder / "swd.csv", rows, [*axis, *protocol.swd_names])
+    curves.write_csv(folder / "msssim.csv", rows, [*axis, *protocol.msssim_names])
+    picture = folder / "swd_by_kimg.png"
+    curves.draw(picture, rows, protocol.swd_names, label="sliced Wasserstein distance x 1,000", floors=floors)
+
+
+if __name__ == "__main__":
+    main(evaluate)

@@ -1,0 +1,19 @@
+"""Stage extract: the source's archive to containers of photographs, its annotations to fixed names."""
+
+from pipeline.sources.contents import Contents
+from pipeline.sources.extraction import extract as extract_photographs
+from stages import DATA, main, read_params, stage_run
+
+
+def extract() -> None:
+    """Unpack `data/download` to `data/extract`; nothing is decoded or encoded again."""
+    params = read_params()
+    source = DATA / "download"
+    with stage_run("extract", params={"extract": params.extract}, inputs=[source], out=DATA / "extract") as run:
+        contents = Contents.read(source)
+        account = extract_photographs(source, contents, params.extract.photographs_per_container, run.work)
+        run.count(account, params.extract.max_dropped)
+
+
+if __name__ == "__main__":
+    main(extract)

@@ -1,0 +1,18 @@
+"""Stage fit_denoise: the JPEG-artefact network, fitted on the extracted photographs, brought by the user, or none."""
+
+from pipeline.restoration.provide import provide
+from stages import DATA, main, read_params, stage_run, table
+
+
+def fit_denoise() -> None:
+    """Write `data/fit_denoise/`: network.json, and the network with its history and pictures where there is one."""
+    params = read_params()
+    with stage_run(
+        "fit_denoise", params={"fit_denoise": params.fit_denoise}, inputs=[table("extract")], out=DATA / "fit_denoise"
+    ) as run:
+        network = params.fit_denoise.network
+        run.report.update(provide("rednet", network, table=table("extract"), data=DATA, work=run.work))
+
+
+if __name__ == "__main__":
+    main(fit_denoise)

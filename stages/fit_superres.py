@@ -1,0 +1,21 @@
+"""Stage fit_superres: the x4 network, fitted on the extracted photographs, brought by the user, or none."""
+
+from pipeline.restoration.provide import provide
+from stages import DATA, main, read_params, stage_run, table
+
+
+def fit_superres() -> None:
+    """Write `data/fit_superres/`: network.json, and the network with its history and pictures where there is one."""
+    params = read_params()
+    with stage_run(
+        "fit_superres",
+        params={"fit_superres": params.fit_superres},
+        inputs=[table("extract")],
+        out=DATA / "fit_superres",
+    ) as run:
+        network = params.fit_superres.network
+        run.report.update(provide("srresnet", network, table=table("extract"), data=DATA, work=run.work))
+
+
+if __name__ == "__main__":
+    main(fit_superres)

@@ -1,0 +1,119 @@
+"""Stage superres: every face to its final image, which is scored and shown but not stored."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from pipeline import manifest, previews
+from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.faces.geometry import Rectangle
+from pipeline.faces.render import render
+from pipeline.finish import Finisher, read_region
+from pipeline.manifest import Cropped, Denoised, Drop, Scored, extend
+from pipeline.params import SuperresParams
+from pipeline.previews import Picture
+from pipeline.quality import best_first, quality
+from stages import DATA, main, read_params, stage_run, table
+
+NETWORK = DATA / "fit_superres"
+FACES, FACES_PER_ROW, FACE_PIXELS = 96, 12, 128
+EXTREMES = 8
+PREVIEW_PIXELS = 256
+LEFT_EYE = (0.375, 0.47)  # where the recipe's square puts it in a frontal face: a place where sharpness shows
+
+
+def superres() -> None:
+    """Write `data/superres/`: the table of scores, and sheets of faces."""
+    params = read_params()
+    keys = {"superres": params.superres, "align.resolution": params.align.resolution}
+    inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
+    with stage_run("superres", params=keys, inputs=inputs, out=DATA / "superres") as run:
+        with connect(params.cluster) as client:
+            chunk = partial(
+                superres_chunk,
+                params=params.superres,
+                resolution=params.align.resolution,
+                data=DATA.resolve(),
+                previewed=_as_cropped(params.superres.previews),
+            )
+            account = map_rows(
+                client,
+                chunk,
+                stage="superres",
+                table=table("denoise"),
+                row_in=Denoised,
+                row_out=Scored,
+                rows_per_chunk=params.superres.faces_per_chunk,
+                work=run.work,
+            )
+        run.count(account, params.superres.max_dropped)
+        _write_sheets(run.work)
+
+
+def superres_chunk(
+    rows: Sequence[Denoised],
+    stem: Path,
+    *,
+    params: SuperresParams,
+    resolution: int,
+    data: Path,
+    previewed: Mapping[int, Cropped],
+) -> Iterator[Scored | Drop]:
+    """Scores of some faces. Beside the table, strips: of each face, and of the `previewed` ones before and after."""
+    finisher = Finisher(params, resolution=resolution, network=data / NETWORK.name, data=data)
+    faces: list[list[Picture]] = []
+    restored: list[list[Picture]] = []
+
+    def score(row: Denoised) -> Scored:
+        finished = finisher.finish(row)
+        final_HWC = finished.image_HWC
+        faces.append(_overview_and_detail(final_HWC, FACE_PIXELS))
+        if row.index in previewed:
+            before = [_upright(data, version, resolution) for version in (previewed[row.index], row)]
+            restored.append(before + _overview_and_detail(final_HWC, PREVIEW_PIXELS))
+        return extend(row, Scored, quality=quality(final_HWC), padded=finished.padded, enlarge=finished.enlarge)
+
+    yield from outcomes(rows, score)
+    previews.write_strip(stem.with_name(f"{stem.name}.faces.png"), faces)
+    previews.write_strip(stem.with_name(f"{stem.name}.restored.png"), restored)
+
+
+def _as_cropped(count: int) -> dict[int, Cropped]:
+    """`count` faces that came through denoise, as they were cut: by index."""
+    kept = {row.index for row in manifest.read_kept(table("denoise"), Denoised)}
+    rows = [row for row in manifest.read_kept(table("crop"), Cropped) if row.index in kept]
+    return {rows[position].index: rows[position] for position in previews.spread(len(rows), count)}
+
+
+def _overview_and_detail(final_HWC: Picture, side: int) -> list[Picture]:
+    return [previews.reduced(final_HWC, side), previews.detail(final_HWC, side, *LEFT_EYE)]
+
+
+def _upright(data: Path, row: Cropped, resolution: int) -> Picture:
+    """A region as it is, not enlarged, in the final image's frame."""
+    region = read_region(data, row)
+    if row.landmarks is None:
+        return previews.reduced(region.image_HWC, PREVIEW_PIXELS)
+    smaller = Rectangle(region.rectangle.quad_42, region.rectangle.zoom * PREVIEW_PIXELS / resolution)
+    return render(region.image_HWC, smaller, border=region.border, resolution=PREVIEW_PIXELS).image_HWC
+
+
+def _write_sheets(work: Path) -> None:
+    last = work / "best_and_worst.png"
+    strips = sorted(work.glob("superres-*.faces.png"))
+    restored = sorted(work.glob("superres-*.restored.png"))
+    if not last.exists():
+        columns = [column for path in restored for column in previews.read_columns(path, PREVIEW_PIXELS)]
+        previews.write_sheet(work / "before_after.png", columns, EXTREMES)
+        rows = manifest.read_kept(work / "superres.parquet", Scored)
+        shown = previews.pick_columns(strips, FACE_PIXELS, previews.spread(len(rows), FACES))
+        previews.write_sheet(work / "faces.png", [column[:FACE_PIXELS] for column in shown], FACES_PER_ROW)
+        order = best_first([row.quality for row in rows])
+        extremes = [*order[:EXTREMES], *order[-EXTREMES:]]
+        previews.write_sheet(last, previews.pick_columns(strips, FACE_PIXELS, extremes), EXTREMES)
+    for path in (*strips, *restored):
+        path.unlink()
+
+
+if __name__ == "__main__":
+    main(superres)

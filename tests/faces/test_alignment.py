@@ -1,0 +1,155 @@
+"""Photographs joined with annotations, and rectangles judged: every input comes out once, each drop with its reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import manifest
+from pipeline.errors import DropReason, RejectedInputError, SourceError
+from pipeline.faces.alignment import Joined, Located, join, place
+from pipeline.manifest import Drop, Photograph, Stored
+from pipeline.params import AlignParams
+
+STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
+FACE = (40.0, 40.0, 60.0, 40.0, 50.0, 50.0, 42.0, 62.0, 58.0, 62.0)
+ROW = " ".join(f"{value:g}" for value in FACE)
+
+
+def _params(**values: object) -> AlignParams:
+    standard = {
+        "rectangle": "landmarks",
+        "resolution": 1024,
+        "min_side_pixels": 32,
+        "max_landmark_distance": 1.0,
+        "max_megapixels": 100.0,
+        "photographs_per_chunk": 8,
+        "max_dropped": 0.5,
+    }
+    return AlignParams.model_validate(standard | values)
+
+
+def _join(folder: Path, files: dict[int, str], annotations: dict[str, str], rectangle: str = "landmarks") -> Joined:
+    table = folder / "extract.parquet"
+    broken = Drop(index=77, file="000078.jpg", reason=DropReason.NOT_AN_IMAGE, detail="text")
+    rows = [Photograph(index=index, file=file, photograph=STORED) for index, file in files.items()]
+    manifest.write_rows(table, Photograph, [*rows, broken])
+    for name, content in annotations.items():
+        (folder / name).write_text(content)
+    return join(table, _params(rectangle=rectangle))
+
+
+def _located(landmarks: tuple[float, ...] | None) -> Located:
+    return Located(index=0, file="000001.jpg", photograph=STORED, split=None, attributes=None, landmarks=landmarks)
+
+
+def _reason(landmarks: tuple[float, ...] | None, width: int, height: int, **values: object) -> DropReason:
+    with pytest.raises(RejectedInputError) as caught:
+        place(_located(landmarks), width, height, _params(**values))
+    assert caught.value.detail
+    return caught.value.reason
+
+
+def test_every_photograph_and_every_row_without_one_comes_out_once(tmp_path: Path) -> None:
+    files = {0: "000001.jpg", 1: "000002.jpg", 2: "000003.jpg", 4: "000005.jpg", 5: "portrait.jpg"}
+    rows = {"000001.jpg": ROW, "000003.jpg": "1 2 3", "000005.jpg": ROW, "000078.jpg": ROW, "000009.jpg": ROW}
+    lines = "".join(f"{file} {values}\n" for file, values in rows.items())
+    joined = _join(tmp_path, files, {"landmarks.txt": lines + f"000006.jpg 1 2\nstranger.jpg {ROW}\n"})
+    assert [(row.index, row.landmarks) for row in joined.located] == [(0, FACE), (4, FACE)]
+    dropped = {row.file: (row.index, row.reason) for row in joined.dropped}
+    assert len(dropped) == len(joined.dropped)
+    assert dropped == {
+        "000002.jpg": (1, DropReason.NO_LANDMARKS),
+        "portrait.jpg": (5, DropReason.NO_LANDMARKS),
+        "000003.jpg": (2, DropReason.ABSURD_LANDMARKS),
+        "000009.jpg": (8, DropReason.NO_PHOTOGRAPH),  # its CelebA number
+        "000006.jpg": (78, DropReason.NO_PHOTOGRAPH),  # its number is taken by portrait.jpg
+        "stranger.jpg": (79, DropReason.NO_PHOTOGRAPH),
+    }
+    details = {row.file: row.detail for row in joined.dropped}
+    assert "landmarks.txt, line 2" in details["000003.jpg"]
+    assert "000009.jpg" in details["000009.jpg"]
+
+
+def test_split_and_attributes_go_with_the_photograph(tmp_path: Path) -> None:
+    joined = _join(
+        tmp_path,
+        {0: "000001.jpg", 1: "000002.jpg"},
+        {
+            "landmarks.txt": f"000001.jpg {ROW}\n000002.jpg {ROW}\n",
+            "partition.txt": "000001.jpg 2\n000002.jpg x\n",
+            "attributes.txt": "9\nBald Young\n000001.jpg -1  1\n",
+        },
+    )
+    assert [(row.split, row.attributes) for row in joined.located] == [("test", (-1, 1)), (None, None)]
+    assert joined.dropped == []
+    assert [warning.split(":")[0] for warning in joined.warnings] == ["partition.txt, line 2", "attributes.txt"]
+
+
+def test_whole_images_need_no_landmarks(tmp_path: Path) -> None:
+    joined = _join(tmp_path, {0: "a.png", 1: "b.png"}, {"partition.txt": "a.png 0\n"}, "whole")
+    assert [(row.file, row.split, row.landmarks) for row in joined.located] == [
+        ("a.png", "train", None),
+        ("b.png", None, None),
+    ]
+    assert joined.dropped == []
+
+
+def test_a_source_without_landmarks_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"align\.rectangle"):
+        _join(tmp_path, {0: "a.png"}, {})
+
+
+def test_a_face_gets_its_rectangle() -> None:
+    row = place(_located(FACE), 100, 90, _params())
+    assert (row.width, row.height, row.landmarks) == (100, 90, FACE)
+    assert row.zoom == pytest.approx(1024 / 80)
+    assert np.array(row.quad).reshape(4, 2).mean(axis=0) == pytest.approx([50.5, 42.7], abs=1e-4)
+
+
+def _moved(x: float, y: float) -> tuple[float, ...]:
+    return tuple((np.array(FACE).reshape(5, 2) + np.array([x, y])).ravel().tolist())
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "reason"),
+    [
+        ((float("nan"), *FACE[1:]), DropReason.ABSURD_LANDMARKS),
+        ((float("inf"), *FACE[1:]), DropReason.ABSURD_LANDMARKS),
+        ((3e38, *FACE[1:]), DropReason.ABSURD_LANDMARKS),
+        ((-101, *FACE[1:]), DropReason.ABSURD_LANDMARKS),
+        ((*FACE[:5], 201, *FACE[6:]), DropReason.ABSURD_LANDMARKS),
+        ((*FACE[:2], *FACE[:2], *FACE[4:]), DropReason.ABSURD_LANDMARKS),
+        (_moved(70, 0), DropReason.OUTSIDE_IMAGE),
+        (_moved(0, -80), DropReason.OUTSIDE_IMAGE),
+    ],
+)
+def test_landmarks_that_cannot_be_are_dropped(landmarks: tuple[float, ...], reason: DropReason) -> None:
+    assert _reason(landmarks, 100, 90) is reason
+
+
+def test_the_limits_are_those_of_the_params() -> None:
+    far = (-99, *FACE[1:])
+    assert place(_located(far), 100, 90, _params()).zoom > 0
+    assert _reason(far, 100, 90, max_landmark_distance=0.5) is DropReason.ABSURD_LANDMARKS
+    assert place(_located(FACE), 100, 90, _params(min_side_pixels=80)).zoom > 0
+    assert _reason(FACE, 100, 90, min_side_pixels=81) is DropReason.TOO_SMALL
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "reason"),
+    [(64, 63, DropReason.NOT_SQUARE), (32, 32, DropReason.TOO_SMALL), (96, 96, DropReason.WRONG_SIDE),
+     (100, 100, DropReason.WRONG_SIDE)],
+)  # fmt: skip
+def test_whole_images_of_other_shapes_are_dropped(width: int, height: int, reason: DropReason) -> None:
+    assert _reason(None, width, height, rectangle="whole", resolution=64) is reason
+
+
+@given(st.sampled_from([4, 64, 1024]), st.integers(0, 4))
+def test_a_whole_image_is_its_own_rectangle(resolution: int, doublings: int) -> None:
+    side = resolution << doublings
+    row = place(_located(None), side, side, _params(rectangle="whole", resolution=resolution))
+    assert row.quad == (0, 0, 0, side, side, side, side, 0)
+    assert row.zoom == resolution / side

@@ -1,0 +1,165 @@
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import ShardError
+from pipeline.shards import reader
+from pipeline.shards.codecs import CODECS
+from pipeline.shards.pyramid import pyramid
+from pipeline.shards.reader import DataSet
+from pipeline.shards.virtual import write_view
+from tests.shards.conftest import HEADER, images, write
+
+MakeDataSet = Callable[..., tuple[Path, np.ndarray]]
+LENGTHS = (33, 33, 7)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, dict[int, np.ndarray]]:
+    folder = tmp_path_factory.mktemp("shared")
+    all_NCHW = images(sum(LENGTHS), 64)
+    start = 0
+    for number, length in enumerate(LENGTHS):
+        write(folder / f"shard-{number:05d}.h5", replace(HEADER, resolution=64), all_NCHW[start : start + length])
+        start += length
+    write_view(folder)
+    return DataSet(folder), {level.shape[-1]: level for level in pyramid(all_NCHW)}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([64, 32, 16, 1]), st.lists(st.integers(0, sum(LENGTHS) - 1), max_size=50))
+def test_reads_any_images_in_the_order_asked(
+    shared: tuple[DataSet, dict[int, np.ndarray]], resolution: int, indices: list[int]
+) -> None:
+    data, levels = shared
+    read = data.read(resolution, indices)
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, levels[resolution][indices])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_knows_its_images(data_set: MakeDataSet, codec: str) -> None:
+    folder, all_NCHW = data_set((4, 2), replace(HEADER, codec=codec), labels=True)
+    with DataSet(folder) as data:
+        assert (len(data), data.resolution, data.header.decoder) == (6, 16, "libjpeg-8d")
+        assert data.index.tolist() == list(range(100, 106))
+        assert data.files[5] == "000005.jpg"
+        assert data.labels is not None
+        np.testing.assert_array_equal(data.labels, np.eye(6, 5))
+        np.testing.assert_array_equal(data.read(16, np.arange(6)), all_NCHW)
+
+
+def test_without_labels(data_set: MakeDataSet) -> None:
+    folder, _ = data_set((2,))
+    assert DataSet(folder).labels is None
+
+
+def in_child(data: DataSet, indices: list[int]) -> tuple[int, bytes]:
+    return os.getpid(), data.read(16, indices).tobytes()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_serves_worker_processes(data_set: MakeDataSet, method: str) -> None:
+    folder, all_NCHW = data_set((5, 5))
+    data = DataSet(folder)
+    data.read(16, [0, 9])  # the parent has files open when the workers start
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        orders = [[n, 9 - n, 0] for n in range(10)]
+        for order, (process, read) in zip(orders, pool.starmap(in_child, [(data, o) for o in orders]), strict=True):
+            assert process != os.getpid()
+            assert read == all_NCHW[order].tobytes()
+    np.testing.assert_array_equal(data.read(16, [3]), all_NCHW[[3]])
+
+
+def forked_read(data: DataSet, queue: "multiprocessing.Queue[bytes]") -> None:
+    queue.put(data.read(16, [1, 8]).tobytes())
+    pickle.dumps(data)
+    data.close()
+
+
+def test_a_forked_worker_leaves_the_parents_files_open(data_set: MakeDataSet) -> None:
+    folder, all_NCHW = data_set((5, 5))
+    data = DataSet(folder)
+    data.read(16, [0, 9])
+    context = multiprocessing.get_context("fork")
+    queue: multiprocessing.Queue[bytes] = context.Queue()
+    child = context.Process(target=forked_read, args=(data, queue))
+    child.start()
+    assert queue.get(timeout=30) == all_NCHW[[1, 8]].tobytes()
+    child.join()
+    assert child.exitcode == 0
+    np.testing.assert_array_equal(data.read(16, [9]), all_NCHW[[9]])
+
+
+def test_few_shards_stay_open(data_set: MakeDataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "OPEN_SHARDS", 2)
+    folder, all_NCHW = data_set((1,) * 6)
+    data = DataSet(folder)
+    np.testing.assert_array_equal(data.read(16, [5, 0, 3, 1]), all_NCHW[[5, 0, 3, 1]])
+    before = open_shards(folder)
+    data.close()
+    assert (before, open_shards(folder)) == (2, 0)
+
+
+def open_shards(folder: Path) -> int:
+    links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(link.parent == folder for link in links)
+
+
+def test_what_is_asked_must_exist(data_set: MakeDataSet) -> None:
+    folder, _ = data_set((4, 2))
+    data = DataSet(folder)
+    with pytest.raises(ShardError, match="no resolution 32; there are 16, 8, 4, 2, 1"):
+        data.read(32, [0])
+    for position in (-1, 6):
+        with pytest.raises(ShardError, match=r"position .* asked; there are 0 to 5"):
+            data.read(16, [0, position])
+
+
+def test_an_incomplete_folder_is_refused(data_set: MakeDataSet, tmp_path: Path) -> None:
+    folder, _ = data_set((4, 2), labels=True)
+    with pytest.raises(ShardError, match=r"dataset\.h5: no such file, so .* is no data set.*dvc repro"):
+        DataSet(tmp_path)
+    np.save(folder / "dataset-labels.npy", np.zeros((5, 3), np.float32))
+    with pytest.raises(ShardError, match=r"labels\.npy: has shape \(5, 3\), but the data set 6 images"):
+        DataSet(folder)
+    (folder / "dataset-labels.npy").unlink()
+    shard = folder / "shard-00001.h5"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-100])
+    with pytest.raises(ShardError, match=rf"shard-00001\.h5: has {len(whole) - 100} bytes instead of {len(whole)}"):
+        DataSet(folder)
+    shard.unlink()
+    with pytest.raises(ShardError, match=r"shard-00001\.h5: is missing; the data set has 2 shards"):
+        DataSet(folder)
+    (folder / "dataset.h5").write_bytes(b"not HDF5")
+    with pytest.raises(ShardError, match=r"dataset\.h5: HDF5 cannot open it"):
+        DataSet(folder)
+
+
+def test_a_shard_of_another_version_is_refused(data_set: MakeDataSet) -> None:
+    folder, _ = data_set((2,))
+    with h5py.File(folder / "dataset.h5", "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(ShardError, match="format version 2, but this code reads 1"):
+        DataSet(folder)
+
+
+def test_needs_nothing_but_numpy_and_h5py() -> None:
+    code = (
+        "import sys; import pipeline.shards.reader; "
+        "print(sorted({'pyarrow', 'pydantic', 'dask', 'hdf5plugin', 'torch', 'cv2', 'PIL'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "[]"

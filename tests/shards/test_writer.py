@@ -1,0 +1,111 @@
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.errors import ShardError
+from pipeline.shards import layout, writer
+from pipeline.shards.codecs import CODECS
+from pipeline.shards.pyramid import pyramid
+from pipeline.shards.verify import verify_shard
+from pipeline.shards.writer import writing_shard
+from tests.shards.conftest import HEADER, images, write
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_holds_every_level_whatever_the_codec(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "shard-00000.h5"
+    header = replace(HEADER, codec=codec, resolution=64)
+    images_NCHW = images(7, 64)
+    write(path, header, images_NCHW)
+    with h5py.File(path) as file:
+        levels = [name for name in file if name.startswith("data")]
+        assert sorted(levels) == sorted(f"data{r}x{r}" for r in (64, 32, 16, 8, 4, 2, 1))
+        for expected in pyramid(images_NCHW):
+            level = file[f"data{expected.shape[-1]}x{expected.shape[-1]}"]
+            assert level.dtype == np.uint8
+            np.testing.assert_array_equal(level[:], expected)
+        assert layout.read_texts(file, layout.IDENTITY_FILE) == [f"{n:06d}.jpg" for n in range(7)]
+        assert layout.read_values(file, layout.IDENTITY_INDEX).tolist() == list(range(100, 107))
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 3 * 16 * 16 * 5, 10**9])
+def test_batches_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> None:
+    # 70 images: more than one chunk at 8x8 (64 images), and a last chunk that is not full
+    images_NCHW = images(70, 16)
+    write(tmp_path / "whole.h5", HEADER, images_NCHW)
+    monkeypatch.setattr(writer, "BATCH_BYTES", batch_bytes)
+    write(tmp_path / "other.h5", HEADER, images_NCHW)
+    with h5py.File(tmp_path / "whole.h5") as whole, h5py.File(tmp_path / "other.h5") as other:
+        for resolution in layout.level_resolutions(16):
+            name = layout.level_name(resolution)
+            np.testing.assert_array_equal(whole[name][:], other[name][:])
+
+
+def test_same_images_same_bytes(tmp_path: Path) -> None:
+    labels = np.eye(5, 3, dtype=np.float32)
+    for name in ("a", "b"):
+        write(tmp_path / name, HEADER, images(5, 16), labels)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_shard_may_end_before_its_capacity(tmp_path: Path) -> None:
+    images_NCHW = images(3, 16)
+    with writing_shard(tmp_path / "s.h5", HEADER, 10) as shard:
+        for number, image_CHW in enumerate(images_NCHW):
+            shard.add(image_CHW, index=number, file=f"{number}", labels=None)
+        assert len(shard) == 3
+    with h5py.File(tmp_path / "s.h5") as file:
+        np.testing.assert_array_equal(file["data16x16"][:], images_NCHW)
+        assert file["data1x1"].shape == (3, 3, 1, 1)
+
+
+def test_an_image_may_be_a_view_of_another_layout(tmp_path: Path) -> None:
+    image_HWC = np.ascontiguousarray(images(1, 16)[0].transpose(1, 2, 0))
+    write(tmp_path / "s.h5", HEADER, image_HWC.transpose(2, 0, 1)[None])
+    assert len(verify_shard(tmp_path / "s.h5")) == 5
+
+
+Added = tuple[np.ndarray, np.ndarray | None]
+IMAGE = images(1, 16)[0]
+FOUR = np.zeros(4, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ([(IMAGE.astype(np.float64), None)], r"0\.jpg: image is float64 .* takes uint8 \(3, 16, 16\)"),
+        ([(IMAGE[:, ::2], None)], r"0\.jpg: image is uint8 \(3, 8, 16\)"),
+        ([(IMAGE, None)] * 3, r"2\.jpg: the shard .* was opened for 2 images only"),
+        ([(IMAGE, FOUR), (IMAGE, None)], r"1\.jpg: labels of shape None, but the image before has \(4,\)"),
+        ([(IMAGE, None), (IMAGE, FOUR)], r"1\.jpg: labels of shape \(4,\), but the image before has None"),
+        ([], "no image was added"),
+    ],
+)
+def test_misfits_are_refused_and_leave_no_file(tmp_path: Path, added: list[Added], message: str) -> None:
+    with pytest.raises(ShardError, match=message), writing_shard(tmp_path / "s.h5", HEADER, 2) as shard:
+        for number, (image_CHW, labels) in enumerate(added):
+            shard.add(image_CHW, index=number, file=f"{number}.jpg", labels=labels)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("level", [16, 4])
+def test_damage_is_found_and_named(tmp_path: Path, level: int) -> None:
+    path = tmp_path / "s.h5"
+    write(path, HEADER, images(3, 16))
+    verify_shard(path)
+    with h5py.File(path, "r+") as file:
+        file[layout.level_name(level)][1, 0, 0, 0] ^= 1
+    found = r"image 000001\.jpg differs" if level == 16 else "data4x4 differs"
+    with pytest.raises(ShardError, match=rf"s\.h5: .*{found} .*run the stage that made it again"):
+        verify_shard(path)
+
+
+def test_a_file_that_reads_back_differently_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the disk keeps other pixels than it was given, with checksums that agree among themselves
+    monkeypatch.setattr(writer, "verify_shard", lambda path: ["0" * 32 for _ in verify_shard(path)])
+    with pytest.raises(ShardError, match="read back, a level differs from what was written"):
+        write(tmp_path / "s.h5", HEADER, images(3, 16))
+    assert list(tmp_path.iterdir()) == []

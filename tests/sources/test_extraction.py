@@ -1,0 +1,123 @@
+"""Containers of photographs: every byte kept, every member counted, a killed run continued."""
+
+from pathlib import Path
+
+import packing
+import pytest
+
+from pipeline import manifest
+from pipeline.container import read_stored
+from pipeline.errors import DropReason
+from pipeline.manifest import Accounting, Photograph
+from pipeline.sources import archive, extraction
+from pipeline.sources.contents import Contents, Numbering
+
+JPEG = b"\xff\xd8\xff\xe0"
+MEMBERS = {
+    "img/000003.jpg": JPEG + b"three",
+    "img/000001.jpg": JPEG + b"one",
+    "img/000002.jpg": b"<!DOCTYPE html>",
+    "img/Thumbs.db": b"\xd0\xcf\x11\xe0",
+    "img/000006.jpg": b"",
+    "img/000005.jpg": JPEG + b"five",
+}
+
+
+def _delivered(tmp_path: Path, pack: packing.Pack, numbering: Numbering = "celeba") -> tuple[Path, Contents]:
+    folder = tmp_path / "download"
+    folder.mkdir(exist_ok=True)
+    images = pack(folder, MEMBERS).name
+    (folder / "marks.txt").write_bytes(b"marks")
+    return folder, Contents(images=images, numbering=numbering, landmarks="marks.txt", partition=None, attributes=None)
+
+
+def _extract(folder: Path, contents: Contents, data: Path, per_container: int = 2) -> Accounting:
+    return extraction.extract(folder, contents, per_container, data / "extract")
+
+
+@pytest.mark.parametrize("pack", packing.ALL)
+def test_photographs_keep_their_bytes_and_the_rest_is_dropped_with_a_reason(pack: packing.Pack, tmp_path: Path) -> None:
+    account = _extract(*_delivered(tmp_path, pack), tmp_path)
+    assert account == Accounting(6, 3, {"not an image": 3})
+    table = tmp_path / "extract" / "extract.parquet"
+    rows = manifest.read_kept(table, Photograph)
+    assert [(row.index, row.file) for row in rows] == [(0, "000001.jpg"), (2, "000003.jpg"), (4, "000005.jpg")]
+    assert all(read_stored(tmp_path, row.photograph) == MEMBERS[f"img/{row.file}"] for row in rows)
+    drops = manifest.read_dropped(table)
+    assert [(drop.index, drop.file, drop.reason) for drop in drops] == [
+        (1, "000002.jpg", DropReason.NOT_AN_IMAGE),
+        (5, "000006.jpg", DropReason.NOT_AN_IMAGE),
+        (6, "Thumbs.db", DropReason.NOT_AN_IMAGE),
+    ]
+    assert "15 bytes, starting b'<!DOCTYPE ht'" in drops[0].detail
+
+
+def test_only_the_final_files_are_left(tmp_path: Path) -> None:
+    _extract(*_delivered(tmp_path, packing.tar), tmp_path)
+    assert sorted(path.name for path in (tmp_path / "extract").iterdir()) == [
+        "extract-00000.tar", "extract-00001.tar", "extract-00002.tar", "extract.parquet", "landmarks.txt",
+    ]  # fmt: skip
+    assert (tmp_path / "extract" / "landmarks.txt").read_bytes() == b"marks"
+
+
+@pytest.mark.parametrize("pack", [packing.tar, packing.sevenzip_parts])
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 5])
+def test_a_killed_run_continues_to_the_same_bytes(
+    pack: packing.Pack, stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, contents = _delivered(tmp_path, pack)
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    _extract(folder, contents, whole)
+    wanted: list[int] = []
+    original = archive.read_members
+
+    def counted(path: Path, names: list[str], *, stop: int) -> object:
+        wanted.append(len(names))
+        for place, member in enumerate(original(path, names)):
+            if place == stop:
+                raise KeyboardInterrupt
+            yield member
+
+    monkeypatch.setattr(archive, "read_members", lambda path, names: counted(path, names, stop=stop_after))
+    with pytest.raises(KeyboardInterrupt):
+        _extract(folder, contents, resumed)
+    monkeypatch.setattr(archive, "read_members", lambda path, names: counted(path, names, stop=-1))
+    _extract(folder, contents, resumed)
+    assert wanted == [6, 6 - stop_after // 2 * 2]
+    assert {p.name: p.read_bytes() for p in (resumed / "extract").iterdir()} == {
+        p.name: p.read_bytes() for p in (whole / "extract").iterdir()
+    }
+
+
+def test_a_finished_work_folder_is_only_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, contents = _delivered(tmp_path, packing.tar)
+    account = _extract(folder, contents, tmp_path)
+    monkeypatch.delattr(archive, "read_members")
+    assert _extract(folder, contents, tmp_path) == account
+
+
+def test_names_that_a_plain_tar_cannot_hold_are_kept_in_the_table(tmp_path: Path) -> None:
+    long = "x" * 120 + ".png"
+    png = b"\x89PNG\r\n\x1a\n"
+    path = packing.sevenzip(tmp_path, {"äpfel.JPG": JPEG, long: png})
+    contents = Contents(images=path.name, numbering="sorted", landmarks=None, partition=None, attributes=None)
+    _extract(tmp_path, contents, tmp_path / "data")
+    rows = manifest.read_kept(tmp_path / "data" / "extract" / "extract.parquet", Photograph)
+    assert [row.file for row in rows] == [long, "äpfel.JPG"]
+    names = archive.list_members(tmp_path / "data" / "extract" / "extract-00000.tar")
+    assert sorted(names) == ["000000.png", "000001.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("content", "image"),
+    [
+        (b"\xff\xd8\xff\xdb", True),
+        (b"\x89PNG\r\n\x1a\n", True),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", True),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", False),
+        (b"\x00\x05\x16\x07", False),
+        (b"", False),
+    ],
+)
+def test_images_are_told_by_their_first_bytes(content: bytes, image: bool) -> None:
+    assert extraction.is_image(content) is image

@@ -1,0 +1,123 @@
+"""Stage crop on a small table of align: regions without loss, truncated photographs dropped."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import manifest
+from pipeline.container import read_stored
+from pipeline.errors import DecoderError, TooManyDroppedError
+from pipeline.faces.decode import SELF_TEST_MD5, decode
+from pipeline.faces.geometry import rectangle_of_landmarks
+from pipeline.faces.png import decode_png
+from pipeline.manifest import Cropped
+from stages.align import align
+from stages.crop import crop
+from tests.stages.faces import LANDMARKS, choose, lay_down, photograph, scheduler
+
+DATA = Path("data")
+TABLE = DATA / "crop" / "crop.parquet"
+RESOLUTION = 64
+
+
+@pytest.fixture(scope="module")
+def address() -> Generator[str]:
+    with scheduler() as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _aligned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {f"{number:06d}.jpg": photograph(number) for number in range(1, 6)}
+    files["000002.jpg"] = files["000002.jpg"][:2500]
+    files["000004.jpg"] = photograph(4, size=(900, 800))
+    rows = dict.fromkeys(files, LANDMARKS) | {"000004.jpg": "300 300 560 310 430 420 310 560 520 580"}
+    lay_down(files, "".join(f"{file} {values}\n" for file, values in rows.items()))
+    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.5, "faces_per_chunk": 2})
+    align()
+
+
+def test_regions_hold_the_decoded_pixels_around_the_square() -> None:
+    crop()
+    rows = {row.file: row for row in manifest.read_kept(TABLE, Cropped)}
+    assert list(rows) == ["000001.jpg", "000003.jpg", "000004.jpg", "000005.jpg"]
+    landmarks_52 = np.array(LANDMARKS.split(), np.float32).reshape(5, 2)
+    rectangle = rectangle_of_landmarks(landmarks_52, RESOLUTION)
+    for file in ("000001.jpg", "000003.jpg", "000005.jpg"):
+        row = rows[file]
+        region_HWC = decode_png(read_stored(DATA, row.pixels))
+        assert region_HWC.shape == (row.crop_height, row.crop_width, 3)
+        assert (row.shrink, row.zoom) == (1, rectangle.zoom)
+        x, y = (rectangle.quad_42[0] - np.array(row.quad[:2])).round().astype(int)
+        whole_HWC = decode(read_stored(DATA, row.photograph), "libjpeg-8d")
+        assert np.array_equal(region_HWC, whole_HWC[y : y + row.crop_height, x : x + row.crop_width])
+
+
+def test_a_huge_face_is_reduced_and_its_square_with_it() -> None:
+    crop()
+    row = next(row for row in manifest.read_kept(TABLE, Cropped) if row.file == "000004.jpg")
+    aligned = next(row for row in manifest.read_kept(DATA / "align/align.parquet", manifest.Aligned) if row.index == 3)
+    assert row.shrink == int(0.5 / aligned.zoom) > 1
+    assert row.zoom == aligned.zoom * row.shrink
+    assert row.crop_width <= 900 // row.shrink
+
+
+def test_a_truncated_photograph_is_dropped_and_the_decoder_named() -> None:
+    crop()
+    (dropped,) = manifest.read_dropped(TABLE)
+    assert (dropped.file, dropped.reason.name) == ("000002.jpg", "TRUNCATED")
+    report = json.loads(Path("reports/crop.json").read_text())
+    assert (report["given"], report["kept"]) == (5, 4)
+    assert report["decoder"] == "libjpeg-8d"
+    assert report["decoder_self_test_md5"] == SELF_TEST_MD5["libjpeg-8d"]
+    assert sorted(path.name for path in TABLE.parent.iterdir()) == [
+        *(f"crop-{number:05d}.tar" for number in range(3)),
+        "crop.parquet",
+    ]
+
+
+def test_two_runs_give_the_same_bytes() -> None:
+    contents: list[dict[str, bytes]] = []
+    for _ in range(2):
+        crop()
+        contents.append({path.name: path.read_bytes() for path in TABLE.parent.iterdir()})
+    assert contents[0] == contents[1]
+
+
+def test_another_decoder_gives_other_pixels(address: str) -> None:
+    crop()
+    exact = [row.pixels.md5 for row in manifest.read_kept(TABLE, Cropped)]
+    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.5, "decoder": "pillow"})
+    crop()
+    assert all(one != other.pixels.md5 for one, other in zip(exact, manifest.read_kept(TABLE, Cropped), strict=True))
+
+
+def test_a_decoder_that_fails_its_test_ends_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SELF_TEST_MD5, "libjpeg-8d", "0" * 32)
+    with pytest.raises(DecoderError, match="libjpeg-8d"):
+        crop()
+    assert not TABLE.exists()
+
+
+def test_more_drops_than_allowed_end_the_stage(address: str) -> None:
+    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.1})
+    with pytest.raises(TooManyDroppedError, match=r"crop: 1 of 5 inputs dropped \(truncated image: 1\)"):
+        crop()
+
+
+def test_images_that_are_square_already_stay_as_they_are(address: str) -> None:
+    files = {"a.png": photograph(1, "PNG", (64, 64)), "b.png": photograph(2, "PNG", (256, 256))}
+    lay_down(files, "")
+    choose(address, align={"rectangle": "whole", "resolution": 64}, superres={"method": "none"},
+           fit_superres={"network": {"kind": "none"}})  # fmt: skip
+    align()
+    crop()
+    for row in manifest.read_kept(TABLE, Cropped):
+        assert np.array_equal(decode_png(read_stored(DATA, row.pixels)), decode(files[row.file], "libjpeg-8d"))
+        assert (row.shrink, row.border) == (1, 0)
+        assert row.quad == (0, 0, 0, row.width, row.width, row.width, row.width, 0)
+        assert row.zoom == 64 / row.width

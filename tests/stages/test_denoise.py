@@ -1,0 +1,126 @@
+"""Stage denoise on a few crops: restored pixels without loss, independent of chunks, and a run that restores nothing."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import atomic, manifest
+from pipeline.container import read_stored, writing_container
+from pipeline.errors import NetworkError
+from pipeline.faces.png import decode_png, encode_png
+from pipeline.manifest import Cropped, Denoised, Drop
+from pipeline.provenance import digest_of_file
+from pipeline.restoration.apply import Restorer
+from pipeline.restoration.networks import NetworkSpec
+from pipeline.restoration.weights import save_network
+from stages.denoise import denoise
+from tests.restoration.photographs import lively, scene
+from tests.stages.faces import choose, scheduler
+
+DATA = Path("data")
+TABLE = DATA / "denoise" / "denoise.parquet"
+FACES = 5
+
+
+@pytest.fixture(scope="module")
+def address() -> Generator[str]:
+    with scheduler() as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows: list[Cropped | Drop] = []
+    with writing_container(DATA / "crop" / "crop-00000.tar", "crop/crop-00000.tar") as container:
+        for number in range(FACES):
+            image_HWC = _crop(number)
+            height, width, _ = image_HWC.shape
+            stored = container.add(f"{number:06d}.png", encode_png(image_HWC, 3))
+            rows.append(
+                Cropped(
+                    index=2 * number,
+                    file=f"{number:06d}.jpg",
+                    photograph=stored,
+                    width=width,
+                    height=height,
+                    split="train",
+                    attributes=(1, -1),
+                    landmarks=None,
+                    quad=(0.0, 0.0, 0.0, 9.0, 9.0, 9.0, 9.0, 0.0),
+                    zoom=2.5,
+                    pixels=stored,
+                    crop_width=width,
+                    crop_height=height,
+                    shrink=1,
+                    border=0,
+                )
+            )
+    manifest.write_rows(DATA / "crop" / "crop.parquet", Cropped, rows)
+
+
+def _crop(number: int) -> np.ndarray:
+    return scene(number)[: 90 + 10 * number, :130]
+
+
+def _network(folder: Path) -> None:
+    spec = NetworkSpec(architecture="rednet", channels=4, blocks=2)
+    save_network(folder / "network.safetensors", lively(spec.build()), spec)
+    digest = digest_of_file(folder / "network.safetensors")
+    atomic.write_json(folder / "network.json", {"kind": "train", "sha256": digest})
+
+
+def _published() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((DATA / "denoise").iterdir())}
+
+
+def test_pixels_are_the_networks_and_the_rest_of_a_row_stays(address: str) -> None:
+    _network(DATA / "fit_denoise")
+    choose(address, denoise={"method": "network", "faces_per_chunk": 2, "tile_pixels": 64})
+    denoise()
+    assert list(_published()) == [*(f"denoise-0000{number}.tar" for number in range(3)), "denoise.parquet"]
+    before = manifest.read_kept(DATA / "crop" / "crop.parquet", Cropped)
+    after = manifest.read_kept(TABLE, Denoised)
+    restorer = Restorer.load(DATA / "fit_denoise", tile_pixels=64)
+    for number, (was, row) in enumerate(zip(before, after, strict=True)):
+        assert row.denoised
+        assert manifest.extend(was, Denoised, pixels=row.pixels, denoised=True) == row
+        restored_HWC = decode_png(read_stored(DATA, row.pixels))
+        assert np.array_equal(restored_HWC, restorer(_crop(number)))
+        assert not np.array_equal(restored_HWC, _crop(number))
+    report = json.loads(Path("reports/denoise.json").read_text())
+    assert report == {"given": FACES, "kept": FACES, "dropped": {}}
+
+
+def test_two_runs_give_the_same_bytes_on_any_number_of_threads(address: str) -> None:
+    _network(DATA / "fit_denoise")
+    choose(address, denoise={"method": "network", "faces_per_chunk": 2, "tile_pixels": 64})
+    denoise()
+    first = _published()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3 - threads if threads < 3 else 1)
+    denoise()
+    torch.set_num_threads(threads)
+    assert _published() == first
+
+
+def test_nothing_is_written_but_the_table_where_nothing_is_restored(address: str) -> None:
+    atomic.write_json(DATA / "fit_denoise" / "network.json", {"kind": "none"})
+    choose(address, denoise={"method": "none"}, fit_denoise={"network": {"kind": "none"}})
+    denoise()
+    assert list(_published()) == ["denoise.parquet"]
+    for number, row in enumerate(manifest.read_kept(TABLE, Denoised)):
+        assert not row.denoised
+        assert np.array_equal(decode_png(read_stored(DATA, row.pixels)), _crop(number))
+
+
+def test_a_missing_network_ends_the_stage(address: str) -> None:
+    atomic.write_json(DATA / "fit_denoise" / "network.json", {"kind": "none"})
+    choose(address, denoise={"method": "network"})
+    with pytest.raises(NetworkError, match="no network was made"):
+        denoise()
+    assert not TABLE.exists()

@@ -1,0 +1,114 @@
+"""Stage evaluate, on a small data set and snapshots of an untrained generator."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from pipeline.errors import NetworkError, ParamsError
+from stages import evaluate as stage
+from stages.evaluate import evaluate
+from tests.training.small import ROOT, make_dataset, make_run
+from training import checkpoint
+from training.checkpoint import FORMAT, NetworkInfo
+from training.metrics.protocol import Protocol
+from training.networks import Generator
+
+SNAPSHOTS = {400: 1.0, 1200: 0.0}
+OUT = Path("evaluations/small")
+
+
+@pytest.fixture(autouse=True)
+def _a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(make_dataset(Path("data/shard"), images=24, resolution=32), resolution=16, grid_cell_pixels=16)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["train"]["runs"] = {"small": run.model_dump(mode="json")}
+    params["evaluate"] |= {
+        "swd_images": 16,
+        "swd_patches_per_image": 8,
+        "msssim_pairs": 4,
+        "minibatch": 8,
+        "threads": 1,
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    for shown, lod in SNAPSHOTS.items():
+        generator = Generator(run.networks, resolution=16, channels=3, label_size=0)
+        generator.initialise(torch.Generator().manual_seed(shown))
+        info = NetworkInfo(
+            format=FORMAT, run=run, channels=3, label_size=0, images_shown=shown, lod=lod, resolution=16 >> int(lod)
+        )
+        checkpoint.write_network(
+            checkpoint.network_path(Path("runs/small"), shown), info, {"Gs": generator.state_dict()}
+        )
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (OUT / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _files() -> dict[str, bytes]:
+    return {str(path.relative_to(OUT)): path.read_bytes() for path in sorted(OUT.rglob("*"))}
+
+
+def test_every_snapshot_has_its_figures_and_the_last_ones_are_reported() -> None:
+    evaluate("small")
+    assert sorted(_files()) == ["msssim.csv", "swd.csv", "swd_by_kimg.png"]
+    swd = _rows("swd.csv")
+    assert list(swd[0]) == ["kimg", "resolution", "swd16_16", "swd16_mean"]
+    assert [(row["kimg"], row["resolution"]) for row in swd] == [("0.4", "8"), ("1.2", "16")]
+    report = json.loads(Path("reports/evaluate/small.json").read_text())
+    assert report["swd16_mean"] == float(swd[-1]["swd16_mean"])
+    assert report["msssim4"] == float(_rows("msssim.csv")[-1]["msssim4"])
+    assert report["reals"]["swd16_mean"] < report["swd16_mean"]
+    assert (report["reals"]["images"], report["reals"]["images_used"]) == (24, 16)
+
+
+def test_a_stopped_evaluation_goes_on_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate("small")
+    whole = _files()
+    shutil.rmtree(OUT)
+    measure, measured = Protocol.measure_fakes, []
+
+    def stop_after_the_first(self: Protocol, snapshot: Any) -> dict[str, float]:
+        if measured:
+            raise KeyboardInterrupt
+        measured.append(snapshot.info.images_shown)
+        return measure(self, snapshot)
+
+    monkeypatch.setattr(Protocol, "measure_fakes", stop_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate("small")
+    monkeypatch.setattr(Protocol, "measure_fakes", measure)
+    monkeypatch.setattr(stage.generate, "load", _recording(measured))
+    evaluate("small")
+    assert measured == [400, 1200]
+    assert _files() == whole
+
+
+def _recording(measured: list[int]) -> Any:
+    load = stage.generate.load
+
+    def recorded(path: Path, device: torch.device) -> Any:
+        snapshot = load(path, device)
+        measured.append(snapshot.info.images_shown)
+        return snapshot
+
+    return recorded
+
+
+def test_an_unknown_run_is_answered_with_the_names() -> None:
+    with pytest.raises(ParamsError, match="no run 'large'; it has small"):
+        evaluate("large")
+
+
+def test_a_run_without_snapshots_says_how_to_train() -> None:
+    shutil.rmtree("runs/small")
+    with pytest.raises(NetworkError, match="dvc repro train@small"):
+        evaluate("small")

@@ -1,0 +1,78 @@
+"""The extract stage: data/download becomes containers, a table and annotations under fixed names."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import manifest
+from pipeline.container import read_stored
+from pipeline.errors import TooManyDroppedError
+from pipeline.manifest import Photograph
+from stages import download, extract
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = (ROOT / os.environ.get("CELEBAHQ_REAL", "../shared/data")).resolve()
+
+
+@pytest.fixture(autouse=True)
+def _at_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "manifests", "manifests")
+
+
+def _run(watch: str, source: object, max_dropped: float = 0.5) -> dict[str, object]:
+    params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
+    params["download"] = {"watch": watch, "source": source}
+    params["extract"] = {"photographs_per_container": 4, "max_dropped": max_dropped}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    download.download()
+    extract.extract()
+    return json.loads(Path("reports/extract.json").read_text())
+
+
+def _synthetic(bad: int) -> dict[str, object]:
+    sizes = {"face_pixels_min": 40, "face_pixels_max": 50}
+    return {"kind": "synthetic", "photographs": 2, "bad_photographs": bad, "seed": 1, **sizes}
+
+
+def test_the_synthetic_set_is_extracted_and_counted() -> None:
+    assert _run("manifests/celeba.yaml", _synthetic(8)) == {"given": 9, "kept": 7, "dropped": {"not an image": 2}}
+    containers = [f"extract-{number:05d}.tar" for number in range(3)]
+    assert sorted(path.name for path in Path("data/extract").iterdir()) == [
+        "attributes.txt", *containers, "extract.parquet", "landmarks.txt", "partition.txt",
+    ]  # fmt: skip
+    rows = manifest.read_kept(Path("data/extract/extract.parquet"), Photograph)
+    assert all(read_stored(Path("data"), row.photograph).startswith(b"\xff\xd8\xff") for row in rows)
+    assert all(row.file == f"{row.index + 1:06d}.jpg" for row in rows)
+    published = Path("data/download/Anno/list_landmarks_celeba.txt").read_bytes()
+    assert Path("data/extract/landmarks.txt").read_bytes() == published
+
+
+def test_too_many_drops_end_the_stage() -> None:
+    with pytest.raises(TooManyDroppedError, match="extract: 2 of 9 inputs dropped"):
+        _run("manifests/celeba.yaml", _synthetic(8), max_dropped=0.1)
+    assert not Path("data/extract").exists()
+
+
+@pytest.mark.vectors
+def test_the_twenty_real_photographs_keep_their_bytes() -> None:
+    if not (REAL / "celeba").is_dir():
+        pytest.skip(f"{REAL}: no real data there; set CELEBAHQ_REAL to the folder that holds celeba/")
+    images = REAL / "celeba/img_celeba"
+    landmarks = REAL / "celeba/list_landmarks_celeba.sample.txt"
+    source = {
+        "kind": "celeba",
+        "images": str(images),
+        "landmarks": str(landmarks),
+        "partition": None,
+        "attributes": None,
+    }
+    assert _run(str(images), source) == {"given": 20, "kept": 20, "dropped": {}}
+    for row in manifest.read_kept(Path("data/extract/extract.parquet"), Photograph):
+        assert row.index == int(row.file[:6]) - 1
+        assert read_stored(Path("data"), row.photograph) == (images / row.file).read_bytes()
+    assert Path("data/extract/landmarks.txt").read_bytes() == landmarks.read_bytes()

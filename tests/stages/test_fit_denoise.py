@@ -1,0 +1,52 @@
+"""Stage fit_denoise on a few made-up photographs: what it publishes and reports, and a run without a network."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import SourceError
+from pipeline.restoration.apply import Restorer
+from stages.fit_denoise import fit_denoise
+from tests.restoration.photographs import SMALL, jpeg, lay_down, scene
+from tests.stages.faces import choose
+
+OUT = Path("data/fit_denoise")
+REPORT = Path("reports/fit_denoise.json")
+
+
+@pytest.fixture(autouse=True)
+def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_down(Path("data"), [jpeg(scene(number)) for number in range(4)])
+
+
+def test_a_fitted_network_is_published_with_its_figures() -> None:
+    choose("", fit_denoise={"network": SMALL.model_dump(mode="json")})
+    fit_denoise()
+    assert {path.name for path in OUT.iterdir()} == {
+        "network.safetensors",
+        "network.json",
+        "history.csv",
+        "before_after.png",
+    }
+    report = json.loads(REPORT.read_text())
+    assert report["kind"] == "train"
+    assert report["photographs"] == {"training": 2, "held_out": 2, "skipped": {}}
+    assert report["psnr_after"] > 15
+    restored_HWC = Restorer.load(OUT, tile_pixels=64)(scene(9))
+    assert restored_HWC.shape == scene(9).shape
+
+
+def test_without_a_network_only_its_description_is_published() -> None:
+    choose("", fit_denoise={"network": {"kind": "none"}}, denoise={"method": "none"})
+    fit_denoise()
+    assert [path.name for path in OUT.iterdir()] == ["network.json"]
+    assert json.loads(REPORT.read_text()) == {"kind": "none"}
+
+
+def test_too_few_photographs_publish_nothing() -> None:
+    choose("", fit_denoise={"network": SMALL.model_dump(mode="json") | {"held_out_photographs": 4}})
+    with pytest.raises(SourceError, match="4 are held out"):
+        fit_denoise()
+    assert not OUT.exists()

@@ -1,0 +1,96 @@
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dask.distributed import LocalCluster
+
+from pipeline import manifest
+from pipeline.errors import ParamsError, SourceError, TooManyDroppedError
+from pipeline.shards.reader import DataSet
+from pipeline.sources.lsun.records import LsunImage
+from pipeline.sources.lsun.synthetic import make_category
+from stages.lsun import known_category, lsun
+
+ROOT = Path(__file__).parents[2]
+OUT = Path("data/lsun/tower")
+
+
+@pytest.fixture(scope="module")
+def address() -> Generator[str]:
+    # a process of its own: one process may open a database only once
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield str(cluster.scheduler_address)
+
+
+@pytest.fixture(autouse=True)
+def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "manifests", "manifests")
+
+
+def choose(address: str, **values: Any) -> None:
+    params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
+    params["cluster"]["scheduler"] = address
+    params["lsun"] |= {"categories": ["bedroom", "tower"], "resolution": 32, "images_per_shard": 4} | values
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def synthetic(records: int, bad_records: int) -> dict[str, Any]:
+    return {"kind": "synthetic", "records": records, "bad_records": bad_records, "seed": 1}
+
+
+def sums() -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(OUT.iterdir())}
+
+
+def test_a_category_becomes_a_data_set_whichever_way_it_comes(address: str) -> None:
+    choose(address, source=synthetic(10, 2))
+    lsun("tower")
+    report = json.loads(Path("reports/lsun/tower.json").read_text())
+    assert (report["given"], report["kept"], report["images"], report["shards"]) == (10, 8, 8, 3)
+    assert sum(report["dropped"].values()) == 2
+    data = DataSet(OUT)
+    assert (len(data), data.resolution, data.header.decoder) == (8, 32, "pillow")
+    rows = manifest.read_kept(OUT / "lsun.parquet", LsunImage)
+    assert [row.image_md5 for row in rows] == data.md5s
+    assert {"samples.png", "pyramid.png", "dataset.h5"} <= set(sums())
+    assert list(Path("data/.work").iterdir()) == []
+    # a change of the list of categories must not run this one again
+    assert not any("categories" in key for key in json.loads(Path("records/lsun/tower.json").read_text())["params"])
+
+    before = {name: digest for name, digest in sums().items() if name.endswith((".parquet", ".png"))}
+    made = make_category(Path("raw"), "tower", known_category("tower"), records=10, bad_records=2, seed=1)
+    with zipfile.ZipFile(made) as archive:
+        archive.extractall("unpacked")
+    choose(address, source={"kind": "local", "directory": "unpacked"})
+    lsun("tower")
+    assert {name: digest for name, digest in sums().items() if name.endswith((".parquet", ".png"))} == before
+    assert Path("unpacked/tower_train_lmdb/data.mdb").is_file()
+
+
+def test_what_cannot_be_is_said(address: str) -> None:
+    choose(address, source=synthetic(4, 0))
+    with pytest.raises(ParamsError, match=r"'dog' is not among lsun\.categories \(bedroom, tower\)"):
+        lsun("dog")
+    choose(address, source=synthetic(4, 4))
+    with pytest.raises(SourceError, match="bad_records 4 of records 4 leaves none"):
+        lsun("tower")
+    choose(address, source={"kind": "local", "directory": "nowhere"})
+    with pytest.raises(SourceError, match="nowhere: no database of this category"):
+        lsun("tower")
+    Path("manifests/lsun.yaml").write_text("categories: {}")
+    with pytest.raises(SourceError, match=r"(?s)manifests/lsun\.yaml: does not tell of tower .* restore it"):
+        lsun("tower")
+
+
+def test_too_many_bad_records_end_the_stage_and_publish_nothing(address: str) -> None:
+    choose(address, source=synthetic(6, 3))
+    with pytest.raises(TooManyDroppedError, match="3 of 6 inputs dropped"):
+        lsun("tower")
+    assert not OUT.exists()

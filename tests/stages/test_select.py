@@ -1,0 +1,128 @@
+"""Stage select on made-up tables: the best are kept, ties go by index, and all inputs are accounted for."""
+
+import csv
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import manifest
+from pipeline.errors import DropReason
+from pipeline.manifest import Drop, Scored, Selected, Stored
+from pipeline.params import SelectParams
+from stages.select import BEFORE, chosen, select
+from tests.stages.faces import choose
+
+STORED = Stored(container="extract/extract-00000.tar", offset=512, size=9, md5="0" * 32)
+FIGURES = [0.31, 0.52, 0.31, 0.77, 0.12]
+FUNNEL = Path("data/select/funnel.csv")
+HISTOGRAM = Path("data/select/quality_histogram.csv")
+TABLE = Path("data/select/select.parquet")
+
+
+def scored(index: int, figure: float) -> Scored:
+    return Scored(
+        index=index,
+        file=f"{index + 1:06d}.jpg",
+        photograph=STORED,
+        width=100,
+        height=120,
+        split=None,
+        attributes=None,
+        landmarks=(0.0,) * 10,
+        quad=(0.0,) * 8,
+        zoom=2.0,
+        pixels=STORED,
+        crop_width=90,
+        crop_height=90,
+        shrink=1,
+        border=5,
+        denoised=True,
+        quality=figure,
+        padded=False,
+        enlarge=4,
+    )
+
+
+@pytest.fixture
+def _tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [scored(2 * position, figure) for position, figure in enumerate(FIGURES)]
+    torn = Drop(index=1, file="000002.jpg", reason=DropReason.TRUNCATED, detail="no end")
+    # of the stages before superres only the account is read, so rows with more columns than theirs will do
+    for stage in BEFORE:
+        outcomes = [*rows, torn] if stage == "crop" else rows
+        manifest.write_rows(Path(f"data/{stage}/{stage}.parquet"), Scored, outcomes)
+
+
+def run(**values: Any) -> dict[str, Any]:
+    choose("tcp://not-used", select=values)
+    select()
+    return json.loads(Path("reports/select.json").read_text())
+
+
+def records(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.usefixtures("_tables")
+def test_the_best_are_kept_and_ties_go_to_the_lower_index() -> None:
+    report = run(method="quality", keep=3)
+    assert [(row.index, row.rank) for row in manifest.read_kept(TABLE, Selected)] == [(0, 2), (2, 1), (6, 0)]
+    dropped = manifest.read_dropped(TABLE)
+    assert [drop.index for drop in dropped] == [4, 8]
+    assert {drop.reason for drop in dropped} == {DropReason.LOW_QUALITY}
+    assert dropped[0].detail == "rank 3 of 5, quality 0.310000; the best 3 are kept"
+    assert report == {"given": 5, "kept": 3, "dropped": {DropReason.LOW_QUALITY.value: 2}, "asked": 3}
+
+
+@pytest.mark.usefixtures("_tables")
+def test_by_index_the_first_are_kept_with_their_ranks() -> None:
+    run(method="index", keep=2)
+    assert [(row.index, row.rank) for row in manifest.read_kept(TABLE, Selected)] == [(0, 2), (2, 1)]
+
+
+@pytest.mark.usefixtures("_tables")
+def test_where_fewer_are_there_than_asked_all_are_kept() -> None:
+    report = run(method="quality", keep=64)
+    assert (report["asked"], report["given"], report["kept"]) == (64, 5, 5)
+    assert len(manifest.read_kept(TABLE, Selected)) == 5
+
+
+@pytest.mark.usefixtures("_tables")
+def test_the_histogram_counts_every_face_once() -> None:
+    run(method="quality", keep=3)
+    bins = records(HISTOGRAM)
+    assert (bins[0]["quality"], bins[-1]["quality"]) == ("0.13", "0.77")
+    steps = {round(float(b["quality"]) - float(a["quality"]), 6) for a, b in itertools.pairwise(bins)}
+    assert steps == {0.02}
+    assert sum(int(row["kept"]) for row in bins) == 3
+    assert sum(int(row["dropped"]) for row in bins) == 2
+    tied = next(row for row in bins if row["quality"] == "0.31")
+    assert (tied["kept"], tied["dropped"]) == ("1", "1")
+
+
+@pytest.mark.usefixtures("_tables")
+def test_the_funnel_names_every_stage_so_far() -> None:
+    run(method="quality", keep=3)
+    funnel = {row["stage"]: row for row in records(FUNNEL)}
+    assert list(funnel) == [*BEFORE, "select"]
+    assert funnel["crop"] == {"stage": "crop", "kept": "5", "dropped": "1", "reasons": "truncated image: 1"}
+    assert (funnel["select"]["kept"], funnel["select"]["dropped"]) == ("3", "2")
+
+
+@given(figures=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, max_size=20), keep=st.integers(1, 25))
+def test_in_equals_kept_and_dropped_and_no_dropped_one_is_better(figures: list[float], keep: int) -> None:
+    rows = [scored(index, figure) for index, figure in enumerate(figures)]
+    outcomes = chosen(rows, SelectParams(method="quality", keep=keep))
+    kept = [row for row in outcomes if isinstance(row, Selected)]
+    assert [outcome.index for outcome in outcomes] == list(range(len(rows)))
+    assert len(kept) == min(keep, len(rows))
+    assert sorted(row.rank for row in kept) == list(range(len(kept)))
+    worst = min(row.quality for row in kept)
+    assert all(figures[drop.index] <= worst for drop in outcomes if isinstance(drop, Drop))

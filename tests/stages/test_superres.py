@@ -1,0 +1,107 @@
+"""Stage superres on a few made-up faces: every input accounted for, sheets written, strips gone, equal bytes again."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import manifest
+from pipeline.faces.png import decode_png
+from pipeline.finish import Finisher
+from pipeline.manifest import Cropped, Denoised, Scored, extend
+from pipeline.quality import quality
+from stages import read_params
+from stages.align import align
+from stages.crop import crop
+from stages.superres import PREVIEW_PIXELS, superres
+from tests.stages.faces import LANDMARKS, choose, lay_down, photograph, scheduler
+
+DATA = Path("data")
+OUT = DATA / "superres"
+TABLE = OUT / "superres.parquet"
+RESOLUTION = 64
+FACES = 5
+SECTIONS = {
+    "align": {"resolution": RESOLUTION},
+    "crop": {"faces_per_chunk": 3},
+    "superres": {"method": "lanczos", "faces_per_chunk": 2, "previews": 3},
+    "fit_superres": {"network": {"kind": "none"}},
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Generator[str]:
+    with scheduler() as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _denoised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {f"{number:06d}.jpg": photograph(number) for number in range(1, FACES + 1)}
+    lay_down(files, "".join(f"{file} {LANDMARKS}\n" for file in files))
+    choose(address, **SECTIONS)
+    align()
+    crop()
+    # what denoise publishes for method none: the crops where they are
+    rows = manifest.read_kept(DATA / "crop" / "crop.parquet", Cropped)
+    unchanged = [extend(row, Denoised, denoised=False) for row in rows]
+    manifest.write_rows(DATA / "denoise" / "denoise.parquet", Denoised, unchanged)
+    (DATA / "fit_superres").mkdir()
+    (DATA / "fit_superres" / "network.json").write_text('{"kind": "none"}')
+
+
+def test_every_face_has_the_figure_of_its_final_image() -> None:
+    superres()
+    rows = manifest.read_kept(TABLE, Scored)
+    assert [row.index for row in rows] == list(range(FACES))
+    params = read_params().superres
+    finisher = Finisher(params, resolution=RESOLUTION, network=DATA / "fit_superres", data=DATA)
+    for row in rows:
+        finished = finisher.finish(row)
+        expected = (quality(finished.image_HWC), finished.padded, finished.enlarge)
+        assert (row.quality, row.padded, row.enlarge) == expected
+    report = json.loads(Path("reports/superres.json").read_text())
+    assert (report["given"], report["kept"], report["dropped"]) == (FACES, FACES, {})
+
+
+def test_the_sheets_show_the_faces_and_no_strip_is_left() -> None:
+    superres()
+    names = {path.name for path in OUT.iterdir()}
+    assert names == {"superres.parquet", "faces.png", "before_after.png", "best_and_worst.png"}
+    before_after = decode_png((OUT / "before_after.png").read_bytes())
+    assert before_after.shape == (4 * PREVIEW_PIXELS, 3 * PREVIEW_PIXELS, 3)
+    decoded, denoised = before_after[:PREVIEW_PIXELS], before_after[PREVIEW_PIXELS : 2 * PREVIEW_PIXELS]
+    np.testing.assert_array_equal(decoded, denoised)  # here denoise changed nothing
+    assert decoded.std() > 10
+
+
+def test_a_run_without_previews_writes_no_before_after_sheet(address: str) -> None:
+    choose(address, **{**SECTIONS, "superres": {**SECTIONS["superres"], "previews": 0}})
+    superres()
+    assert not (OUT / "before_after.png").exists()
+    assert (OUT / "faces.png").exists()
+
+
+def test_other_chunks_give_the_same_bytes(address: str) -> None:
+    superres()
+    first = {path.name: path.read_bytes() for path in OUT.iterdir()}
+    choose(address, **{**SECTIONS, "superres": {**SECTIONS["superres"], "faces_per_chunk": 4}})
+    superres()
+    assert {path.name: path.read_bytes() for path in OUT.iterdir()} == first
+
+
+def test_a_run_killed_between_the_sheets_and_the_end_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    superres()
+    first = {path.name: path.read_bytes() for path in OUT.iterdir()}
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pipeline.atomic.publish", killed)
+        superres()
+    superres()
+    assert {path.name: path.read_bytes() for path in OUT.iterdir()} == first

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.metrics import patches, swd
+from training.metrics.swd import PatchSet, collect, draw_directions, level_sides, sliced_wasserstein
+
+
+def _images(seed: int, count: int = 24, blur: float = 0.0) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).uniform(0, 255, (count, 32, 32, 3)).astype(np.float32)
+    smooth = [cv2.GaussianBlur(image, (0, 0), 0.8 + blur) for image in noise]
+    return np.stack(smooth).clip(0, 255).astype(np.uint8).transpose(0, 3, 1, 2)
+
+
+def _set(folder: Path, images_NCHW: NDArray[np.uint8], seed: int = 0) -> PatchSet:
+    return collect(np.split(images_NCHW, 3), PatchSet(folder, 32, 16, np.random.RandomState(seed)))
+
+
+def _swd(a: PatchSet, b: PatchSet, threads: int = 1) -> dict[int, float]:
+    return sliced_wasserstein(a, b, repeats=2, directions=32, rng=np.random.RandomState(3), threads=threads)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "sides"),
+    [(1024, (1024, 512, 256, 128, 64, 32, 16)), (32, (32, 16)), (16, (16,)), (8, (8,)), (4, ())],
+)
+def test_levels_go_down_to_16(resolution: int, sides: tuple[int, ...]) -> None:
+    assert level_sides(resolution) == sides
+
+
+def test_directions_have_unit_length_and_are_drawn_repeat_by_repeat() -> None:
+    both = draw_directions(np.random.RandomState(1), 2, 8)
+    rng = np.random.RandomState(1)
+    np.testing.assert_allclose(np.linalg.norm(both, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(both, np.concatenate([draw_directions(rng, 1, 8), draw_directions(rng, 1, 8)]))
+
+
+def test_the_streamed_distance_is_the_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = _set(tmp_path / "a", _images(1)), _set(tmp_path / "b", _images(2, blur=1.0), seed=1)
+    directions = draw_directions(np.random.RandomState(5), 1, 40)
+    file_a, file_b = a.levels[32], b.levels[32]
+    whole_a, whole_b = (np.concatenate(list(file.blocks())) for file in (file_a, file_b))
+    projected_a, projected_b = (np.sort(whole @ directions.T, axis=0) for whole in (whole_a, whole_b))
+    plain = np.abs(projected_a - projected_b).mean()
+    monkeypatch.setattr(patches, "_BLOCK_ROWS", 100)
+    monkeypatch.setattr(swd, "_PROJECTED_BYTES", 7 * 4 * file_a.count)
+    assert swd.distance(file_a, file_b, directions, 1) == pytest.approx(plain, rel=1e-5)
+
+
+def test_a_set_is_no_distance_from_itself_and_the_distance_is_symmetric(tmp_path: Path) -> None:
+    a, b = _set(tmp_path / "a", _images(1)), _set(tmp_path / "b", _images(2), seed=1)
+    assert _swd(a, a) == {32: 0.0, 16: 0.0}
+    assert _swd(a, b) == _swd(b, a)
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    a, b = _set(tmp_path / "a", _images(1)), _set(tmp_path / "b", _images(2), seed=1)
+    assert _swd(a, b) == _swd(a, b, threads=3)
+
+
+def test_blurred_images_are_farther_away_the_more_they_are_blurred(tmp_path: Path) -> None:
+    reals = _set(tmp_path / "reals", _images(1))
+    by_blur = [_swd(reals, _set(tmp_path / str(blur), _images(2, blur=blur), seed=1)) for blur in (0.0, 0.2, 1.0)]
+    assert by_blur[0][32] < by_blur[1][32] < by_blur[2][32]
+
+
+def test_a_generator_that_makes_one_colour_has_a_finite_distance(tmp_path: Path) -> None:
+    grey = np.full((24, 3, 32, 32), 127, np.uint8)
+    distances = _swd(_set(tmp_path / "reals", _images(1)), _set(tmp_path / "grey", grey))
+    assert all(100 < value < 10_000 for value in distances.values())

@@ -1,0 +1,177 @@
+"""Golden vectors of losses, their gradients, the optimiser, and whole training steps."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tests.training.pggan import Case, discriminator, generator, loss_options, optimizer_options
+from tests.training.pggan_compare import Compared, compare, compare_slopes
+from training import ema, schedule
+from training.adam import Adam
+from training.losses import discriminator_loss, generator_loss
+from training.networks import Discriminator, Generator
+from training.reals import process_reals
+from training.variables import to_original
+
+FLOAT, DOUBLE = torch.float32, torch.float64
+
+
+def losses(case: Case) -> Iterator[Compared]:
+    single, double = loss_values(case, FLOAT), loss_values(case, DOUBLE)
+    assert single.keys() == double.keys()
+    for name, value in single.items():
+        noise = case.noise(name.partition("/")[0])
+        if name.startswith("grad_"):
+            yield compare_slopes(name, value, double[name], case.arrays[name], allowed=1e-4, noise=noise)
+        elif name == "mixed_norms" or name.startswith("D_loss"):
+            yield compare_slopes(name, value, double[name], case.reference(name), allowed=1e-5, noise=noise)
+        else:
+            yield compare(name, value, case.reference(name), allowed=1e-5, noise=noise)
+
+
+def loss_values(case: Case, dtype: torch.dtype) -> dict[str, NDArray[Any]]:
+    about, lod = case.about, case.about["lod"]
+    g = generator(about["G_kwargs"], case.below("G/")).to(dtype)
+    d = discriminator(about["D_kwargs"], case.below("D/")).to(dtype)
+    d_loss, values = loss_of_d(case, g, d, "", lod)
+    g_loss = loss_of_g(case, g, d, "", lod)
+    values["G_loss_mean"] = g_loss.detach().numpy()
+    if about["gradients"]:
+        values |= gradients(g_loss, g, "grad_G/") | gradients(d_loss, d, "grad_D/")
+    return values
+
+
+def loss_of_d(
+    case: Case, g: Generator, d: Discriminator, prefix: str, lod: float
+) -> tuple[torch.Tensor, dict[str, NDArray[Any]]]:
+    """The discriminator's loss from the stored draws, and what it consists of by the names of the vectors."""
+    dtype = next(d.parameters()).dtype
+    loss, parts = discriminator_loss(
+        loss_options(case.about),
+        g,
+        d,
+        reals_NCHW=process_reals(case.tensor(f"{prefix}reals_uint8"), None, lod).to(dtype),
+        labels_NC=case.labels(f"{prefix}real_labels", dtype),
+        latents_NL=case.tensor(f"{prefix}D_latents").to(dtype),
+        mixing_factors_N=case.tensor(f"{prefix}mixing_factors").to(dtype),
+        lod=lod,
+    )
+    values = {
+        "D_loss_mean": loss.detach(),
+        "D_loss": parts.loss_N,
+        "real_scores": parts.real_scores_N,
+        "fake_scores": parts.fake_scores_N,
+        "mixed_scores": parts.mixed_scores_N,
+        "mixed_norms": parts.mixed_norms_N,
+        "label_penalty_reals": parts.real_label_loss_N,
+        "label_penalty_fakes": parts.fake_label_loss_N,
+    }
+    return loss, {name: value.numpy() for name, value in values.items() if value is not None}
+
+
+def loss_of_g(case: Case, g: Generator, d: Discriminator, prefix: str, lod: float) -> torch.Tensor:
+    dtype = next(d.parameters()).dtype
+    latents_NL, labels_NC = case.tensor(f"{prefix}G_latents").to(dtype), case.labels(f"{prefix}G_labels", dtype)
+    loss, parts = generator_loss(loss_options(case.about), g, d, latents_NL=latents_NL, labels_NC=labels_NC, lod=lod)
+    assert torch.equal(parts.loss_N.mean(), loss.detach())
+    return loss
+
+
+def gradients(loss: torch.Tensor, network: torch.nn.Module, prefix: str) -> dict[str, NDArray[Any]]:
+    """Gradients in the layouts of the original; zero for layers that are inactive."""
+    parameters = list(network.parameters())
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
+    holder = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter, gradient in zip(holder.parameters(), found, strict=True):
+            parameter.copy_(gradient)
+    return {prefix + name: value for name, value in to_original(holder).items()}
+
+
+def adam(case: Case) -> Iterator[Compared]:
+    about = case.about
+    parameters = [case.tensor("init_a").clone(), case.tensor("init_b").clone()]
+    optimizer = Adam(parameters, optimizer_options(about["adam"]))
+    steps = zip(case.tensor("grads_a"), case.tensor("grads_b"), strict=True)
+    for number, step_gradients in enumerate(steps, start=1):
+        if number == about["optimizer_reset_before_step"]:
+            optimizer.reset()
+        taken = optimizer.step(step_gradients, about["adam"]["learning_rate"])
+        assert taken == (number != about["step_with_non_finite_gradient"])
+        for name, parameter in zip("ab", parameters, strict=True):
+            yield compare(f"{name} after {number}", parameter, case.arrays[f"values_{name}"][number - 1], allowed=1e-7)
+    assert optimizer.skipped == 1
+
+
+def trajectory(case: Case) -> Iterator[Compared]:
+    yield from steps_of(case, DOUBLE)
+    yield from steps_of(case, FLOAT)
+
+
+def steps_of(case: Case, dtype: torch.dtype) -> Iterator[Compared]:
+    about, previous_lod = case.about, None
+    g = generator(about["G_kwargs"], case.below("init/G/")).to(dtype)
+    d = discriminator(about["D_kwargs"], case.below("init/D/")).to(dtype)
+    average = copy.deepcopy(g)
+    options = optimizer_options(about["adam"])
+    g_adam, d_adam = Adam(g.parameters(), options), Adam(d.parameters(), options)
+    for step in about["steps"]:
+        number, lod, rate = step["step"], step["lod"], step["lr"]
+        assert schedule.resets(previous_lod, lod) == step["optimizer_reset_before"]
+        if schedule.resets(previous_lod, lod):
+            g_adam.reset()
+            d_adam.reset()
+        previous_lod = lod
+        d_loss, values = loss_of_d(case, g, d, f"step{number}/", lod)
+        slopes = gradients(d_loss, d, "grad_D/") if number == 1 else {}
+        d_adam.minimise(d_loss, rate)
+        ema.update(average, g, about["Gs_beta"])
+        g_loss = loss_of_g(case, g, d, f"step{number}/", lod)
+        slopes |= gradients(g_loss, g, "grad_G/") if number == 1 else {}
+        g_adam.minimise(g_loss, rate)
+        values["G_loss_mean"] = g_loss.detach().numpy()
+        yield from compare_step(case, number, values, slopes, dtype)
+        for name, network in (("G", g), ("D", d), ("Gs", average)):
+            yield from compare_weights(case, f"after{number}/{name}", network, dtype)
+
+
+def compare_step(
+    case: Case, number: int, values: Mapping[str, Any], slopes: Mapping[str, Any], dtype: torch.dtype
+) -> Iterator[Compared]:
+    recorded = [name for name in values if f"step{number}/{name}" in case.arrays]
+    assert len(recorded) >= 5
+    for name in recorded:
+        full, loose = f"step{number}/{name}", 5e-2 if name == "mixed_norms" else 1e-2
+        allowed = 1e-5 if dtype == DOUBLE else loose
+        yield compare(f"{full} ({dtype})", values[name], case.arrays[full], allowed=allowed, noise=case.noise(full))
+    if dtype == DOUBLE:
+        stored = {name: value for name, value in slopes.items() if f"step{number}/{name}" in case.arrays}
+        for name, value in stored.items():
+            full, noise = f"step{number}/{name}", case.noise(f"step{number}/{name.partition('/')[0]}")
+            yield compare(full, value, case.arrays[full], allowed=1e-4, noise=noise)
+
+
+def compare_weights(case: Case, name: str, network: torch.nn.Module, dtype: torch.dtype) -> Iterator[Compared]:
+    theirs = case.below(f"{name}/")
+    if not theirs:
+        return
+    ours = to_original(network)
+    assert ours.keys() == theirs.keys()
+    if dtype == DOUBLE:
+        for variable, value in theirs.items():
+            largest = float(np.abs(value).max())
+            allowed = 1e-5 / largest
+            yield compare(f"{name}/{variable}", ours[variable], value, allowed=allowed, noise=case.noise(name))
+        return
+    start = case.below(f"init/{name.partition('/')[2].removesuffix('s')}/")
+    travelled = np.concatenate([(theirs[key] - start[key]).ravel() for key in theirs])
+    apart = np.concatenate([(theirs[key] - ours[key]).ravel() for key in theirs])
+    way = float(np.linalg.norm(travelled))
+    if way == 0:
+        yield Compared(f"{name}: still as it was", float(np.abs(apart).max()), 0.0)
+    else:
+        yield Compared(f"{name}: distance, in the way travelled", float(np.linalg.norm(apart)) / way, 0.2)

@@ -1,0 +1,144 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.errors import NetworkError, TrainingError
+from pipeline.params import TrainRun
+from stages import read_params
+from training import checkpoint
+from training.checkpoint import NetworkInfo
+
+
+@pytest.fixture(scope="module")
+def run() -> TrainRun:
+    root = Path(__file__).parents[2]
+    return read_params(root / "profiles/demo.yaml").train.runs["demo"]
+
+
+def info(run: TrainRun, images_shown: int) -> NetworkInfo:
+    return NetworkInfo(format=1, run=run, channels=3, label_size=0, images_shown=images_shown, lod=1.25, resolution=16)
+
+
+def networks(seed: int) -> dict[str, dict[str, Tensor]]:
+    draw = torch.Generator().manual_seed(seed)
+    return {
+        name: {"b.weight": torch.randn(3, 4, generator=draw), "a.bias": torch.randn(4, generator=draw)}
+        for name in ("G", "D", "Gs")
+    }
+
+
+def save(folder: Path, run: TrainRun, images_shown: int) -> None:
+    state: dict[str, Any] = {"ticks": images_shown // 100, "moments": {"v": torch.full((2,), float(images_shown))}}
+    checkpoint.save(folder, info(run, images_shown), networks(images_shown), state)
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, run: TrainRun) -> None:
+    save(tmp_path, run, 1200)
+    found = checkpoint.newest(tmp_path, pytest.fail)
+    assert found is not None
+    assert found.info == info(run, 1200)
+    assert found.state["ticks"] == 12
+    assert found.state["moments"]["v"].tolist() == [1200, 1200]
+    for name, network in networks(1200).items():
+        assert found.networks[name].keys() == network.keys()
+        assert all(torch.equal(found.networks[name][key], value) for key, value in network.items())
+
+
+def test_equal_checkpoints_are_equal_files(tmp_path: Path, run: TrainRun) -> None:
+    for place in ("a", "b"):
+        save(tmp_path / place, run, 1200)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_folder_without_checkpoint_starts_a_run(tmp_path: Path) -> None:
+    assert checkpoint.newest(tmp_path, pytest.fail) is None
+
+
+@pytest.mark.parametrize("broken", ["network", "state", "checkpoint"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
+    tmp_path: Path, run: TrainRun, broken: str, damage: str
+) -> None:
+    save(tmp_path, run, 1200)
+    save(tmp_path, run, 2400)
+    (path,) = tmp_path.glob(f"{broken}-000002400*")
+    content = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+    else:
+        path.unlink()
+    told: list[str] = []
+    found = checkpoint.newest(tmp_path, told.append)
+    assert found is not None
+    if broken == "checkpoint" and damage == "missing":
+        assert not told  # a checkpoint without record was never completed
+    elif broken != "checkpoint" or damage == "truncated":
+        assert len(told) == 1
+        assert "2400" in told[0]
+    if told or damage == "missing":
+        assert found.info.images_shown == 1200
+        assert not list(tmp_path.glob("*2400*"))
+
+
+def test_only_damaged_checkpoints_end_the_run(tmp_path: Path, run: TrainRun) -> None:
+    save(tmp_path, run, 1200)
+    checkpoint.network_path(tmp_path, 1200).write_bytes(b"")
+    with pytest.raises(TrainingError, match="none of its 1 checkpoints is whole"):
+        checkpoint.newest(tmp_path, lambda message: None)
+
+
+def test_a_network_file_is_read_in_part(tmp_path: Path, run: TrainRun) -> None:
+    save(tmp_path, run, 1200)
+    found, (only,) = (
+        checkpoint.read_network(checkpoint.network_path(tmp_path, 1200), ["Gs"])[0],
+        [checkpoint.read_network(checkpoint.network_path(tmp_path, 1200), ["Gs"])[1]],
+    )
+    assert found.lod == 1.25
+    assert only.keys() == {"Gs"}
+
+
+def test_a_wrong_network_file_is_named(tmp_path: Path, run: TrainRun) -> None:
+    with pytest.raises(NetworkError, match="no such network file"):
+        checkpoint.read_network(tmp_path / "absent.safetensors", ["Gs"])
+    (tmp_path / "text.safetensors").write_text("hello hello hello")
+    with pytest.raises(NetworkError, match=r"text\.safetensors: not a whole safetensors file"):
+        checkpoint.read_network(tmp_path / "text.safetensors", ["Gs"])
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(NetworkError, match="not a network file of this version"):
+        checkpoint.read_network(tmp_path / "foreign.safetensors", ["Gs"])
+
+
+@given(count=st.integers(1, 300), keep=st.integers(1, 20), restart=st.integers(1, 300))
+def test_the_kept_snapshots_do_not_depend_on_when_the_others_went(count: int, keep: int, restart: int) -> None:
+    folder: set[int] = set()
+    for shown in range(1, count + 1):
+        folder = checkpoint.kept(range(1, shown + 1), keep) & (folder | {shown})
+        if shown == restart:  # the newest is lost and made again
+            folder = checkpoint.kept(range(1, shown + 1), keep) & (folder - {shown} | {shown})
+    assert folder == checkpoint.kept(range(1, count + 1), keep)
+    assert len(folder) <= keep
+    assert count in folder
+    gaps = {b - a for a, b in zip(sorted(folder), sorted(folder)[1:], strict=False)}
+    assert len(gaps) <= 2  # one stride, and a shorter last step
+
+
+def test_pruning_leaves_what_a_run_needs(tmp_path: Path, run: TrainRun) -> None:
+    for shown in (100, 200, 300, 400):
+        save(tmp_path, run, shown)
+    checkpoint.prune(tmp_path, {200, 400}, resumable=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-000000300.json", "checkpoint-000000400.json",
+        "network-000000200.safetensors", "network-000000300.safetensors", "network-000000400.safetensors",
+        "state-000000300.pt", "state-000000400.pt",
+    ]  # fmt: skip
+    shutil.rmtree(tmp_path)

@@ -1,0 +1,96 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.params import ScheduleOptions
+from training import schedule
+
+OPTIONS = ScheduleOptions(
+    initial_resolution=4,
+    train_kimg=2.0,
+    fade_kimg=1.0,
+    minibatch=16,
+    minibatch_at={16: 10, 32: 8},
+    devices=1,
+    max_minibatch_per_device_at={32: 4},
+    learning_rate=0.001,
+    learning_rate_at={32: 0.0015},
+    tick_kimg=1.0,
+    tick_kimg_at={8: 0.5},
+    minibatch_repeats=4,
+    total_kimg=12.0,
+)
+
+
+def _options(**changes: float | dict[int, int]) -> ScheduleOptions:
+    return OPTIONS.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("images", "lod", "resolution"),
+    [
+        (0, 3.0, 4), (2000, 3.0, 4), (2001, 2.999, 8), (2500, 2.5, 8), (3000, 2.0, 8), (5000, 2.0, 8),
+        (5500, 1.5, 16), (8500, 0.5, 32), (9000, 0.0, 32), (10**9, 0.0, 32),
+    ],
+)  # fmt: skip
+def test_growth(images: int, lod: float, resolution: int) -> None:
+    step = schedule.at(OPTIONS, 32, images)
+    assert step.lod == pytest.approx(lod, abs=1e-12)
+    assert step.resolution == resolution
+
+
+@given(
+    images=st.integers(0, 20_000),
+    more=st.integers(0, 5_000),
+    levels=st.integers(0, 8),
+    first=st.sampled_from([4, 8, 16]),
+)
+def test_resolution_never_shrinks_and_follows_from_lod(images: int, more: int, levels: int, first: int) -> None:
+    options, resolution = _options(initial_resolution=first), first << levels
+    before, after = (schedule.at(options, resolution, shown) for shown in (images, images + more))
+    assert levels >= before.lod >= after.lod >= 0
+    assert first <= before.resolution <= after.resolution <= resolution
+    assert resolution / 2**before.lod <= before.resolution < 2 * resolution / 2**before.lod
+
+
+def test_tables_go_by_the_current_resolution() -> None:
+    at_8, at_16, at_32 = (schedule.at(OPTIONS, 32, images) for images in (2500, 5500, 9000))
+    assert (at_8.minibatch, at_8.learning_rate, at_8.tick_kimg) == (16, 0.001, 0.5)
+    assert (at_16.minibatch, at_16.learning_rate, at_16.tick_kimg) == (10, 0.001, 1.0)
+    assert (at_32.minibatch, at_32.learning_rate, at_32.tick_kimg) == (4, 0.0015, 1.0)
+
+
+@given(minibatch=st.integers(8, 600), devices=st.integers(1, 8), limit=st.integers(1, 64))
+def test_devices_share_a_minibatch_evenly_and_within_their_limit(minibatch: int, devices: int, limit: int) -> None:
+    options = _options(minibatch=minibatch, devices=devices, max_minibatch_per_device_at={4: limit})
+    shared = schedule.at(options, 32, 0).minibatch
+    assert shared % devices == 0
+    assert shared <= minibatch
+    assert shared // devices <= limit
+    assert shared // devices == limit or minibatch - shared < devices
+
+
+@pytest.mark.parametrize(
+    ("previous", "lod", "expected"),
+    [
+        (None, 3.0, True), (3.0, 3.0, False), (3.0, 2.999, True), (2.999, 2.1, False), (2.1, 2.0, True),
+        (2.1, 1.9, True), (2.0, 1.0, True), (0.0, 0.0, False),
+    ],
+)  # fmt: skip
+def test_optimisers_reset_where_a_fade_begins_or_ends(previous: float | None, lod: float, expected: bool) -> None:
+    assert schedule.resets(previous, lod) == expected
+
+
+def test_a_tick_ends_at_its_length_and_with_the_run() -> None:
+    step = schedule.at(OPTIONS, 32, 2500)
+    ends = [schedule.tick_ends(OPTIONS, step, tick_start=2500, images=images) for images in (2999, 3000, 12_000)]
+    assert ends == [False, True, True]
+    assert schedule.tick_ends(OPTIONS, step, tick_start=11_999, images=12_000)
+    assert [schedule.run_ends(OPTIONS, images) for images in (11_999, 12_000)] == [False, True]
+
+
+def test_tables_are_read_from_a_params_file_by_number() -> None:
+    written = json.dumps(OPTIONS.model_dump(mode="json"))
+    assert ScheduleOptions.model_validate_json(written) == OPTIONS

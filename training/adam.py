@@ -1,0 +1,118 @@
+"""Adam in TensorFlow's form: epsilon is added to the uncorrected root of the second moment (SPEC §6)."""
+
+# torch's operations over many tensors at once have no public names
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import TrainingError
+from pipeline.params import OptimizerOptions
+
+
+class Adam:
+    """Kingma & Ba 2015, w -= lr * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon).
+
+    One step counter t serves all parameters. A parameter without gradient since the last reset has no moments and
+    stays as it is, which is what zero gradients would do.
+
+    Attributes
+    ----------
+    skipped
+        Updates left out because a gradient was not finite.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], options: OptimizerOptions) -> None:
+        self._parameters = list(parameters)
+        self._options = options
+        self._first: dict[int, Tensor] = {}
+        self._second: dict[int, Tensor] = {}
+        self._steps = 0
+        self.skipped = 0
+
+    def minimise(self, loss: Tensor, learning_rate: float) -> bool:
+        """Take one step down the gradient of `loss`; returns whether it was taken (see `step`)."""
+        return self.step(torch.autograd.grad(loss, self._parameters, allow_unused=True), learning_rate)
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor | None], learning_rate: float) -> bool:
+        """Take one step, unless an element of any gradient is not finite; returns whether it was taken.
+
+        Parameters
+        ----------
+        gradients
+            One for each parameter, in their order; None counts as zeros.
+
+        Raises
+        ------
+        TrainingError
+            There is no gradient at all.
+        """
+        given = [gradient for gradient in gradients if gradient is not None]
+        if not given:
+            raise TrainingError("no parameter has a gradient: the loss does not depend on the network it should train")
+        if not _all_finite(given):
+            self.skipped += 1
+            return False
+        options = self._options
+        active, values = self._active(gradients)
+        self._steps += 1
+        rate = learning_rate * math.sqrt(1 - options.beta2**self._steps) / (1 - options.beta1**self._steps)
+        second = [self._second[index] for index in active]
+        torch._foreach_mul_(second, options.beta2)
+        torch._foreach_addcmul_(second, values, values, 1 - options.beta2)
+        roots = torch._foreach_sqrt(second)
+        torch._foreach_add_(roots, options.epsilon)
+        moments = values
+        if options.beta1 > 0:
+            moments = [self._first[index] for index in active]
+            torch._foreach_lerp_(moments, values, 1 - options.beta1)
+        torch._foreach_addcdiv_([self._parameters[index] for index in active], moments, roots, -rate)
+        return True
+
+    def reset(self) -> None:
+        """Forget both moments and the step counter; `skipped` goes on."""
+        self._first.clear()
+        self._second.clear()
+        self._steps = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to go on: tensors and plain numbers only."""
+        return {
+            "steps": self._steps,
+            "skipped": self.skipped,
+            "first": {str(index): moment for index, moment in self._first.items()},
+            "second": {str(index): moment for index, moment in self._second.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the state of another run of the same network, on the device of the parameters."""
+        self._steps, self.skipped = state["steps"], state["skipped"]
+        self._first = self._placed(state["first"])
+        self._second = self._placed(state["second"])
+
+    def _placed(self, moments: dict[str, Tensor]) -> dict[int, Tensor]:
+        return {int(index): moment.to(self._parameters[int(index)].device) for index, moment in moments.items()}
+
+    def _active(self, gradients: Sequence[Tensor | None]) -> tuple[list[int], list[Tensor]]:
+        indices: list[int] = []
+        values: list[Tensor] = []
+        for index, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
+            if gradient is None and index not in self._second:
+                continue
+            if index not in self._second:
+                self._second[index] = torch.zeros_like(parameter)
+                if self._options.beta1 > 0:
+                    self._first[index] = torch.zeros_like(parameter)
+            indices.append(index)
+            values.append(torch.zeros_like(parameter) if gradient is None else gradient)
+        return indices, values
+
+
+def _all_finite(gradients: list[Tensor]) -> bool:
+    largest = torch.stack(torch._foreach_norm(gradients, float("inf")))
+    return bool(torch.isfinite(largest).all())

@@ -1,0 +1,195 @@
+"""What a run leaves on disk to go on from, and to generate from.
+
+A checkpoint is three files whose names carry the images shown: `network-*.safetensors` (G, D and
+the averaged Gs), `state-*.pt` (optimisers and counters) and `checkpoint-*.json`, which names both
+with their SHA-256 and is written last: without it the other two do not count.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline import atomic, provenance
+from pipeline.errors import NetworkError, TrainingError
+from pipeline.params import PositiveInt, Section, TrainRun
+
+FORMAT = 1
+FALLBACKS = 2
+"""Checkpoints that can be resumed from: the newest, and one before it should the newest be damaged."""
+
+StateDict = dict[str, Tensor]
+
+
+class NetworkInfo(Section):
+    """What a network file says of itself.
+
+    `lod` is log2 of the final resolution less that of the images shown, with the fraction of a fade;
+    `resolution` is that of the images the networks take and give at this lod.
+    """
+
+    format: int
+    run: TrainRun
+    channels: PositiveInt
+    label_size: int
+    images_shown: int
+    lod: float
+    resolution: PositiveInt
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A whole checkpoint as read: networks by name (G, D, Gs), and the training state."""
+
+    info: NetworkInfo
+    networks: dict[str, StateDict]
+    state: dict[str, Any]
+
+
+def network_path(folder: Path, images_shown: int) -> Path:
+    """The network file of a snapshot; nine digits, so that names sort by images shown."""
+    return folder / f"network-{images_shown:09d}.safetensors"
+
+
+def network_files(folder: Path) -> list[Path]:
+    """The network files in a run's folder, oldest first."""
+    return sorted(folder.glob("network-*.safetensors"))
+
+
+def save(folder: Path, info: NetworkInfo, networks: Mapping[str, StateDict], state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; killed at any moment, it is there whole or does not count."""
+    network, state_file, record = _paths(folder, info.images_shown)
+    write_network(network, info, networks)
+    with atomic.writing(state_file) as partial, partial.open("wb") as file:
+        torch.save(dict(state), file)
+    files = {path.name: provenance.digest_of_file(path) for path in (network, state_file)}
+    atomic.write_json(record, {"format": FORMAT, "images_shown": info.images_shown, "files": files})
+
+
+def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
+    """The newest whole checkpoint in `folder`; None where no checkpoint was ever completed.
+
+    A damaged one is passed over, with a message to `tell`. What lies after the returned one is removed.
+
+    Raises
+    ------
+    TrainingError
+        There are checkpoints, but none is whole.
+    """
+    records = sorted(folder.glob("checkpoint-*.json"), reverse=True)
+    for record in records:
+        fault = _fault(record)
+        if fault is None:
+            return _read(folder, int(record.stem.rpartition("-")[2]))
+        tell(f"{record}: {fault}; going back to the checkpoint before it")
+    if records:
+        raise TrainingError(
+            f"{folder}: none of its {len(records)} checkpoints is whole. Restore the folder from a copy, or delete it "
+            f"to train from the beginning."
+        )
+    return None
+
+
+def write_network(path: Path, info: NetworkInfo, networks: Mapping[str, StateDict]) -> None:
+    """Write networks as one safetensors file; tensors are named `<network>.<parameter>`."""
+    tensors = {f"{name}.{key}": value for name, network in networks.items() for key, value in network.items()}
+    # one metadata key: safetensors writes several in no fixed order
+    metadata = {"celebahq": json.dumps(info.model_dump(mode="json"), sort_keys=True)}
+    with atomic.writing(path) as partial:
+        save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial, metadata)
+
+
+def read_network(path: Path, names: Sequence[str]) -> tuple[NetworkInfo, dict[str, StateDict]]:
+    """Read some networks ("G", "D", "Gs") of a network file, on the CPU.
+
+    Raises
+    ------
+    NetworkError
+        No such file, not a safetensors file, or not a network file of this version.
+    """
+    if not path.is_file():
+        raise NetworkError(f"{path}: no such network file. It is made by the stage train: dvc repro train.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            info = NetworkInfo.model_validate_json(metadata["celebahq"])
+            keys = [key for key in file.keys() if key.partition(".")[0] in names]  # noqa: SIM118 - no dict
+            tensors = {key: file.get_tensor(key) for key in keys}
+    except SafetensorError as error:
+        raise NetworkError(f"{path}: not a whole safetensors file ({error}). Train again, or restore it.") from error
+    except (KeyError, ValidationError) as error:
+        raise NetworkError(
+            f"{path}: not a network file of this version (format {FORMAT}): {error}. Use the version that wrote it, "
+            f"or train again."
+        ) from error
+    networks: dict[str, StateDict] = {name: {} for name in names}
+    for key, tensor in tensors.items():
+        name, _, parameter = key.partition(".")
+        networks[name][parameter] = tensor
+    return info, networks
+
+
+def kept(snapshots: Sequence[int], keep: int) -> set[int]:
+    """Which of a run's snapshots stay, at most `keep`: the newest, and the others spread evenly.
+
+    Of the snapshots counted 1, 2, 3 ... every 1st, 2nd, 4th, 8th ... stays: the smallest such stride
+    that leaves no more than `keep`. What one stride drops no later stride wants back, so the outcome
+    depends on the number of snapshots only, wherever the run was interrupted.
+    """
+    stride = 1
+    while True:
+        staying = {*snapshots[stride - 1 :: stride], *snapshots[-1:]}
+        if len(staying) <= keep:
+            return staying
+        stride *= 2
+
+
+def prune(folder: Path, staying: set[int], resumable: int) -> None:
+    """Remove network files other than those of `staying`, and all but the newest `resumable` checkpoints."""
+    records = sorted(folder.glob("checkpoint-*.json"), reverse=True)
+    resume_from = {int(record.stem.rpartition("-")[2]) for record in records[:resumable]}
+    for pattern, wanted in (
+        ("checkpoint-*.json", resume_from),  # first: a record must never outlive its files
+        ("state-*.pt", resume_from),
+        ("network-*.safetensors", staying | resume_from),
+    ):
+        for path in folder.glob(pattern):
+            if int(path.stem.rpartition("-")[2]) not in wanted:
+                path.unlink()
+
+
+def _paths(folder: Path, images_shown: int) -> tuple[Path, Path, Path]:
+    digits = f"{images_shown:09d}"
+    return network_path(folder, images_shown), folder / f"state-{digits}.pt", folder / f"checkpoint-{digits}.json"
+
+
+def _fault(record: Path) -> str | None:
+    try:
+        files: dict[str, str] = json.loads(record.read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError):
+        return "damaged record"
+    for name, sha256 in files.items():
+        path = record.with_name(name)
+        if not path.is_file():
+            return f"{name} is missing"
+        if provenance.digest_of_file(path) != sha256:
+            return f"{name} is damaged (its SHA-256 is not the recorded one)"
+    return None
+
+
+def _read(folder: Path, images_shown: int) -> Checkpoint:
+    network, state_file, _ = _paths(folder, images_shown)
+    info, networks = read_network(network, ("G", "D", "Gs"))
+    state = torch.load(state_file, map_location="cpu", weights_only=True)
+    for pattern in ("checkpoint-*.json", "state-*.pt", "network-*.safetensors"):
+        for path in folder.glob(pattern):
+            if int(path.stem.rpartition("-")[2]) > images_shown:
+                path.unlink()
+    return Checkpoint(info, networks, state)

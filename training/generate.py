@@ -1,0 +1,80 @@
+"""Images from a network file.
+
+N = images, C = 3, H = W = resolution of the snapshot, L = latent size.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.errors import NetworkError
+from training import checkpoint, draws
+from training.checkpoint import NetworkInfo
+from training.draws import Stream
+from training.networks import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A generator as it was at one moment of its run: the running average Gs, ready to use."""
+
+    info: NetworkInfo
+    generator: Generator
+
+    def latents(self, seed: int, count: int) -> NDArray[np.float32]:
+        """The `count` latent vectors (N, L) that `seed` stands for."""
+        return draws.latents(seed, Stream.SAMPLES, 0, (count, self.info.run.networks.latent_size))
+
+    def images(
+        self, latents_NL: NDArray[np.float32], labels_NL: NDArray[np.float32] | None, minibatch: int
+    ) -> NDArray[np.uint8]:
+        """Images (N, C, H, W) uint8 RGB at the snapshot's level of detail, `minibatch` at a time."""
+        return images(self.generator, latents_NL, labels_NL, lod=self.info.lod, minibatch=minibatch)
+
+
+def load(path: Path, device: torch.device) -> Snapshot:
+    """Read the generator of a network file.
+
+    Raises
+    ------
+    NetworkError
+        No such file, not a network file of this version, or its weights do not fit the networks it names.
+    """
+    info, networks = checkpoint.read_network(path, ["Gs"])
+    generator = Generator(
+        info.run.networks, resolution=info.run.resolution, channels=info.channels, label_size=info.label_size
+    )
+    try:
+        generator.load_state_dict(networks["Gs"])
+    except RuntimeError as error:  # what torch raises for missing, unknown or misshapen weights
+        raise NetworkError(f"{path}: its weights do not fit its own options: {error}. Train again.") from error
+    return Snapshot(info, generator.to(device).requires_grad_(False))
+
+
+@torch.no_grad()
+def images(
+    generator: Generator,
+    latents_NL: NDArray[np.float32],
+    labels_NL: NDArray[np.float32] | None,
+    *,
+    lod: float,
+    minibatch: int,
+) -> NDArray[np.uint8]:
+    """Images (N, C, H, W) uint8 RGB of `generator` at `lod`, computed `minibatch` at a time."""
+    device = next(generator.parameters()).device
+    parts: list[NDArray[np.uint8]] = []
+    for start in range(0, len(latents_NL), minibatch):
+        part = slice(start, start + minibatch)
+        labels = None if labels_NL is None else torch.from_numpy(labels_NL[part]).to(device)
+        made = generator(torch.from_numpy(latents_NL[part]).to(device), labels, lod)
+        parts.append(to_uint8(made).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def to_uint8(images_NCHW: Tensor) -> Tensor:
+    """Float images, -1 black and 1 white, to uint8: halves to even, clipped to 0...255."""
+    return (images_NCHW * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,128 @@
+"""WGAN-GP with drift term, and the AC-GAN label terms (SPEC §5).
+
+Pure functions: all random draws come from the caller. Gradients flow to the network that the loss is for.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.params import LossOptions
+from training.networks import Discriminator, Generator
+
+
+@dataclass(frozen=True)
+class DiscriminatorStatistics:
+    """What one discriminator loss consisted of, per sample and detached; label terms are None without labels.
+
+    `mixed_norms_N` are gradient norms with respect to the images at full resolution.
+    `penalty_N` is the gradient penalty with its weight, `loss_N` the sum of all terms.
+    """
+
+    real_scores_N: Tensor
+    fake_scores_N: Tensor
+    mixed_scores_N: Tensor
+    mixed_norms_N: Tensor
+    penalty_N: Tensor
+    real_label_loss_N: Tensor | None
+    fake_label_loss_N: Tensor | None
+    loss_N: Tensor
+
+
+@dataclass(frozen=True)
+class GeneratorStatistics:
+    """What one generator loss consisted of, per sample and detached; the label term is None without labels."""
+
+    fake_scores_N: Tensor
+    label_loss_N: Tensor | None
+    loss_N: Tensor
+
+
+def discriminator_loss(
+    options: LossOptions,
+    generator: Generator,
+    discriminator: Discriminator,
+    *,
+    reals_NCHW: Tensor,
+    labels_NC: Tensor | None,
+    latents_NL: Tensor,
+    mixing_factors_N: Tensor,
+    lod: float,
+) -> tuple[Tensor, DiscriminatorStatistics]:
+    """Mean loss of the discriminator; the generator is taken as it is.
+
+    Parameters
+    ----------
+    reals_NCHW
+        Processed reals (`training.reals`) at the current resolution, range [-1, 1].
+    labels_NC
+        Labels of the reals, which the fakes are made with too; None without labels.
+    latents_NL
+        Latent vectors of the fakes.
+    mixing_factors_N
+        Where between real (0) and fake (1) the gradient is measured, per sample.
+    """
+    with torch.no_grad():
+        fakes_NCHW = generator(latents_NL, labels_NC, lod)
+        mixed_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * mixing_factors_N.view(-1, 1, 1, 1)
+    real_scores_N, real_logits_NC = discriminator(reals_NCHW, lod)
+    fake_scores_N, fake_logits_NC = discriminator(fakes_NCHW, lod)
+    mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod)
+
+    penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
+    loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
+    real_label_loss_N = _label_loss(real_logits_NC, labels_NC)
+    fake_label_loss_N = _label_loss(fake_logits_NC, labels_NC)
+    if real_label_loss_N is not None and fake_label_loss_N is not None:
+        loss_N = loss_N + options.label_weight * (real_label_loss_N + fake_label_loss_N)
+    return loss_N.mean(), DiscriminatorStatistics(
+        real_scores_N=real_scores_N.detach(),
+        fake_scores_N=fake_scores_N.detach(),
+        mixed_scores_N=mixed_scores_N.detach(),
+        mixed_norms_N=norms_N.detach(),
+        penalty_N=penalty_N.detach(),
+        real_label_loss_N=None if real_label_loss_N is None else real_label_loss_N.detach(),
+        fake_label_loss_N=None if fake_label_loss_N is None else fake_label_loss_N.detach(),
+        loss_N=loss_N.detach(),
+    )
+
+
+def generator_loss(
+    options: LossOptions,
+    generator: Generator,
+    discriminator: Discriminator,
+    *,
+    latents_NL: Tensor,
+    labels_NC: Tensor | None,
+    lod: float,
+) -> tuple[Tensor, GeneratorStatistics]:
+    """Mean loss of the generator: the negated score of its images, and how well their labels show."""
+    scores_N, logits_NC = discriminator(generator(latents_NL, labels_NC, lod), lod)
+    loss_N = -scores_N
+    label_loss_N = _label_loss(logits_NC, labels_NC)
+    if label_loss_N is not None:
+        loss_N = loss_N + options.label_weight * label_loss_N
+    return loss_N.mean(), GeneratorStatistics(
+        fake_scores_N=scores_N.detach(),
+        label_loss_N=None if label_loss_N is None else label_loss_N.detach(),
+        loss_N=loss_N.detach(),
+    )
+
+
+def _gradient_norms(discriminator: Discriminator, mixed_NCHW: Tensor, lod: float) -> tuple[Tensor, Tensor]:
+    # The definition takes the gradient at full resolution, of which the current pixel is the mean over 2^k by 2^k,
+    # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
+    mixed_NCHW.requires_grad_(True)
+    scores_N, _ = discriminator(mixed_NCHW, lod)
+    (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
+    norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** math.floor(lod)
+    return scores_N, norms_N
+
+
+def _label_loss(logits_NC: Tensor | None, labels_NC: Tensor | None) -> Tensor | None:
+    if logits_NC is None or labels_NC is None:
+        return None
+    return functional.cross_entropy(logits_NC, labels_NC, reduction="none")

@@ -1,0 +1,142 @@
+"""Which images go through the metrics, and how: the same reals, latents, places and directions for every snapshot.
+
+As in the original, everything is measured at the run's full resolution R: reals as stored at R and mirrored if the
+run mirrors them, generated images of an earlier stage enlarged to R by repeating pixels.
+
+Suffixes: N image, C channel, H height, W width, L latent or label.
+"""
+
+import shutil
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.params import EvaluateParams, TrainRun
+from training.data import Reals
+from training.generate import Snapshot
+from training.metrics import short_count
+from training.metrics.curves import Row
+from training.metrics.msssim import measurable, msssim_of_pairs
+from training.metrics.swd import PatchSet, level_sides, sliced_wasserstein
+
+Images = NDArray[np.uint8]
+Batches = Iterator[Images]
+
+
+class _Stream(IntEnum):
+    """What the legacy generator is seeded for. The values are part of every result: never renumber them."""
+
+    REAL_PATCHES = 0
+    OTHER_PATCHES = 1
+    DIRECTIONS = 2
+
+
+class Protocol:
+    """SWD and MS-SSIM of one run's snapshots.
+
+    Parameters
+    ----------
+    params
+        Counts and seed.
+    run
+        Its resolution, and whether reals are mirrored.
+    reals
+        The data set, gone through in shuffled passes. The first `swd_images` of them stand for it; where it has
+        fewer, later passes repeat them (at other patches).
+    scratch
+        A folder for descriptors, 588 bytes x `swd_images` x `swd_patches_per_image` x levels, twice. Emptied first.
+
+    Attributes
+    ----------
+    swd_names
+        The figures of the distance: each level from fine to coarse, and their mean.
+    msssim_names
+        The figure of the similarity; none for images under 16 pixels.
+    """
+
+    def __init__(self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path) -> None:
+        self._params = params
+        self._run = run
+        self._reals = reals
+        self._scratch = scratch
+        self._total = max(params.swd_images, 2 * params.msssim_pairs)
+        sides = level_sides(run.resolution)
+        prefix = f"swd{short_count(params.swd_images)}"
+        self.swd_names = [f"{prefix}_{side}" for side in sides] + ([f"{prefix}_mean"] if sides else [])
+        self.msssim_names = [f"msssim{short_count(params.msssim_pairs)}"] if measurable(run.resolution) else []
+        shutil.rmtree(scratch, ignore_errors=True)
+        self._real_patches = self._patch_set(_Stream.REAL_PATCHES)
+        for images_NCHW in self._real_batches(0, params.swd_images):
+            self._real_patches.feed(images_NCHW)
+        self._real_patches.complete()
+
+    def measure_fakes(self, snapshot: Snapshot) -> Row:
+        """The figures of a snapshot."""
+        return self._measure(self._fake_batches(snapshot))
+
+    def measure_reals(self) -> Row:
+        """The figures of other reals, against those that stand for the data set: what a perfect generator reaches.
+
+        The sample is the next of the shuffled passes: it shares no image with the first one if the data set holds
+        twice `swd_images`.
+        """
+        return self._measure(self._real_batches(self._params.swd_images, self._total))
+
+    def _measure(self, batches: Batches) -> Row:
+        patches = self._patch_set(_Stream.OTHER_PATCHES)
+        similarities: list[float] = []
+        seen = 0
+        for images_NCHW in batches:
+            for_swd = images_NCHW[: max(self._params.swd_images - seen, 0)]
+            if len(for_swd):
+                patches.feed(for_swd)
+            if self.msssim_names:
+                similarities += msssim_of_pairs(images_NCHW[: max(2 * self._params.msssim_pairs - seen, 0)])
+            seen += len(images_NCHW)
+        return self._swd(patches.complete()) | {
+            name: round(float(np.mean(similarities)), 5) for name in self.msssim_names
+        }
+
+    def _swd(self, patches: PatchSet) -> Row:
+        by_level = sliced_wasserstein(
+            self._real_patches,
+            patches,
+            repeats=self._params.swd_repeats,
+            directions=self._params.swd_directions,
+            rng=self._rng(_Stream.DIRECTIONS),
+            threads=self._params.threads,
+        )
+        values = list(by_level.values())
+        figures = [*values, float(np.mean(values))] if values else []
+        return {name: round(value, 4) for name, value in zip(self.swd_names, figures, strict=True)}
+
+    def _real_batches(self, position: int, count: int) -> Batches:
+        for start in range(0, count, self._params.minibatch):
+            size = min(self._params.minibatch, count - start)
+            batch = self._reals.minibatch(self._run.resolution, position + start, size)
+            mirrored_N111 = batch.mirrored_N[:, None, None, None]
+            yield np.where(mirrored_N111, batch.images_NCHW[..., ::-1], batch.images_NCHW)
+
+    def _fake_batches(self, snapshot: Snapshot) -> Batches:
+        latents_NL = snapshot.latents(self._params.seed, self._total)
+        labels_NL = self._reals.random_labels(0, self._total)
+        for start in range(0, self._total, self._params.minibatch):
+            part = slice(start, start + self._params.minibatch)
+            labels = None if labels_NL is None else labels_NL[part]
+            yield enlarged(snapshot.images(latents_NL[part], labels, self._params.minibatch), self._run.resolution)
+
+    def _patch_set(self, stream: _Stream) -> PatchSet:
+        folder = self._scratch / stream.name.lower()
+        return PatchSet(folder, self._run.resolution, self._params.swd_patches_per_image, self._rng(stream))
+
+    def _rng(self, stream: _Stream) -> np.random.RandomState:
+        return np.random.RandomState([self._params.seed, stream])
+
+
+def enlarged(images_NCHW: Images, resolution: int) -> Images:
+    """Images enlarged to `resolution` by repeating pixels."""
+    factor = resolution // images_NCHW.shape[-1]
+    return images_NCHW.repeat(factor, axis=2).repeat(factor, axis=3)

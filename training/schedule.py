@@ -1,0 +1,64 @@
+"""What a training step looks like after so many real images: level of detail, minibatch, learning rate (SPEC §6)."""
+
+import math
+from typing import NamedTuple
+
+from pipeline.params import ScheduleOptions
+
+
+class Step(NamedTuple):
+    """The settings of one training step.
+
+    `lod` is the level of detail, `resolution` the current resolution in pixels, `minibatch` the number of images,
+    `tick_kimg` the thousands of images between two reports.
+    """
+
+    lod: float
+    resolution: int
+    minibatch: int
+    learning_rate: float
+    tick_kimg: float
+
+
+def at(options: ScheduleOptions, resolution: int, images: int) -> Step:
+    """The step after `images` reals were shown, for networks whose full resolution is `resolution`."""
+    lod = _lod(options, resolution, images / 1000)
+    current = resolution >> math.floor(lod)
+    return Step(
+        lod=lod,
+        resolution=current,
+        minibatch=_minibatch(options, current),
+        learning_rate=options.learning_rate_at.get(current, options.learning_rate),
+        tick_kimg=options.tick_kimg_at.get(current, options.tick_kimg),
+    )
+
+
+def resets(previous_lod: float | None, lod: float) -> bool:
+    """Whether both optimisers start anew: at the first step, and where a fade begins or ends."""
+    if previous_lod is None:
+        return True
+    return math.floor(lod) != math.floor(previous_lod) or math.ceil(lod) != math.ceil(previous_lod)
+
+
+def tick_ends(options: ScheduleOptions, step: Step, *, tick_start: int, images: int) -> bool:
+    """Whether the report that began after `tick_start` images is due after `images`; the end of the run is one."""
+    return images >= tick_start + step.tick_kimg * 1000 or run_ends(options, images)
+
+
+def run_ends(options: ScheduleOptions, images: int) -> bool:
+    """Whether the run is complete after `images`."""
+    return images >= options.total_kimg * 1000
+
+
+def _lod(options: ScheduleOptions, resolution: int, kimg: float) -> float:
+    phase_kimg = options.train_kimg + options.fade_kimg
+    phase = math.floor(kimg / phase_kimg)
+    faded = max(kimg - phase * phase_kimg - options.train_kimg, 0.0) / options.fade_kimg
+    return max(math.log2(resolution) - math.log2(options.initial_resolution) - phase - faded, 0.0)
+
+
+def _minibatch(options: ScheduleOptions, current: int) -> int:
+    wanted = options.minibatch_at.get(current, options.minibatch)
+    shared = wanted - wanted % options.devices
+    limit = options.max_minibatch_per_device_at.get(current)
+    return shared if limit is None else min(shared, limit * options.devices)
