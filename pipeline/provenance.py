@@ -90,10 +90,13 @@ def library_versions() -> dict[str, str]:
 
 
 def _source(name: str) -> Path | None:
-    if name.partition(".")[0] not in FIRST_PARTY:
+    """The file of a first-party module, found without importing it; None where `name` is none."""
+    package, _, rest = name.partition(".")
+    spec = importlib.util.find_spec(package) if package in FIRST_PARTY else None
+    if spec is None or not spec.submodule_search_locations:
         return None
-    spec = importlib.util.find_spec(name)
-    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+    path = Path(spec.submodule_search_locations[0], *rest.split("."))
+    return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
 
 
 def _imported(path: Path) -> list[str]:
@@ -104,11 +107,4 @@ def _imported(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in names if name.partition(".")[0] in FIRST_PARTY and _is_module(name)]
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
+    return [name for name in names if _source(name) is not None]

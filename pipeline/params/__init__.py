@@ -29,7 +29,7 @@ from pipeline.params.data import (
     TrainedNetwork,
 )
 from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, SyntheticLsun
-from pipeline.params.section import Codec, Section
+from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
     EvaluateParams,
     LossOptions,
@@ -63,6 +63,7 @@ __all__ = [
     "NoNetwork",
     "OptimizerOptions",
     "Params",
+    "PositiveInt",
     "ScheduleOptions",
     "Section",
     "SelectParams",
