@@ -111,7 +111,7 @@ def run_all(client: Client, function: Callable[[Task], None], tasks: Sequence[Ta
     """Run `function` on every task in the cluster; show progress; raise the first error."""
     futures = client.map(function, tasks, pure=False)
     try:
-        for future in tqdm(as_completed(futures), total=len(futures), unit="chunk", leave=False, dynamic_ncols=True):
+        for future in tqdm(as_completed(futures), total=len(futures), unit="chunk", leave=False, disable=None, dynamic_ncols=True):
             future.result()
     finally:
         client.cancel(futures)

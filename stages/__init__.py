@@ -88,7 +88,7 @@ def stage_run(
     inputs: Sequence[Path],
     out: Path,
     module: str | None = None,
-    keep_stale_work: bool = False,
+    precious: bool = False,
 ) -> Generator[StageRun]:
     """Run the body of a stage in a work folder; publish the folder as `out` when it ends well.
 
@@ -104,8 +104,9 @@ def stage_run(
         The folder to publish.
     module
         The stage's module where `name` has an item, else `stages.<name>`.
-    keep_stale_work
-        Keep work folders of other params or code (training runs: days of work), instead of removing them.
+    precious
+        The result is days of work (a training run): work folders of other params or code are kept, and what an
+        earlier run published from the same things is taken up again, not made anew. DVC must `persist` the out.
     """
     plain = {
         key: value.model_dump(mode="json") if isinstance(value, BaseModel) else value for key, value in params.items()
@@ -116,20 +117,23 @@ def stage_run(
         "code": provenance.code_digest(module or f"stages.{name}"),
         "libraries": provenance.library_versions(),
     }
-    work = WORK / f"{name}-{provenance.digest_of(made_from)[:16]}"
-    _retire_stale(name, work, keep_stale_work)
+    digest = provenance.digest_of(made_from)
+    work = WORK / f"{name}-{digest[:16]}"
+    record = RECORDS / f"{name.replace('@', '/')}.json"
+    _retire_stale(name, work, precious)
+    if precious and not work.exists() and out.exists() and _digest_recorded(record) == digest:
+        work.parent.mkdir(parents=True, exist_ok=True)
+        out.replace(work)
     run = StageRun(name, work, work.exists() and any(work.iterdir()), {})
     work.mkdir(parents=True, exist_ok=True)
     if run.resumed:
         print(f"{name}: resuming what a stopped run left in {work}", file=sys.stderr)
     started = time.monotonic()
     yield run
-    atomic.publish(work, out)
-    atomic.write_json(REPORTS / f"{name.replace('@', '/')}.json", run.report)
     seconds = round(time.monotonic() - started, 2)
-    atomic.write_json(
-        RECORDS / f"{name.replace('@', '/')}.json", {**made_from, "report": run.report, "seconds": seconds}
-    )
+    atomic.write_json(record, {**made_from, "digest": digest, "report": run.report, "seconds": seconds})
+    atomic.write_json(REPORTS / f"{name.replace('@', '/')}.json", run.report)
+    atomic.publish(work, out)
 
 
 def main(stage: Any) -> None:
@@ -145,13 +149,19 @@ def table(stage: str) -> Path:
     return DATA / stage / f"{stage}.parquet"
 
 
+def _digest_recorded(record: Path) -> str | None:
+    return json.loads(record.read_text(encoding="utf-8")).get("digest") if record.is_file() else None
+
+
 def _retire_stale(name: str, current: Path, keep: bool) -> None:
     for folder in sorted(WORK.glob(f"{name}-*")):
         if folder == current or len(folder.name) != len(current.name):
             continue
         if keep:
             print(
-                f"{name}: {folder} was made with other params, data or code; kept, delete it by hand", file=sys.stderr
+                f"{name}: {folder} was made with other params, data or code. It is kept: delete it by hand, or, to go "
+                f"on from it all the same, rename it to {current}",
+                file=sys.stderr,
             )
         else:
             shutil.rmtree(folder)

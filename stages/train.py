@@ -72,7 +72,7 @@ def train(name: str) -> None:
             inputs=[run.dataset / layout.VIEW, *labels],  # the view holds the MD5 of every image
             out=RUNS / name,
             module="stages.train",
-            keep_stale_work=True,
+            precious=True,
         ) as stage,
     ):
         device = device_at_hand()

@@ -35,6 +35,7 @@ CHECKPOINT_STEPS = 100
 """Steps lost at most when a fit is killed; has no part in the result."""
 
 _WARM_UP = 0.1
+_SMOOTH = 0.1  # of 2; plain L1 asks most pixels of a flat region for no change at all, and short fits then learn none
 _HISTORY_ROWS = 10
 _HISTORY_STEPS_MAX = 1000
 _MEASURED_PIXELS = 256
@@ -95,11 +96,9 @@ def fit(architecture: Architecture, params: TrainedNetwork, *, table: Path, data
     return report
 
 
-import os
-EPS = float(os.environ.get("EPS", "0.002"))
 def charbonnier(image_NCHW: Tensor, clean_NCHW: Tensor) -> Tensor:
-    """L1, made smooth where the difference is below a quarter of a grey level (Charbonnier)."""
-    return ((image_NCHW - clean_NCHW).square() + EPS**2).sqrt().mean()
+    """L1, smooth near zero (Charbonnier): small differences count by their square, large ones, edges, by themselves."""
+    return ((image_NCHW - clean_NCHW).square() + _SMOOTH**2).sqrt().mean()
 
 
 def learning_rate(params: TrainedNetwork, step: int) -> float:

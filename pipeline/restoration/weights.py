@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pipeline import atomic
@@ -31,8 +31,8 @@ def save_network(path: Path, network: RestorationNetwork, spec: NetworkSpec) -> 
     """Write the weights with their `spec`, whole or not at all; equal weights give equal bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {_METADATA_KEY: json.dumps({"format": FORMAT, **asdict(spec)}, sort_keys=True)}
-    with atomic.writing(path) as partial:
-        save_file(tensors, partial, metadata=metadata)
+    # save_file would make a file that nobody but its owner can read
+    atomic.write_bytes(path, save(tensors, metadata=metadata))
 
 
 def read_spec(path: Path) -> NetworkSpec:

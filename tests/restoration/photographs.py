@@ -32,7 +32,7 @@ SMALL = TrainedNetwork(
 
 
 def scene(number: int, side: int = 220) -> np.ndarray:
-    """Striped discs on a gradient in muted colours, drawn large and reduced, so that edges are smooth as a camera's are."""
+    """Striped discs on a gradient in muted colours, drawn large and reduced: edges as smooth as a camera's."""
     rng = np.random.default_rng([7, number])
     y, x = np.mgrid[: 2 * side, : 2 * side] / side
     grey_HW = 90 + 50 * x / 2

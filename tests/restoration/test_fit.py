@@ -81,7 +81,7 @@ def test_what_a_fit_leaves(small_table: Path, tmp_path: Path) -> None:
 def test_a_fit_helps_photographs_that_it_has_not_seen(
     architecture: Architecture, gain: float, small_table: Path, tmp_path: Path
 ) -> None:
-    more = {"channels": 10, "steps": 250, "minibatch": 4, "learning_rate": 0.003, "adversarial_weight": 0.0}
+    more = {"channels": 10, "steps": 160, "minibatch": 4, "learning_rate": 0.003, "adversarial_weight": 0.0}
     params = SMALL.model_copy(update=more)
     report = fit(architecture, params, table=small_table, data=small_table.parents[1], work=tmp_path)
     assert report["psnr_gain"] > gain

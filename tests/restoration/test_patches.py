@@ -34,7 +34,7 @@ def test_held_out_photographs_are_never_trained_on_and_do_not_change_with_their_
 
 
 def test_halving_takes_the_artefacts_of_the_photograph_away(tmp_path: Path) -> None:
-    photograph = jpeg(scene(1), quality=60)
+    photograph = jpeg(scene(1), quality=75)
     table = lay_down(tmp_path, [photograph, photograph])
     [[region], _] = _read(table, held_out=1)
     truth = np.asarray(Image.fromarray(scene(1)).resize((110, 110), Image.Resampling.LANCZOS))

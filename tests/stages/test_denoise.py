@@ -1,4 +1,4 @@
-"""Stage denoise on a few crops: restored pixels without loss, independent of chunks, and a run that restores nothing."""
+"""Stage denoise on a few crops: restored pixels without loss, and a run that restores nothing."""
 
 import json
 from collections.abc import Generator

@@ -20,14 +20,14 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Path("input.bin").write_bytes(b"1")
 
 
-def _run(content: str, *, params: int = 1, keep: bool = False, fail: bool = False) -> bool:
+def _run(content: str, *, params: int = 1, precious: bool = False, fail: bool = False) -> bool:
     with stage_run(
         "probe",
         params={"probe.value": params},
         inputs=[Path("input.bin")],
         out=Path("data/probe"),
         module=MODULE,
-        keep_stale_work=keep,
+        precious=precious,
     ) as run:
         (run.work / f"{content}.txt").write_text(content)
         if fail:
@@ -42,7 +42,7 @@ def test_a_stage_publishes_its_folder_report_and_record() -> None:
     assert json.loads(Path("reports/probe.json").read_text()) == {"content": "one"}
     record = json.loads(Path("records/probe.json").read_text())
     assert record["params"] == {"probe.value": 1}
-    assert set(record) == {"params", "inputs", "code", "libraries", "report", "seconds"}
+    assert set(record) == {"params", "inputs", "code", "libraries", "digest", "report", "seconds"}
     assert not list(Path("data/.work").iterdir())
 
 
@@ -69,10 +69,19 @@ def test_stale_work_is_never_resumed(change: str) -> None:
 def test_stale_work_of_days_is_kept_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SourceError):
         _run("days of work", fail=True)
-    _run("other", params=2, keep=True)
+    _run("other", params=2, precious=True)
     (left,) = Path("data/.work").iterdir()
     assert (left / "days of work.txt").exists()
     assert str(left) in capsys.readouterr().err
+
+
+def test_a_precious_result_of_the_same_things_is_taken_up_again() -> None:
+    """DVC may be killed between the end of a stage and its own note of it: two weeks of training must not go."""
+    _run("trained", precious=True)
+    assert _run("looked at again", precious=True)
+    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["looked at again", "trained"]
+    assert not _run("other", params=2, precious=True)
+    assert [path.stem for path in Path("data/probe").iterdir()] == ["other"]
 
 
 def test_work_of_a_stage_with_a_longer_name_is_not_touched() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import lmdb
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.manifest import Input
@@ -110,6 +110,9 @@ def decode(value: bytes, resolution: int) -> DecodedRecord:
     try:
         with Image.open(io.BytesIO(value), formats=[encoding]) as opened:
             image = opened.convert("RGB")
+    except UnidentifiedImageError as error:
+        # Pillow's own message holds a memory address, and a table must not differ between equal runs
+        raise RejectedInputError(DropReason.UNDECODABLE, f"{len(value)} bytes of {encoding}: broken header") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RejectedInputError(DropReason.UNDECODABLE, f"{len(value)} bytes of {encoding}: {error}") from error
     width, height = image.size
