@@ -12,6 +12,9 @@ from pipeline.restoration.apply import to_network, to_pixels
 from pipeline.restoration.degradations import Pixels
 from pipeline.restoration.networks import RestorationNetwork
 
+_DETAIL_PIXELS = 128
+_ENLARGE = 2
+
 Pairs = Sequence[tuple[Pixels, Pixels]]
 
 
@@ -47,15 +50,19 @@ def mean_psnr_restored(pairs: Pairs, network: RestorationNetwork, device: torch.
 
 
 def write_sheet(path: Path, pairs: Pairs, network: RestorationNetwork, device: torch.device, *, rows: int) -> None:
-    """Write a PNG with one row per pair: without a network, with it, and the clean image."""
-    cells = [
-        (plain(degraded, network.scale), restored(network, degraded, device), clean) for degraded, clean in pairs[:rows]
+    """Write a PNG with one row per pair: its middle without a network, with it, and clean, enlarged to be seen."""
+    side = min(_DETAIL_PIXELS, *(min(clean.shape[:2]) for _, clean in pairs[:rows]))
+    strips = [
+        np.hstack(
+            [_middle(image, side) for image in (plain(small, network.scale), restored(network, small, device), clean)]
+        )
+        for small, clean in pairs[:rows]
     ]
-    side = max(clean.shape[0] for _, _, clean in cells)
-    sheet = np.zeros((side * len(cells), side * 3, 3), np.uint8)
-    for row, images in enumerate(cells):
-        for column, image in enumerate(images):
-            height, width, _ = image.shape
-            sheet[row * side : row * side + height, column * side : column * side + width] = image
+    sheet = np.vstack(strips).repeat(_ENLARGE, axis=0).repeat(_ENLARGE, axis=1)
     with atomic.writing(path) as partial:
         Image.fromarray(sheet).save(partial, "PNG")
+
+
+def _middle(image_HWC: Pixels, side: int) -> Pixels:
+    y, x = ((size - side) // 2 for size in image_HWC.shape[:2])
+    return image_HWC[y : y + side, x : x + side]

@@ -98,7 +98,7 @@ def fit(architecture: Architecture, params: TrainedNetwork, *, table: Path, data
 
 def charbonnier(image_NCHW: Tensor, clean_NCHW: Tensor) -> Tensor:
     """L1, smooth near zero (Charbonnier): small differences count by their square, large ones, edges, by themselves."""
-    return ((image_NCHW - clean_NCHW).square() + _SMOOTH**2).sqrt().mean()
+    return ((image_NCHW - clean_NCHW).square() + _SMOOTH**2).sqrt().mean() - _SMOOTH
 
 
 def learning_rate(params: TrainedNetwork, step: int) -> float:
