@@ -27,6 +27,19 @@ RowIn = TypeVar("RowIn", bound=Photograph)
 RowOut = TypeVar("RowOut", bound=Photograph)
 
 
+_PART = ".part.parquet"
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": 1,
+    "MKL_NUM_THREADS": 1,
+    "OPENBLAS_NUM_THREADS": 1,
+    # Dask's own value makes malloc hand every image back to the system, which then zeroes its pages anew.
+    "MALLOC_TRIM_THRESHOLD_": 256 << 20,
+    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
+    # A task's error reaches the client; what is left is the farewell of a worker whose scheduler went first.
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+}
+
+
 @contextmanager
 def connect(params: ClusterParams) -> Generator[Client]:
     """A client of the scheduler at `params.scheduler`, or of a local cluster of `params.workers` processes.
@@ -37,7 +50,11 @@ def connect(params: ClusterParams) -> Generator[Client]:
         with Client(params.scheduler) as client:
             yield client
         return
-    settings = {"distributed.worker.daemon": True, "distributed.admin.system-monitor.gil.enabled": False}
+    settings = {
+        "distributed.worker.daemon": True,
+        "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+    }
     with (
         dask.config.set(settings),
         LocalCluster(
@@ -91,6 +108,7 @@ def map_rows(
     """
     joined = work / f"{stage}.parquet"
     if joined.exists():
+        _remove_parts(work)
         return manifest.account(joined)
     count = manifest.account(table).kept
     chunks = [
@@ -99,8 +117,7 @@ def map_rows(
     ]
     run_all(client, _OneChunk(function, row_in, row_out), [chunk for chunk in chunks if not chunk.part.exists()])
     account = manifest.join_parts(joined, row_out, [chunk.part for chunk in chunks])
-    for chunk in chunks:
-        chunk.part.unlink()
+    _remove_parts(work)
     return account
 
 
@@ -111,7 +128,7 @@ def run_all(client: Client, function: Callable[[Task], None], tasks: Sequence[Ta
     """Run `function` on every task in the cluster; show progress; raise the first error."""
     futures = client.map(function, tasks, pure=False)
     try:
-        for future in tqdm(as_completed(futures), total=len(futures), unit="chunk", leave=False, disable=None, dynamic_ncols=True):
+        for future in tqdm(as_completed(futures), total=len(futures), unit="chunk", leave=False, disable=None):
             future.result()
     finally:
         client.cancel(futures)
@@ -126,6 +143,11 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
             yield Drop(index=row.index, file=row.file, reason=rejected.reason, detail=rejected.detail)
 
 
+def _remove_parts(work: Path) -> None:
+    for part in work.glob(f"*{_PART}"):
+        part.unlink()
+
+
 @dataclass(frozen=True)
 class _Chunk:
     table: Path
@@ -135,7 +157,7 @@ class _Chunk:
 
     @property
     def part(self) -> Path:
-        return self.stem.with_name(self.stem.name + ".part.parquet")
+        return self.stem.with_name(self.stem.name + _PART)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class StageRun:
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""
         self.report.update(asdict(account))
-        account.check(self.name, max_dropped)
+        account.check(self.name.partition("@")[0], max_dropped)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def evaluate(name: str) -> None:
         floors = _remembered(parts / "reals.json", protocol.measure_reals)
         rows = [
             _remembered(parts / f"{network.stem}.json", lambda network=network: _measure(protocol, network))
-            for network in tqdm(networks, unit="snapshot", leave=False, disable=None, dynamic_ncols=True)
+            for network in tqdm(networks, unit="snapshot", leave=False, disable=None)
         ]
         _write(stage.work, protocol, rows, floors)
         shutil.rmtree(parts)

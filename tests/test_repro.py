@@ -109,7 +109,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         if Path(name).is_file() and not name.startswith("tests/"):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(name, root / name)
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "a clone"],
+    ):
+        subprocess.run(["git", *words], cwd=root, check=True)
     house = House(root)
     house.edit({**SMALL, "train": {"runs": {"demo": SMALL_RUN}}})
     house.kill_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
@@ -175,6 +180,7 @@ def test_the_killed_run_gave_the_bytes_of_an_undisturbed_run_with_one_worker(hou
 def test_killed_training_gave_the_weights_of_an_undisturbed_run(house: House) -> None:
     before = {name: digest for name, digest in house.digests("runs/demo").items() if name.endswith(".safetensors")}
     assert len(before) >= 2
+    shutil.rmtree(house.root / "runs/demo")  # else the stage would take the finished run up again
     assert house.dvc("repro", "--force", "--single-item", "--no-run-cache", "train@demo") == ["train@demo"]
     after = {name: digest for name, digest in house.digests("runs/demo").items() if name.endswith(".safetensors")}
     assert after == before

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from jpeglib._bind import CJpegLib
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import DropReason, RejectedInputError
 
@@ -124,7 +124,9 @@ def read_frame(content: bytes) -> Frame:
 def damage(error: Exception) -> RejectedInputError:
     """The rejection that says what Pillow found: TRUNCATED where it misses the end, else UNDECODABLE."""
     reason = DropReason.TRUNCATED if "truncated" in str(error).lower() else DropReason.UNDECODABLE
-    return RejectedInputError(reason, f"{type(error).__name__}: {error}")
+    # Pillow names the object that it could not identify by its address, which differs from run to run.
+    said = "cannot identify the format" if isinstance(error, UnidentifiedImageError) else str(error)
+    return RejectedInputError(reason, f"{type(error).__name__}: {said}")
 
 
 def _check_whole(content: bytes, frame: Frame) -> None:

@@ -85,7 +85,7 @@ class _Group:
 def _fill(groups: Sequence[_Group], images: Path) -> None:
     wanted = [entry.member for group in groups for entry in group.members]
     with closing(archive.read_members(images, wanted)) as stream:
-        for group in tqdm(groups, unit="container", leave=False, disable=None, dynamic_ncols=True):
+        for group in tqdm(groups, unit="container", leave=False, disable=None):
             manifest.write_rows(group.part, Photograph, list(_contain(group, stream)))
 
 
