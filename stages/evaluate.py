@@ -10,8 +10,7 @@ import torch
 from tqdm import tqdm
 
 from pipeline import atomic
-from pipeline.errors import NetworkError, ParamsError
-from pipeline.params import Params, TrainRun
+from pipeline.errors import NetworkError
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
@@ -29,7 +28,7 @@ EVALUATIONS = Path("evaluations")
 def evaluate(name: str) -> None:
     """Measure every kept snapshot of `runs/<name>`; write the curves to `evaluations/<name>`."""
     params = read_params()
-    run = _run(params, name)
+    run = params.train.named(name)
     networks = checkpoint.network_files(RUNS / name)
     if not networks:
         raise NetworkError(f"{RUNS / name}: holds no network file. Train first: dvc repro train@{name}.")
@@ -62,14 +61,6 @@ def evaluate(name: str) -> None:
             "images": len(dataset),
             "images_used": min(len(dataset), params.evaluate.swd_images),
         }
-
-
-def _run(params: Params, name: str) -> TrainRun:
-    if name not in params.train.runs:
-        raise ParamsError(
-            f"train.runs of params.yaml has no run {name!r}; it has {', '.join(sorted(params.train.runs))}"
-        )
-    return params.train.runs[name]
 
 
 def _measure(protocol: Protocol, network: Path) -> Row:

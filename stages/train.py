@@ -7,8 +7,7 @@ from pathlib import Path
 
 from dvclive.live import Live
 
-from pipeline.errors import ParamsError
-from pipeline.params import Params, TrainRun
+from pipeline.params import TrainRun
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
@@ -61,7 +60,7 @@ class LiveReporter:
 
 def train(name: str) -> None:
     """Train the run `name` of `train.runs`; publish `runs/<name>`."""
-    run = _run(read_params(), name)
+    run = read_params().train.named(name)
     labels = [run.dataset / layout.LABELS] if run.labels else []
     dataset = DataSet(run.dataset)
     with (
@@ -79,14 +78,6 @@ def train(name: str) -> None:
         reporter = LiveReporter(stage.work / "live", run)
         reporter.tell(f"train@{name}: {len(dataset)} images of {run.dataset}, {run.resolution} px, on {device.type}")
         stage.report.update(train_run(run, Reals(dataset, run), stage.work, reporter, device))
-
-
-def _run(params: Params, name: str) -> TrainRun:
-    if name not in params.train.runs:
-        raise ParamsError(
-            f"train.runs of params.yaml has no run {name!r}; it has {', '.join(sorted(params.train.runs))}"
-        )
-    return params.train.runs[name]
 
 
 if __name__ == "__main__":

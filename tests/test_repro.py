@@ -38,14 +38,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "superres": {"faces_per_chunk": 5, "previews": 4},
     "select": {"keep": 12},
     "shard": {"images_per_shard": 2},
-    "lsun": {"source": {"records": 8}, "resolution": 64, "images_per_shard": 4},
-    "evaluate": {"swd_images": 16, "swd_patches_per_image": 16, "swd_directions": 16, "msssim_pairs": 4},
+    "lsun": {"source": {"records": 8}, "resolution": 64, "images_per_shard": 4, "max_dropped": 0.5},
+    "evaluate": {"swd_images": 16, "swd_patches_per_image": 16, "swd_directions": 16, "msssim_pairs": 4, "threads": 1},
 }
 SMALL_RUN: dict[str, Any] = {
     "resolution": 16,
     "networks": {"fmap_base": 64, "fmap_max": 16, "latent_size": 16},
     "schedule": {"train_kimg": 0.4, "fade_kimg": 0.4, "minibatch": 8, "total_kimg": 3.0, "tick_kimg": 0.2},
     "snapshot_ticks": 2,
+    "threads": 1,
 }
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.errors import ParamsError
 from pipeline.params.section import NonNegativeInt, PositiveFloat, PositiveInt, Resolution, Section
 
 
@@ -102,6 +103,12 @@ class TrainParams(Section):
     """The runs by name; each is a DVC stage `train@NAME`."""
 
     runs: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], TrainRun]
+
+    def named(self, name: str) -> TrainRun:
+        """The run `name`; raises `ParamsError` with the names that there are."""
+        if name not in self.runs:
+            raise ParamsError(f"train.runs of params.yaml has no run {name!r}; it has {', '.join(sorted(self.runs))}")
+        return self.runs[name]
 
 
 class EvaluateParams(Section):
