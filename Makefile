@@ -25,7 +25,8 @@ $(READY): pyproject.toml requirements.lock
 
 repro: env ## rebuild data, model and metrics: dvc repro on params.yaml (the demo, until you change it)
 	dvc repro
-	dvc metrics show
+	@python -m stages summary
+	@echo "Pictures: data/shard/samples.png, data/superres/before_after.png, runs/*/progress.png; all on one page: make plots"
 
 plots: env ## the plots of the last run as one page, dvc_plots/index.html
 	dvc plots show

@@ -1,8 +1,10 @@
 """The `celebahq` command: what a person does around `dvc repro`."""
 
 import difflib
+import json
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline import atomic, provenance
 from pipeline.errors import ParamsError, PipelineError
-from stages import PARAMS, read_params
+from stages import PARAMS, REPORTS, read_params
 
 PROFILES = Path("profiles")
 GRAPH = Path("dvc.yaml")
@@ -38,6 +40,34 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
         print(f"\nyour edited {PARAMS} is kept as {kept}")
     atomic.write_bytes(PARAMS, new.encode())
     print(f"\n{PARAMS} is now {path}: dvc repro runs it, dvc status says what would run")
+
+
+@app.command()
+def summary() -> None:
+    """Print what the stages report, a few lines each (dvc metrics show has the same as one wide table)."""
+    order = list(YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8"))["stages"])
+    found = sorted(
+        REPORTS.rglob("*.json"), key=lambda path: order.index(path.relative_to(REPORTS).parts[0].split(".")[0])
+    )
+    for path in found:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        name = path.relative_to(REPORTS).with_suffix("").as_posix().replace("/", "@")
+        kept = f"kept {report.pop('kept')} of {report.pop('given')}" if "given" in report else ""
+        dropped = ", ".join(f"{count} {reason}" for reason, count in report.pop("dropped", {}).items())
+        print(f"{name:18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip())
+        rest = _flat(report)
+        if rest:
+            print(textwrap.fill(", ".join(rest), 110, initial_indent=" " * 19, subsequent_indent=" " * 19))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += _flat(value, f"{prefix}{key}.")
+        else:
+            lines.append(f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}")
+    return lines
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The celebahq command (stages/__main__.py)."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from stages.__main__ import app
 def _a_copy_of_the_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree("profiles", tmp_path / "profiles")
     shutil.copy("params.yaml", tmp_path)
+    shutil.copy("dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
 
 
@@ -43,3 +45,20 @@ def test_an_invalid_profile_changes_nothing() -> None:
     with pytest.raises(ParamsError, match=r"profiles/bad\.yaml"):
         CliRunner().invoke(app, ["profile", "bad"], catch_exceptions=False)
     assert Path("params.yaml").read_bytes() == before
+
+
+def test_the_summary_names_each_stage_in_order_with_what_it_dropped() -> None:
+    reports = {
+        "train/demo": {"images": 12000, "loss/generator": 1.9912345},
+        "align": {"given": 5, "kept": 3, "dropped": {"too small": 2}, "warnings": 0},
+        "evaluate/demo": {"reals": {"swd256_32": 14.98691}},
+    }
+    for name, report in reports.items():
+        path = Path("reports") / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report))
+    lines = CliRunner().invoke(app, ["summary"], catch_exceptions=False).output.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["align", "train@demo", "evaluate@demo"]
+    assert lines[0].split(maxsplit=1)[1] == "kept 3 of 5, dropped 2 too small"
+    assert "loss/generator 1.9912" in lines[3]
+    assert "reals.swd256_32 14.987" in lines[5]
