@@ -1,7 +1,7 @@
 import csv
 import json
 import os
-import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,25 +43,22 @@ def curve(place: Path, name: str) -> list[tuple[int, float]]:
     return [(int(step), float(value)) for step, value in rows[1:]]
 
 
-def start_killed(place: Path, seconds: float) -> bool:
-    """Start the stage in a process of its own and SIGKILL it; returns whether it had ended before."""
+def start_killed(place: Path, checkpoints: int) -> None:
+    """Start the stage in a process of its own and SIGKILL it as soon as so many checkpoints lie in its work folder."""
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.train", "small"],
         cwd=place,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline and not list(place.glob("data/.work/train@*/live")):
-        time.sleep(0.02)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-    return process.wait() == 0
+    while process.poll() is None and len(list(place.glob("data/.work/train@small-*/checkpoint-*.json"))) < checkpoints:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
 
 
-def test_a_run_killed_at_random_moments_publishes_what_an_undisturbed_one_does(place: Path) -> None:
+@pytest.mark.parametrize("checkpoints", [1, 2])
+def test_a_run_killed_midway_publishes_what_an_undisturbed_one_does(place: Path, checkpoints: int) -> None:
     train("small")
     undisturbed = files(place / "runs/small")
     report = json.loads((place / "reports/train/small.json").read_text())
@@ -69,13 +66,10 @@ def test_a_run_killed_at_random_moments_publishes_what_an_undisturbed_one_does(p
     assert [step for step, _ in curve(place, "loss/discriminator")] == [48 * n for n in range(1, 11)]
     assert curve(place, "lod")[-1] == (480, 0.0)
 
-    for path in (place / "runs/small").rglob("*"):
-        if path.is_file():
-            path.unlink()
-    draw = random.Random(3)
-    if not start_killed(place, draw.uniform(0.5, 2.0)):
-        assert list(place.glob("data/.work/train@small-*"))
-        train("small")
+    shutil.rmtree(place / "runs")
+    start_killed(place, checkpoints)
+    assert not (place / "runs/small").exists()
+    train("small")
     assert files(place / "runs/small") == undisturbed
     assert json.loads((place / "reports/train/small.json").read_text()) == report
 
