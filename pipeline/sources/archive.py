@@ -20,8 +20,8 @@ MEMBER_BYTES_MAX = 1 << 30
 """No photograph is this large; a member that claims so would only exhaust memory."""
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, *sevenzip.DAMAGE)
-UNREADABLE = (RuntimeError, NotImplementedError)
-"""What `zipfile` raises for encryption and for methods that it does not know."""
+UNREADABLE = RuntimeError
+"""What `zipfile` raises for encryption and, in a subclass, for methods that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,3 +172,17 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
         list_members(tmp_path / "page.7z")
     with pytest.raises(SourceError, match="no such archive"):
         list_members(tmp_path / "absent.7z")
+
+
+@pytest.mark.parametrize(("local", "central", "value"), [(6, 8, 1), (8, 10, 99)], ids=["encrypted", "unknown method"])
+def test_a_zip_that_cannot_be_unpacked_is_named_with_the_remedy(
+    tmp_path: Path, local: int, central: int, value: int
+) -> None:
+    path = tmp_path / "photographs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("1.jpg", b"one")
+    content = bytearray(path.read_bytes())
+    content[local] = content[content.index(b"PK\x01\x02") + central] = value
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"photographs\.zip: cannot be unpacked .*without encryption"):
+        list(read_members(path, ["1.jpg"]))
