@@ -16,6 +16,7 @@ from pipeline.params.data import (
     CropParams,
     DenoiseParams,
     DownloadParams,
+    ExactParams,
     ExtractParams,
     FitDenoiseParams,
     FitSuperresParams,
@@ -50,6 +51,7 @@ __all__ = [
     "DenoiseParams",
     "DownloadParams",
     "EvaluateParams",
+    "ExactParams",
     "ExtractParams",
     "FitDenoiseParams",
     "FitSuperresParams",
@@ -78,9 +80,10 @@ __all__ = [
 
 
 class Params(Section):
-    """The whole of `params.yaml`: one section per stage, and the cluster."""
+    """The whole of `params.yaml`: one section per stage, the cluster, and what the exact rebuild is held to."""
 
     cluster: ClusterParams
+    exact: ExactParams
     download: DownloadParams
     extract: ExtractParams
     align: AlignParams
@@ -111,4 +114,20 @@ class Params(Section):
                 f"align.rectangle is 'whole' but superres.method is {self.superres.method!r}: images that are square "
                 f"already are not enlarged; set superres.method to none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _deltas_fit(self) -> Self:
+        if self.superres.method != "delta":
+            return self
+        wanted = {
+            "superres.renderer": ("exact", self.superres.renderer),
+            "select.method": ("published", self.select.method),
+            "align.resolution": (1024, self.align.resolution),
+            "crop.decoder": ("libjpeg-8d", self.crop.decoder),
+            "denoise.method": ("none", self.denoise.method),
+        }
+        for key, (value, found) in wanted.items():
+            if found != value:
+                raise ValueError(f"superres.method is 'delta', which needs {key}: {value} (found {found!r})")
         return self

@@ -20,6 +20,7 @@ ROW = " ".join(f"{value:g}" for value in FACE)
 
 def _params(**values: object) -> AlignParams:
     standard = {
+        "photographs": "all",
         "rectangle": "landmarks",
         "resolution": 1024,
         "min_side_pixels": 32,

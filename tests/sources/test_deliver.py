@@ -42,7 +42,7 @@ def _published(user: Path, first: Path) -> Published:
 
 def _celeba(user: Path, images: Path) -> CelebASource:
     landmarks = user / "list_landmarks_celeba.txt"
-    return CelebASource(kind="celeba", images=images, landmarks=landmarks, partition=None, attributes=None)
+    return CelebASource(kind="celeba", images=images, landmarks=landmarks, partition=None, attributes=None, deltas=None)
 
 
 def test_a_folder_of_photographs_is_delivered_as_one_tar(user: Path, tmp_path: Path) -> None:
