@@ -115,7 +115,7 @@ def _deciding(params: Params) -> dict[str, Any]:
         "align.resolution": params.align.resolution,
         "crop.decoder": params.crop.decoder,
         "select.keep": params.select.keep if params.superres.method == "delta" else None,
-        # a hundred gigabytes: their names and sizes stand for them, DVC knows their bytes
+        # too large to read at every start: names and sizes stand for them, DVC knows their bytes
         "deltas": sorted((path.name, path.stat().st_size) for path in DELTAS.glob("*.zip")),
     }
 
