@@ -27,7 +27,7 @@ class Snapshot:
 
     def latents(self, seed: int, count: int) -> NDArray[np.float32]:
         """The `count` latent vectors (N, L) that `seed` stands for."""
-        return draws.latents(seed, Stream.SAMPLES, 0, (count, self.info.run.networks.latent_size))
+        return draws.latents(seed, Stream.SAMPLES, 0, (count, self.info.generator.latent_size))
 
     def images(
         self, latents_NL: NDArray[np.float32], labels_NL: NDArray[np.float32] | None, minibatch: int
@@ -46,13 +46,13 @@ def load(path: Path, device: torch.device) -> Snapshot:
     """
     info, networks = checkpoint.read_network(path, ["Gs"])
     generator = Generator(
-        info.run.networks, resolution=info.run.resolution, channels=info.channels, label_size=info.label_size
+        info.generator, resolution=info.full_resolution, channels=info.channels, label_size=info.label_size
     )
     try:
         generator.load_state_dict(networks["Gs"])
     except RuntimeError as error:  # what torch raises for missing, unknown or misshapen weights
         raise NetworkError(f"{path}: its weights do not fit its own options: {error}. Train again.") from error
-    return Snapshot(info, generator.to(device).requires_grad_(False))
+    return Snapshot(info, generator.to(device).requires_grad_(False).eval())
 
 
 @torch.no_grad()

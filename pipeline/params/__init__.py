@@ -31,17 +31,21 @@ from pipeline.params.data import (
 from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, SyntheticLsun
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
+    AnyLoss,
     EvaluateParams,
-    LossOptions,
+    InceptionOptions,
+    LsganLoss,
     NetworkOptions,
     OptimizerOptions,
     ScheduleOptions,
     TrainParams,
     TrainRun,
+    WganLoss,
 )
 
 __all__ = [
     "AlignParams",
+    "AnyLoss",
     "AnyNetwork",
     "CelebASource",
     "ClusterParams",
@@ -54,8 +58,9 @@ __all__ = [
     "FitDenoiseParams",
     "FitSuperresParams",
     "FolderSource",
+    "InceptionOptions",
     "LocalLsun",
-    "LossOptions",
+    "LsganLoss",
     "LsunCategory",
     "LsunParams",
     "NetworkFile",
@@ -74,6 +79,7 @@ __all__ = [
     "TrainParams",
     "TrainRun",
     "TrainedNetwork",
+    "WganLoss",
 ]
 
 

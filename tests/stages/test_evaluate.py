@@ -15,7 +15,7 @@ from stages import evaluate as stage
 from stages.evaluate import evaluate
 from tests.training.small import ROOT, make_dataset, make_run
 from training import checkpoint
-from training.checkpoint import FORMAT, NetworkInfo
+from training.checkpoint import NetworkInfo
 from training.metrics.protocol import Protocol
 from training.networks import Generator
 
@@ -40,9 +40,7 @@ def _a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for shown, lod in SNAPSHOTS.items():
         generator = Generator(run.networks, resolution=16, channels=3, label_size=0)
         generator.initialise(torch.Generator().manual_seed(shown))
-        info = NetworkInfo(
-            format=FORMAT, run=run, channels=3, label_size=0, images_shown=shown, lod=lod, resolution=16 >> int(lod)
-        )
+        info = NetworkInfo.of_run(run, channels=3, label_size=0, images_shown=shown, lod=lod)
         checkpoint.write_network(
             checkpoint.network_path(Path("runs/small"), shown), info, {"Gs": generator.state_dict()}
         )

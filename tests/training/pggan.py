@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.params import LossOptions, NetworkOptions, OptimizerOptions, ScheduleOptions
+from pipeline.params import NetworkOptions, OptimizerOptions, ScheduleOptions, WganLoss
 from training.networks import Discriminator, Generator
 from training.variables import load_original
 
@@ -20,6 +20,8 @@ NETWORK_DEFAULTS: dict[str, Any] = {
     "fmap_base": 8192, "fmap_decay": 1.0, "fmap_max": 512, "normalize_latents": True, "use_wscale": True,
     "use_pixelnorm": True, "pixelnorm_epsilon": 1e-8, "use_leakyrelu": True, "fused_scale": True,
     "mbstd_group_size": 4,
+    "discriminator_fmap_scale": 1.0, "normalize_labels": True, "use_batchnorm": False, "use_layernorm": False,
+    "use_tanh": False, "mbdisc_kernels": 0, "mbdisc_kernel_size": 5,
 }  # fmt: skip
 TICKS = {4: 160.0, 8: 140.0, 16: 120.0, 32: 100.0, 64: 80.0, 128: 60.0, 256: 40.0, 512: 20.0, 1024: 10.0}
 LOSS_DEFAULTS = {"wgan_lambda": 10.0, "wgan_target": 1.0, "wgan_epsilon": 0.001, "cond_weight": 1.0}
@@ -95,11 +97,11 @@ def discriminator(kwargs: Mapping[str, Any], variables: Arrays) -> Discriminator
     return network
 
 
-def loss_options(about: Mapping[str, Any]) -> LossOptions:
+def loss_options(about: Mapping[str, Any]) -> WganLoss:
     """The options of both losses."""
     values = {**LOSS_DEFAULTS, **about.get("D_loss_kwargs", {}), **about.get("G_loss_kwargs", {})}
     values["label_weight"] = values.pop("cond_weight")
-    return LossOptions(**values)
+    return WganLoss(kind="wgan-gp", **values)
 
 
 def optimizer_options(adam: Mapping[str, float]) -> OptimizerOptions:
@@ -130,8 +132,12 @@ def schedule_options(about: Mapping[str, Any], rates: str) -> ScheduleOptions:
         max_minibatch_per_device_at=table("max_minibatch_per_gpu"),
         learning_rate=kwargs.get(f"{rates}_base", 0.001),
         learning_rate_at=table(f"{rates}_dict"),
+        rampup_kimg=0.0,
+        reset_optimizers=True,
         tick_kimg=float(kwargs.get("tick_kimg_base", 160)),
         tick_kimg_at=table("tick_kimg_dict") or TICKS,
+        discriminator_repeats=1,
+        joint_steps=False,
         minibatch_repeats=4,
         total_kimg=float(about["total_kimg"]),
     )

@@ -60,13 +60,14 @@ def loss_of_d(
         mixing_factors_N=case.tensor(f"{prefix}mixing_factors").to(dtype),
         lod=lod,
     )
+    assert parts.penalty is not None
     values = {
         "D_loss_mean": loss.detach(),
         "D_loss": parts.loss_N,
         "real_scores": parts.real_scores_N,
         "fake_scores": parts.fake_scores_N,
-        "mixed_scores": parts.mixed_scores_N,
-        "mixed_norms": parts.mixed_norms_N,
+        "mixed_scores": parts.penalty.mixed_scores_N,
+        "mixed_norms": parts.penalty.mixed_norms_N,
         "label_penalty_reals": parts.real_label_loss_N,
         "label_penalty_fakes": parts.fake_label_loss_N,
     }
