@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from training.data import Reals
 from training.loop import device_at_hand
 from training.metrics import curves
 from training.metrics.curves import Row
+from training.metrics.inception import InceptionNetwork
 from training.metrics.protocol import Protocol
 
 RUNS = Path("runs")
 EVALUATIONS = Path("evaluations")
+
+WITHOUT_INCEPTION = "not computed: evaluate.inception in params.yaml names no network"
 
 
 def evaluate(name: str) -> None:
@@ -46,7 +50,9 @@ def evaluate(name: str) -> None:
         torch.set_num_threads(params.evaluate.threads)
         cv2.setNumThreads(params.evaluate.threads)
         parts, scratch = stage.work / "parts", stage.work / "scratch"
-        protocol = Protocol(params.evaluate, run, Reals(dataset, run), scratch)
+        options = params.evaluate.inception
+        network = InceptionNetwork(options, device_at_hand()) if options else None
+        protocol = Protocol(params.evaluate, run, Reals(dataset, run), scratch, network)
         floors = _remembered(parts / "reals.json", protocol.measure_reals)
         rows = [
             _remembered(parts / f"{network.stem}.json", lambda network=network: _measure(protocol, network))
@@ -61,6 +67,9 @@ def evaluate(name: str) -> None:
             "images": len(dataset),
             "images_used": min(len(dataset), params.evaluate.swd_images),
         }
+        if network is None:
+            stage.report["inception"] = WITHOUT_INCEPTION
+            print(f"evaluate@{name}: FID, inception score, KID, precision, recall {WITHOUT_INCEPTION}", file=sys.stderr)
 
 
 def _measure(protocol: Protocol, network: Path) -> Row:
@@ -80,6 +89,8 @@ def _write(folder: Path, protocol: Protocol, rows: list[Row], floors: Row) -> No
     axis = [curves.X, "resolution"]
     curves.write_csv(folder / "swd.csv", rows, [*axis, *protocol.swd_names])
     curves.write_csv(folder / "msssim.csv", rows, [*axis, *protocol.msssim_names])
+    if protocol.inception_names:
+        curves.write_csv(folder / "inception.csv", rows, [*axis, *protocol.inception_names])
     picture = folder / "swd_by_kimg.png"
     curves.draw(picture, rows, protocol.swd_names, label="sliced Wasserstein distance x 1,000", floors=floors)
 

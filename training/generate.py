@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline.errors import NetworkError
 from training import checkpoint, draws
@@ -75,6 +76,9 @@ def images(
     return np.concatenate(parts)
 
 
-def to_uint8(images_NCHW: Tensor) -> Tensor:
-    """Float images, -1 black and 1 white, to uint8: halves to even, clipped to 0...255."""
-    return (images_NCHW * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+def to_uint8(images_NCHW: Tensor, shrink: int = 1) -> Tensor:
+    """Float images, -1 black and 1 white, to uint8: means over `shrink` x `shrink` pixels, halves to even, clipped."""
+    levels_NCHW = images_NCHW * 127.5 + 127.5
+    if shrink > 1:
+        levels_NCHW = functional.avg_pool2d(levels_NCHW, shrink)
+    return levels_NCHW.round().clamp(0, 255).to(torch.uint8)

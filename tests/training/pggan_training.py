@@ -51,7 +51,7 @@ def loss_of_d(
     """The discriminator's loss from the stored draws, and what it consists of by the names of the vectors."""
     dtype = next(d.parameters()).dtype
     loss, parts = discriminator_loss(
-        loss_options(case.about),
+        loss_options(case.about, "D"),
         g,
         d,
         reals_NCHW=process_reals(case.tensor(f"{prefix}reals_uint8"), None, lod).to(dtype),
@@ -77,7 +77,9 @@ def loss_of_d(
 def loss_of_g(case: Case, g: Generator, d: Discriminator, prefix: str, lod: float) -> torch.Tensor:
     dtype = next(d.parameters()).dtype
     latents_NL, labels_NC = case.tensor(f"{prefix}G_latents").to(dtype), case.labels(f"{prefix}G_labels", dtype)
-    loss, parts = generator_loss(loss_options(case.about), g, d, latents_NL=latents_NL, labels_NC=labels_NC, lod=lod)
+    loss, parts = generator_loss(
+        loss_options(case.about, "G"), g, d, latents_NL=latents_NL, labels_NC=labels_NC, lod=lod
+    )
     assert torch.equal(parts.loss_N.mean(), loss.detach())
     return loss
 
@@ -95,17 +97,19 @@ def gradients(loss: torch.Tensor, network: torch.nn.Module, prefix: str) -> dict
 
 def adam(case: Case) -> Iterator[Compared]:
     about = case.about
-    parameters = [case.tensor("init_a").clone(), case.tensor("init_b").clone()]
+    names = sorted(name.removeprefix("init_") for name in case.arrays if name.startswith("init_"))
+    parameters = [case.tensor(f"init_{name}").clone() for name in names]
     optimizer = Adam(parameters, optimizer_options(about["adam"]))
-    steps = zip(case.tensor("grads_a"), case.tensor("grads_b"), strict=True)
+    steps = list(zip(*(case.tensor(f"grads_{name}") for name in names), strict=True))
     for number, step_gradients in enumerate(steps, start=1):
         if number == about["optimizer_reset_before_step"]:
             optimizer.reset()
         taken = optimizer.step(step_gradients, about["adam"]["learning_rate"])
+        assert taken == all(gradient.isfinite().all() for gradient in step_gradients)
         assert taken == (number != about["step_with_non_finite_gradient"])
-        for name, parameter in zip("ab", parameters, strict=True):
+        for name, parameter in zip(names, parameters, strict=True):
             yield compare(f"{name} after {number}", parameter, case.arrays[f"values_{name}"][number - 1], allowed=1e-7)
-    assert optimizer.skipped == 1
+    assert optimizer.skipped == (about["step_with_non_finite_gradient"] in range(1, len(steps) + 1))
 
 
 def trajectory(case: Case) -> Iterator[Compared]:

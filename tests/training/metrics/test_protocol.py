@@ -36,7 +36,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def _protocol(folder: Path, run: TrainRun, **changes: Any) -> Protocol:
-    return Protocol(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch")
+    return Protocol(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", None)
 
 
 def test_figures_are_named_after_the_protocol(tmp_path: Path, dataset: Path) -> None:
