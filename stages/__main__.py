@@ -14,6 +14,9 @@ from ruamel.yaml import YAML
 from pipeline import atomic, provenance
 from pipeline.errors import ParamsError, PipelineError
 from stages import PARAMS, REPORTS, read_params
+from training import interop
+from training.generate import write_images
+from training.loop import device_at_hand
 
 PROFILES = Path("profiles")
 GRAPH = Path("dvc.yaml")
@@ -68,6 +71,30 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[str]:
         else:
             lines.append(f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}")
     return lines
+
+
+@app.command()
+def convert(
+    snapshot: Annotated[Path, typer.Argument(help="a network snapshot (.pkl) of the original implementation")],
+    network: Annotated[Path, typer.Argument(help="the network file (.safetensors) to write")],
+) -> None:
+    """Turn a snapshot of the original TensorFlow implementation into a network file; nothing in it is executed."""
+    original = interop.read(snapshot)
+    interop.write(network, original)
+    side = original.average.resolution_at(original.lod)
+    print(f"{network}: G, D and Gs of {snapshot}, which makes images of {side}x{side}")
+
+
+@app.command()
+def generate(
+    network: Annotated[Path, typer.Argument(help="a network file (.safetensors)")],
+    folder: Annotated[Path, typer.Argument(help="where the images go")],
+    count: Annotated[int, typer.Option(min=1)] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+) -> None:
+    """Write images of a network file as PNG; the seed decides which."""
+    write_images(network, folder, count=count, seed=seed, device=device_at_hand())
+    print(f"{count} images in {folder}")
 
 
 @app.command()

@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import NetworkError
-from training import checkpoint, draws
+from training import checkpoint, draws, grids
 from training.checkpoint import NetworkInfo
 from training.draws import Stream
 from training.networks import Generator
+
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,27 @@ def images(
         made = generator(torch.from_numpy(latents_NL[part]).to(device), labels, lod)
         parts.append(to_uint8(made).cpu().numpy())
     return np.concatenate(parts)
+
+
+def write_images(network: Path, folder: Path, *, count: int, seed: int, device: torch.device) -> None:
+    """Write `count` images of a network file as `000000.png` and so on; what lies in `folder` under other names stays.
+
+    A network with labels is given one class after the other.
+
+    Raises
+    ------
+    NetworkError
+        As `load`.
+    """
+    snapshot = load(network, device)
+    latents_NL = snapshot.latents(seed, count)
+    size = snapshot.info.label_size
+    labels_NL = np.eye(size, dtype=np.float32)[np.arange(count) % size] if size else None
+    for start in range(0, count, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        made_NCHW = snapshot.images(latents_NL[part], None if labels_NL is None else labels_NL[part], _AT_ONCE)
+        for number, image_CHW in enumerate(made_NCHW, start):
+            grids.write(folder / f"{number:06d}.png", image_CHW.transpose(1, 2, 0))
 
 
 def to_uint8(images_NCHW: Tensor, shrink: int = 1) -> Tensor:

@@ -62,3 +62,16 @@ def test_the_summary_names_each_stage_in_order_with_what_it_dropped() -> None:
     assert lines[0].split(maxsplit=1)[1] == "kept 3 of 5, dropped 2 too small"
     assert "loss/generator 1.9912" in lines[3]
     assert "reals.swd256_32 14.987" in lines[5]
+
+
+def test_a_snapshot_of_the_original_is_converted_and_makes_images() -> None:
+    snapshot = Path(__file__).parents[1] / "golden/pggan/snapshot_b.pkl"
+    result = CliRunner().invoke(app, ["convert", str(snapshot), "network.safetensors"], catch_exceptions=False)
+    assert "makes images of 8x8" in result.output
+    for seed in ("1", "2"):
+        arguments = ["generate", "network.safetensors", f"images/{seed}", "--count", "10", "--seed", seed]
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    images = {seed: [path.read_bytes() for path in sorted(Path(f"images/{seed}").iterdir())] for seed in ("1", "2")}
+    assert len(images["1"]) == len(set(images["1"])) == 10
+    assert not set(images["1"]) & set(images["2"])
+    assert Path("images/1/000009.png").is_file()

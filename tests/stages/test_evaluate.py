@@ -13,9 +13,11 @@ import yaml
 from pipeline.errors import NetworkError, ParamsError
 from stages import evaluate as stage
 from stages.evaluate import evaluate
+from tests.training.metrics.test_inception import make_network, options_of
 from tests.training.small import ROOT, make_dataset, make_run
 from training import checkpoint
 from training.checkpoint import NetworkInfo
+from training.metrics.inception import names
 from training.metrics.protocol import Protocol
 from training.networks import Generator
 
@@ -66,6 +68,30 @@ def test_every_snapshot_has_its_figures_and_the_last_ones_are_reported() -> None
     assert report["msssim4"] == float(_rows("msssim.csv")[-1]["msssim4"])
     assert report["reals"]["swd16_mean"] < report["swd16_mean"]
     assert (report["reals"]["images"], report["reals"]["images_used"]) == (24, 16)
+
+
+def test_without_an_inception_network_its_figures_are_absent_and_the_report_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate("small")
+    report = json.loads(Path("reports/evaluate/small.json").read_text())
+    assert report["inception"] == "not computed: evaluate.inception in params.yaml names no network"
+    assert not [name for name in report if name.startswith(("fid", "is1", "kid"))]
+    assert "FID, inception score, KID, precision, recall not computed" in capsys.readouterr().err
+
+
+def test_with_an_inception_network_every_snapshot_has_its_figures() -> None:
+    options = options_of(make_network(Path("network.pt")))
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["evaluate"]["inception"] = options.model_dump(mode="json")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    evaluate("small")
+    rows = _rows("inception.csv")
+    assert list(rows[0]) == ["kimg", "resolution", *names(options)]
+    report = json.loads(Path("reports/evaluate/small.json").read_text())
+    assert report["fid24"] == float(rows[-1]["fid24"])
+    assert report["reals"]["fid24"] < report["fid24"]
+    assert "inception" not in report
 
 
 def test_a_stopped_evaluation_goes_on_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def network_options(static: Mapping[str, Any]) -> NetworkOptions:
     Raises
     ------
     NetworkError
-        An option that the original's networks do not have.
+        An option that the original's networks do not have, or sizes of layers that are no numbers.
     ValidationError
         A value that an option cannot have.
     """
@@ -40,6 +40,8 @@ def network_options(static: Mapping[str, Any]) -> NetworkOptions:
     if unknown:
         raise NetworkError(f"unknown options of the original's networks: {', '.join(sorted(unknown))}")
     values = {**DEFAULTS, **{key: value for key, value in static.items() if key in DEFAULTS}}
+    if not all(isinstance(values[name], int) for name in ("fmap_base", "fmap_max")):
+        raise NetworkError(f"fmap_base {values['fmap_base']!r} and fmap_max {values['fmap_max']!r}: not whole numbers")
     latent_size = static.get("latent_size") or min(values["fmap_base"], values["fmap_max"])
     return NetworkOptions(**values, **ABSENT, latent_size=latent_size)
 
