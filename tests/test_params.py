@@ -64,6 +64,25 @@ def test_values_that_do_not_fit_are_refused(
         _read(tmp_path, demo)
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("networks", "use_batchnorm", True, "use_batchnorm and use_pixelnorm exclude each other"),
+        ("networks", "fmap_base", 7, "fmap_base 7 leaves no feature map at resolution 32: it must be at least 16"),
+        ("schedule", "joint_steps", 1, "joint_steps"),
+        ("schedule", "discriminator_repeats", 0, "discriminator_repeats"),
+        ("loss", "kind", "hinge", "'wgan-gp', 'lsgan'"),
+        ("loss", "kind", "lsgan", "wgan_lambda"),
+    ],
+)
+def test_runs_that_cannot_be_trained_are_refused(
+    tmp_path: Path, demo: dict[str, Any], section: str, key: str, value: Any, message: str
+) -> None:
+    demo["train"]["runs"]["demo"][section][key] = value
+    with pytest.raises(ParamsError, match=message):
+        _read(tmp_path, demo)
+
+
 def test_an_absent_or_broken_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="no such file"):
         read_params(tmp_path / "params.yaml")

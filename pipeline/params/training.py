@@ -1,5 +1,6 @@
 """Sections of the stages that train the progressive GAN and measure it."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -158,6 +159,12 @@ class TrainRun(Section):
             raise ValueError(f"schedule.initial_resolution {first} is above the run's resolution {last}")
         if self.grid_cell_pixels < last:
             raise ValueError(f"grid_cell_pixels {self.grid_cell_pixels} is below the run's resolution {last}")
+        levels = last.bit_length() - 2
+        if self.networks.fmap_base < 2 ** (levels * self.networks.fmap_decay):
+            raise ValueError(
+                f"networks.fmap_base {self.networks.fmap_base} leaves no feature map at resolution {last}: it must be "
+                f"at least {math.ceil(2 ** (levels * self.networks.fmap_decay))}"
+            )
         return self
 
 
