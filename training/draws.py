@@ -26,6 +26,7 @@ class Stream(IntEnum):
     SAMPLES = 8
     D_NOISE = 9
     G_NOISE = 10
+    DIGITS = 11
 
 
 def latents(seed: int, stream: Stream, images_shown: int, shape_NL: tuple[int, int]) -> Floats:

@@ -35,6 +35,7 @@ from pipeline.params.training import (
     EvaluateParams,
     InceptionOptions,
     LsganLoss,
+    ModesOptions,
     NetworkOptions,
     OptimizerOptions,
     ScheduleOptions,
@@ -63,6 +64,7 @@ __all__ = [
     "LsganLoss",
     "LsunCategory",
     "LsunParams",
+    "ModesOptions",
     "NetworkFile",
     "NetworkOptions",
     "NoNetwork",
@@ -117,4 +119,11 @@ class Params(Section):
                 f"align.rectangle is 'whole' but superres.method is {self.superres.method!r}: images that are square "
                 f"already are not enlarged; set superres.method to none"
             )
+        if self.evaluate.modes is not None:
+            for name, run in self.train.runs.items():
+                if run.resolution != 32:
+                    raise ValueError(
+                        f"evaluate.modes counts digits in images of 32x32, but train.runs.{name} makes "
+                        f"{run.resolution}x{run.resolution}; set evaluate.modes to null"
+                    )
         return self

@@ -216,11 +216,26 @@ class InceptionOptions(Section):
         return max(*self.fid_images, self.score_images, self.kid_images, self.precision_images)
 
 
+class ModesOptions(Section):
+    """The count of discrete modes in images of three digits, 32x32.
+
+    `digits`: a data set of single digits with labels (N, 10), on which a classifier is fitted in `steps` minibatches;
+    `held_out` of them test it. `samples`: images that are read.
+    """
+
+    digits: Path
+    samples: PositiveInt
+    steps: PositiveInt
+    minibatch: PositiveInt
+    learning_rate: PositiveFloat
+    held_out: PositiveInt
+
+
 class EvaluateParams(Section):
     """Names of metrics carry the counts given here: swd16k is 16,384 images, msssim10k 10,000 pairs.
 
     `swd_directions` is for each of the `swd_repeats` draws. `minibatch` is even, for the pairs. `inception`: null
-    leaves out what needs an Inception network.
+    leaves out what needs an Inception network, `modes`: null the count of modes.
     """
 
     swd_images: PositiveInt
@@ -229,6 +244,7 @@ class EvaluateParams(Section):
     swd_repeats: PositiveInt
     msssim_pairs: PositiveInt
     inception: InceptionOptions | None
+    modes: ModesOptions | None
     minibatch: Annotated[int, Field(gt=0, multiple_of=2)]
     threads: PositiveInt
     seed: NonNegativeInt

@@ -8,6 +8,7 @@ Suffixes: N image, C channel, H height, W width, L latent or label.
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from pipeline.params import EvaluateParams, TrainRun
 from training.data import Reals
 from training.generate import Snapshot
-from training.metrics import inception, short_count
+from training.metrics import inception, modes, short_count
 from training.metrics.curves import Row
 from training.metrics.inception import Collected, InceptionNetwork
+from training.metrics.modes import DigitClassifier, ModeCount
 from training.metrics.msssim import measurable, msssim_of_pairs
 from training.metrics.swd import PatchSet, level_sides, sliced_wasserstein
 
@@ -35,8 +37,16 @@ class _Stream(IntEnum):
     DIRECTIONS = 2
 
 
+@dataclass(frozen=True)
+class Judges:
+    """The networks that some figures are by; None for those that are not wanted."""
+
+    inception: InceptionNetwork | None
+    digits: DigitClassifier | None
+
+
 class Protocol:
-    """SWD and MS-SSIM of one run's snapshots, and what an Inception network tells.
+    """SWD and MS-SSIM of one run's snapshots, and what other networks tell of them.
 
     Parameters
     ----------
@@ -49,8 +59,8 @@ class Protocol:
         fewer, later passes repeat them (at other patches).
     scratch
         A folder for descriptors, 588 bytes x `swd_images` x `swd_patches_per_image` x levels, twice. Emptied first.
-    network
-        The network that `params.inception` names; None where it names none.
+    judges
+        The networks that `params.inception` and `params.modes` want.
 
     Attributes
     ----------
@@ -60,25 +70,26 @@ class Protocol:
         The figure of the similarity; none for images under 16 pixels.
     inception_names
         The figures of the Inception network; none without one.
+    modes_names
+        The count of modes; none where it is not wanted.
     """
 
-    def __init__(
-        self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path, network: InceptionNetwork | None
-    ) -> None:
+    def __init__(self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path, judges: Judges) -> None:
         self._params = params
         self._run = run
         self._reals = reals
         self._scratch = scratch
-        self._network = network
+        self._judges = judges
         self._reals_used = max(params.swd_images, params.inception.images if params.inception else 0)
-        self._total = max(self._reals_used, 2 * params.msssim_pairs)
+        self._total = max(self._reals_used, 2 * params.msssim_pairs, params.modes.samples if params.modes else 0)
         sides = level_sides(run.resolution)
         prefix = f"swd{short_count(params.swd_images)}"
         self.swd_names = [f"{prefix}_{side}" for side in sides] + ([f"{prefix}_mean"] if sides else [])
         self.msssim_names = [f"msssim{short_count(params.msssim_pairs)}"] if measurable(run.resolution) else []
         self.inception_names = inception.names(params.inception) if params.inception else []
+        self.modes_names = modes.names(params.modes) if params.modes else []
         shutil.rmtree(scratch, ignore_errors=True)
-        self._real_set = self._gathered(self._real_batches(0, self._reals_used), _Stream.REAL_PATCHES, None)
+        self._real_set = self._gathered(self._real_batches(0, self._reals_used), _Stream.REAL_PATCHES)
 
     def measure_fakes(self, snapshot: Snapshot) -> Row:
         """The figures of a snapshot."""
@@ -93,28 +104,37 @@ class Protocol:
         return self._measure(self._real_batches(self._reals_used, self._total))
 
     def _measure(self, batches: Batches) -> Row:
-        similarities: list[float] = []
-        patches, features = self._gathered(batches, _Stream.OTHER_PATCHES, similarities)
+        params, similarities = self._params, list[float]()
+        count = ModeCount(params.modes, self._judges.digits) if params.modes and self._judges.digits else None
+        seen = 0
+
+        def watched() -> Batches:
+            nonlocal seen
+            for images_NCHW in batches:
+                if self.msssim_names:
+                    similarities.extend(msssim_of_pairs(images_NCHW[: max(2 * params.msssim_pairs - seen, 0)]))
+                if count:
+                    count.feed(images_NCHW)
+                seen += len(images_NCHW)
+                yield images_NCHW
+
+        patches, features = self._gathered(watched(), _Stream.OTHER_PATCHES)
         figures = self._swd(patches)
         figures |= {name: round(float(np.mean(similarities)), 5) for name in self.msssim_names}
         real_features = self._real_set[1]
-        if self._params.inception and real_features and features:
-            figures |= inception.figures(self._params.inception, real_features, features, self._params.seed)
-        return figures
+        if params.inception and real_features and features:
+            figures |= inception.figures(params.inception, real_features, features, params.seed)
+        return figures | (count.figures() if count else {})
 
-    def _gathered(
-        self, batches: Batches, stream: _Stream, similarities: list[float] | None
-    ) -> tuple[PatchSet, Collected | None]:
-        options, params = self._params.inception, self._params
+    def _gathered(self, batches: Batches, stream: _Stream) -> tuple[PatchSet, Collected | None]:
+        options, network = self._params.inception, self._judges.inception
         patches = self._patch_set(stream)
-        features = Collected(options, self._network) if options and self._network else None
+        features = Collected(options, network) if options and network else None
         seen = 0
         for images_NCHW in batches:
-            for_swd = images_NCHW[: max(params.swd_images - seen, 0)]
+            for_swd = images_NCHW[: max(self._params.swd_images - seen, 0)]
             if len(for_swd):
                 patches.feed(for_swd)
-            if self.msssim_names and similarities is not None:
-                similarities += msssim_of_pairs(images_NCHW[: max(2 * params.msssim_pairs - seen, 0)])
             if features:
                 features.feed(images_NCHW)
             seen += len(images_NCHW)

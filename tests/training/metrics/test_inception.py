@@ -16,7 +16,7 @@ from tests.training.small import make_dataset, make_run
 from training.data import Reals
 from training.metrics.features import frechet_distance
 from training.metrics.inception import Collected, InceptionNetwork, figures, names
-from training.metrics.protocol import Protocol
+from training.metrics.protocol import Judges, Protocol
 
 CPU = torch.device("cpu")
 
@@ -106,7 +106,7 @@ def test_the_protocol_measures_them_beside_its_own(tmp_path: Path, options: Ince
     run = make_run(make_dataset(tmp_path / "set", images=48, resolution=32), resolution=32, grid_cell_pixels=32)
 
     def measured(params: EvaluateParams, network: InceptionNetwork | None) -> tuple[dict[str, float], dict[str, float]]:
-        protocol = Protocol(params, run, Reals(DataSet(run.dataset), run), tmp_path / "scratch", network)
+        protocol = Protocol(params, run, Reals(DataSet(run.dataset), run), tmp_path / "scratch", Judges(network, None))
         return protocol.measure_reals(), protocol.measure_fakes(_snapshot(run, 0.0))
 
     params = _params(inception=options)

@@ -11,14 +11,14 @@ from tests.training.small import make_dataset, make_run
 from training.checkpoint import NetworkInfo
 from training.data import Reals
 from training.generate import Snapshot
-from training.metrics.protocol import Protocol, enlarged
+from training.metrics.protocol import Judges, Protocol, enlarged
 from training.networks import Generator
 
 
 def _params(**changes: Any) -> EvaluateParams:
     values = {
         "swd_images": 24, "swd_patches_per_image": 16, "swd_directions": 16, "swd_repeats": 2,
-        "msssim_pairs": 8, "inception": None, "minibatch": 10, "threads": 1, "seed": 1,
+        "msssim_pairs": 8, "inception": None, "modes": None, "minibatch": 10, "threads": 1, "seed": 1,
     }  # fmt: skip
     return EvaluateParams.model_validate(values | changes)
 
@@ -36,7 +36,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def _protocol(folder: Path, run: TrainRun, **changes: Any) -> Protocol:
-    return Protocol(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", None)
+    return Protocol(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", Judges(None, None))
 
 
 def test_figures_are_named_after_the_protocol(tmp_path: Path, dataset: Path) -> None:
