@@ -126,6 +126,11 @@ def test_minibatch_discrimination_is_fitted_to_its_first_samples() -> None:
     appended_NK = layer(x_NL)[:, 5:].detach()
     torch.testing.assert_close(appended_NK.mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-6, rtol=0)
     assert appended_NK.std(0).min() > 1e-3  # neither all alike nor all apart
+    unit_KSL = layer.weight / layer.weight.norm(dim=2, keepdim=True) * layer.scale.exp().view(-1, 1, 1)
+    projected_NKS = torch.einsum("nl,ksl->nks", x_NL, unit_KSL).detach()
+    distances_KNN = torch.stack([torch.cdist(rows, rows, p=1) for rows in projected_NKS.unbind(1)])
+    nearest_KN = distances_KNN.sort(dim=2).values[:, :, 1]
+    torch.testing.assert_close(nearest_KN.mean(1), torch.full((3,), 2.0, dtype=torch.float64))
     network, images_NCHW = _discriminator(mbdisc_kernels=4, mbstd_group_size=0), 0.1 * _normal(6, 3, 16, 16).float()
     network.fit(images_NCHW, 0.0)
     assert all(abs(float(value)) > 0 for value in network.state_dict()["4x4.Discrimination.scale"])

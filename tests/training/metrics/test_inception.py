@@ -61,6 +61,7 @@ def test_figures_carry_their_counts_and_use_no_more_images(options: InceptionOpt
     for collected, own, size in zip(sets, images, (24, 7, 10), strict=True):
         for start in range(0, len(own), size):
             collected.feed(own[start : start + size])
+    assert (len(sets[2].features()), len(sets[2].probabilities())) == (24, 20)
     found = figures(options, sets[0], sets[1], seed=1)
     assert list(found) == names(options)
     assert names(options) == ["fid16", "fid24", "is20", "is20_std", "kid16", "precision12", "recall12"]
