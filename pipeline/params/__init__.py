@@ -32,17 +32,22 @@ from pipeline.params.data import (
 from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, SyntheticLsun
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
+    AnyLoss,
     EvaluateParams,
-    LossOptions,
+    InceptionOptions,
+    LsganLoss,
+    ModesOptions,
     NetworkOptions,
     OptimizerOptions,
     ScheduleOptions,
     TrainParams,
     TrainRun,
+    WganLoss,
 )
 
 __all__ = [
     "AlignParams",
+    "AnyLoss",
     "AnyNetwork",
     "CelebASource",
     "ClusterParams",
@@ -56,10 +61,12 @@ __all__ = [
     "FitDenoiseParams",
     "FitSuperresParams",
     "FolderSource",
+    "InceptionOptions",
     "LocalLsun",
-    "LossOptions",
+    "LsganLoss",
     "LsunCategory",
     "LsunParams",
+    "ModesOptions",
     "NetworkFile",
     "NetworkOptions",
     "NoNetwork",
@@ -76,6 +83,7 @@ __all__ = [
     "TrainParams",
     "TrainRun",
     "TrainedNetwork",
+    "WganLoss",
 ]
 
 
@@ -114,6 +122,13 @@ class Params(Section):
                 f"align.rectangle is 'whole' but superres.method is {self.superres.method!r}: images that are square "
                 f"already are not enlarged; set superres.method to none"
             )
+        if self.evaluate.modes is not None:
+            for name, run in self.train.runs.items():
+                if run.resolution != 32:
+                    raise ValueError(
+                        f"evaluate.modes counts digits in images of 32x32, but train.runs.{name} makes "
+                        f"{run.resolution}x{run.resolution}; set evaluate.modes to null"
+                    )
         return self
 
     @model_validator(mode="after")
