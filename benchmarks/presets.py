@@ -21,7 +21,8 @@ from benchmarks import result
 from pipeline.params import TrainRun
 from stages import profiles
 from training.data import Reals
-from training.loop import Row, train
+from training.loop import train
+from training.story import Row
 
 STEPS = 200
 MAPS = 64
@@ -75,12 +76,12 @@ def reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[Tr
         "latent_size": max(1, run.networks.latent_size // factor),
     }
     schedule = values["schedule"]
-    largest = max(minibatch, run.schedule.devices)
-    at = {side: min(largest, count) for side, count in run.schedule.minibatch_at.items()}
-    per_step = min(largest, max(at.get(run.schedule.initial_resolution, run.schedule.minibatch), 1))
+    at = {side: min(minibatch, count) for side, count in run.schedule.minibatch_at.items()}
+    per_step = min(minibatch, max(at.get(run.schedule.initial_resolution, run.schedule.minibatch), 1))
     total_kimg = steps * run.schedule.discriminator_repeats * per_step / 1000
     schedule |= {
-        "minibatch": min(largest, run.schedule.minibatch),
+        "devices": 1,
+        "minibatch": min(minibatch, run.schedule.minibatch),
         "minibatch_at": at,
         "train_kimg": total_kimg / 5,
         "fade_kimg": total_kimg / 5,
@@ -96,7 +97,7 @@ def reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[Tr
 def tried(run: TrainRun, folder: Path) -> Row:
     """Train it to its end; returns the figures of its last tick. Losses that are not finite raise `TrainingError`."""
     drawn: Any = DrawnImages(run.resolution, 1000)
-    return train(run, Reals(drawn, run), folder, Silence(), torch.device("cpu"))
+    return train(run, Reals(drawn, run), folder, Silence(), torch.device("cpu")).rows[-1]
 
 
 def main(steps: int, names: Sequence[str]) -> None:

@@ -47,6 +47,14 @@ class TrainingError(PipelineError):
     """A training run cannot start, resume or go on."""
 
 
+class AlarmError(TrainingError):
+    """A training run has gone wrong, and was ended; its last good snapshot is kept."""
+
+
+class StoppedError(PipelineError):
+    """A training run was asked to stop. It is saved, and goes on when it is started again."""
+
+
 class DropReason(StrEnum):
     """Why one input went no further. The value is what tables and reports show."""
 

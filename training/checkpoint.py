@@ -22,7 +22,7 @@ from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
 
-FORMAT = 2
+FORMAT = 3
 FALLBACKS = 2
 """Checkpoints that can be resumed from: the newest, and one before it should the newest be damaged."""
 
@@ -107,7 +107,10 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
     for record in records:
         fault = _fault(record)
         if fault is None:
-            return _read(folder, int(record.stem.rpartition("-")[2]))
+            images_shown = int(record.stem.rpartition("-")[2])
+            found = read(folder, images_shown)
+            _remove_after(folder, images_shown)
+            return found
         tell(f"{record}: {fault}; going back to the checkpoint before it")
     if records:
         raise TrainingError(
@@ -115,6 +118,13 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
             f"to train from the beginning."
         )
     return None
+
+
+def read(folder: Path, images_shown: int) -> Checkpoint:
+    """The checkpoint after so many images, which is whole."""
+    network, state_file, _ = _paths(folder, images_shown)
+    info, networks = read_network(network, ("G", "D", "Gs"))
+    return Checkpoint(info, networks, torch.load(state_file, map_location="cpu", weights_only=True))
 
 
 def write_network(path: Path, info: NetworkInfo, networks: Mapping[str, StateDict]) -> None:
@@ -204,12 +214,8 @@ def _fault(record: Path) -> str | None:
     return None
 
 
-def _read(folder: Path, images_shown: int) -> Checkpoint:
-    network, state_file, _ = _paths(folder, images_shown)
-    info, networks = read_network(network, ("G", "D", "Gs"))
-    state = torch.load(state_file, map_location="cpu", weights_only=True)
+def _remove_after(folder: Path, images_shown: int) -> None:
     for pattern in ("checkpoint-*.json", "state-*.pt", "network-*.safetensors"):
         for path in folder.glob(pattern):
             if int(path.stem.rpartition("-")[2]) > images_shown:
                 path.unlink()
-    return Checkpoint(info, networks, state)

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     D_NOISE = 9
     G_NOISE = 10
     DIGITS = 11
+    SNAPSHOT_SWD = 12
 
 
 def latents(seed: int, stream: Stream, images_shown: int, shape_NL: tuple[int, int]) -> Floats:

@@ -4,24 +4,26 @@ The clock is the number of real images shown. Every random draw is a pure functi
 that was killed anywhere goes on to the same weights, bit for bit on a CPU.
 """
 
-import json
-import math
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from pipeline.errors import TrainingError
+from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
-from training import checkpoint, draws, generate, grids, schedule
-from training.checkpoint import NetworkInfo
+from training import alarms, checkpoint, schedule
+from training.checkpoint import Checkpoint
 from training.data import Reals
-from training.draws import Stream
-from training.trainer import CHANNELS, Trainer
-
-Row = dict[str, float]
-"""The figures of one tick by name; `images` is the clock."""
+from training.distance import measuring
+from training.ranks import ALONE, Ranks, rows_of_part
+from training.snapshots import Snapshots
+from training.stopping import never, sole_writer
+from training.story import Row, Story
+from training.trainer import Trainer
 
 
 class Reporter(Protocol):
@@ -40,76 +42,58 @@ class Reporter(Protocol):
         ...
 
 
-class Story:
-    """What happened so far, beside training itself.
-
-    Attributes
-    ----------
-    rows
-        The figures of each tick.
-    snapshots
-        The images shown at each snapshot.
-    tick_start
-        The images shown when the current tick began.
-    lod
-        The level of detail of the last step; None before the first.
-    """
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.snapshots: list[int] = []
-        self.tick_start = 0
-        self.lod: float | None = None
-
-    def told(self) -> str:
-        """All of it as JSON, whose bytes depend on the values alone (those of a pickle also on who made them)."""
-        return json.dumps(vars(self))
-
-    def recall(self, told: str) -> None:
-        """Go on from what `told` returned."""
-        vars(self).update(json.loads(told))
-
-    def snapshot_due(self, run: TrainRun, images_shown: int) -> bool:
-        """Whether the tick just completed ends with a snapshot; the last one does."""
-        return len(self.rows) % run.snapshot_ticks == 0 or schedule.run_ends(run.schedule, images_shown)
-
-
-def train(run: TrainRun, reals: Reals, folder: Path, reporter: Reporter, device: torch.device) -> Row:
+def train(
+    run: TrainRun,
+    reals: Reals,
+    folder: Path,
+    reporter: Reporter,
+    device: torch.device,
+    *,
+    ranks: Ranks = ALONE,
+    asked_to_stop: Callable[[], bool] = never,
+) -> Story:
     """Train until `run.schedule.total_kimg`, going on from the newest checkpoint in `folder`.
 
-    `folder` then holds the kept network files (`checkpoint.kept`), the newest checkpoint, `grids/` with
-    the samples of every snapshot and the reals of every resolution, and `samples.png`, `reals.png`
-    and `progress.png`. Returns the figures of the last tick.
+    `folder` then holds the kept network files (`checkpoint.kept`, and the best by the snapshots' distance), the newest
+    checkpoint, and the pictures of `training.snapshots`. Of several ranks only the first writes and reports. Returns
+    what happened: its last row is that of the whole run.
 
     Raises
     ------
     TrainingError
-        The minibatch does not suit the networks, `folder` holds another run or only damaged
-        checkpoints, or the losses are no longer finite.
+        The minibatch does not suit the networks or the ranks, `folder` holds another run or only damaged
+        checkpoints, or another process trains in it.
+    AlarmError
+        The run has gone wrong (`training.alarms`).
+    StoppedError
+        `asked_to_stop` said so on any rank. The run is saved, in the middle of a tick too.
     """
-    _check(run)
-    torch.set_num_threads(run.threads)
-    trainer, story = _start(run, reals, folder, reporter, device)
-    reporter.begin(story.rows)
-    while not schedule.run_ends(run.schedule, trainer.images_shown):
-        step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-        if run.schedule.reset_optimizers and schedule.resets(story.lod, step.lod):
-            trainer.reset_optimizers()
-        story.lod = step.lod
-        for _ in range(run.schedule.minibatch_repeats):
-            trainer.update(step)
-        shown = trainer.images_shown
-        if not schedule.tick_ends(run.schedule, step, tick_start=story.tick_start, images=shown):
-            continue
-        story.tick_start = shown
-        story.rows.append(_row(trainer, step, folder))
-        reporter.tick(story.rows[-1])
-        if story.snapshot_due(run, shown):
-            story.snapshots.append(shown)
-            _draw_grids(run, reals, trainer, folder)
-            _save(run, reals, trainer, story, folder)
-    _finish(run, story, folder)
-    return story.rows[-1]
+    _check(run, ranks)
+    _prepare(run, device)
+    with ExitStack() as held:
+        if ranks.first:
+            held.enter_context(sole_writer(folder, reporter.tell))
+        trainer, story = _start(run, reals, folder, reporter, device, ranks)
+        distance = held.enter_context(measuring(run, reals, folder)) if ranks.first else None
+        snapshots = Snapshots(run, reals, folder, distance)
+        if ranks.first:
+            reporter.begin(story.rows)
+        while not schedule.run_ends(run.schedule, trainer.images_shown):
+            step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
+            if run.schedule.reset_optimizers and schedule.resets(story.lod, step.lod):
+                trainer.reset_optimizers()
+            story.lod = step.lod
+            for _ in range(run.schedule.minibatch_repeats):
+                trainer.update(step)
+            shown = trainer.images_shown
+            if schedule.tick_ends(run.schedule, step, tick_start=story.tick_start, images=shown):
+                story.tick_start = shown
+                _end_tick(run, trainer, story, step, snapshots, reporter, ranks)
+            if not schedule.run_ends(run.schedule, shown) and ranks.any(asked_to_stop()):
+                _stop(folder, trainer, story, snapshots, ranks)
+        if ranks.first:
+            snapshots.finish(story)
+    return story
 
 
 def device_at_hand() -> torch.device:
@@ -121,94 +105,127 @@ def device_at_hand() -> torch.device:
     return torch.device("cuda")
 
 
-def _check(run: TrainRun) -> None:
-    options = run.schedule
+def _prepare(run: TrainRun, device: torch.device) -> None:
+    torch.set_num_threads(run.threads)
+    if run.deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its sums
+        torch.use_deterministic_algorithms(True)
+
+
+def _check(run: TrainRun, ranks: Ranks) -> None:
+    options, group = run.schedule, run.networks.mbstd_group_size
+    if options.devices % ranks.count:
+        raise TrainingError(
+            f"{ranks.count} processes were started for a run of {options.devices} devices. Start as many as "
+            f"schedule.devices says, or a number that divides it."
+        )
     phases = (run.resolution // options.initial_resolution).bit_length()
     for phase in range(phases):
         kimg = phase * (options.train_kimg + options.fade_kimg) + options.train_kimg / 2
         step = schedule.at(options, run.resolution, int(kimg * 1000))
-        group = run.networks.mbstd_group_size
-        if step.minibatch < 1 or (group > 1 and step.minibatch % min(group, step.minibatch)):
-            raise TrainingError(
-                f"at {step.resolution}x{step.resolution} the minibatch is {step.minibatch}, which cannot be cut into "
-                f"groups of {group}. Choose minibatch, minibatch_at and devices in the run's schedule so that it is a "
-                f"multiple of networks.mbstd_group_size, or not larger than it."
-            )
+        try:
+            rows_of_part(step.minibatch, group, 0, options.devices)
+        except TrainingError as error:
+            raise TrainingError(f"at {step.resolution}x{step.resolution}: {error}") from error
 
 
 def _start(
-    run: TrainRun, reals: Reals, folder: Path, reporter: Reporter, device: torch.device
+    run: TrainRun, reals: Reals, folder: Path, reporter: Reporter, device: torch.device, ranks: Ranks
 ) -> tuple[Trainer, Story]:
-    trainer, story = Trainer(run, reals, device), Story()
-    found = checkpoint.newest(folder, reporter.tell)
+    trainer, story = Trainer(run, reals, device, ranks), Story()
+    found = _newest(folder, reporter, ranks)
     if found is None:
         trainer.initialise()
         return trainer, story
-    if found.info.run != run:
-        raise TrainingError(
-            f"{folder}: holds a run with other params. Train into another folder, or delete this one by hand."
-        )
+    _check_same(run, found, folder)
     trainer.restore(found.info.images_shown, found.networks, found.state["trainer"])
     story.recall(found.state["story"])
     reporter.tell(f"going on after {trainer.images_shown / 1000:.1f} thousand images")
     return trainer, story
 
 
-def _row(trainer: Trainer, step: schedule.Step, folder: Path) -> Row:
-    figures = trainer.take_figures()
-    if not all(math.isfinite(value) for value in figures.values()):
-        newest = checkpoint.network_files(folder)[-1:]
+def _newest(folder: Path, reporter: Reporter, ranks: Ranks) -> Checkpoint | None:
+    found = checkpoint.newest(folder, reporter.tell) if ranks.first else None
+    shown = ranks.of_first(found.info.images_shown if found else None)
+    return checkpoint.read(folder, shown) if found is None and shown is not None else found
+
+
+def _check_same(run: TrainRun, found: Checkpoint, folder: Path) -> None:
+    before = found.info.run
+    if before is None or before.deciding() != run.deciding():
         raise TrainingError(
-            f"the losses are no longer finite after {trainer.images_shown} images "
-            f"({', '.join(f'{name} {value:.4g}' for name, value in figures.items())}). "
-            f"{f'The last good snapshot is kept: {newest[0]}' if newest else 'There is no snapshot yet'}. "
-            f"Lower schedule.learning_rate, or raise loss.wgan_lambda (WGAN-GP), and train again."
+            f"{folder}: holds a run with other params{_differences(before, run)}. Train into another folder, or delete "
+            f"this one by hand."
         )
-    return {
+    if run.schedule.total_kimg < before.schedule.total_kimg and schedule.run_ends(run.schedule, found.info.images_shown):
+        raise TrainingError(
+            f"{folder}: was shown {found.info.images_shown / 1000:g} thousand images, more than schedule.total_kimg "
+            f"{run.schedule.total_kimg:g} wants now. Raise it; to have the shorter run, train into another folder."
+        )
+
+
+def _differences(before: TrainRun | None, run: TrainRun) -> str:
+    if before is None:
+        return ""
+    old, new = before.deciding(), run.deciding()
+    return f" (other are: {', '.join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))})"
+
+
+def _end_tick(
+    run: TrainRun,
+    trainer: Trainer,
+    story: Story,
+    step: schedule.Step,
+    snapshots: Snapshots,
+    reporter: Reporter,
+    ranks: Ranks,
+) -> None:
+    due = story.snapshot_due(run, trainer.images_shown)
+    row = {
         "images": trainer.images_shown,
         "lod": step.lod,
         "resolution": step.resolution,
         "minibatch": step.minibatch,
         "learning_rate": step.learning_rate,
-        **figures,
+        **trainer.take_figures(),
     }
+    if due:
+        _check_alike(trainer, ranks)
+        story.snapshots.append(trainer.images_shown)
+    if not ranks.first:  # an alarm ends the first rank, and with it the run
+        story.rows.append(row)
+        return
+    wrong = alarms.in_figures(run.alarms, row)
+    if due and wrong is None:
+        row |= snapshots.look(trainer, story)
+        wrong = alarms.in_samples(run.alarms, row)
+    story.rows.append(row)
+    reporter.tick(row)
+    if wrong is not None:
+        raise AlarmError(f"after {trainer.images_shown} images {wrong}. {snapshots.last_good()}")
+    if due:
+        snapshots.save(trainer, story)
 
 
-def _save(run: TrainRun, reals: Reals, trainer: Trainer, story: Story, folder: Path) -> None:
-    step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-    info = NetworkInfo.of_run(
-        run, channels=CHANNELS, label_size=reals.label_size, images_shown=trainer.images_shown, lod=step.lod
+def _check_alike(trainer: Trainer, ranks: Ranks) -> None:
+    """Raise where ranks hold other weights than the first: a fault of a device, or of the code."""
+    if ranks.count == 1:
+        return
+    sha256 = hashlib.sha256()
+    for name in ("G", "D"):
+        for value in trainer.networks()[name].values():
+            sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
+    digest = int.from_bytes(sha256.digest()[:7])
+    if ranks.largest(digest) != -ranks.largest(-digest):
+        raise TrainingError(
+            f"after {trainer.images_shown} images the ranks hold different weights: one of the devices does not "
+            f"compute as the others do. Test them one by one, then run again: the run goes on from its newest checkpoint."
+        )
+
+
+def _stop(folder: Path, trainer: Trainer, story: Story, snapshots: Snapshots, ranks: Ranks) -> None:
+    if ranks.first:
+        snapshots.save(trainer, story)
+    raise StoppedError(
+        f"asked to stop after {trainer.images_shown} images. The run is saved in {folder}; start it again and it goes on."
     )
-    state = {"trainer": trainer.state(), "story": story.told()}
-    checkpoint.save(folder, info, trainer.networks(), state)
-    checkpoint.prune(folder, checkpoint.kept(story.snapshots, run.keep_snapshots), resumable=checkpoint.FALLBACKS)
-
-
-def _draw_grids(run: TrainRun, reals: Reals, trainer: Trainer, folder: Path) -> None:
-    count = run.grid_columns * run.grid_rows
-    step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-    first = reals.first(step.resolution, count)
-    reals_path = _reals_path(folder, step.resolution)
-    if not reals_path.exists():
-        grids.write(reals_path, grids.sheet(first.images_NCHW, run.grid_columns, run.grid_cell_pixels))
-    latents_NL = draws.latents(run.seed, Stream.GRID, 0, (count, run.networks.latent_size))
-    samples = generate.images(trainer.average, latents_NL, first.labels_NL, lod=step.lod, minibatch=step.minibatch)
-    path = _samples_path(folder, trainer.images_shown)
-    grids.write(path, grids.sheet(samples, run.grid_columns, run.grid_cell_pixels))
-
-
-def _finish(run: TrainRun, story: Story, folder: Path) -> None:
-    last_of = {schedule.at(run.schedule, run.resolution, shown).resolution: shown for shown in story.snapshots}
-    grown = {resolution: _samples_path(folder, shown) for resolution, shown in last_of.items()}
-    grids.write(folder / "progress.png", grids.progress(grown, run.grid_cell_pixels))
-    grids.write(folder / "samples.png", grids.read(_samples_path(folder, story.snapshots[-1])))
-    grids.write(folder / "reals.png", grids.read(_reals_path(folder, max(grown))))
-    checkpoint.prune(folder, checkpoint.kept(story.snapshots, run.keep_snapshots), resumable=1)
-
-
-def _samples_path(folder: Path, images_shown: int) -> Path:
-    return folder / "grids" / f"samples-{images_shown:09d}.png"
-
-
-def _reals_path(folder: Path, resolution: int) -> Path:
-    return folder / "grids" / f"reals-{resolution:04d}.png"

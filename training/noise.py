@@ -25,9 +25,10 @@ class WinningEstimate:
         self.value = torch.zeros((), device=device)
 
     def update(self, fake_score: Tensor) -> None:
-        """Take in the mean score of one minibatch."""
-        score = fake_score.to(self.value.dtype).clamp(0, 1)
-        self.value = MOMENTUM * self.value + (1 - MOMENTUM) * score
+        """Take in the mean score of one minibatch, if it is finite."""
+        score = fake_score.to(self.value.dtype)
+        moved = MOMENTUM * self.value + (1 - MOMENTUM) * score.clamp(0, 1)
+        self.value = torch.where(score.isfinite(), moved, self.value)
 
     def strength(self, loss: LsganLoss) -> Tensor:
         """The strength of the noise, without dimension."""

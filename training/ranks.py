@@ -141,9 +141,9 @@ def rows_of_part(minibatch: int, group: int, part: int, parts: int) -> NDArray[n
     TrainingError
         The groups cannot be shared out evenly.
     """
-    members = min(max(group, 1), minibatch)
+    members = max(min(group, minibatch), 1)
     groups, rest = divmod(minibatch, members)
-    if rest or groups % parts:
+    if minibatch < 1 or rest or groups % parts:
         raise TrainingError(
             f"a minibatch of {minibatch} cannot be shared out to {parts} in whole groups of {members} samples. Choose "
             f"minibatches that are multiples of schedule.devices x networks.mbstd_group_size."

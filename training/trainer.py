@@ -66,6 +66,7 @@ class Trainer:
         self._winning = WinningEstimate(device)
         self._tally_d = Tally(FIGURES_D[run.loss.kind], device)
         self._tally_g = Tally(FIGURES_G, device)
+        self._skipped_before = 0
         self.images_shown = 0
 
     def initialise(self) -> None:
@@ -146,9 +147,12 @@ class Trainer:
         return slopes, () if joined is None else joined.double().unbind()
 
     def take_figures(self) -> dict[str, float]:
-        """Means of losses and scores since the last call, and how many updates were left out so far (see `Adam`)."""
+        """Means of losses and scores since the last call; updates left out so far (see `Adam`), and the last's share."""
         skipped = self._optimizer_g.skipped + self._optimizer_d.skipped
-        return {**self._tally_d.take(), **self._tally_g.take(), "skipped_updates": skipped}
+        share = (skipped - self._skipped_before) / (self._tally_d.updates + self._tally_g.updates)
+        self._skipped_before = skipped
+        figures = {**self._tally_d.take(), **self._tally_g.take()}
+        return {**figures, "skipped_updates": skipped, "skipped_share": share}
 
     def networks(self) -> dict[str, StateDict]:
         """The weights of G, D and Gs by name."""
@@ -164,6 +168,8 @@ class Trainer:
             "G": self._optimizer_g.state_dict(),
             "D": self._optimizer_d.state_dict(),
             "winning": self._winning.value,
+            "tallies": [self._tally_d.state_dict(), self._tally_g.state_dict()],
+            "skipped_before": self._skipped_before,
         }
 
     def restore(self, images_shown: int, networks: Mapping[str, StateDict], state: Mapping[str, Any]) -> None:
@@ -175,6 +181,9 @@ class Trainer:
         self._optimizer_g.load_state_dict(state["G"])
         self._optimizer_d.load_state_dict(state["D"])
         self._winning.value = state["winning"].to(self._device)
+        for tally, told in zip((self._tally_d, self._tally_g), state["tallies"], strict=True):
+            tally.load_state_dict(told)
+        self._skipped_before = state["skipped_before"]
 
     def _rows(self, step: Step) -> NDArray[np.int64]:
         return self._ranks.rows(step.minibatch, self._run.networks.mbstd_group_size)

@@ -32,6 +32,7 @@ from pipeline.params.data import (
 from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, SyntheticLsun
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
+    AlarmOptions,
     AnyLoss,
     EvaluateParams,
     InceptionOptions,
@@ -40,12 +41,14 @@ from pipeline.params.training import (
     NetworkOptions,
     OptimizerOptions,
     ScheduleOptions,
+    SnapshotSwd,
     TrainParams,
     TrainRun,
     WganLoss,
 )
 
 __all__ = [
+    "AlarmOptions",
     "AlignParams",
     "AnyLoss",
     "AnyNetwork",
@@ -77,6 +80,7 @@ __all__ = [
     "Section",
     "SelectParams",
     "ShardParams",
+    "SnapshotSwd",
     "SuperresParams",
     "SyntheticLsun",
     "SyntheticSource",

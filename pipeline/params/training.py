@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -126,12 +126,46 @@ class OptimizerOptions(Section):
     epsilon: PositiveFloat
 
 
+class SnapshotSwd(Section):
+    """Sliced Wasserstein distance of every snapshot at its resolution: `images` reals against as many samples."""
+
+    images: PositiveInt
+    patches_per_image: PositiveInt
+    directions: PositiveInt
+
+
+class AlarmOptions(Section):
+    """What ends a run that has gone wrong; losses that are not finite always do.
+
+    `max_score`: the discriminator's mean score of a tick, in absolute value. `min_sample_std`: the deviation between
+    the samples of a snapshot, mean over pixels, where black is -1 and white 1. `max_skipped_share`: of a tick's
+    updates, those left out because a gradient was not finite.
+    """
+
+    max_score: PositiveFloat
+    min_sample_std: NonNegativeFloat
+    max_skipped_share: Annotated[float, Field(ge=0, le=1)]
+
+
+FREE = {
+    "ram_mib",
+    "threads",
+    "snapshot_ticks",
+    "keep_snapshots",
+    "snapshot_swd",
+    "alarms",
+    "deterministic",
+}
+"""Values of a run, beside its length, that may change between two starts of it."""
+
+
 class TrainRun(Section):
     """One training run.
 
     `ram_mib`: a level of the data set up to this size is held in memory. `snapshot_ticks`: ticks between
-    snapshots; `keep_snapshots`: how many network files stay. `grid_cell_pixels`: side of one image in
-    the pictures of samples, where it appears enlarged.
+    snapshots; `keep_snapshots`: how many network files stay, beside the best by `snapshot_swd` (null measures none).
+    `alarms`: null for none. `deterministic`: a GPU, too, repeats a run to the last bit; without influence on a CPU,
+    which always does. `grid_cell_pixels`: side of one image in the pictures of samples, where it appears enlarged.
     """
 
     dataset: Path
@@ -148,6 +182,9 @@ class TrainRun(Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     snapshot_ticks: PositiveInt
     keep_snapshots: PositiveInt
+    snapshot_swd: SnapshotSwd | None
+    alarms: AlarmOptions | None
+    deterministic: bool
     grid_columns: PositiveInt
     grid_rows: PositiveInt
     grid_cell_pixels: Resolution
@@ -166,6 +203,22 @@ class TrainRun(Section):
                 f"at least {math.ceil(2 ** (levels * self.networks.fmap_decay))}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _devices_can_share(self) -> Self:
+        mixing = {"use_batchnorm": self.networks.use_batchnorm, "mbdisc_kernels": self.networks.mbdisc_kernels > 0}
+        if self.schedule.devices > 1 and any(mixing.values()):
+            raise ValueError(
+                f"networks.{next(name for name, used in mixing.items() if used)} looks at all samples of a minibatch "
+                f"at once, which {self.schedule.devices} devices cannot share: set schedule.devices to 1"
+            )
+        return self
+
+    def deciding(self) -> dict[str, Any]:
+        """The values that decide what a run learns: a checkpoint serves every run in which these are the same."""
+        values = self.model_dump(mode="json", exclude=FREE)
+        values["schedule"] = self.schedule.model_dump(mode="json", exclude={"total_kimg"})
+        return values
 
 
 class TrainParams(Section):

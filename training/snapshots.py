@@ -1,0 +1,90 @@
+"""What a run writes at every snapshot, and at its end: sheets of samples, figures of them, and the checkpoint.
+
+`grids/` holds the samples of every snapshot and the reals of every resolution; `samples.png`, `reals.png` and
+`progress.png` come at the end.
+"""
+
+from pathlib import Path
+
+from pipeline.params import TrainRun
+from training import alarms, checkpoint, draws, generate, grids, schedule
+from training.checkpoint import NetworkInfo
+from training.data import Reals
+from training.distance import Distance
+from training.draws import Stream
+from training.schedule import Step
+from training.story import Row, Story
+from training.trainer import CHANNELS, Trainer
+
+
+class Snapshots:
+    """The writer of one run, in its folder."""
+
+    def __init__(self, run: TrainRun, reals: Reals, folder: Path, distance: Distance | None) -> None:
+        self._run = run
+        self._reals = reals
+        self._folder = folder
+        self._distance = distance
+
+    def look(self, trainer: Trainer, story: Story) -> Row:
+        """Draw the sheet of samples; returns the figures of the samples by name."""
+        step, run = self._step(trainer), self._run
+        count = run.grid_columns * run.grid_rows
+        first = self._reals.first(step.resolution, count)
+        reals_path = self._reals_path(step.resolution)
+        if not reals_path.exists():
+            grids.write(reals_path, grids.sheet(first.images_NCHW, run.grid_columns, run.grid_cell_pixels))
+        latents_NL = draws.latents(run.seed, Stream.GRID, 0, (count, run.networks.latent_size))
+        samples = generate.images(trainer.average, latents_NL, first.labels_NL, lod=step.lod, minibatch=step.minibatch)
+        grids.write(
+            self._samples_path(trainer.images_shown), grids.sheet(samples, run.grid_columns, run.grid_cell_pixels)
+        )
+        std = alarms.sample_std(samples)
+        figures = {} if std is None else {alarms.SAMPLE_STD: std}
+        swd = None if self._distance is None else self._distance.measure(trainer.average, step)
+        if self._distance is None or swd is None:
+            return figures
+        if step.resolution == run.resolution:
+            story.measured(trainer.images_shown, self._distance.name, swd)
+        return figures | {self._distance.name: swd}
+
+    def save(self, trainer: Trainer, story: Story) -> None:
+        """Write a checkpoint, and remove what need not be kept beside it."""
+        info = NetworkInfo.of_run(
+            self._run,
+            channels=CHANNELS,
+            label_size=self._reals.label_size,
+            images_shown=trainer.images_shown,
+            lod=self._step(trainer).lod,
+        )
+        state = {"trainer": trainer.state(), "story": story.told()}
+        checkpoint.save(self._folder, info, trainer.networks(), state)
+        self._prune(story, resumable=checkpoint.FALLBACKS)
+
+    def finish(self, story: Story) -> None:
+        """Write the pictures of the whole run."""
+        run, folder = self._run, self._folder
+        last_of = {schedule.at(run.schedule, run.resolution, shown).resolution: shown for shown in story.snapshots}
+        grown = {resolution: self._samples_path(shown) for resolution, shown in last_of.items()}
+        grids.write(folder / "progress.png", grids.progress(grown, run.grid_cell_pixels))
+        grids.write(folder / "samples.png", grids.read(self._samples_path(story.snapshots[-1])))
+        grids.write(folder / "reals.png", grids.read(self._reals_path(max(grown))))
+        self._prune(story, resumable=1)
+
+    def last_good(self) -> str:
+        """Which network file an alarm leaves, in words."""
+        newest = checkpoint.network_files(self._folder)[-1:]
+        return f"The last good snapshot is kept: {newest[0]}" if newest else "There is no snapshot yet"
+
+    def _prune(self, story: Story, resumable: int) -> None:
+        staying = story.kept(checkpoint.kept(story.snapshots, self._run.keep_snapshots))
+        checkpoint.prune(self._folder, staying, resumable)
+
+    def _step(self, trainer: Trainer) -> Step:
+        return schedule.at(self._run.schedule, self._run.resolution, trainer.images_shown)
+
+    def _samples_path(self, images_shown: int) -> Path:
+        return self._folder / "grids" / f"samples-{images_shown:09d}.png"
+
+    def _reals_path(self, resolution: int) -> Path:
+        return self._folder / "grids" / f"reals-{resolution:04d}.png"

@@ -1,0 +1,56 @@
+"""What happened so far in a run, beside training itself."""
+
+import json
+
+from pipeline.params import TrainRun
+from training import schedule
+
+Row = dict[str, float]
+"""The figures of one tick by name; `images` is the clock."""
+
+
+class Story:
+    """Part of every checkpoint, and told on from there.
+
+    Attributes
+    ----------
+    rows
+        The figures of each tick.
+    snapshots
+        The images shown at each snapshot.
+    best
+        Of the snapshots at full resolution the one nearest to the reals: images shown, name and value of its distance.
+        None before the first.
+    tick_start
+        The images shown when the current tick began.
+    lod
+        The level of detail of the last step; None before the first.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.snapshots: list[int] = []
+        self.best: tuple[int, str, float] | None = None
+        self.tick_start = 0
+        self.lod: float | None = None
+
+    def told(self) -> str:
+        """All of it as JSON, whose bytes depend on the values alone (those of a pickle also on who made them)."""
+        return json.dumps(vars(self))
+
+    def recall(self, told: str) -> None:
+        """Go on from what `told` returned."""
+        vars(self).update(json.loads(told))
+
+    def snapshot_due(self, run: TrainRun, images_shown: int) -> bool:
+        """Whether the tick that is now complete, not yet among the rows, ends with a snapshot; the last one does."""
+        return (len(self.rows) + 1) % run.snapshot_ticks == 0 or schedule.run_ends(run.schedule, images_shown)
+
+    def measured(self, images_shown: int, name: str, value: float) -> None:
+        """A snapshot at full resolution has this distance; one measured otherwise before is no rival."""
+        if self.best is None or self.best[1] != name or value < self.best[2]:
+            self.best = (images_shown, name, value)
+
+    def kept(self, snapshots: set[int]) -> set[int]:
+        """`snapshots`, and the best one."""
+        return snapshots if self.best is None else snapshots | {self.best[0]}
