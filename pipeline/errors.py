@@ -19,6 +19,14 @@ class DecoderError(PipelineError):
     """The JPEG decoder at hand gives other pixels than the one that `params.yaml` names."""
 
 
+class FetchError(PipelineError):
+    """A published file can be had from none of its places; the message lists each with its cause."""
+
+
+class TermsError(PipelineError):
+    """A published file is wanted whose terms, or whose lack of a published hash, the user has not accepted."""
+
+
 class TableError(PipelineError):
     """A table of rows lacks a column, or its rows do not add up."""
 

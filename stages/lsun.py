@@ -5,22 +5,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 from pipeline import provenance
 from pipeline.cluster import connect
 from pipeline.errors import ParamsError, SourceError
-from pipeline.params import LsunCategory, LsunParams
+from pipeline.params import LsunCategory, Params
 from pipeline.shards.complete import complete
 from pipeline.shards.layout import Header
+from pipeline.sources.fetch.downloads import Downloads
+from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.lsun import published
 from pipeline.sources.lsun.convert import convert
 from pipeline.sources.lsun.published import PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.synthetic import make_category
-from stages import DATA, WORK, main, read_params, stage_run
+from stages import DATA, DOWNLOADS, MANIFESTS, WORK, main, read_manifest, read_params, stage_run
 
-MANIFEST = Path("manifests/lsun.yaml")
+MANIFEST = MANIFESTS / "lsun.yaml"
 DECIDING = ("source", "resolution", "max_images", "images_per_shard", "codec", "max_dropped")
 """Not `categories`: a change of the list runs none of the categories that stay."""
 
@@ -36,8 +35,10 @@ def lsun(category: LsunCategory) -> None:
     name = f"lsun@{category}"
     scratch = WORK / f"{name}.scratch"
     values: dict[str, Any] = {f"lsun.{key}": getattr(section, key) for key in DECIDING}
-    file = _file(category, section, scratch)
-    inputs = [MANIFEST] if section.source.kind == "synthetic" else [MANIFEST, file]
+    downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
+    file = _file(category, params, scratch, downloads)
+    # a fetched zip is the one whose hash the manifest states
+    inputs = [MANIFEST, file] if section.source.kind == "local" else [MANIFEST]
     with stage_run(name, params=values, inputs=inputs, out=DATA / "lsun" / category, module="stages.lsun") as run:
         header = Header(
             resolution=section.resolution,
@@ -58,16 +59,20 @@ def lsun(category: LsunCategory) -> None:
             )
         run.count(account, section.max_dropped)
         run.report.update(complete(run.work))
+        run.notes.update(downloads.record)
     if scratch.exists():
         shutil.rmtree(scratch)
 
 
-def _file(category: LsunCategory, section: LsunParams, scratch: Path) -> Path:
-    """The category's database or zip: found where the user has it, or made."""
+def _file(category: LsunCategory, params: Params, scratch: Path, downloads: Downloads) -> Path:
+    """The category's database or zip: found where the user has it, fetched, or made."""
     known = known_category(category)
-    if section.source.kind == "local":
-        return published.find(section.source.directory, known)
-    source = section.source
+    source = params.lsun.source
+    if source.kind == "local":
+        return published.find(source.directory, known)
+    if source.kind == "network":
+        manifest = read_manifest(MANIFEST, PublishedLsun)
+        return downloads.fetch(manifest, [manifest.file(known)])[0]
     return make_category(
         scratch / "published",
         category,
@@ -80,13 +85,10 @@ def _file(category: LsunCategory, section: LsunParams, scratch: Path) -> Path:
 
 def known_category(category: LsunCategory) -> PublishedCategory:
     """What is published of `category`."""
-    try:
-        content = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
-        return PublishedLsun.model_validate(content).categories[category]
-    except (OSError, yaml.YAMLError, ValidationError, KeyError) as error:
-        raise SourceError(
-            f"{MANIFEST}: does not tell of {category} ({error}). It is part of the repository: restore it."
-        ) from error
+    categories = read_manifest(MANIFEST, PublishedLsun).categories
+    if category not in categories:
+        raise SourceError(f"{MANIFEST}: does not tell of {category}. It is part of the repository: restore it.")
+    return categories[category]
 
 
 if __name__ == "__main__":

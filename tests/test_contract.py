@@ -15,7 +15,7 @@ from stages.__main__ import closure_of, is_code
 
 GRAPH: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in GRAPH["stages"].items()}
-NOT_STAGES = {"cluster"}  # where work runs: it may change no result, so no stage depends on it
+NOT_STAGES = {"cluster", "network"}  # where work runs, how files come: they may change no result
 
 
 @cache

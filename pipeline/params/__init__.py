@@ -11,6 +11,7 @@ from pydantic import model_validator
 from pipeline.params.data import (
     AlignParams,
     AnyNetwork,
+    CelebANetwork,
     CelebASource,
     ClusterParams,
     CropParams,
@@ -28,7 +29,8 @@ from pipeline.params.data import (
     SyntheticSource,
     TrainedNetwork,
 )
-from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, SyntheticLsun
+from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, NetworkLsun, SyntheticLsun
+from pipeline.params.network import NetworkParams
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
     EvaluateParams,
@@ -43,6 +45,7 @@ from pipeline.params.training import (
 __all__ = [
     "AlignParams",
     "AnyNetwork",
+    "CelebANetwork",
     "CelebASource",
     "ClusterParams",
     "Codec",
@@ -59,7 +62,9 @@ __all__ = [
     "LsunCategory",
     "LsunParams",
     "NetworkFile",
+    "NetworkLsun",
     "NetworkOptions",
+    "NetworkParams",
     "NoNetwork",
     "OptimizerOptions",
     "Params",
@@ -78,9 +83,10 @@ __all__ = [
 
 
 class Params(Section):
-    """The whole of `params.yaml`: one section per stage, and the cluster."""
+    """The whole of `params.yaml`: one section per stage, the cluster and the network."""
 
     cluster: ClusterParams
+    network: NetworkParams
     download: DownloadParams
     extract: ExtractParams
     align: AlignParams

@@ -54,11 +54,23 @@ class CelebASource(Section):
     attributes: Path | None
 
 
+class CelebANetwork(Section):
+    """CelebA's published files over the network: photographs in the wild and landmarks, and what is wanted beside.
+
+    `deltas`: also the 30 archives that turn 30,000 of them into the published CelebA-HQ.
+    """
+
+    kind: Literal["celeba-network"]
+    partition: bool
+    attributes: bool
+    deltas: bool
+
+
 class DownloadParams(Section):
     """`watch`: the file or folder whose change runs the stage again (the user's photographs, or the manifest)."""
 
     watch: Path
-    source: Annotated[SyntheticSource | FolderSource | CelebASource, Field(discriminator="kind")]
+    source: Annotated[SyntheticSource | FolderSource | CelebASource | CelebANetwork, Field(discriminator="kind")]
 
 
 class ExtractParams(Section):

@@ -34,11 +34,17 @@ class LocalLsun(Section):
     directory: Path
 
 
+class NetworkLsun(Section):
+    """The published zips, fetched."""
+
+    kind: Literal["network"]
+
+
 class LsunParams(Section):
     """Each category becomes a data set of its own; `max_images` takes the first so many records."""
 
     categories: tuple[LsunCategory, ...]
-    source: Annotated[SyntheticLsun | LocalLsun, Field(discriminator="kind")]
+    source: Annotated[SyntheticLsun | LocalLsun | NetworkLsun, Field(discriminator="kind")]
     resolution: Resolution
     max_images: PositiveInt
     images_per_shard: PositiveInt

@@ -50,8 +50,9 @@ def contents(images: str, annotations: set[str]) -> Contents:
 def _check(images: Path, annotations: list[Path], published: Published) -> None:
     if not images.exists():
         raise SourceError(
-            f"{images}: no such file or folder. Get {published.dataset} from {published.home} ({published.terms}) and "
-            f"name the first part, or the unpacked folder, in download.source.images of params.yaml."
+            f"{images}: no such file or folder. Get {published.dataset} from {published.home} "
+            f"({published.terms.statement}) and name the first part, or the unpacked folder, in "
+            f"download.source.images of params.yaml; or set download.source.kind to celeba-network."
         )
     wanted = published.beside(images)
     missing = [path.name for path in wanted if not path.is_file()]

@@ -43,7 +43,7 @@ def deliver(source: SyntheticSource | FolderSource | CelebASource, published: Pu
 
 
 def _begin_again(target: Path) -> None:
-    """Empty the folder: what is local is quick to lay down, and nothing stale may stay beside it."""
+    """Empty the folder: nothing stale may stay, and what was fetched is linked again from the folder of downloads."""
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)

@@ -12,10 +12,11 @@ from pipeline.params import CelebASource, FolderSource
 from pipeline.sources.archive import list_members
 from pipeline.sources.contents import Contents
 from pipeline.sources.deliver import deliver
-from pipeline.sources.published import Published, PublishedFile
+from pipeline.sources.published import Published, PublishedFile, Terms
 
 LANDMARKS = b"1\r\nlefteye_x ...\r\n000001.jpg 1 2 3 4 5 6 7 8 9 10\r\n"
-NOTHING = Published(dataset="CelebA", home="https://example.org", terms="research", files=())
+TERMS = Terms(statement="research", licence="none", url="https://example.org")
+NOTHING = Published(name="celeba", dataset="CelebA", home="https://example.org", terms=TERMS, files=())
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def _published(user: Path, first: Path) -> Published:
         )
         for path in sorted(user.iterdir())
     ]
-    return Published(dataset="CelebA", home="https://example.org", terms="research", files=tuple(files))
+    return NOTHING.model_copy(update={"files": tuple(files)})
 
 
 def _celeba(user: Path, images: Path) -> CelebASource:

@@ -7,7 +7,6 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-import yaml
 from dask.distributed import Client
 from PIL import Image
 
@@ -24,6 +23,7 @@ from pipeline.sources.lsun.published import DATABASE, PublishedCategory, Publish
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
 from pipeline.sources.lsun.scenes import encode_scene
 from pipeline.sources.lsun.synthetic import make_category
+from stages import read_manifest
 
 ROOT = Path(__file__).parents[2]
 TOWER = PublishedCategory(zip="scenes/tower_train_lmdb.zip", images=708264, bytes=12010237081, sha256="0" * 64)
@@ -88,7 +88,7 @@ def test_bad_values_are_rejected_with_the_reason(value: bytes, reason: DropReaso
 
 
 def test_the_manifest_knows_all_30_categories_of_the_paper() -> None:
-    lsun = PublishedLsun.model_validate(yaml.safe_load((ROOT / "manifests/lsun.yaml").read_text()))
+    lsun = read_manifest(ROOT / "manifests/lsun.yaml", PublishedLsun)
     assert len(lsun.categories) == 30
     assert sum(category.zip.startswith("scenes/") for category in lsun.categories.values()) == 10
     # the paper's spelling on the left, the publisher's on the right

@@ -84,8 +84,12 @@ def test_what_cannot_be_is_said(address: str) -> None:
     choose(address, source={"kind": "local", "directory": "nowhere"})
     with pytest.raises(SourceError, match="nowhere: no database of this category"):
         lsun("tower")
-    Path("manifests/lsun.yaml").write_text("categories: {}")
-    with pytest.raises(SourceError, match=r"(?s)manifests/lsun\.yaml: does not tell of tower .* restore it"):
+    manifest_file = Path("manifests/lsun.yaml")
+    manifest_file.write_text(manifest_file.read_text().replace("  tower:", "  train:"))
+    with pytest.raises(SourceError, match=r"manifests/lsun\.yaml: does not tell of tower.* restore it"):
+        lsun("tower")
+    manifest_file.write_text("categories: {}")
+    with pytest.raises(SourceError, match=r"(?s)manifests/lsun\.yaml: not a list of published files.*Restore it"):
         lsun("tower")
 
 

@@ -4,26 +4,26 @@ import shutil
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.params import LsunCategory
+from pipeline.sources.published import PositiveInt, PublishedFile, PublishedPath, Sha256, Source
 
 DATABASE = "data.mdb"
 
 
-class PublishedCategory(BaseModel):
-    """One category's file: `zip` is its path below `PublishedLsun.home`, `images` the records that it holds."""
+class PublishedArchive(BaseModel):
+    """One zip: `zip` is its path below `PublishedLsun.home`, `images` the records that it holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    zip: str
-    images: Annotated[int, Field(gt=0)]
-    bytes: Annotated[int, Field(gt=0)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    zip: PublishedPath
+    images: PositiveInt
+    bytes: PositiveInt
+    sha256: Sha256
 
     @property
     def folder(self) -> str:
@@ -31,15 +31,22 @@ class PublishedCategory(BaseModel):
         return PurePosixPath(self.zip).stem
 
 
-class PublishedLsun(BaseModel):
+class PublishedCategory(PublishedArchive):
+    """One category's images, or those for training; `validation` where a second zip holds others."""
+
+    validation: PublishedArchive | None = None
+
+
+class PublishedLsun(Source):
     """All of LSUN, by the names that Karras et al. 2018 use (`manifests/lsun.yaml`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    dataset: str
-    home: str
-    terms: str
     categories: dict[LsunCategory, PublishedCategory]
+
+    def file(self, archive: PublishedArchive) -> PublishedFile:
+        """An archive as a file to fetch."""
+        return PublishedFile(
+            path=archive.zip, bytes=archive.bytes, sha256=archive.sha256, urls=(f"{self.home}{archive.zip}",)
+        )
 
 
 def find(directory: Path, category: PublishedCategory) -> Path:
