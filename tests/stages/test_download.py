@@ -1,14 +1,21 @@
 """The download stage: the source in params.yaml becomes data/download."""
 
+import hashlib
 import json
 import shutil
+import threading
+from collections.abc import Generator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from pipeline.errors import SourceError
+from pipeline.errors import FetchError, SourceError, TermsError
 from pipeline.sources.contents import Contents
+from pipeline.sources.fetch.terms import TERMS_VARIABLE, UNVERIFIED_VARIABLE
 from stages import download
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,9 +35,115 @@ def _at_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "manifests", "manifests")
 
 
-def _params(watch: str, source: object) -> None:
+@pytest.fixture
+def mirror(tmp_path: Path) -> Generator[str]:
+    """An institute's mirror, which serves the folder `mirror`."""
+    handler = partial(_Quiet, directory=str(tmp_path / "mirror"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _publish(deltas: int) -> dict[str, bytes]:
+    """Put a tiny CelebA on the mirror, and change the manifests as if its authors had published that."""
+    _params("manifests/celeba.yaml", TINY)
+    download.download()
+    Path("data/download/contents.json").unlink()
+    shutil.rmtree("records")
+    shutil.move("data/download", "mirror/celeba")
+    served = {str(path.relative_to("mirror/celeba")): path for path in Path("mirror/celeba").rglob("*.*")}
+    _rewrite("manifests/celeba.yaml", {name: path.read_bytes() for name, path in served.items() if path.is_file()})
+    Path("mirror/celebahq-deltas").mkdir()
+    names = [f"deltas{n:02d}000.zip" for n in range(deltas)]
+    for name in names:
+        shutil.make_archive(f"mirror/celebahq-deltas/{name.removesuffix('.zip')}", "zip", "manifests")
+    _rewrite("manifests/celebahq-deltas.yaml", dict.fromkeys(names))
+    return {name: path.read_bytes() for name, path in served.items() if path.is_file()}
+
+
+def _rewrite(manifest: str, files: dict[str, Any]) -> None:
+    head = yaml.safe_load(Path(manifest).read_text())
+    head["files"] = [
+        {"path": name}
+        if content is None
+        else {"path": name, "bytes": len(content), "md5": hashlib.md5(content).hexdigest()}
+        for name, content in files.items()
+    ]
+    Path(manifest).write_text(yaml.safe_dump(head))
+
+
+NETWORK = {"kind": "celeba-network", "partition": True, "attributes": False, "deltas": False}
+
+
+def test_celeba_over_the_network_is_delivered_as_published(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = _publish(deltas=0)
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba")
+    _params("manifests/celeba.yaml", NETWORK, mirrors=[mirror])
+    download.download()
+    target = Path("data/download")
+    found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert found == {*served, "contents.json"} - {"Anno/list_attr_celeba.txt"}
+    for name in found - {"contents.json"}:
+        assert (target / name).read_bytes() == served[name]
+        assert (target / name).samefile(Path("data/.downloads/celeba") / name)
+    assert Contents.read(target).attributes is None
+    record = json.loads(Path("records/download.json").read_text())
+    assert record["accepted"]["celeba"]["terms"]["by"].endswith(TERMS_VARIABLE)
+    assert record["fetched"]["celeba/Eval/list_eval_partition.txt"]["origin"].startswith(mirror)
+
+    # another run, with other params and without the mirror: what was fetched is not fetched again
+    shutil.rmtree("data/download")
+    _params("manifests/celeba.yaml", NETWORK | {"partition": False}, mirrors=[], offline=True)
+    download.download()
+    assert Contents.read(target).partition is None
+
+
+def test_deltas_need_a_word_of_their_own_and_lie_beside(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _publish(deltas=2)
+    _params("manifests/celeba.yaml", NETWORK | {"deltas": True}, mirrors=[mirror])
+    with pytest.raises(TermsError, match=r"(?s)CelebA is fetched only under its terms.*terms --accept-terms celeba"):
+        download.download()
+    assert not Path("data/.downloads").exists()
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba, celebahq-deltas")
+    with pytest.raises(TermsError, match=r"(?s)2 file\(s\) \(deltas00000\.zip, .*--accept-unverified celebahq-deltas"):
+        download.download()
+    monkeypatch.setenv(UNVERIFIED_VARIABLE, "celebahq-deltas")
+    download.download()
+    assert sorted(path.name for path in Path("data/download/deltas").iterdir()) == [
+        "deltas00000.zip",
+        "deltas01000.zip",
+    ]
+    record = json.loads(Path("records/download.json").read_text())
+    assert record["accepted"]["celebahq-deltas"]["unverified"]["by"].endswith(UNVERIFIED_VARIABLE)
+    sha256 = hashlib.sha256(Path("mirror/celebahq-deltas/deltas00000.zip").read_bytes()).hexdigest()
+    assert record["fetched"]["celebahq-deltas/deltas00000.zip"]["hashes"] == {"sha256": sha256}
+
+
+def test_a_file_that_no_mirror_has_ends_the_stage_and_keeps_the_others(
+    mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _publish(deltas=0)
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba")
+    Path("mirror/celeba/Anno/list_landmarks_celeba.txt").unlink()
+    _params("manifests/celeba.yaml", NETWORK, mirrors=[mirror])
+    with pytest.raises(FetchError, match=rf"list_landmarks_celeba\.txt: not fetched\.\n  {mirror}.*: HTTP 404"):
+        download.download()
+    assert not Path("data/download").exists()
+    assert Path("data/.downloads/celeba/Eval/list_eval_partition.txt").is_file()
+
+
+def _params(watch: str, source: object, **network: Any) -> None:
     params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
     params["download"] = {"watch": watch, "source": source}
+    params["network"] |= {"attempts": 2, "timeout_seconds": 5.0} | network
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 

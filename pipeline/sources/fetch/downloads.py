@@ -54,11 +54,6 @@ class Downloads:
         What the user accepted; nothing is taken or fetched without.
     patience
         How long a place is tried; None takes it from `network`.
-
-    Attributes
-    ----------
-    record
-        For the record of the run: accepted terms, and every file with its hashes and origin.
     """
 
     def __init__(
@@ -68,7 +63,13 @@ class Downloads:
         self._network = network
         self._acceptance = acceptance
         self._patience = patience or Patience(network.attempts, network.timeout_seconds)
-        self.record: dict[str, Any] = {"accepted": {}, "fetched": {}}
+        self._accepted: dict[str, Any] = {}
+        self._delivered: dict[str, Any] = {}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """For the record of the run: accepted terms, and every file with its hashes and origin; empty where no file."""
+        return {"accepted": self._accepted, "fetched": self._delivered} if self._delivered else {}
 
     def fetch(self, source: Source, files: Sequence[PublishedFile]) -> list[Path]:
         """The verified files, in the order given; what is missing is imported from `network.local` or fetched.
@@ -83,7 +84,7 @@ class Downloads:
         SourceError
             A copy in `network.local` is not the published file.
         """
-        self.record["accepted"][source.name] = self._acceptance.demand(source, files)
+        self._accepted[source.name] = self._acceptance.demand(source, files)
         missing = [file for file in files if self._receipt(source, file) is None and not self._import(source, file)]
         if missing and self._network.offline:
             places = "\n  ".join(f"{source.name}/{file.path}" for file in missing)
@@ -96,7 +97,7 @@ class Downloads:
         for file in files:
             receipt = self._receipt(source, file)
             assert receipt is not None  # each was here, imported or fetched
-            self.record["fetched"][f"{source.name}/{file.path}"] = receipt.model_dump(exclude={"mtime_ns"})
+            self._delivered[f"{source.name}/{file.path}"] = receipt.model_dump(exclude={"mtime_ns"})
         return [self._target(source, file) for file in files]
 
     def _target(self, source: Source, file: PublishedFile) -> Path:

@@ -8,35 +8,33 @@ from pipeline.sources.fetch.faults import Next, PlaceError
 PAGE_BYTES = 1 << 16
 """As much of a page is looked at; the known ones are far shorter."""
 
-BY_HAND = "Fetch it in a browser and name its folder in network.local of params.yaml."
-
 _START = re.compile(rb"^(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|title|body)\b", re.I | re.S)
 
 _KNOWN: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
-        "Google Drive's page that the download quota of this file is used up",
+        "Google Drive's page that this file's download quota is used up",
         ("quota exceeded", "too many users have viewed or downloaded this file recently"),
-        f"Google gives it out again within 24 hours: run dvc repro then (what is here is kept). {BY_HAND}",
+        "Google gives it out again within 24 hours: run this again then.",
     ),
     (
         "Google Drive's virus-scan page, which did not lead on to the file",
         ("virus scan warning", "too large for google to scan for viruses"),
-        BY_HAND,
+        "",
     ),
     (
         "Google's login page: the file is not open to everyone",
         ("accounts.google.com/servicelogin", "accounts.google.com/v3/signin", "sign in - google accounts"),
-        BY_HAND,
+        "",
     ),
     (
         "Google Drive's page that access to this file is denied",
         ("you need access", "google drive: access denied", "google drive - access denied"),
-        BY_HAND,
+        "",
     ),
     (
         "Google's page against automated requests",
         ("unusual traffic from your computer network", "automated queries"),
-        f"Wait some hours, or fetch from another network. {BY_HAND}",
+        "Wait some hours, or fetch from another network.",
     ),
 )
 
@@ -51,14 +49,22 @@ def is_virus_scan(page: bytes) -> bool:
     return _found(page, _KNOWN[1][1])
 
 
-def fault_of(page: bytes, status: int) -> PlaceError:
-    """What an HTML page in place of the file says, recognised where it is a known one."""
+def known(page: bytes, status: int) -> PlaceError | None:
+    """What a page of Google's says; None where it is another page."""
     for cause, marks, remedy in _KNOWN:
         if _found(page, marks):
             return PlaceError(f"{cause} (HTTP {status})", Next.ELSEWHERE, remedy=remedy)
+    return None
+
+
+def fault_of(page: bytes, status: int) -> PlaceError:
+    """What an HTML page in place of the file says, recognised where it is a known one."""
+    fault = known(page, status)
+    if fault is not None:
+        return fault
     title = re.search(rb"<title[^>]*>(.*?)</title>", page, re.I | re.S)
     words = " ".join(title[1].decode("utf-8", "replace").split())[:80] if title else "no title"
-    return PlaceError(f"an HTML page ({words!r}, HTTP {status}) in place of the file", Next.ELSEWHERE, remedy=BY_HAND)
+    return PlaceError(f"an HTML page ({words!r}, HTTP {status}) in place of the file", Next.ELSEWHERE)
 
 
 def confirmation(page: bytes) -> dict[str, str]:

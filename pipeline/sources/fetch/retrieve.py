@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.errors import FetchError
-from pipeline.sources.fetch import content, pages
+from pipeline.sources.fetch import content
 from pipeline.sources.fetch.faults import Next, PlaceError
 from pipeline.sources.fetch.partial import Partial
 from pipeline.sources.fetch.places import Place
@@ -88,7 +88,7 @@ class Retrieval:
             faults.append((place, fault))
         causes = [f"  {place.url}: {fault.cause}" for place, fault in faults] or ["  no place is known or allowed"]
         remedies = list(dict.fromkeys(fault.remedy for _, fault in faults if fault.remedy))
-        raise FetchError("\n".join([f"{self.label}: not fetched.", *causes, *(remedies or [_ANY_REMEDY])]))
+        raise FetchError("\n".join([f"{self.label}: not fetched.", *causes, " ".join([*remedies, _ANY_REMEDY])]))
 
     def _from(self, place: Place, partial: Partial) -> PlaceError | None:
         """Fill `partial` from one place; the last fault where that one does not give it."""
@@ -130,9 +130,7 @@ class Retrieval:
         if fault is None and not self.file.hashes:
             fault = self._fault_of_unhashed(partial)
         if fault is not None:
-            raise PlaceError(
-                f"what came is not the file: {fault}", Next.CORRUPT, remedy=f"{_ANY_REMEDY} {_CORRUPT_REMEDY}"
-            )
+            raise PlaceError(f"what came is not the file: {fault}", Next.CORRUPT, remedy=_CORRUPT_REMEDY)
 
     def _fault_of_unhashed(self, partial: Partial) -> str | None:
         if content.tells_damage(self.file.name):
@@ -142,5 +140,8 @@ class Retrieval:
         return None
 
 
-_ANY_REMEDY = f"Run it again later (what is here is kept), or add a mirror to network.mirrors. {pages.BY_HAND}"
+_ANY_REMEDY = (
+    "Run this again later (what is here is kept); or add a mirror to network.mirrors; or fetch it by hand and name its "
+    "folder in network.local."
+)
 _CORRUPT_REMEDY = "If every place gives the same bytes, the manifest may be wrong: compare with the publisher's page."

@@ -137,9 +137,7 @@ class Transfer:
         if status in _PASSING:
             raise PlaceError(said, Next.AGAIN, wait_seconds=_retry_after(response))
         page = _page_of(response, _first_of(response))
-        if pages.is_page(page):
-            raise pages.fault_of(page, status)
-        raise PlaceError(said, Next.ELSEWHERE)
+        raise pages.known(page, status) or PlaceError(said, Next.ELSEWHERE)
 
     def _take(self, response: requests.Response, place: Place, start: int, first: bytes) -> None:
         """Judge the answer by its headers and first bytes, then keep what comes."""

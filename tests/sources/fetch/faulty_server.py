@@ -35,12 +35,23 @@ class Fault:
 
 @dataclass
 class File:
-    """What lies at a path. `other` is what a change puts there; `validators` says which of them the answers carry."""
+    """What lies at a path.
+
+    Attributes
+    ----------
+    other
+        What a change puts there.
+    validators
+        Which of them the answers carry.
+    heeds_conditions
+        Whether If-Range is looked at.
+    """
 
     content: bytes
     other: bytes = b""
     validators: Literal["etag", "date", "weak", "none"] = "etag"
     answers: tuple[Fault, ...] = ()
+    heeds_conditions: bool = True
 
     def __post_init__(self) -> None:
         self.faults = list(self.answers)
@@ -184,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "flip":
             position = min(int(len(content) * at), len(content) - 1)
             content = content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :]
-        start, status = self._start(content, headers), 206
+        start, status = self._start(file, headers), 206
         if start is None or kind in ("ignore range", "change", "no length", "chunked"):
             start, status = 0, 200
         if start > len(content) or (start == len(content) and content and status == 206):
@@ -203,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "chunked":
             headers["Transfer-Encoding"] = "chunked"
         elif kind != "no length":
-            headers["Content-Length"] = str(max(length, 0))
+            headers.setdefault("Content-Length", str(max(length, 0)))
         if kind == "encoded":
             headers["Content-Encoding"] = "br"
         self.send_response(status)
@@ -219,11 +230,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.request.close()
 
-    def _start(self, content: bytes, headers: dict[str, str]) -> int | None:
+    def _start(self, file: File, headers: dict[str, str]) -> int | None:
         """Where to begin; None for the whole file."""
         asked = self.headers.get("Range")
         condition = self.headers.get("If-Range")
-        if asked is None or (condition is not None and condition not in headers.values()):
+        changed = condition is not None and condition not in headers.values()
+        if asked is None or (changed and file.heeds_conditions):
             return None
         return int(asked.removeprefix("bytes=").rstrip("-"))
 
