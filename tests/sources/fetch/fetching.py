@@ -1,5 +1,6 @@
 """What the tests of the fetcher share: downloads with little patience, everything accepted."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from pipeline.sources.fetch.terms import Acceptance
 
 NAMES = frozenset({"celeba", "celebahq-deltas", "lsun", "cifar10", "mnist", "big"})
 EVERYTHING = Acceptance({}, {}, {"terms": NAMES, "unverified": NAMES})
-HASTY = Patience(attempts=4, timeout_seconds=0.25, first_wait_seconds=0.001, longest_wait_seconds=0.004)
+STEADY = Patience(attempts=4, timeout_seconds=20.0, first_wait_seconds=0.001, longest_wait_seconds=0.004)
+HASTY = replace(STEADY, timeout_seconds=0.12)
+"""For servers that stall: on a busy machine it may take a slow answer for a stall."""
 
 
-def downloads(folder: Path, *mirrors: str, patience: Patience = HASTY, **values: Any) -> Downloads:
+def downloads(folder: Path, *mirrors: str, patience: Patience = STEADY, **values: Any) -> Downloads:
     network = {
         "mirrors": mirrors,
         "local": None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from faulty_server import Fault, FaultyServer
-from fetching import downloads
+from fetching import HASTY, downloads
 from tiny_sources import DataSet, dataset
 
 from pipeline.errors import FetchError, SourceError
@@ -189,7 +189,7 @@ def test_files_come_side_by_side(server: FaultyServer, tmp_path: Path) -> None:
     """With one connection the first answer would have to end before the second file is asked for."""
     serve(server)
     server.files["/big/one.bin"].faults.append(Fault("stall", 0.5))
-    downloads(tmp_path, server.url, connections=2).fetch(PUBLISHED, PUBLISHED.files)
+    downloads(tmp_path, server.url, connections=2, patience=HASTY).fetch(PUBLISHED, PUBLISHED.files)
     asked = [path for path, _ in server.requests]
     assert max(asked.index("/big/two.bin"), asked.index("/big/three.bin")) < len(asked) - 1
     assert asked[-1] == "/big/one.bin"
