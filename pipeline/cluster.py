@@ -140,7 +140,7 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
         try:
             yield function(row)
         except RejectedInputError as rejected:
-            yield Drop(index=row.index, file=row.file, reason=rejected.reason, detail=rejected.detail)
+            yield Drop.of(row, rejected)
 
 
 def _remove_parts(work: Path) -> None:

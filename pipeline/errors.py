@@ -27,6 +27,14 @@ class TermsError(PipelineError):
     """A published file is wanted whose terms, or whose lack of a published hash, the user has not accepted."""
 
 
+class RendererError(PipelineError):
+    """The resampler at hand gives other pixels than the published recipe, or its result may not be trusted."""
+
+
+class ExactMatchError(PipelineError):
+    """Fewer images equal the published ones than `exact.min_match` asks for."""
+
+
 class TableError(PipelineError):
     """A table of rows lacks a column, or its rows do not add up."""
 
@@ -62,6 +70,13 @@ class DropReason(StrEnum):
     NOT_SQUARE = "not a square"
     WRONG_SIDE = "side is not the resolution times a power of two"
     LOW_QUALITY = "below the quality cut"
+    NOT_PUBLISHED = "not in the published list"
+    PROC_MISMATCH = "processed image differs from the published one"
+    FINAL_MISMATCH = "final image differs from the published one"
+    DELTA_MISSING = "no delta"
+    DELTA_CORRUPT = "damaged delta"
+    DELTA_KEY = "delta does not open with this photograph"
+    DELTA_SIZE = "delta of another size"
 
 
 class RejectedInputError(Exception):

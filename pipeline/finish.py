@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.container import read_stored
-from pipeline.faces import geometry
+from pipeline.faces import geometry, render
+from pipeline.faces.exact import render as exact_render
+from pipeline.faces.exact.self_test import self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
-from pipeline.faces.region import Region
-from pipeline.faces.render import Rendered, render
+from pipeline.faces.region import Region, enlarge
 from pipeline.manifest import Cropped, Denoised
 from pipeline.params import SuperresParams
 
@@ -34,8 +34,11 @@ class Finished:
     enlarge: int
 
 
+RENDERERS = {"fast": render.render, "exact": exact_render.render}
+
+
 class Finisher:
-    """Makes final images of rows.
+    """Makes final images of rows; where deltas are to be added, the images before them (see `pipeline.published`).
 
     Parameters
     ----------
@@ -52,13 +55,18 @@ class Finisher:
     ------
     NetworkError
         A network is wanted, and `network` holds none.
+    RendererError
+        The exact renderer is wanted, and this machine does not compute it to the bit.
     """
 
     def __init__(self, params: SuperresParams, *, resolution: int, network: Path, data: Path) -> None:
         self._method = params.method
+        self._renderer = params.renderer
         self._resolution = resolution
         self._data = data
         self._network = _load(network, params.tile_pixels) if params.method == "network" else None
+        if params.renderer == "exact":
+            self_test()
 
     def finish(self, row: Denoised) -> Finished:
         """The final image of a row.
@@ -71,32 +79,28 @@ class Finisher:
         region = read_region(self._data, row)
         if row.landmarks is None:
             return Finished(box_filtered(region.image_HWC, self._resolution), padded=False, enlarge=1)
-        factor = self._factor(region)
-        rendered = render_region(self._enlarged(region, factor), self._resolution)
-        return Finished(rendered.image_HWC, rendered.padded, factor)
+        enlarged = self._enlarged(region)
+        rendered = RENDERERS[self._renderer](
+            enlarged.image_HWC, enlarged.rectangle, border=region.border, resolution=self._resolution
+        )
+        return Finished(rendered.image_HWC, rendered.padded, enlarged.image_HWC.shape[0] // region.image_HWC.shape[0])
 
-    def _factor(self, region: Region) -> int:
+    def _enlarged(self, region: Region) -> Region:
         if self._network is not None:
-            return self._network.scale
-        if self._method == "lanczos":
-            return max(geometry.enlarge_factor(region.rectangle.zoom), 1)
-        return 1
+            rectangle = region.rectangle.enlarged(self._network.scale)
+            return Region(self._network(region.image_HWC), rectangle, region.shrink, region.border)
+        return region if self._method == "none" else enlarge(region, lanczos_factor(region.rectangle))
 
-    def _enlarged(self, region: Region, factor: int) -> Region:
-        pixels = region.image_HWC
-        image_HWC = _lanczos(pixels, factor) if self._network is None else self._network(pixels)
-        return Region(image_HWC, region.rectangle.enlarged(factor), region.shrink, region.border)
+
+def lanczos_factor(rectangle: Rectangle) -> int:
+    """By how much the methods `lanczos` and `delta` enlarge a region; 1 for not."""
+    return max(geometry.enlarge_factor(rectangle.zoom), 1)
 
 
 def read_region(data: Path, row: Cropped) -> Region:
     """The region that a row of `crop` or `denoise` points to."""
     pixels = decode_png(read_stored(data, row.pixels))
     return Region(pixels, Rectangle.from_row(row.quad, row.zoom), row.shrink, row.border)
-
-
-def render_region(region: Region, resolution: int) -> Rendered:
-    """Pad and transform a region as it is to (resolution, resolution, 3)."""
-    return render(region.image_HWC, region.rectangle, border=region.border, resolution=resolution)
 
 
 def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
@@ -115,14 +119,6 @@ def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.ui
         return image_HWC
     boxes = image_HWC.reshape(resolution, factor, resolution, factor, 3)
     return np.rint(boxes.mean(axis=(1, 3), dtype=np.float64)).astype(np.uint8)
-
-
-def _lanczos(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    if factor == 1:
-        return image_HWC
-    height, width, _ = image_HWC.shape
-    size = (width * factor, height * factor)
-    return np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.LANCZOS))
 
 
 def _load(network: Path, tile_pixels: int) -> "Restorer":

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import atomic
-from pipeline.errors import DropReason, TableError, TooManyDroppedError
+from pipeline.errors import DropReason, RejectedInputError, TableError, TooManyDroppedError
 
 Landmarks = Annotated[tuple[float, ...], pa.list_(pa.float32(), 10)]
 """Left eye, right eye, nose, left and right mouth corner: x, y each, in pixels of the photograph, float32."""
@@ -96,16 +96,19 @@ class Denoised(Cropped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored(Denoised):
-    """A row of `superres`: the final image's quality figure (0...1, higher is better) and how it was made."""
+    """A row of `superres`: the final image's quality figure (0...1, higher is better) and how it is made.
 
-    quality: float
+    The figure is null where the published list, not quality, decides which faces are taken.
+    """
+
+    quality: float | None
     padded: bool
     enlarge: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected(Scored):
-    """A row of `select`: `rank` 0 is the best of all scored faces."""
+    """A row of `select`: `rank` 0 is the best of all scored faces, or the first image of the published list."""
 
     rank: int
 
@@ -132,6 +135,11 @@ class Drop:
     reason: DropReason
     detail: str
 
+    @classmethod
+    def of(cls, row: Input, rejected: RejectedInputError) -> Self:
+        """The drop of a row that was rejected."""
+        return cls(index=row.index, file=row.file, reason=rejected.reason, detail=rejected.detail)
+
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
@@ -142,13 +150,17 @@ class Accounting:
     dropped: dict[str, int]
 
     def check(self, stage: str, max_dropped: float) -> None:
-        """Raise `TooManyDroppedError` where the dropped fraction exceeds `max_dropped` (0...1), or nothing is kept."""
-        count = self.given - self.kept
-        if self.kept and count <= max_dropped * self.given:
+        """Raise `TooManyDroppedError` where the dropped fraction exceeds `max_dropped` (0...1), or nothing is kept.
+
+        Photographs that nobody asked for (NOT_PUBLISHED) count neither as given nor as dropped.
+        """
+        given = self.given - self.dropped.get(DropReason.NOT_PUBLISHED, 0)
+        count = given - self.kept
+        if self.kept and count <= max_dropped * given:
             return
         reasons = ", ".join(f"{reason}: {n}" for reason, n in sorted(self.dropped.items())) or "no input at all"
         raise TooManyDroppedError(
-            f"{stage}: {count} of {self.given} inputs dropped ({reasons}), allowed are {max_dropped:.1%} and at "
+            f"{stage}: {count} of {given} inputs dropped ({reasons}), allowed are {max_dropped:.1%} and at "
             f"least one must remain. Look at the rows with a drop_reason in the stage's table; if they are "
             f"expected, raise {stage}.max_dropped in params.yaml."
         )

@@ -14,6 +14,7 @@ from typing import Any
 FIRST_PARTY = ("pipeline", "training", "stages")
 DECIDING_LIBRARIES = (
     "numpy",
+    "numba",
     "scipy",
     "opencv-python-headless",
     "pillow",

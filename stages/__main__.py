@@ -13,10 +13,14 @@ from pydantic import ConfigDict
 from ruamel.yaml import YAML
 
 from pipeline import atomic, provenance
-from pipeline.errors import ParamsError, PipelineError
+from pipeline.errors import ExactMatchError, ParamsError, PipelineError, RejectedInputError
+from pipeline.examine import Examined, examine, given_by_files, given_by_run, known_steps
+from pipeline.faces.exact.self_test import self_test
+from pipeline.faces.image_list import read_list
+from pipeline.published import VERDICTS, Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
-from stages import MANIFESTS, PARAMS, REPORTS, read_manifest, read_params
+from stages import DATA, MANIFESTS, PARAMS, REPORTS, read_manifest, read_params
 
 PROFILES = Path("profiles")
 GRAPH = Path("dvc.yaml")
@@ -61,6 +65,52 @@ def summary() -> None:
         rest = _flat(report)
         if rest:
             print(textwrap.fill(", ".join(rest), 110, initial_indent=" " * 19, subsequent_indent=" " * 19))
+
+
+@app.command()
+def exact(
+    only: Annotated[str, typer.Option(help="numbers of images in the published list, such as 5212,9575")],
+    photographs: Annotated[Path | None, typer.Option(help="a folder of CelebA's photographs, instead of data/")] = None,
+    landmarks: Annotated[Path | None, typer.Option(help="CelebA's landmarks file, with --photographs")] = None,
+    deltas: Annotated[Path | None, typer.Option(help="the folder of delta archives; without it, data/download")] = None,
+) -> None:
+    """Take single images of CelebA-HQ apart: the MD5 of each step, and the step that departs where that is known."""
+    params = read_params()
+    if (photographs is None) != (landmarks is None):
+        raise ParamsError("--photographs and --landmarks go together; without both, the tables of data/ are read.")
+    if deltas is None and (DATA / "download" / "deltas").is_dir():
+        deltas = DATA / "download" / "deltas"
+    self_test()
+    images, known = read_list(params.exact.image_list), known_steps(params.exact.image_list)
+    failed = 0
+    for number in only.split(","):
+        if not number.strip().isdecimal() or int(number) >= len(images):
+            raise ParamsError(f"--only {only}: {number!r} is no number from 0 to {len(images) - 1}")
+        image = images[int(number)]
+        try:
+            if photographs is not None and landmarks is not None:
+                given = given_by_files(image, photographs, landmarks)
+            else:
+                given = given_by_run(image, DATA / "align" / "align.parquet", DATA)
+            examined = examine(image, given, deltas, known.get(image.idx, {}))
+        except RejectedInputError as rejected:
+            examined = Examined(image, [], VERDICTS.get(rejected.reason, Verdict.PROC_MISMATCH), str(rejected), None)
+        failed += examined.verdict is not Verdict.MATCH
+        _print_examined(examined)
+    if failed:
+        raise ExactMatchError(f"{failed} of {len(only.split(','))} images are not the published ones.")
+
+
+def _print_examined(examined: Examined) -> None:
+    print(f"{examined.image.idx} ({examined.image.file}): {examined.verdict.value}, {examined.detail}")
+    for step, md5 in examined.steps:
+        says = "" if md5 is None else "as published" if md5 == step.md5 else f"published is {md5}"
+        print(f"  {step.name:10} {step.width:5} x {step.height:<5} {step.md5}  {says}".rstrip())
+    if examined.verdict is Verdict.PROC_MISMATCH and examined.departs == "proc":
+        print(
+            "  No step of this image is known but the last. If the images of manifests/celebahq/steps.csv come out "
+            "right here, its photograph or its landmarks are not the published ones."
+        )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[str]:

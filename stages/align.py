@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipeline.cluster import connect, map_rows, outcomes
 from pipeline.container import read_stored
-from pipeline.faces.alignment import ATTRIBUTES, LANDMARKS, PARTITION, Located, join, place
+from pipeline.faces.alignment import ATTRIBUTES, LANDMARKS, PARTITION, Located, join, keep_only, place
 from pipeline.faces.decode import image_size
+from pipeline.faces.image_list import read_list
 from pipeline.manifest import Accounting, Aligned, Drop, join_parts, write_rows
 from pipeline.params import AlignParams, Params
 from stages import DATA, StageRun, main, read_params, stage_run, table
@@ -21,6 +22,8 @@ def align() -> None:
     params = read_params()
     annotations = [table("extract").with_name(name) for name in (LANDMARKS, PARTITION, ATTRIBUTES)]
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
+    if params.align.photographs == "published":
+        inputs.append(params.exact.image_list)
     with stage_run("align", params={"align": params.align}, inputs=inputs, out=DATA / "align") as run:
         run.count(_fill(run, params), params.align.max_dropped)
 
@@ -37,6 +40,8 @@ def _align_face(row: Located, *, params: AlignParams, data: Path) -> Aligned:
 
 def _fill(run: StageRun, params: Params) -> Accounting:
     joined = join(table("extract"), params.align)
+    if params.align.photographs == "published":
+        joined = keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
     run.report["warnings"] = len(joined.warnings)
     for warning in joined.warnings[:SHOWN_WARNINGS]:
         print(f"align: {warning}", file=sys.stderr)

@@ -1,28 +1,42 @@
 """Stage shard: the selected faces' final images to multi-resolution HDF5 shards, and the single-file view of them."""
 
 import json
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from pipeline import provenance
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import manifest, provenance
 from pipeline.cluster import connect
+from pipeline.faces.image_list import read_list
 from pipeline.finish import Finisher
-from pipeline.params import Params
-from pipeline.shards.assemble import assemble
+from pipeline.manifest import Input, Sharded
+from pipeline.params import Params, SuperresParams
+from pipeline.published import PublishedFinisher, check_matches, write_ledger
+from pipeline.shards.assemble import assemble, positions
 from pipeline.shards.complete import complete
 from pipeline.shards.layout import Header
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
-LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
+DELTAS = DATA / "download" / "deltas"
+LEDGER = "ledger.parquet"
+LIBRARIES = ("numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
 
 
 def shard() -> None:
-    """Render the rows of `select` again and write them to `data/shard`."""
+    """Render the rows of `select` again and write them to `data/shard`; with deltas also `ledger.parquet`."""
     params = read_params()
     values = _deciding(params)
-    with_network = params.superres.method == "network"
-    inputs = [table("select"), NETWORK] if with_network else [table("select")]
+    with_deltas = params.superres.method == "delta"
+    inputs = [table("select")]
+    if params.superres.method == "network":
+        inputs.append(NETWORK)
+    if params.select.method == "published":
+        inputs.append(params.exact.image_list)
     with stage_run("shard", params=values, inputs=inputs, out=DATA / "shard") as run:
         header = Header(
             resolution=params.align.resolution,
@@ -36,24 +50,63 @@ def shard() -> None:
             account = assemble(
                 client,
                 partial(
-                    Finisher,
+                    open_finisher,
                     params.superres,
                     resolution=params.align.resolution,
-                    network=NETWORK.resolve(),
                     data=DATA.resolve(),
+                    image_list=params.exact.image_list.resolve(),
                 ),
                 header,
                 table=table("select"),
-                order=params.shard.order,
-                seed=params.shard.seed,
+                places=_places(params),
                 images_per_shard=params.shard.images_per_shard,
                 work=run.work,
             )
-        run.count(account, max_dropped=0.0)
+        if with_deltas:
+            run.report["exact"] = counts = _write_ledger(run.work, params)
+            check_matches(counts, params.exact.min_match, run.work / LEDGER)
+        run.count(account, max_dropped=1.0 if with_deltas else 0.0)
         run.report.update(complete(run.work))
 
 
+def open_finisher(
+    params: SuperresParams, *, resolution: int, data: Path, image_list: Path
+) -> Finisher | PublishedFinisher:
+    """What makes the final images, in a worker."""
+    finisher = Finisher(params, resolution=resolution, network=data / NETWORK.name, data=data)
+    if params.method != "delta":
+        return finisher
+    return PublishedFinisher(finisher, read_list(image_list), data.parent / DELTAS, data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ranked(Input):
+    rank: int
+
+
+def _places(params: Params) -> NDArray[np.int64]:
+    """Which row of `select` stands where: by number in the published list where that decides, else by index."""
+    rows = manifest.read_kept(table("select"), _Ranked)
+    if params.select.method == "published":
+        numbers, count = [row.rank for row in rows], len(read_list(params.exact.image_list))
+    else:
+        numbers, count = range(len(rows)), len(rows)
+    return positions(numbers, count, params.shard.order, params.shard.seed)
+
+
+def _write_ledger(work: Path, params: Params) -> dict[str, int]:
+    wanted = read_list(params.exact.image_list)[: params.select.keep]
+    tables = (work / "shard.parquet", table("select").with_name("absent.parquet"))
+    return write_ledger(
+        work / LEDGER,
+        wanted,
+        manifest.read_kept(work / "shard.parquet", Sharded),
+        [drop for path in tables for drop in manifest.read_dropped(path)],
+    )
+
+
 def _deciding(params: Params) -> dict[str, Any]:
+    """Every value that decides a byte; `exact.min_match` is none, so lowering it takes up what a failed run made."""
     return {
         "shard": params.shard,
         "superres.method": params.superres.method,
@@ -61,6 +114,9 @@ def _deciding(params: Params) -> dict[str, Any]:
         "superres.tile_pixels": params.superres.tile_pixels,
         "align.resolution": params.align.resolution,
         "crop.decoder": params.crop.decoder,
+        "select.keep": params.select.keep if params.superres.method == "delta" else None,
+        # too large to read at every start: names and sizes stand for them, DVC knows their bytes
+        "deltas": sorted((path.name, path.stat().st_size) for path in DELTAS.glob("*.zip")),
     }
 
 

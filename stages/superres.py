@@ -1,4 +1,7 @@
-"""Stage superres: every face to its final image, which is scored and shown but not stored."""
+"""Stage superres: every face to its final image, which is scored and shown but not stored.
+
+Where deltas will be added (method `delta`) nothing is scored, and only the faces shown are made.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -6,9 +9,10 @@ from pathlib import Path
 
 from pipeline import manifest, previews
 from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.faces import geometry
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.render import render
-from pipeline.finish import Finisher, read_region
+from pipeline.finish import Finisher, lanczos_factor, read_region
 from pipeline.manifest import Cropped, Denoised, Drop, Scored, extend
 from pipeline.params import SuperresParams
 from pipeline.previews import Picture
@@ -63,19 +67,33 @@ def superres_chunk(
     finisher = Finisher(params, resolution=resolution, network=data / NETWORK.name, data=data)
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
+    scored = params.method != "delta"
 
     def score(row: Denoised) -> Scored:
+        if not scored and row.index not in previewed:
+            return _foreseen(row, resolution)
         finished = finisher.finish(row)
         final_HWC = finished.image_HWC
-        faces.append(_overview_and_detail(final_HWC, FACE_PIXELS))
+        if scored:
+            faces.append(_overview_and_detail(final_HWC, FACE_PIXELS))
         if row.index in previewed:
             before = [_upright(data, version, resolution) for version in (previewed[row.index], row)]
             restored.append(before + _overview_and_detail(final_HWC, PREVIEW_PIXELS))
-        return extend(row, Scored, quality=quality(final_HWC), padded=finished.padded, enlarge=finished.enlarge)
+        figure = quality(final_HWC) if scored else None
+        return extend(row, Scored, quality=figure, padded=finished.padded, enlarge=finished.enlarge)
 
     yield from outcomes(rows, score)
     previews.write_strip(stem.with_name(f"{stem.name}.faces.png"), faces)
     previews.write_strip(stem.with_name(f"{stem.name}.restored.png"), restored)
+
+
+def _foreseen(row: Denoised, resolution: int) -> Scored:
+    """The row as it will be finished, known without making the image."""
+    rectangle = Rectangle.from_row(row.quad, row.zoom)
+    factor = lanczos_factor(rectangle)
+    width, height = row.crop_width * factor, row.crop_height * factor
+    padding = geometry.padding(rectangle.enlarged(factor), width, height, row.border, resolution)
+    return extend(row, Scored, quality=None, padded=padding is not None, enlarge=factor)
 
 
 def _as_cropped(count: int) -> dict[int, Cropped]:
@@ -105,10 +123,12 @@ def _write_sheets(work: Path) -> None:
     if not last.exists():
         columns = [column for path in restored for column in previews.read_columns(path, PREVIEW_PIXELS)]
         previews.write_sheet(work / "before_after.png", columns, EXTREMES)
-        rows = manifest.read_kept(work / "superres.parquet", Scored)
-        shown = previews.pick_columns(strips, FACE_PIXELS, previews.spread(len(rows), FACES))
+        figures = [
+            row.quality for row in manifest.read_kept(work / "superres.parquet", Scored) if row.quality is not None
+        ]
+        shown = previews.pick_columns(strips, FACE_PIXELS, previews.spread(len(figures), FACES))
         previews.write_sheet(work / "faces.png", [column[:FACE_PIXELS] for column in shown], FACES_PER_ROW)
-        order = best_first([row.quality for row in rows])
+        order = best_first(figures)
         extremes = [*order[:EXTREMES], *order[-EXTREMES:]]
         previews.write_sheet(last, previews.pick_columns(strips, FACE_PIXELS, extremes), EXTREMES)
     for path in (*strips, *restored):

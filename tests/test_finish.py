@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline import provenance
 from pipeline.container import writing_container
 from pipeline.errors import NetworkError, SourceError
+from pipeline.faces.exact import reference
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
 from pipeline.faces.render import render
@@ -74,7 +75,7 @@ def test_lanczos_enlarges_by_the_power_of_two_that_reaches_the_resolution(tmp_pa
     region_HWC = pixels(52, 50, 1)
     finished = finisher("lanczos", tmp_path).finish(stored_row(tmp_path, region_HWC, whole=False))
     assert finished.enlarge == 4  # 64 / 28.3 pixels is 2.3
-    enlarged = np.asarray(Image.fromarray(region_HWC).resize((208, 200), Image.Resampling.LANCZOS))
+    enlarged = reference.resize(region_HWC, 208, 200)
     np.testing.assert_array_equal(finished.image_HWC, rendered(enlarged, 4))
     assert finished.padded
 

@@ -70,3 +70,20 @@ def test_an_absent_or_broken_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("a: [1")
     with pytest.raises(ParamsError, match="not valid YAML"):
         read_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("superres", "renderer", "fast"),
+        ("select", "method", "index"),
+        ("align", "resolution", 512),
+        ("crop", "decoder", "pillow"),
+    ],
+)
+def test_deltas_need_the_published_recipe_throughout(tmp_path: Path, section: str, key: str, value: object) -> None:
+    params = yaml.safe_load(Path("profiles/celebahq.yaml").read_text())
+    params[section][key] = value
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(ParamsError, match=rf"'delta', which needs {section}\.{key}"):
+        read_params(tmp_path / "params.yaml")

@@ -4,29 +4,21 @@ One copy of the repository is built once, with a SIGKILL in `shard` and another 
 then look at it. They share the copy and run in the order in which they stand.
 """
 
-import hashlib
-import json
 import os
-import re
 import shutil
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import psutil
 import pytest
-import yaml
+
+from tests.house import DVC, ENVIRONMENT, House
 
 pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
 
-DVC = Path(sys.executable).with_name("dvc")
-ENVIRONMENT = {**os.environ, "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"}
 SMALL: dict[str, dict[str, Any]] = {
     "download": {"source": {"kind": "synthetic", "photographs": 16, "bad_photographs": 8}},
     "extract": {"photographs_per_container": 10, "max_dropped": 0.5},
@@ -50,73 +42,10 @@ SMALL_RUN: dict[str, Any] = {
 }
 
 
-class House:
-    """A copy of the repository in which dvc runs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def dvc(self, *words: str) -> list[str]:
-        """Run a dvc command to its end; return the stages that it ran."""
-        result = subprocess.run(
-            [DVC, *words], cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
-        )
-        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
-        return re.findall(r"Running stage '(.+)'", result.stdout)
-
-    def kill_when(self, words: list[str], ready: Callable[[], bool]) -> None:
-        """Start a dvc command; as soon as `ready`, SIGKILL it and its stage (dask's workers must find out alone)."""
-        with subprocess.Popen(
-            [DVC, *words], cwd=self.root, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as run:
-            while not ready():
-                assert run.poll() is None, f"dvc {' '.join(words)} ended before it could be killed"
-                time.sleep(0.02)
-            family = psutil.Process(run.pid).children(recursive=True)
-            stages = [process for process in family if "stages." in " ".join(process.cmdline())]
-            assert stages
-            for process in [psutil.Process(run.pid), *stages]:
-                process.send_signal(signal.SIGKILL)
-
-    def edit(self, change: dict[str, Any]) -> None:
-        """Merge `change` into params.yaml."""
-        path = self.root / "params.yaml"
-        path.write_text(yaml.safe_dump(_merged(yaml.safe_load(path.read_text()), change), sort_keys=False))
-
-    def digests(self, folder: str) -> dict[str, str]:
-        """SHA-256 of every file below a folder."""
-        base = self.root / folder
-        return {
-            str(path.relative_to(base)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(base.rglob("*"))
-            if path.is_file()
-        }
-
-    def report(self, name: str) -> dict[str, Any]:
-        """The metrics of a stage."""
-        return json.loads((self.root / "reports" / f"{name}.json").read_text())
-
-
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    root = tmp_path_factory.mktemp("house")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if Path(name).is_file() and not name.startswith("tests/"):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(name, root / name)
-    for words in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "a clone"],
-    ):
-        subprocess.run(["git", *words], cwd=root, check=True)
-    house = House(root)
+    house = House.clone(tmp_path_factory.mktemp("house"))
+    root = house.root
     house.edit({**SMALL, "train": {"runs": {"demo": SMALL_RUN}}})
     house.kill_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
     assert not (root / "data/shard").exists()
@@ -214,9 +143,3 @@ def test_a_misspelt_category_fails_at_once_with_the_names(house: House) -> None:
 
 def _snapshots(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*.safetensors") if os.sep + "train@" in str(path)]
-
-
-def _merged(old: Any, new: Any) -> Any:
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        return new
-    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}

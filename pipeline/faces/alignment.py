@@ -1,6 +1,6 @@
 """Which photographs have a usable face, and where: annotations joined to photographs, rectangles judged."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -73,6 +73,17 @@ def join(table: Path, params: AlignParams) -> Joined:
             joined.dropped.append(_without_landmarks(photograph, landmarks))
     joined.dropped.extend(_without_photograph([*photographs, *rejected], landmarks))
     return joined
+
+
+def keep_only(joined: Joined, files: Set[str]) -> Joined:
+    """Drop what is not among `files` as NOT_PUBLISHED, whether it could have been used or not."""
+    wanted = [photograph for photograph in joined.located if photograph.file in files]
+    others = [row for row in (*joined.located, *joined.dropped) if row.file not in files]
+    unwanted = [
+        Drop(index=row.index, file=row.file, reason=DropReason.NOT_PUBLISHED, detail="align.photographs: published")
+        for row in others
+    ]
+    return Joined(wanted, [drop for drop in joined.dropped if drop.file in files] + unwanted, joined.warnings)
 
 
 def place(row: Located, width: int, height: int, params: AlignParams) -> Aligned:

@@ -1,12 +1,15 @@
-"""The part of a photograph that holds one face: reduced where it is far too large, then cut with a border."""
+"""The part of a photograph that holds one face: reduced where it is far too large, then cut with a border.
+
+Bit for bit the published recipe, whichever renderer comes after.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.faces import geometry
+from pipeline.faces.exact.lanczos import resize
 from pipeline.faces.geometry import Rectangle
 
 
@@ -14,7 +17,8 @@ from pipeline.faces.geometry import Rectangle
 class Region:
     """A face's pixels, (height, width, 3) uint8 RGB, and its square in them.
 
-    `shrink` is the factor of the reduction, 1 without one; `border` the margin around the square in pixels.
+    `shrink` is the factor of the reduction, 1 without one; `border` the margin around the square in pixels, of the
+    region before it was enlarged.
     """
 
     image_HWC: NDArray[np.uint8]
@@ -31,18 +35,29 @@ def cut_region(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: i
     RejectedInputError
         OUTSIDE_IMAGE: nothing of the photograph lies within the border of the rectangle.
     """
+    return cut(reduce(image_HWC, rectangle, resolution))
+
+
+def reduce(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: int) -> Region:
+    """The whole photograph, made smaller by an integer where the face has more than twice the pixels wanted."""
     shrink = max(geometry.shrink_factor(rectangle.zoom), 1)
     if shrink > 1:
-        image_HWC = _reduced(image_HWC, shrink)
+        height, width = image_HWC.shape[:2]
+        image_HWC = resize(image_HWC, *geometry.shrunk_size(width, height, shrink))
         rectangle = rectangle.shrunk(shrink)
-    height, width = image_HWC.shape[:2]
-    border = geometry.border_pixels(rectangle.zoom, resolution)
-    box = geometry.crop_box(rectangle, width, height, border)
-    cut_HWC = image_HWC[box.upper : box.lower, box.left : box.right]
-    return Region(cut_HWC, rectangle.moved(-box.left, -box.upper), shrink, border)
+    return Region(image_HWC, rectangle, shrink, geometry.border_pixels(rectangle.zoom, resolution))
 
 
-def _reduced(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    height, width = image_HWC.shape[:2]
-    size = geometry.shrunk_size(width, height, factor)
-    return np.asarray(Image.fromarray(image_HWC).resize(size, Image.Resampling.LANCZOS))
+def cut(region: Region) -> Region:
+    """The square with its border, as far as the photograph goes; errors as `cut_region`."""
+    height, width = region.image_HWC.shape[:2]
+    box = geometry.crop_box(region.rectangle, width, height, region.border)
+    cut_HWC = region.image_HWC[box.upper : box.lower, box.left : box.right]
+    return Region(cut_HWC, region.rectangle.moved(-box.left, -box.upper), region.shrink, region.border)
+
+
+def enlarge(region: Region, factor: int) -> Region:
+    """The region made larger by an integer, by Lanczos; as it is for a factor of 1."""
+    height, width = region.image_HWC.shape[:2]
+    image_HWC = resize(region.image_HWC, width * factor, height * factor)
+    return Region(image_HWC, region.rectangle.enlarged(factor), region.shrink, region.border)

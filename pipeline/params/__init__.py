@@ -17,6 +17,7 @@ from pipeline.params.data import (
     CropParams,
     DenoiseParams,
     DownloadParams,
+    ExactParams,
     ExtractParams,
     FitDenoiseParams,
     FitSuperresParams,
@@ -53,6 +54,7 @@ __all__ = [
     "DenoiseParams",
     "DownloadParams",
     "EvaluateParams",
+    "ExactParams",
     "ExtractParams",
     "FitDenoiseParams",
     "FitSuperresParams",
@@ -83,10 +85,11 @@ __all__ = [
 
 
 class Params(Section):
-    """The whole of `params.yaml`: one section per stage, the cluster and the network."""
+    """The whole of `params.yaml`: one section per stage, the cluster, the network, what an exact rebuild is held to."""
 
     cluster: ClusterParams
     network: NetworkParams
+    exact: ExactParams
     download: DownloadParams
     extract: ExtractParams
     align: AlignParams
@@ -117,4 +120,20 @@ class Params(Section):
                 f"align.rectangle is 'whole' but superres.method is {self.superres.method!r}: images that are square "
                 f"already are not enlarged; set superres.method to none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _deltas_fit(self) -> Self:
+        if self.superres.method != "delta":
+            return self
+        wanted = {
+            "superres.renderer": ("exact", self.superres.renderer),
+            "select.method": ("published", self.select.method),
+            "align.resolution": (1024, self.align.resolution),
+            "crop.decoder": ("libjpeg-8d", self.crop.decoder),
+            "denoise.method": ("none", self.denoise.method),
+        }
+        for key, (value, found) in wanted.items():
+            if found != value:
+                raise ValueError(f"superres.method is 'delta', which needs {key}: {value} (found {found!r})")
         return self

@@ -45,13 +45,28 @@ class FolderSource(Section):
 
 
 class CelebASource(Section):
-    """CelebA's published files laid down by hand: the first .7z part (or the unpacked folder) and annotations."""
+    """CelebA's published files laid down by hand: the first .7z part (or the unpacked folder) and annotations.
+
+    `deltas`: the folder of CelebA-HQ's `deltasNNNNN.zip`, or null where none are wanted.
+    """
 
     kind: Literal["celeba"]
     images: Path
     landmarks: Path
     partition: Path | None
     attributes: Path | None
+    deltas: Path | None
+
+
+class ExactParams(Section):
+    """CelebA-HQ as published: acts where `align.photographs`, `superres.method` or `select.method` ask for it.
+
+    `image_list`: the folder of the published list. `min_match`: the share of the images wanted that must equal the
+    published ones.
+    """
+
+    image_list: Path
+    min_match: Fraction
 
 
 class CelebANetwork(Section):
@@ -81,12 +96,14 @@ class ExtractParams(Section):
 
 
 class AlignParams(Section):
-    """`rectangle`: from landmarks (SPEC §1.4), or the whole of an image that is square already.
+    """`photographs`: all, or only those of the published list. The others then count as not wanted, not as dropped.
 
+    `rectangle`: from landmarks (SPEC §1.4), or the whole of an image that is square already.
     `max_landmark_distance`: how far outside the photograph a landmark may lie, in its longer side.
     `max_megapixels`: the largest photograph that is decoded; bounds the memory of one face.
     """
 
+    photographs: Literal["all", "published"]
     rectangle: Literal["landmarks", "whole"]
     resolution: Resolution
     min_side_pixels: PositiveInt
@@ -166,11 +183,13 @@ class DenoiseParams(Section):
 class SuperresParams(Section):
     """`method`: how the region is enlarged before padding and transform: by the x4 network, by Lanczos, not at all.
 
-    `renderer`: the resampler of padding and transform; `fast` is OpenCV's.
+    `delta`: by Lanczos, and the published deltas are added at the end; faces are then not scored, as the published
+    list says which are taken. `renderer`: the resampler of padding and transform; `fast` is OpenCV's, `exact` the
+    published recipe's to the bit.
     """
 
-    method: Literal["network", "lanczos", "none"]
-    renderer: Literal["fast"]
+    method: Literal["network", "lanczos", "delta", "none"]
+    renderer: Literal["fast", "exact"]
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt
     previews: NonNegativeInt
@@ -178,14 +197,17 @@ class SuperresParams(Section):
 
 
 class SelectParams(Section):
-    """`method`: the `keep` best by the quality figure, or the first `keep` in index order."""
+    """`method`: the `keep` best by the quality figure, or the first `keep` by index or of the published list."""
 
-    method: Literal["quality", "index"]
+    method: Literal["quality", "index", "published"]
     keep: PositiveInt
 
 
 class ShardParams(Section):
-    """How the final images lie in HDF5; `seed` acts where `order` is shuffled."""
+    """How the final images lie in HDF5; `seed` acts where `order` is shuffled.
+
+    Images of the published list are ordered by their number there, others by that of their photograph.
+    """
 
     images_per_shard: PositiveInt
     codec: Codec

@@ -1,6 +1,7 @@
 """The selected faces to shards: one task owns one shard, and leaves its table last."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 
 from pipeline import manifest
 from pipeline.cluster import run_all
-from pipeline.errors import ShardError
-from pipeline.manifest import Accounting, Attributes, Input, Selected, Sharded
+from pipeline.errors import RejectedInputError, ShardError
+from pipeline.manifest import Accounting, Attributes, Drop, Input, Selected, Sharded
 from pipeline.shards.layout import Header, shard_name
-from pipeline.shards.writer import writing_shard
+from pipeline.shards.writer import ShardWriter, writing_shard
 
 PARTS = "shard-*.part.parquet"
 
@@ -27,7 +28,7 @@ class Finished(Protocol):
 
 
 class Finisher(Protocol):
-    """Makes the final image of a row; `pipeline.finish` has the one that the stages use."""
+    """Makes the final image of a row, or rejects it; those in use are in `pipeline.finish` and `pipeline.published`."""
 
     def finish(self, row: Selected, /) -> Finished: ...  # noqa: D102
 
@@ -38,8 +39,7 @@ def assemble(
     header: Header,
     *,
     table: Path,
-    order: str,
-    seed: int,
+    places: NDArray[np.int64],
     images_per_shard: int,
     work: Path,
 ) -> Accounting:
@@ -49,8 +49,9 @@ def assemble(
     ----------
     open_finisher
         Called once in the worker for each shard; picklable.
-    order, seed
-        See `positions`.
+    places
+        Which kept row of `table` (0 is the first by index) stands at each position of the data set; see `positions`.
+        Rows that the finisher rejects are left out, and those after them move up.
 
     Raises
     ------
@@ -61,28 +62,32 @@ def assemble(
     if not joined.exists():
         rows = manifest.read_kept(table, _Labelled)
         _check_attributes(rows)
-        shards = range(-(-len(rows) // images_per_shard))
-        task = _WriteShard(
-            open_finisher, header, table.resolve(), positions(len(rows), order, seed), images_per_shard, work.resolve()
-        )
+        shards = range(-(-len(places) // images_per_shard))
+        task = _WriteShard(open_finisher, header, table.resolve(), places, images_per_shard, work.resolve())
         run_all(client, task, [number for number in shards if not task.part(number).exists()])
-        manifest.join_parts(joined, Sharded, [task.part(number) for number in shards])
+        _join(joined, [task.part(number) for number in shards])
     # also those that a run left which was stopped just here
     for part in work.glob(PARTS):
         part.unlink()
     return manifest.account(joined)
 
 
-def positions(count: int, order: str, seed: int) -> NDArray[np.int64]:
-    """Which row, counted by index, stands at each position of the data set.
+def positions(numbers: Sequence[int], count: int, order: str, seed: int) -> NDArray[np.int64]:
+    """Which row stands at each position of the data set.
 
-    `index` keeps the order; `shuffled` is that of `numpy.random.RandomState(seed)`, whose sequence numpy keeps
-    for good (SPEC §2, CelebA 128).
+    Parameters
+    ----------
+    numbers
+        The number of each row: distinct, 0...`count` - 1, not all of them need be there.
+    order
+        `index`: by number. `shuffled`: numbers 0...`count` - 1 in the order of `numpy.random.RandomState(seed)`, whose
+        sequence numpy keeps for good, so that a missing row changes nothing in the order of the others.
     """
-    rows = np.arange(count)
+    sequence = np.arange(count)
     if order == "shuffled":
-        np.random.RandomState(seed).shuffle(rows)
-    return rows
+        np.random.RandomState(seed).shuffle(sequence)
+    rows = {number: row for row, number in enumerate(numbers)}
+    return np.array([rows[number] for number in sequence.tolist() if number in rows], np.int64)
 
 
 def labels_of(attributes: Sequence[int] | None) -> NDArray[np.float32] | None:
@@ -124,12 +129,32 @@ class _WriteShard:
         rows = manifest.read_kept_at(self.table, Selected, self.places[start : start + self.images_per_shard].tolist())
         name = shard_name(number)
         finisher = self.open_finisher()
-        sharded: list[Sharded] = []
-        with writing_shard(self.work / name, self.header, len(rows)) as shard:
-            for place, row in enumerate(rows):
-                image_CHW = finisher.finish(row).image_HWC.transpose(2, 0, 1)
+        outcomes: list[Sharded | Drop] = []
+        with ExitStack() as stack:
+            shard: ShardWriter | None = None  # opened for the first image: where all are rejected there is no shard
+            for row in rows:
+                try:
+                    image_CHW = finisher.finish(row).image_HWC.transpose(2, 0, 1)
+                except RejectedInputError as rejected:
+                    outcomes.append(Drop.of(row, rejected))
+                    continue
+                if shard is None:
+                    shard = stack.enter_context(writing_shard(self.work / name, self.header, len(rows)))
+                place = len(shard)
                 md5 = shard.add(image_CHW, index=row.index, file=row.file, labels=labels_of(row.attributes))
-                sharded.append(
+                outcomes.append(
                     manifest.extend(row, Sharded, position=start + place, shard=name, row=place, image_md5=md5)
                 )
-        manifest.write_rows(self.part(number), Sharded, sharded)
+        manifest.write_rows(self.part(number), Sharded, outcomes)
+
+
+def _join(joined: Path, parts: Sequence[Path]) -> None:
+    """One table of all shards, with positions counted over the images that are there."""
+    outcomes: list[Sharded | Drop] = []
+    images = 0
+    for part in parts:
+        kept = manifest.read_kept(part, Sharded)
+        outcomes += [manifest.extend(row, Sharded, position=images + row.row) for row in kept]
+        outcomes += manifest.read_dropped(part)
+        images += len(kept)
+    manifest.write_rows(joined, Sharded, outcomes)

@@ -1,5 +1,6 @@
 """CelebA's files as its authors publish them, laid down by hand: checked, and put where they are published."""
 
+import zipfile
 from pathlib import Path
 
 from pipeline.errors import SourceError
@@ -14,6 +15,8 @@ ARCHIVE = "img_celeba.7z"
 LANDMARKS = "Anno/list_landmarks_celeba.txt"
 ATTRIBUTES = "Anno/list_attr_celeba.txt"
 PARTITION = "Eval/list_eval_partition.txt"
+DELTAS = "deltas"
+"""Folder of the CelebA-HQ delta archives, as they are published."""
 
 
 def deliver(source: CelebASource, published: Published, folder: Path) -> Contents:
@@ -33,6 +36,8 @@ def deliver(source: CelebASource, published: Published, folder: Path) -> Content
     images = local.lay_down_images(source.images, folder / IMAGES, "img_celeba.tar")
     for place, path in given.items():
         local.lay_down(path, folder / place)
+    if source.deltas is not None:
+        _lay_down_deltas(source.deltas, folder / DELTAS)
     return contents(f"{IMAGES}/{images}", set(given))
 
 
@@ -45,6 +50,24 @@ def contents(images: str, annotations: set[str]) -> Contents:
         partition=PARTITION if PARTITION in annotations else None,
         attributes=ATTRIBUTES if ATTRIBUTES in annotations else None,
     )
+
+
+def _lay_down_deltas(given: Path, folder: Path) -> None:
+    archives = sorted(given.glob("deltas[0-9]*.zip"))
+    if not archives:
+        raise SourceError(
+            f"{given}: no deltasNNNNN.zip in this folder. Put the published archives there, or correct "
+            f"download.source.deltas in params.yaml (null where none are wanted)."
+        )
+    for archive in archives:
+        if not zipfile.is_zipfile(archive):
+            with archive.open("rb") as file:
+                start = file.read(16)
+            raise SourceError(
+                f"{archive}: {archive.stat().st_size} bytes that start with {start!r} are no whole zip; a page that "
+                f"a server sent in its place, or a download that broke off. Fetch it again."
+            )
+        local.lay_down(archive, folder / archive.name)
 
 
 def _check(images: Path, annotations: list[Path], published: Published) -> None:

@@ -32,6 +32,7 @@ def fetch_celeba(source: CelebANetwork, published: Published, downloads: Downloa
         landmarks=here[celeba.LANDMARKS],
         partition=here.get(celeba.PARTITION),
         attributes=here.get(celeba.ATTRIBUTES),
+        deltas=None,
     )
 
 

@@ -160,5 +160,6 @@ def _opened(path: Path) -> Generator[py7zr.SevenZipFile]:
         with io.BufferedReader(volumes) as stream, py7zr.SevenZipFile(stream, "r") as archive:
             yield archive
     else:
-        with py7zr.SevenZipFile(path, "r") as archive:
+        # from a path py7zr unpacks an archive's blocks in several threads, and members come in no known order
+        with path.open("rb") as stream, py7zr.SevenZipFile(stream, "r") as archive:
             yield archive

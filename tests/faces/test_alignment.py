@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline import manifest
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.alignment import Joined, Located, join, place
-from pipeline.manifest import Drop, Photograph, Stored
+from pipeline.faces.alignment import Joined, Located, join, keep_only, place
+from pipeline.manifest import Accounting, Drop, Photograph, Stored
 from pipeline.params import AlignParams
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
@@ -20,6 +20,7 @@ ROW = " ".join(f"{value:g}" for value in FACE)
 
 def _params(**values: object) -> AlignParams:
     standard = {
+        "photographs": "all",
         "rectangle": "landmarks",
         "resolution": 1024,
         "min_side_pixels": 32,
@@ -153,3 +154,18 @@ def test_a_whole_image_is_its_own_rectangle(resolution: int, doublings: int) -> 
     row = place(_located(None), side, side, _params(rectangle="whole", resolution=resolution))
     assert row.quad == (0, 0, 0, side, side, side, side, 0)
     assert row.zoom == resolution / side
+
+
+def test_only_photographs_of_the_list_go_on_and_the_others_are_not_faults(tmp_path: Path) -> None:
+    files = {0: "000001.jpg", 1: "000002.jpg", 2: "000003.jpg"}
+    rows = f"000001.jpg {ROW}\n000002.jpg {ROW}\n000005.jpg {ROW}\n000006.jpg {ROW}\n"
+    joined = keep_only(_join(tmp_path, files, {"landmarks.txt": rows}), {"000001.jpg", "000003.jpg", "000005.jpg"})
+    assert [row.file for row in joined.located] == ["000001.jpg"]
+    assert {drop.file: drop.reason for drop in joined.dropped} == {
+        "000002.jpg": DropReason.NOT_PUBLISHED,
+        "000003.jpg": DropReason.NO_LANDMARKS,
+        "000005.jpg": DropReason.NO_PHOTOGRAPH,
+        "000006.jpg": DropReason.NOT_PUBLISHED,
+    }
+    reasons = {drop.reason.value: 1 for drop in joined.dropped}
+    Accounting(given=10, kept=2, dropped=reasons | {DropReason.NOT_PUBLISHED.value: 8}).check("align", 0.0)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from dask.distributed import Client
 
+from pipeline import manifest
 from pipeline.cluster import connect
 from pipeline.manifest import Accounting, Selected, Stored, write_rows
 from pipeline.params import ClusterParams
-from pipeline.shards.assemble import assemble
+from pipeline.shards.assemble import assemble, positions
 from pipeline.shards.layout import Header
 
 HEADER = Header(
@@ -62,13 +63,13 @@ def build(folder: Path, workers: int, seconds: float = 0.0) -> Accounting:
 
 
 def build_with(client: Client, folder: Path, seconds: float = 0.0) -> Accounting:
+    kept = manifest.account(folder / "select.parquet").kept
     return assemble(
         client,
         partial(Painter, seconds),
         HEADER,
         table=folder / "select.parquet",
-        order="shuffled",
-        seed=123,
+        places=positions(range(kept), kept, "shuffled", 123),
         images_per_shard=7,
         work=folder / "work",
     )

@@ -118,16 +118,25 @@ def wait_until_quiet(work: Path) -> None:
 
 
 def test_in_index_order_nothing_moves() -> None:
-    assert positions(5, "index", 123).tolist() == [0, 1, 2, 3, 4]
+    assert positions(range(5), 5, "index", 123).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_the_shuffle_is_the_published_one() -> None:
     # np.random.RandomState(123).shuffle(np.arange(8)), as written down by numpy 1.11 and every later one
-    assert sorted(positions(8, "shuffled", 123).tolist()) == list(range(8))
+    assert sorted(positions(range(8), 8, "shuffled", 123).tolist()) == list(range(8))
     expected = np.arange(1000)
     np.random.RandomState(123).shuffle(expected)
-    assert positions(1000, "shuffled", 123).tolist() == expected.tolist()
-    assert positions(1000, "shuffled", 124).tolist() != expected.tolist()
+    assert positions(range(1000), 1000, "shuffled", 123).tolist() == expected.tolist()
+    assert positions(range(1000), 1000, "shuffled", 124).tolist() != expected.tolist()
+
+
+def test_rows_of_the_published_list_stand_by_their_number_and_a_missing_one_moves_no_other() -> None:
+    numbers = [4, 0, 2, 3]  # of five; image 1 is missing
+    assert positions(numbers, 5, "index", 123).tolist() == [1, 2, 3, 0]
+    order = np.arange(5)
+    np.random.RandomState(123).shuffle(order)
+    present = [number for number in order.tolist() if number != 1]
+    assert [numbers[row] for row in positions(numbers, 5, "shuffled", 123)] == present
 
 
 def test_attributes_become_labels() -> None:

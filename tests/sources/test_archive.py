@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -186,3 +187,15 @@ def test_a_zip_that_cannot_be_unpacked_is_named_with_the_remedy(
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"photographs\.zip: cannot be unpacked .*without encryption"):
         list(read_members(path, ["1.jpg"]))
+
+
+def test_members_of_a_7z_of_many_blocks_keep_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "blocks.7z"
+    members = {f"{number:03d}.jpg": bytes([number]) * (2000 + (60 - number) * 4000) for number in range(60)}
+    for name, content in members.items():
+        with py7zr.SevenZipFile(path, "a" if path.exists() else "w") as archive:
+            archive.writef(io.BytesIO(content), name)
+    with closing(read_members(path, members)) as found:
+        assert [(member.name, member.content == members[member.name]) for member in found] == [
+            (name, True) for name in members
+        ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 
 import packing
@@ -43,7 +44,7 @@ def _published(user: Path, first: Path) -> Published:
 
 def _celeba(user: Path, images: Path) -> CelebASource:
     landmarks = user / "list_landmarks_celeba.txt"
-    return CelebASource(kind="celeba", images=images, landmarks=landmarks, partition=None, attributes=None)
+    return CelebASource(kind="celeba", images=images, landmarks=landmarks, partition=None, attributes=None, deltas=None)
 
 
 def test_a_folder_of_photographs_is_delivered_as_one_tar(user: Path, tmp_path: Path) -> None:
@@ -122,3 +123,18 @@ def test_nothing_of_an_earlier_delivery_stays(user: Path, tmp_path: Path) -> Non
 def test_a_folder_that_was_not_delivered_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="Run dvc repro download"):
         Contents.read(tmp_path)
+
+
+def test_delta_archives_are_laid_down_and_a_page_in_their_place_is_refused(user: Path, tmp_path: Path) -> None:
+    first = packing.sevenzip_parts(user, {"img_celeba/000001.jpg": b"photograph"}, 250)
+    source = _celeba(user, first).model_copy(update={"deltas": tmp_path / "deltas"})
+    (tmp_path / "deltas").mkdir()
+    with pytest.raises(SourceError, match=r"no deltasNNNNN\.zip"):
+        deliver(source, NOTHING, tmp_path / "data")
+    with zipfile.ZipFile(tmp_path / "deltas" / "deltas00000.zip", "w") as archive:
+        archive.writestr("delta00000.dat", b"token")
+    deliver(source, NOTHING, tmp_path / "data")
+    assert (tmp_path / "data/deltas/deltas00000.zip").read_bytes() == (tmp_path / "deltas/deltas00000.zip").read_bytes()
+    (tmp_path / "deltas" / "deltas01000.zip").write_bytes(b"<html>Quota exceeded</html>")
+    with pytest.raises(SourceError, match=r"deltas01000\.zip: 27 bytes that start with b'<html>Quota"):
+        deliver(source, NOTHING, tmp_path / "data")

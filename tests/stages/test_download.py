@@ -162,7 +162,7 @@ def test_a_published_name_with_other_bytes_is_refused() -> None:
     Path("mine/img_celeba.tar").write_bytes(b"")
     Path("mine/list_landmarks_celeba.txt").write_bytes(b"1\n")
     source = {"kind": "celeba", "images": "mine/img_celeba.tar", "landmarks": "mine/list_landmarks_celeba.txt"}
-    _params("mine", source | {"partition": None, "attributes": None})
+    _params("mine", source | {"partition": None, "attributes": None, "deltas": None})
     with pytest.raises(SourceError, match=r"2 bytes, but the published Anno/list_landmarks_celeba\.txt has 12352635"):
         download.download()
     assert not Path("data/download").exists()

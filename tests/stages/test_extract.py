@@ -70,6 +70,7 @@ def test_the_twenty_real_photographs_keep_their_bytes() -> None:
         "landmarks": str(landmarks),
         "partition": None,
         "attributes": None,
+        "deltas": None,
     }
     assert _run(str(images), source) == {"given": 20, "kept": 20, "dropped": {}}
     for row in manifest.read_kept(Path("data/extract/extract.parquet"), Photograph):

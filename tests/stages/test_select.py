@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from pipeline import manifest
 from pipeline.errors import DropReason
+from pipeline.faces.image_list import PublishedImage
 from pipeline.manifest import Drop, Scored, Selected, Stored
 from pipeline.params import SelectParams
-from stages.select import BEFORE, chosen, select
+from stages.select import BEFORE, chosen, listed, select
 from tests.stages.faces import choose
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=9, md5="0" * 32)
@@ -126,3 +128,13 @@ def test_in_equals_kept_and_dropped_and_no_dropped_one_is_better(figures: list[f
     assert sorted(row.rank for row in kept) == list(range(len(kept)))
     worst = min(row.quality for row in kept)
     assert all(figures[drop.index] <= worst for drop in outcomes if isinstance(drop, Drop))
+
+
+def test_of_the_published_list_those_that_came_are_kept_by_their_number() -> None:
+    files = [scored(2 * position, 0.5) for position in range(len(FIGURES))]
+    images = [PublishedImage(idx, orig_idx, "0" * 32, "0" * 32) for idx, orig_idx in enumerate((4, 999, 0))]
+    rows = [replace(row, file=f"{row.index + 1:06d}.jpg", quality=None) for row in files]
+    outcomes = listed(rows, images)
+    kept = {outcome.file: outcome.rank for outcome in outcomes if isinstance(outcome, Selected)}
+    assert kept == {"000005.jpg": 0, "000001.jpg": 2}
+    assert all(outcome.reason is DropReason.NOT_PUBLISHED for outcome in outcomes if isinstance(outcome, Drop))

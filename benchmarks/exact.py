@@ -1,0 +1,189 @@
+"""The exact recipe against the same recipe by today's Pillow and scipy: `python -m benchmarks.exact [ROUNDS]`.
+
+One core, alternating in one run, the best of ROUNDS (default 5) each, decoding included. The images by Pillow and scipy
+are close but not the published ones: `differing_bytes` says how far. Memory is what one image adds to a process of its
+own. The hours for 30,000 images count a third as padded, as real faces are, and the delta.
+"""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks import result
+from benchmarks.swd import PeakMemory
+from pipeline.faces import geometry
+from pipeline.faces.decode import decode
+from pipeline.faces.delta import apply_delta, open_delta, seal_delta
+from pipeline.faces.exact.render import render
+from pipeline.faces.geometry import Padding, Points, Rectangle
+from pipeline.faces.region import cut_region, enlarge
+
+RESOLUTION, SAMPLES = 1024, 4096
+Pixels = NDArray[np.uint8]
+
+CASES: dict[str, tuple[int, int, Points]] = {
+    "620x780, enlarged, not padded": (620, 780, np.float32([[261, 288], [361, 300], [0, 0], [255, 398], [330, 406]])),
+    "430x640, enlarged, padded": (430, 640, np.float32([[139, 225], [243, 231], [0, 0], [136, 313], [229, 328]])),
+    "3000x4000, reduced, padded": (
+        3000, 4000, np.float32([[950, 1500], [2080, 1560], [0, 0], [1000, 2800], [2000, 2840]])
+    ),
+    "3000x4000, as it is, padded": (
+        3000, 4000, np.float32([[1100, 1500], [1950, 1560], [0, 0], [1080, 2500], [1850, 2540]])
+    ),
+}  # fmt: skip
+
+
+def photograph(width: int, height: int) -> bytes:
+    """A JPEG of smooth shapes with noise."""
+    random = np.random.default_rng(width)
+    coarse = random.integers(0, 256, (height // 40, width // 40, 3), np.uint8)
+    image_HWC = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    image_HWC += random.normal(0, 4, image_HWC.shape).astype(np.float32)
+    stream = io.BytesIO()
+    Image.fromarray(image_HWC.clip(0, 255).astype(np.uint8)).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def exact(jpeg: bytes, landmarks_52: Points) -> tuple[Pixels, bool]:
+    """Ours: the published image, bit for bit."""
+    rectangle = geometry.rectangle_of_landmarks(landmarks_52, RESOLUTION)
+    region = cut_region(decode(jpeg, "libjpeg-8d"), rectangle, RESOLUTION)
+    region = enlarge(region, max(geometry.enlarge_factor(region.rectangle.zoom), 1))
+    rendered = render(region.image_HWC, region.rectangle, border=region.border, resolution=RESOLUTION)
+    return rendered.image_HWC, rendered.padded
+
+
+def by_pillow_and_scipy(jpeg: bytes, landmarks_52: Points) -> tuple[Pixels, bool]:
+    """The same steps as the published tool writes them, by the current libraries."""
+    image = Image.open(io.BytesIO(jpeg)).convert("RGB")
+    rectangle = geometry.rectangle_of_landmarks(landmarks_52, RESOLUTION)
+    shrink = geometry.shrink_factor(rectangle.zoom)
+    if shrink > 1:
+        size = geometry.shrunk_size(image.width, image.height, shrink)
+        image, rectangle = image.resize(size, Image.Resampling.LANCZOS), rectangle.shrunk(shrink)
+    border = geometry.border_pixels(rectangle.zoom, RESOLUTION)
+    box = geometry.crop_box(rectangle, image.width, image.height, border)
+    image, rectangle = image.crop((box.left, box.upper, box.right, box.lower)), rectangle.moved(-box.left, -box.upper)
+    factor = geometry.enlarge_factor(rectangle.zoom)
+    if factor > 1:
+        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
+        rectangle = rectangle.enlarged(factor)
+    padding = geometry.padding(rectangle, image.width, image.height, border, RESOLUTION)
+    if padding is not None:
+        image, rectangle = padded(np.asarray(image), padding), rectangle.moved(padding.left, padding.top)
+    return transformed(image, rectangle), padding is not None
+
+
+def padded(image_HWC: Pixels, padding: Padding) -> Image.Image:
+    """Mirrored, blurred, faded."""
+    edges = ((padding.top, padding.bottom), (padding.left, padding.right), (0, 0))
+    image = np.pad(image_HWC.astype(np.float32), edges, "reflect")
+    height, width, _ = image.shape
+    y, x, _ = np.ogrid[:height, :width, :1]
+    mask = 1.0 - np.minimum(
+        np.minimum(np.float32(x) / padding.left, np.float32(y) / padding.top),
+        np.minimum(np.float32(width - 1 - x) / padding.right, np.float32(height - 1 - y) / padding.bottom),
+    )
+    blurred = scipy.ndimage.gaussian_filter(image, [padding.blur_sigma, padding.blur_sigma, 0])
+    image += (blurred - image) * np.clip(mask * 3.0 + 1.0, 0.0, 1.0)
+    image += (np.median(image, axis=(0, 1)) - image) * np.clip(mask, 0.0, 1.0)
+    return Image.fromarray(np.uint8(np.clip(np.round(image), 0, 255)))
+
+
+def transformed(image: Image.Image, rectangle: Rectangle) -> Pixels:
+    """The square at four times the size, then reduced."""
+    corners = tuple(rectangle.transform_corners_42.ravel().tolist())
+    large = image.transform((SAMPLES, SAMPLES), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+    return np.asarray(large.resize((RESOLUTION, RESOLUTION), Image.Resampling.LANCZOS))
+
+
+def compare(name: str, rounds: int) -> dict[str, Any]:
+    """Seconds per image of both, one after the other in each round."""
+    width, height, landmarks_52 = CASES[name]
+    jpeg = photograph(width, height)
+    ours_HWC, is_padded = exact(jpeg, landmarks_52)  # also compiles
+    theirs_HWC, also = by_pillow_and_scipy(jpeg, landmarks_52)
+    assert is_padded == also == ("not" not in name)
+    best = {"exact": float("inf"), "pillow_scipy": float("inf")}
+    functions: dict[str, Callable[[bytes, Points], Any]] = {"exact": exact, "pillow_scipy": by_pillow_and_scipy}
+    for _ in range(rounds):
+        for key, function in functions.items():
+            started = time.perf_counter()
+            function(jpeg, landmarks_52)
+            best[key] = min(best[key], time.perf_counter() - started)
+    return {
+        "exact_seconds": round(best["exact"], 3),
+        "pillow_scipy_seconds": round(best["pillow_scipy"], 3),
+        "ratio": round(best["pillow_scipy"] / best["exact"], 2),
+        "differing_bytes": f"{np.mean(ours_HWC != theirs_HWC):.2%}",
+        "peak_mib_of_one_image": peak_mib(name),
+    }
+
+
+def peak_mib(name: str) -> int:
+    """What one exact image adds to the memory of a process of its own, once everything is compiled."""
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.exact", "--memory", name], capture_output=True, text=True, check=True
+    )
+    return int(run.stdout.split()[-1])
+
+
+def measure_memory(name: str) -> int:
+    """MiB above what the process held before, as a small image has loaded and compiled what is needed."""
+    small, (width, height, landmarks_52) = CASES["430x640, enlarged, padded"], CASES[name]
+    exact(photograph(*small[:2]), small[2])
+    jpeg = photograph(width, height)
+    with PeakMemory() as peak:
+        time.sleep(0.1)
+        before = peak.mib
+        peak.mib = 0.0
+        exact(jpeg, landmarks_52)
+        time.sleep(0.1)
+    return round(peak.mib - before)
+
+
+def delta_seconds(rounds: int) -> float:
+    """Key, deciphering, unpacking, adding: one delta of noise as strong as a restoration's."""
+    delta_CHW = np.random.default_rng(1).normal(0, 3, (3, RESOLUTION, RESOLUTION)).astype(np.int8).view(np.uint8)
+    jpeg = photograph(620, 780)
+    token = seal_delta(delta_CHW, jpeg, "000001.jpg")
+    best = float("inf")
+    for _ in range(rounds):
+        started = time.perf_counter()
+        apply_delta(delta_CHW, open_delta(token, jpeg, "000001.jpg"))
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def main(rounds: int) -> None:
+    """Compare all cases; print and keep."""
+    cv2.setNumThreads(1)
+    cases = {name: compare(name, rounds) for name in CASES}
+    delta = delta_seconds(rounds)
+    plain, with_margin, *_ = cases.values()
+    mean = (2 * plain["exact_seconds"] + with_margin["exact_seconds"]) / 3 + delta
+    figures = {
+        "cases": cases,
+        "delta_seconds": round(delta, 3),
+        "hours_of_30000_on_2_cores": round(mean * 30_000 / 3600 / 2, 2),
+        "hours_of_30000_on_16_cores": round(mean * 30_000 / 3600 / 16, 2),
+    }
+    print(json.dumps(figures, indent=2))
+    result.keep("exact", figures)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--memory"]:
+        print(measure_memory(sys.argv[2]))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

@@ -1,0 +1,131 @@
+"""The published deltas: what the authors' restoration added to each face, enciphered under its photograph.
+
+A delta opens only with all bytes of the original JPEG (so it gives nothing to who has no CelebA): the key is
+PBKDF2-HMAC-SHA256 of them, with the file's name as salt. Inside lie bz2 bytes of a (3, 1024, 1024) uint8 image, which
+is added to the processed one modulo 256.
+"""
+
+import base64
+import binascii
+import bz2
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+from numpy.typing import NDArray
+
+from pipeline.errors import DropReason, RejectedInputError
+
+SHAPE_CHW = (3, 1024, 1024)
+ITERATIONS = 100_000
+PER_ARCHIVE = 1000
+_VERSION, _OVERHEAD, _BLOCK = 0x80, 1 + 8 + 16 + 32, 16  # of a Fernet token: version, time, IV, HMAC; AES blocks
+
+
+def member_name(idx: int) -> str:
+    """The file name of delta `idx` (its number in the published list)."""
+    return f"delta{idx:05d}.dat"
+
+
+def archive_name(idx: int) -> str:
+    """The published archive that holds delta `idx`."""
+    return f"deltas{idx // PER_ARCHIVE * PER_ARCHIVE:05d}.zip"
+
+
+def read_token(folder: Path, idx: int) -> bytes:
+    """The enciphered delta `idx`, from its archive in `folder` or from a loose file there.
+
+    Raises
+    ------
+    RejectedInputError
+        DELTA_MISSING: neither is there; DELTA_CORRUPT: the archive's checksum does not fit.
+    """
+    loose, archive = folder / member_name(idx), folder / archive_name(idx)
+    if loose.is_file():
+        return loose.read_bytes()
+    if not archive.is_file():
+        raise RejectedInputError(DropReason.DELTA_MISSING, f"neither {archive} nor {loose} is there")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            path = next((path for path in opened.namelist() if path.split("/")[-1] == member_name(idx)), None)
+            if path is None:
+                raise RejectedInputError(DropReason.DELTA_MISSING, f"{archive} has no {member_name(idx)}")
+            return opened.read(path)
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        raise RejectedInputError(DropReason.DELTA_CORRUPT, f"{archive}, {member_name(idx)}: {error}") from error
+
+
+def open_delta(token: bytes, jpeg: bytes, file: str) -> NDArray[np.uint8]:
+    """Decipher and unpack a delta.
+
+    Parameters
+    ----------
+    token
+        The bytes of a `deltaNNNNN.dat`.
+    jpeg
+        All bytes of the original photograph.
+    file
+        Its published name, such as `000001.jpg`.
+
+    Returns
+    -------
+    ndarray
+        (3, 1024, 1024) uint8.
+
+    Raises
+    ------
+    RejectedInputError
+        DELTA_CORRUPT: no whole token, or what it holds does not unpack; DELTA_KEY: this photograph and name do not
+        open it; DELTA_SIZE: it unpacks to another number of bytes.
+    """
+    _check_form(token)
+    try:
+        packed = Fernet(_key(jpeg, file)).decrypt(token)
+    except InvalidToken as error:
+        raise RejectedInputError(
+            DropReason.DELTA_KEY,
+            f"the delta does not open with {file} ({len(jpeg)} bytes): that photograph differs from the published "
+            f"one, or the delta was altered",
+        ) from error
+    size = int(np.prod(SHAPE_CHW))
+    try:
+        unpacker = bz2.BZ2Decompressor()
+        plain = unpacker.decompress(packed, size + 1)
+    except (OSError, EOFError) as error:
+        raise RejectedInputError(DropReason.DELTA_CORRUPT, f"the deciphered delta is no bz2: {error}") from error
+    if len(plain) != size:
+        found = f"more than {size}" if len(plain) > size else str(len(plain))
+        raise RejectedInputError(DropReason.DELTA_SIZE, f"the delta unpacks to {found} bytes, wanted are {size}")
+    return np.frombuffer(plain, np.uint8).reshape(SHAPE_CHW)
+
+
+def apply_delta(proc_CHW: NDArray[np.uint8], delta_CHW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The final image: (processed + delta) modulo 256."""
+    return proc_CHW + delta_CHW
+
+
+def seal_delta(delta_CHW: NDArray[np.uint8], jpeg: bytes, file: str) -> bytes:
+    """Pack and encipher a delta in the published form: the inverse of `open_delta`."""
+    return Fernet(_key(jpeg, file)).encrypt(bz2.compress(delta_CHW.tobytes()))
+
+
+def _key(jpeg: bytes, file: str) -> bytes:
+    kdf = PBKDF2HMAC(SHA256(), length=32, salt=file.encode("ascii"), iterations=ITERATIONS)
+    return base64.urlsafe_b64encode(kdf.derive(jpeg))
+
+
+def _check_form(token: bytes) -> None:
+    """Tell damage from a wrong key, as far as that shows without one."""
+    try:
+        raw = base64.b64decode(token, altchars=b"-_", validate=True)
+    except binascii.Error as error:
+        raise RejectedInputError(
+            DropReason.DELTA_CORRUPT, f"{len(token)} bytes that are no base64: {error}; fetch the archive again"
+        ) from error
+    if len(raw) <= _OVERHEAD or raw[0] != _VERSION or (len(raw) - _OVERHEAD) % _BLOCK:
+        raise RejectedInputError(
+            DropReason.DELTA_CORRUPT, f"{len(raw)} bytes are no whole Fernet token; fetch the archive again"
+        )

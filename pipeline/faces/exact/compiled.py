@@ -1,0 +1,33 @@
+"""What the compiled modules of this package share: how they are compiled, and how a float becomes a pixel.
+
+Each loop is plain Python that numba compiles on first use. Nothing is contracted or reordered (no fast mathematics),
+so a loop gives the bytes of its Python meaning. Machine code is kept in a cache; numba compares the time stamp of
+the function's own file only, so after a change here remove `__pycache__`.
+"""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint32]
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """`function` as machine code; it releases the interpreter's lock and holds no state."""
+    return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+
+
+@compiled
+def level(value: float | np.floating) -> np.uint8:
+    """A float as a pixel: truncated, and clipped to 0...255."""
+    return np.uint8(min(max(np.int32(value), np.int32(0)), np.int32(255)))

@@ -1,0 +1,94 @@
+"""A copy of the repository in which tests run dvc."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import yaml
+
+DVC = Path(sys.executable).with_name("dvc")
+ENVIRONMENT = {**os.environ, "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+class House:
+    """A copy of the repository in which dvc runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def clone(cls, root: Path) -> Self:
+        """Copy into `root` what a commit of this checkout would hold, but for the tests, as a repository of its own."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if Path(name).is_file() and not name.startswith("tests/"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(name, root / name)
+        for words in (
+            ["init", "-q"],
+            ["add", "."],
+            ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "a clone"],
+        ):
+            subprocess.run(["git", *words], cwd=root, check=True)
+        return cls(root)
+
+    def dvc(self, *words: str) -> list[str]:
+        """Run a dvc command to its end; return the stages that it ran."""
+        result = subprocess.run(
+            [DVC, *words], cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
+        return re.findall(r"Running stage '(.+)'", result.stdout)
+
+    def kill_when(self, words: list[str], ready: Callable[[], bool]) -> None:
+        """Start a dvc command; as soon as `ready`, SIGKILL it and its stage (dask's workers must find out alone)."""
+        with subprocess.Popen(
+            [DVC, *words], cwd=self.root, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as run:
+            while not ready():
+                assert run.poll() is None, f"dvc {' '.join(words)} ended before it could be killed"
+                time.sleep(0.02)
+            family = psutil.Process(run.pid).children(recursive=True)
+            stages = [process for process in family if "stages." in " ".join(process.cmdline())]
+            assert stages
+            for process in [psutil.Process(run.pid), *stages]:
+                process.send_signal(signal.SIGKILL)
+
+    def edit(self, change: dict[str, Any]) -> None:
+        """Merge `change` into params.yaml."""
+        path = self.root / "params.yaml"
+        path.write_text(yaml.safe_dump(_merged(yaml.safe_load(path.read_text()), change), sort_keys=False))
+
+    def digests(self, folder: str) -> dict[str, str]:
+        """SHA-256 of every file below a folder."""
+        base = self.root / folder
+        return {
+            str(path.relative_to(base)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(base.rglob("*"))
+            if path.is_file()
+        }
+
+    def report(self, name: str) -> dict[str, Any]:
+        """The metrics of a stage."""
+        return json.loads((self.root / "reports" / f"{name}.json").read_text())
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}

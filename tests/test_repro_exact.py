@@ -1,0 +1,102 @@
+"""`dvc repro` with the exact profile on a tiny CelebA with deltas: the published bytes, a ledger of the rest."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.faces.image_list import read_list
+from pipeline.manifest import Sharded, read_kept
+from tests.data.celebahq.make import make
+from tests.house import DVC, ENVIRONMENT, House
+
+pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
+
+CHOSEN: dict[str, dict[str, Any]] = {
+    "cluster": {"workers": 2},
+    "exact": {"image_list": "given/list"},
+    "download": {
+        "source": {
+            "images": "given/celeba/img_celeba",
+            "landmarks": "given/celeba/list_landmarks.txt",
+            "partition": None,
+            "attributes": None,
+            "deltas": "given/deltas",
+        },
+    },
+    "crop": {"faces_per_chunk": 3},
+    "superres": {"faces_per_chunk": 3, "previews": 2},
+    "shard": {"images_per_shard": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+    house = House.clone(tmp_path_factory.mktemp("exact"))
+    make(house.root / "given")
+    (house.root / "params.yaml").write_text((house.root / "profiles" / "celebahq.yaml").read_text())
+    house.edit(CHOSEN)
+    return house
+
+
+def _ledger(path: Path) -> list[dict[str, Any]]:
+    return pq.read_table(path).to_pylist()
+
+
+def test_exact_profile_asks_for_every_image_and_says_what_is_missing(house: House) -> None:
+    run = subprocess.run(
+        [DVC, "repro", "shard"], cwd=house.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    said = run.stdout + run.stderr
+    assert run.returncode != 0
+    assert "3 of 8 images equal the published ones" in said, said[-3000:]
+    assert "3 match, 1 proc mismatch, 1 final mismatch, 1 missing input, 2 undecodable" in said
+    assert not (house.root / "data" / "shard").exists()
+
+
+def test_exact_images_have_the_published_md5_and_the_rest_a_verdict(house: House) -> None:
+    (left,) = (house.root / "data" / ".work").glob("shard-*")
+    made = {path.name: path.stat().st_mtime_ns for path in left.glob("*.h5")}
+    assert made
+    house.edit({"exact": {"min_match": 0.375}})
+    assert house.dvc("repro", "shard") == ["shard"]
+    folder = house.root / "data" / "shard"
+    assert {name: (folder / name).stat().st_mtime_ns for name in made} == made, "what was made is not made again"
+
+    published = read_list(house.root / "given" / "list")
+    expected = json.loads((house.root / "given" / "expected.json").read_text())
+    ledger = _ledger(folder / "ledger.parquet")
+    assert [row["verdict"] for row in ledger] == expected
+    assert [row["file"] for row in ledger] == [image.file for image in published]
+    assert all((row["detail"] is None) == (row["verdict"] == "match") for row in ledger)
+    assert "delta" in ledger[3]["detail"] and "not an image" in ledger[7]["detail"]
+
+    with h5py.File(folder / "dataset.h5") as file:
+        images_NCHW = file["data1024x1024"][:]
+    found = [hashlib.md5(image_CHW.tobytes()).hexdigest() for image_CHW in images_NCHW]
+    matches = [row for row in ledger if row["verdict"] == "match"]
+    assert found == [row["final_md5"] for row in matches], "in the order of the published list"
+    assert [row["position"] for row in matches] == list(range(len(matches)))
+    rows = {row.file: row for row in read_kept(folder / "shard.parquet", Sharded)}
+    assert [rows[row["file"]].image_md5 for row in matches] == found
+    assert house.report("shard")["exact"] == {
+        "match": 3, "proc mismatch": 1, "final mismatch": 1, "missing input": 1, "undecodable": 2
+    }  # fmt: skip
+    assert house.report("align")["dropped"]["not in the published list"] == 2
+
+
+def test_exact_shuffled_order_is_that_of_the_whole_list(house: House) -> None:
+    house.edit({"shard": {"order": "shuffled", "seed": 1}})
+    assert house.dvc("repro", "shard") == ["shard"]
+    ledger = _ledger(house.root / "data" / "shard" / "ledger.parquet")
+    order = np.arange(8)
+    np.random.RandomState(1).shuffle(order)
+    by_position = sorted((row for row in ledger if row["position"] is not None), key=lambda row: row["position"])
+    assert [row["idx"] for row in by_position] == [idx for idx in order if ledger[idx]["verdict"] == "match"]
+    assert [row["idx"] for row in by_position] != [0, 1, 2]
