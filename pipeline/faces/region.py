@@ -42,6 +42,15 @@ def cut_region(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: i
     return Region(cut_HWC, rectangle.moved(-box.left, -box.upper), shrink, border)
 
 
+def cut_square(image_HWC: NDArray[np.uint8], rectangle: Rectangle) -> Region:
+    """Cut an upright square of whole pixels that lies within the image, without a border."""
+    left, upper = (round(float(at)) for at in rectangle.quad_42[0])
+    side = round(float(rectangle.quad_42[2, 0])) - left
+    return Region(
+        image_HWC[upper : upper + side, left : left + side], rectangle.moved(-left, -upper), shrink=1, border=0
+    )
+
+
 def _reduced(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     height, width = image_HWC.shape[:2]
     size = geometry.shrunk_size(width, height, factor)

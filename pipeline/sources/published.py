@@ -46,13 +46,14 @@ class PublishedFile(BaseModel):
 
 
 class Published(BaseModel):
-    """All files of one published data set."""
+    """All files of one published data set; `photographs`: how many each archive of them holds, named 000001.jpg on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dataset: str
     home: str
     terms: str
+    photographs: Annotated[int, Field(gt=0)] | None = None
     files: tuple[PublishedFile, ...]
 
     def find(self, name: str) -> PublishedFile | None:

@@ -10,9 +10,11 @@ from pipeline.container import read_stored
 from pipeline.errors import DropReason
 from pipeline.manifest import Accounting, Photograph
 from pipeline.sources import archive, extraction
+from pipeline.sources.admission import Limits
 from pipeline.sources.contents import Contents, Numbering
 
 JPEG = b"\xff\xd8\xff\xe0"
+LIMITS = Limits(member_bytes=1 << 20, total_bytes=1 << 30, ratio=100.0)
 MEMBERS = {
     "img/000003.jpg": JPEG + b"three",
     "img/000001.jpg": JPEG + b"one",
@@ -32,7 +34,7 @@ def _delivered(tmp_path: Path, pack: packing.Pack, numbering: Numbering = "celeb
 
 
 def _extract(folder: Path, contents: Contents, data: Path, per_container: int = 2) -> Accounting:
-    return extraction.extract(folder, contents, per_container, data / "extract")
+    return extraction.extract(folder, contents, per_container, data / "extract", LIMITS)
 
 
 @pytest.mark.parametrize("pack", packing.ALL)
