@@ -23,6 +23,9 @@ import psutil
 import pytest
 import yaml
 
+from pipeline.sources.lsun.published import PublishedCategory
+from pipeline.sources.lsun.synthetic import make_category
+
 pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
 
 DVC = Path(sys.executable).with_name("dvc")
@@ -202,6 +205,32 @@ def test_a_change_runs_exactly_what_depends_on_it(house: House, change: dict[str
     assert sorted(house.dvc("repro")) == sorted(expected)
 
 
+def test_categories_of_a_local_mirror_are_built_each_for_itself(house: House) -> None:
+    _lay_down_mirror(house.root, ["bedroom", "cat", "churchoutdoor"])
+    source = {"kind": "local", "directory": "mirror", "records": None, "bad_records": None, "seed": None}
+    house.edit({"lsun": {"categories": ["bedroom", "cat"], "source": source}})
+    assert sorted(house.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
+    before = house.digests("data/lsun/cat")
+    house.edit({"lsun": {"categories": ["church_outdoor"]}})
+    assert house.dvc("repro") == ["lsun@church_outdoor"]
+    assert h5py.File(house.root / "data/lsun/church_outdoor/dataset.h5")["data64x64"].shape == (6, 3, 64, 64)
+    house.edit({"lsun": {"categories": ["bedroom", "cat", "church_outdoor"]}})
+    assert house.dvc("repro") == []
+    assert house.digests("data/lsun/cat") == before
+
+
+def _lay_down_mirror(root: Path, categories: list[str]) -> None:
+    """The published zips as their authors name them, with six small scenes each; the manifest is told of them."""
+    path = root / "manifests/lsun.yaml"
+    content = yaml.safe_load(path.read_text())
+    for name in categories:
+        known = PublishedCategory.model_validate(content["categories"][name])
+        made = make_category(root / "mirror", name, known, records=6, bad_records=0, seed=2)
+        sha256 = hashlib.sha256(made.read_bytes()).hexdigest()
+        content["categories"][name] |= {"bytes": made.stat().st_size, "sha256": sha256}
+    path.write_text(yaml.safe_dump(content))
+
+
 def test_a_misspelt_category_fails_at_once_with_the_names(house: House) -> None:
     house.edit({"lsun": {"categories": ["bedrom"]}})
     result = subprocess.run(
@@ -219,4 +248,5 @@ def _snapshots(folder: Path) -> list[Path]:
 def _merged(old: Any, new: Any) -> Any:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return new
-    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    merged = {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    return {key: value for key, value in merged.items() if key not in new or new[key] is not None}

@@ -90,7 +90,10 @@ CASES: dict[str, tuple[dict[str, Build], str]] = {
     "part missing": ({"7z": hostile.parts(lambda all_parts: all_parts[2].unlink())}, r"missing: parts\.7z\.003\."),
     "last part missing": ({"7z": hostile.parts(lambda all_parts: all_parts[-1].unlink())}, DAMAGED),
     "parts swapped": ({"7z": hostile.parts(lambda all_parts: hostile.swap(all_parts[1], all_parts[3]))}, DAMAGED),
-    "end parts swapped": ({"7z": hostile.parts(lambda all_parts: hostile.swap(all_parts[0], all_parts[-1]))}, "damaged|neither"),
+    "end parts swapped": (
+        {"7z": hostile.parts(lambda all_parts: hostile.swap(all_parts[0], all_parts[-1]))},
+        f"{DAMAGED}|neither a tar",
+    ),
 }  # fmt: skip
 
 

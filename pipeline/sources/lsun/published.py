@@ -66,6 +66,15 @@ def find(directory: Path, category: PublishedCategory) -> Path:
     raise SourceError(f"{directory}: no database of this category; looked for\n  {places}\nSet lsun.source.directory.")
 
 
+def check(file: Path, category: PublishedCategory, sha256: str) -> None:
+    """Raise `SourceError` where `file` is the category's zip, by its name, and `sha256` is not the published one."""
+    if file.name == PurePosixPath(category.zip).name and sha256 != category.sha256:
+        raise SourceError(
+            f"{file}: SHA-256 is {sha256}, but the published {category.zip} has {category.sha256}. The copy is "
+            f"damaged: fetch it again, or unpack a database of your own to {file.parent / category.folder}."
+        )
+
+
 def database_in(path: Path) -> zipfile.ZipInfo:
     """The one `data.mdb` of a published zip.
 
