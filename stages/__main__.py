@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from pipeline import atomic, provenance
 from pipeline.errors import ParamsError, PipelineError
-from stages import PARAMS, REPORTS, read_params
+from pipeline.sources.unpacking import unpack as unpack_photographs
+from stages import DATA, PARAMS, REPORTS, read_params, table
 
 PROFILES = Path("profiles")
 GRAPH = Path("dvc.yaml")
@@ -68,6 +69,13 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[str]:
         else:
             lines.append(f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}")
     return lines
+
+
+@app.command()
+def unpack(folder: Annotated[Path, typer.Argument(help="where to; a run that was stopped goes on there")]) -> None:
+    """Write the extracted photographs as plain files, byte for byte under their published names."""
+    done = unpack_photographs(DATA, table("extract"), folder)
+    print(f"{folder}: {done.written} photographs written, {done.kept} were there already")
 
 
 @app.command()
