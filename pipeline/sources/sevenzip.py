@@ -18,8 +18,9 @@ from pipeline.errors import SourceError
 from pipeline.sources import sevenzip_program as system
 from pipeline.sources.admission import Entry
 from pipeline.sources.ahead import DEPTH, ahead
-from pipeline.sources.sevenzip_program import Listed
+from pipeline.sources.sevenzip_program import Listed, check
 
+SIP_BYTES = 1024
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 DAMAGE = (
     py7zr.exceptions.ArchiveError,
@@ -103,6 +104,7 @@ def _read_py7zr(archive: py7zr.SevenZipFile, listed: list[Listed]) -> Generator[
             content = next(pushed, None) if member.size > 0 else b""
             if content is None:
                 raise py7zr.exceptions.Bad7zFile(f"ends before {member.name}")
+            check(member, content)
             yield member.name, content
         for _ in pushed:  # the archive's last checks run after its last member
             raise py7zr.exceptions.Bad7zFile("holds more members than its index names")
@@ -182,8 +184,23 @@ def _opened(path: Path) -> Generator[py7zr.SevenZipFile]:
         parts_of(path)
         volumes = multivolumefile.MultiVolume(path.with_suffix(""), "rb")
         # a read that crosses two parts comes back short from multivolumefile; the buffer completes it
-        with io.BufferedReader(volumes) as stream, py7zr.SevenZipFile(stream, "r") as archive:
-            yield archive
+        stream = _Sips(volumes)
     else:
-        with py7zr.SevenZipFile(path, "r") as archive:
-            yield archive
+        stream = _Sips(path.open("rb", buffering=0))
+    # given a path, py7zr unpacks blocks of members in several threads, and members come in any order
+    with stream, py7zr.SevenZipFile(stream, "r") as archive:
+        stream.most = SIP_BYTES
+        yield archive
+
+
+class _Sips(io.BufferedReader):
+    """Gives little at a time once `most` is set.
+
+    py7zr reads on for each member, though the decoder may still hold input: in large steps, most of an archive would
+    gather there.
+    """
+
+    most: int | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if self.most is None or size is None or size < 0 else min(size, self.most))

@@ -61,6 +61,11 @@ def _members(stream: IO[bytes], listed: Sequence[Listed]) -> Generator[tuple[str
         if len(content) != member.size:
             raise py7zr.exceptions.Bad7zFile(f"ends before {member.name}")
         if member.wanted:
-            if member.crc32 is not None and zlib.crc32(content) != member.crc32:
-                raise py7zr.exceptions.CrcError(member.crc32, zlib.crc32(content), member.name)
+            check(member, content)
             yield member.name, content
+
+
+def check(member: Listed, content: bytes) -> None:
+    """Raise `CrcError` unless `content` has the checksum of the index."""
+    if member.crc32 is not None and zlib.crc32(content) != member.crc32:
+        raise py7zr.exceptions.CrcError(member.crc32, zlib.crc32(content), member.name)

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
+from pipeline.sources import sevenzip_program
 from pipeline.sources.archive import list_members, read_members
 
 MEMBERS = {
@@ -186,3 +187,16 @@ def test_a_zip_that_cannot_be_unpacked_is_named_with_the_remedy(
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"photographs\.zip: cannot be unpacked .*without encryption"):
         list(read_members(path, ["1.jpg"]))
+
+
+@pytest.mark.parametrize("programs", [(), sevenzip_program.PROGRAMS], ids=["py7zr", "the system's 7z, if there is one"])
+def test_members_of_a_7z_in_many_blocks_keep_their_names(
+    programs: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sevenzip_program, "PROGRAMS", programs)
+    path = tmp_path / "images.7z"
+    members = {f"{number:06d}.jpg": os.urandom(200 + 5000 * (number % 7)) for number in range(40)}
+    for number, (name, content) in enumerate(members.items()):
+        with py7zr.SevenZipFile(path, "a" if number else "w") as archive:  # each append is a block of its own
+            archive.writef(io.BytesIO(content), name)
+    assert {member.name: member.content for member in read_members(path, list_members(path))} == members
