@@ -2,8 +2,8 @@
 
 Members are JPEGs of noise, so that packing gains next to nothing, as with photographs: large ones for so many megabytes
 and for a tenth, and a hundred small ones for each megabyte. Each archive is unpacked by the raw program (7z, unzip) to
-loose files and by us to containers with table and checksums, in turn, twice (by py7zr once); the better time counts. Ours
-flushes what it writes to disk, the raw programs do not. The memory of a run is the peak of the anonymous pages
+loose files and by us to containers with table and checksums, in turn, twice (by py7zr once); the better time counts.
+Ours flushes what it writes to disk, the raw programs do not. The memory of a run is the peak of the anonymous pages
 of its process and its children. Needs 7z and unzip.
 """
 
