@@ -68,6 +68,7 @@ class DropReason(StrEnum):
     TOO_SMALL = "too small"
     TOO_LARGE = "too large"
     NOT_SQUARE = "not a square"
+    WRONG_SIZE = "not the published size"
     WRONG_SIDE = "side is not the resolution times a power of two"
     LOW_QUALITY = "below the quality cut"
     NOT_PUBLISHED = "not in the published list"

@@ -20,7 +20,8 @@ from pipeline.faces.image_list import read_list
 from pipeline.published import VERDICTS, Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
-from stages import DATA, MANIFESTS, PARAMS, REPORTS, read_manifest, read_params
+from pipeline.sources.unpacking import unpack as unpack_photographs
+from stages import DATA, MANIFESTS, PARAMS, REPORTS, read_manifest, read_params, table
 
 PROFILES = Path("profiles")
 GRAPH = Path("dvc.yaml")
@@ -155,6 +156,13 @@ class _Head(Source):
     """What every manifest says of itself; what it says of files is passed over."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+@app.command()
+def unpack(folder: Annotated[Path, typer.Argument(help="where to; a run that was stopped goes on there")]) -> None:
+    """Write the extracted photographs as plain files, byte for byte under their published names."""
+    done = unpack_photographs(DATA, table("extract"), folder)
+    print(f"{folder}: {done.written} photographs written, {done.kept} were there already")
 
 
 @app.command()

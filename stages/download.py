@@ -1,7 +1,7 @@
 """Stage download: the raw files of the source in `params.yaml`, checked, as published."""
 
 from pipeline.errors import SourceError
-from pipeline.params import CelebANetwork, CelebASource, FolderSource, Params, SyntheticSource
+from pipeline.params import AnySource, CelebANetwork, Params
 from pipeline.sources.celeba_network import fetch_celeba, fetch_deltas
 from pipeline.sources.deliver import deliver
 from pipeline.sources.fetch.downloads import Downloads
@@ -31,7 +31,7 @@ def download() -> None:
         run.report.update(files=len(files), bytes=sum(path.stat().st_size for path in files))
 
 
-def _local(params: Params, published: Published, downloads: Downloads) -> SyntheticSource | FolderSource | CelebASource:
+def _local(params: Params, published: Published, downloads: Downloads) -> AnySource:
     """The source as files of this machine: fetched first where it is the network."""
     source = params.download.source
     return fetch_celeba(source, published, downloads) if isinstance(source, CelebANetwork) else source

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import provenance
 from pipeline.cluster import connect
-from pipeline.errors import ParamsError, SourceError
+from pipeline.errors import SourceError
 from pipeline.params import LsunCategory, Params
 from pipeline.shards.complete import complete
 from pipeline.shards.layout import Header
@@ -20,26 +20,26 @@ from pipeline.sources.lsun.synthetic import make_category
 from stages import DATA, DOWNLOADS, MANIFESTS, WORK, main, read_manifest, read_params, stage_run
 
 MANIFEST = MANIFESTS / "lsun.yaml"
-DECIDING = ("source", "resolution", "max_images", "images_per_shard", "codec", "max_dropped")
+DECIDING = ("source", "resolution", "images_per_shard", "codec", "max_dropped")
 """Not `categories`: a change of the list runs none of the categories that stay."""
 
 LIBRARIES = ("numpy", "pillow", "h5py", "hdf5plugin")
 
 
-def lsun(category: LsunCategory) -> None:
-    """Write the first good records of `category`, cut to squares, to `data/lsun/CATEGORY`."""
+def lsun(spelling: str) -> None:
+    """Write the first good records of a category, cut to squares, to `data/lsun/SPELLING` (that of `params.yaml`)."""
     params = read_params()
     section = params.lsun
-    if category not in section.categories:
-        raise ParamsError(f"{category!r} is not among lsun.categories ({', '.join(section.categories)}); add it there")
-    name = f"lsun@{category}"
+    category = section.named(spelling)
+    name = f"lsun@{spelling}"
     scratch = WORK / f"{name}.scratch"
     values: dict[str, Any] = {f"lsun.{key}": getattr(section, key) for key in DECIDING}
+    values["lsun.max_images"] = None if category in section.whole else section.max_images
     downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
     file = _file(category, params, scratch, downloads)
-    # a fetched zip is the one whose hash the manifest states
-    inputs = [MANIFEST, file] if section.source.kind == "local" else [MANIFEST]
-    with stage_run(name, params=values, inputs=inputs, out=DATA / "lsun" / category, module="stages.lsun") as run:
+    if section.source.kind != "synthetic":
+        values["sha256"] = known_category(category).sha256 if file.suffix == ".zip" else provenance.digest_of_file(file)
+    with stage_run(name, params=values, inputs=[MANIFEST], out=DATA / "lsun" / spelling, module="stages.lsun") as run:
         header = Header(
             resolution=section.resolution,
             codec=section.codec,
@@ -53,8 +53,9 @@ def lsun(category: LsunCategory) -> None:
                 client,
                 file if file.name == published.DATABASE else published.unpack(file, scratch / "unpacked"),
                 header,
-                max_images=section.max_images,
+                max_images=values["lsun.max_images"],
                 images_per_shard=section.images_per_shard,
+                index=scratch / "keys.arrow",
                 work=run.work,
             )
         run.count(account, section.max_dropped)

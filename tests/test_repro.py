@@ -4,6 +4,7 @@ One copy of the repository is built once, with a SIGKILL in `shard` and another 
 then look at it. They share the copy and run in the order in which they stand.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,7 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import yaml
 
+from pipeline.sources.lsun.published import PublishedCategory
+from pipeline.sources.lsun.synthetic import make_category
 from tests.house import DVC, ENVIRONMENT, House
 
 pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
@@ -129,6 +133,32 @@ def test_killed_training_gave_the_weights_of_an_undisturbed_run(house: House) ->
 def test_a_change_runs_exactly_what_depends_on_it(house: House, change: dict[str, Any], expected: list[str]) -> None:
     house.edit(change)
     assert sorted(house.dvc("repro")) == sorted(expected)
+
+
+def test_categories_of_a_local_mirror_are_built_each_for_itself(house: House) -> None:
+    _lay_down_mirror(house.root, ["bedroom", "cat", "churchoutdoor"])
+    source = {"kind": "local", "directory": "mirror"}
+    house.edit({"lsun": {"categories": ["bedroom", "cat"], "source": source}})
+    assert sorted(house.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
+    before = house.digests("data/lsun/cat")
+    house.edit({"lsun": {"categories": ["church_outdoor"]}})
+    assert house.dvc("repro") == ["lsun@church_outdoor"]
+    assert h5py.File(house.root / "data/lsun/church_outdoor/dataset.h5")["data64x64"].shape == (6, 3, 64, 64)
+    house.edit({"lsun": {"categories": ["bedroom", "cat", "church_outdoor"]}})
+    assert house.dvc("repro") == []
+    assert house.digests("data/lsun/cat") == before
+
+
+def _lay_down_mirror(root: Path, categories: list[str]) -> None:
+    """The published zips as their authors name them, with six small scenes each; the manifest is told of them."""
+    path = root / "manifests/lsun.yaml"
+    content = yaml.safe_load(path.read_text())
+    for name in categories:
+        known = PublishedCategory.model_validate(content["categories"][name])
+        made = make_category(root / "mirror", name, known, records=6, bad_records=0, seed=2)
+        sha256 = hashlib.sha256(made.read_bytes()).hexdigest()
+        content["categories"][name] |= {"bytes": made.stat().st_size, "sha256": sha256}
+    path.write_text(yaml.safe_dump(content))
 
 
 def test_a_misspelt_category_fails_at_once_with_the_names(house: House) -> None:

@@ -9,10 +9,13 @@ from typing import Self
 from pydantic import model_validator
 
 from pipeline.params.data import (
+    AlignedCelebASource,
     AlignParams,
     AnyNetwork,
+    AnySource,
     CelebANetwork,
     CelebASource,
+    Cifar10Source,
     ClusterParams,
     CropParams,
     DenoiseParams,
@@ -22,6 +25,8 @@ from pipeline.params.data import (
     FitDenoiseParams,
     FitSuperresParams,
     FolderSource,
+    MnistRgbSource,
+    MnistSource,
     NetworkFile,
     NoNetwork,
     SelectParams,
@@ -45,9 +50,12 @@ from pipeline.params.training import (
 
 __all__ = [
     "AlignParams",
+    "AlignedCelebASource",
     "AnyNetwork",
+    "AnySource",
     "CelebANetwork",
     "CelebASource",
+    "Cifar10Source",
     "ClusterParams",
     "Codec",
     "CropParams",
@@ -63,6 +71,8 @@ __all__ = [
     "LossOptions",
     "LsunCategory",
     "LsunParams",
+    "MnistRgbSource",
+    "MnistSource",
     "NetworkFile",
     "NetworkLsun",
     "NetworkOptions",
@@ -115,10 +125,10 @@ class Params(Section):
                     f"{step}.method is {method!r} but fit_{step}.network.kind is {network.kind!r}: a network is "
                     f"made (train, file) exactly where the step uses one (method: network)"
                 )
-        if self.align.rectangle == "whole" and self.superres.method != "none":
+        if self.align.rectangle != "landmarks" and self.superres.method != "none":
             raise ValueError(
-                f"align.rectangle is 'whole' but superres.method is {self.superres.method!r}: images that are square "
-                f"already are not enlarged; set superres.method to none"
+                f"align.rectangle is {self.align.rectangle!r} but superres.method is {self.superres.method!r}: images "
+                f"that are aligned already are not enlarged; set superres.method to none"
             )
         return self
 

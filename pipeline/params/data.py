@@ -81,30 +81,77 @@ class CelebANetwork(Section):
     deltas: bool
 
 
+class Cifar10Source(Section):
+    """The published cifar-10-binary.tar.gz (no pickle is read): its 50,000 training images, one of ten labels each."""
+
+    kind: Literal["cifar10"]
+    archive: Path
+
+
+class MnistSource(Section):
+    """MNIST's training images and labels, as idx files or gzipped ones; grey in all three channels, 28² within 32²."""
+
+    kind: Literal["mnist"]
+    images: Path
+    labels: Path
+
+
+class MnistRgbSource(Section):
+    """`count` images of three MNIST digits drawn at random, in red, green and blue (Karras et al. 2018, appendix E)."""
+
+    kind: Literal["mnist-rgb"]
+    images: Path
+    labels: Path
+    count: PositiveInt
+    seed: NonNegativeInt
+
+
+class AlignedCelebASource(Section):
+    """CelebA's aligned photographs of 178 x 218 pixels: img_align_celeba.zip, or the unpacked folder."""
+
+    kind: Literal["celeba-128"]
+    images: Path
+    partition: Path | None
+    attributes: Path | None
+
+
+AnySource = Annotated[
+    SyntheticSource | FolderSource | CelebASource | Cifar10Source | MnistSource | MnistRgbSource | AlignedCelebASource,
+    Field(discriminator="kind"),
+]
+
+
 class DownloadParams(Section):
     """`watch`: the file or folder whose change runs the stage again (the user's photographs, or the manifest)."""
 
     watch: Path
-    source: Annotated[SyntheticSource | FolderSource | CelebASource | CelebANetwork, Field(discriminator="kind")]
+    source: Annotated[AnySource | CelebANetwork, Field(discriminator="kind")]
 
 
 class ExtractParams(Section):
-    """How photographs are put into containers."""
+    """How photographs are put into containers, and what an archive may unpack to before it counts as a bomb.
+
+    `max_unpacked_ratio`: unpacked bytes by the archive's own, all members together.
+    """
 
     photographs_per_container: PositiveInt
+    max_member_mib: PositiveInt
+    max_unpacked_gib: PositiveInt
+    max_unpacked_ratio: PositiveFloat
     max_dropped: Fraction
 
 
 class AlignParams(Section):
     """`photographs`: all, or only those of the published list. The others then count as not wanted, not as dropped.
 
-    `rectangle`: from landmarks (SPEC §1.4), or the whole of an image that is square already.
+    `rectangle`: from landmarks (SPEC §1.4), the whole of an image that is square already, or the 128² square of
+    CelebA's aligned photographs (SPEC §2).
     `max_landmark_distance`: how far outside the photograph a landmark may lie, in its longer side.
     `max_megapixels`: the largest photograph that is decoded; bounds the memory of one face.
     """
 
     photographs: Literal["all", "published"]
-    rectangle: Literal["landmarks", "whole"]
+    rectangle: Literal["landmarks", "whole", "celeba-128"]
     resolution: Resolution
     min_side_pixels: PositiveInt
     max_landmark_distance: PositiveFloat

@@ -38,10 +38,11 @@ def deliver(source: CelebASource, published: Published, folder: Path) -> Content
         local.lay_down(path, folder / place)
     if source.deltas is not None:
         _lay_down_deltas(source.deltas, folder / DELTAS)
-    return contents(f"{IMAGES}/{images}", set(given))
+    published_count = published.photographs if published.beside(source.images) else None
+    return contents(f"{IMAGES}/{images}", set(given), published_count)
 
 
-def contents(images: str, annotations: set[str]) -> Contents:
+def contents(images: str, annotations: set[str], photographs: int | None = None) -> Contents:
     """The description of a tree in CelebA's published layout, with those of its annotations that are there."""
     return Contents(
         images=images,
@@ -49,6 +50,7 @@ def contents(images: str, annotations: set[str]) -> Contents:
         landmarks=LANDMARKS if LANDMARKS in annotations else None,
         partition=PARTITION if PARTITION in annotations else None,
         attributes=ATTRIBUTES if ATTRIBUTES in annotations else None,
+        photographs=photographs,
     )
 
 

@@ -4,14 +4,23 @@ import shutil
 from pathlib import Path
 from typing import assert_never
 
-from pipeline.params import CelebASource, FolderSource, SyntheticSource
-from pipeline.sources import celeba, folder
+from pipeline.params import (
+    AlignedCelebASource,
+    AnySource,
+    CelebASource,
+    Cifar10Source,
+    FolderSource,
+    MnistRgbSource,
+    MnistSource,
+    SyntheticSource,
+)
+from pipeline.sources import celeba, celeba_aligned, cifar10, folder, mnist
 from pipeline.sources.contents import Contents
 from pipeline.sources.published import Published
 from pipeline.sources.synthetic import layout
 
 
-def deliver(source: SyntheticSource | FolderSource | CelebASource, published: Published, target: Path) -> Contents:
+def deliver(source: AnySource, published: Published, target: Path) -> Contents:
     """Fill `target` with the raw files of `source`, as published, and leave their description there.
 
     Parameters
@@ -19,7 +28,7 @@ def deliver(source: SyntheticSource | FolderSource | CelebASource, published: Pu
     source
         The section `download.source` of the params.
     published
-        What CelebA's authors publish, to check copies against.
+        What the data set's authors publish, to check copies against.
     target
         The folder to fill; what a killed run left there is replaced.
 
@@ -36,6 +45,12 @@ def deliver(source: SyntheticSource | FolderSource | CelebASource, published: Pu
             delivered = folder.deliver(source, target)
         case CelebASource():
             delivered = celeba.deliver(source, published, target)
+        case AlignedCelebASource():
+            delivered = celeba_aligned.deliver(source, published, target)
+        case Cifar10Source():
+            delivered = cifar10.deliver(source, published, target)
+        case MnistSource() | MnistRgbSource():
+            delivered = mnist.deliver(source, published, target)
         case _:
             assert_never(source)
     delivered.write(target)

@@ -76,11 +76,15 @@ class PublishedFile(_Fact):
                 return f"{name.upper()} is {digests[name]}, but the published {self.path} has {known}"
         return None
 
-    def check(self, found: Path) -> None:
-        """Raise `SourceError` unless the file `found` has the published size and hashes, where these are known."""
+    def fault_of(self, found: Path) -> str | None:
+        """What is wrong with the file `found`, as `fault`; it is read only where its size is right or not known."""
         size = found.stat().st_size
         same_size = self.bytes is None or size == self.bytes
-        fault = self.fault(size, digests(found, self.hashes) if same_size else {})
+        return self.fault(size, digests(found, self.hashes) if same_size else {})
+
+    def check(self, found: Path) -> None:
+        """Raise `SourceError` unless the file `found` has the published size and hashes, where these are known."""
+        fault = self.fault_of(found)
         if fault is not None:
             raise SourceError(
                 f"{found}: {fault}. The copy is incomplete, damaged or another file: fetch it again, or give a file of "
@@ -118,8 +122,9 @@ class Source(_Fact):
 
 
 class Published(Source):
-    """All files of one published data set."""
+    """All files of one published data set; `photographs`: how many each archive of them holds, named 000001.jpg on."""
 
+    photographs: PositiveInt | None = None
     files: tuple[PublishedFile, ...]
 
     def find(self, name: str) -> PublishedFile | None:

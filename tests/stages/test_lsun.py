@@ -118,3 +118,29 @@ def test_too_many_bad_records_end_the_stage_and_publish_nothing(address: str) ->
     with pytest.raises(TooManyDroppedError, match="3 of 6 inputs dropped"):
         lsun("tower")
     assert not OUT.exists()
+
+
+def test_published_spellings_are_taken_and_categories_may_be_whole(address: str) -> None:
+    source = synthetic(6, 0)
+    for categories, whole, images in ((["church_outdoor"], [], 4), (["churchoutdoor"], ["church_outdoor"], 6)):
+        choose(address, source=source, categories=categories, whole=whole, max_images=4)
+        lsun(categories[0])
+        assert len(DataSet(Path("data/lsun") / categories[0])) == images
+    with pytest.raises(ParamsError, match="names a category twice"):
+        choose(address, categories=["tv-monitor", "tvmonitor"])
+        lsun("tvmonitor")
+
+
+def test_a_zip_of_the_published_size_and_other_bytes_is_refused(address: str) -> None:
+    made = make_category(Path("mirror"), "tower", known_category("tower"), records=4, bad_records=0, seed=1)
+    manifest_file = Path("manifests/lsun.yaml")
+    content = yaml.safe_load(manifest_file.read_text())
+    content["categories"]["tower"] |= {"bytes": made.stat().st_size, "sha256": "0" * 64}
+    manifest_file.write_text(yaml.safe_dump(content))
+    choose(address, source={"kind": "local", "directory": "mirror"})
+    with pytest.raises(SourceError, match=r"tower_train_lmdb\.zip: SHA256 is .*, but the published .* has 0000"):
+        lsun("tower")
+    content["categories"]["tower"]["sha256"] = hashlib.sha256(made.read_bytes()).hexdigest()
+    manifest_file.write_text(yaml.safe_dump(content))
+    lsun("tower")
+    assert len(DataSet(OUT)) == 4

@@ -30,6 +30,11 @@ class PublishedArchive(BaseModel):
         """The folder that the zip unpacks to."""
         return PurePosixPath(self.zip).stem
 
+    @property
+    def file(self) -> PublishedFile:
+        """The zip as a file to check copies against."""
+        return PublishedFile(path=self.zip, bytes=self.bytes, sha256=self.sha256)
+
 
 class PublishedCategory(PublishedArchive):
     """One category's images, or those for training; `validation` where a second zip holds others."""
@@ -44,9 +49,7 @@ class PublishedLsun(Source):
 
     def file(self, archive: PublishedArchive) -> PublishedFile:
         """An archive as a file to fetch."""
-        return PublishedFile(
-            path=archive.zip, bytes=archive.bytes, sha256=archive.sha256, urls=(f"{self.home}{archive.zip}",)
-        )
+        return archive.file.model_copy(update={"urls": (f"{self.home}{archive.zip}",)})
 
 
 def find(directory: Path, category: PublishedCategory) -> Path:
@@ -55,7 +58,7 @@ def find(directory: Path, category: PublishedCategory) -> Path:
     Raises
     ------
     SourceError
-        Neither is there, or the zip has not the published size.
+        Neither is there, or the zip has not the published size and hash.
     """
     trees = [directory, directory / PurePosixPath(category.zip).parent]
     unpacked = [tree / category.folder / DATABASE for tree in trees]
@@ -63,10 +66,11 @@ def find(directory: Path, category: PublishedCategory) -> Path:
     for path in (*unpacked, *zipped):
         if not path.is_file():
             continue
-        if path in zipped and path.stat().st_size != category.bytes:
+        fault = category.file.fault_of(path) if path in zipped else None
+        if fault is not None:
             raise SourceError(
-                f"{path}: {path.stat().st_size} bytes, but the published {category.zip} has {category.bytes}. "
-                f"The copy is incomplete: fetch it again, or unpack a database of your own to {unpacked[0].parent}."
+                f"{path}: {fault}. The copy is incomplete or damaged: fetch it again, or unpack a database of your own "
+                f"to {unpacked[0].parent}."
             )
         return path
     places = "\n  ".join(map(str, dict.fromkeys((*unpacked, *zipped))))

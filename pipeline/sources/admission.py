@@ -1,0 +1,116 @@
+"""What an archive may hold: judged from its index, before a byte of it is unpacked.
+
+An archive is untrusted. It is refused as a whole: one hostile member makes the others doubtful too.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import SourceError
+
+NAME_BYTES_MAX, PATH_BYTES_MAX = 255, 1024
+"""What common file systems take as the name of a file, and more than any data set needs as a path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an archive says about a member before it is read; `size` in bytes, unpacked."""
+
+    name: str
+    size: int
+    regular: bool
+    encrypted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest member and the largest sum of all, in unpacked bytes; `ratio`: that sum by the archive's size."""
+
+    member_bytes: int
+    total_bytes: int
+    ratio: float
+
+
+def admit(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None) -> list[str]:
+    """The members' names in the archive's order; no more entries are asked for than it takes to see a fault.
+
+    Raises
+    ------
+    SourceError
+        A name that leaves the archive, that no file can have, or that collides with another; a link or a device; an
+        encrypted member; more unpacked bytes than `limits` allow.
+    """
+    names: list[str] = []
+    taken: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    total = 0
+    for entry in entries:
+        fault = _fault(entry) or _collision(entry.name, taken, folders)
+        if fault is not None:
+            raise SourceError(f"{path}: member {entry.name!r} {fault}. Such an archive is not unpacked: pack it again.")
+        total += entry.size
+        if limits is not None:
+            _check_size(path, packed_bytes, entry, total, limits)
+        names.append(entry.name)
+    return names
+
+
+def _fault(entry: Entry) -> str | None:
+    name = entry.name
+    parts = name.replace("\\", "/").split("/")
+    longest = max(len(part.encode(errors="replace")) for part in parts)
+    odd = "\\" in name or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    faults = {
+        "is a link or a device": not entry.regular,
+        "is encrypted": entry.encrypted,
+        "has an absolute name": parts[0] == "" or parts[0].endswith(":"),
+        "has a name that leaves the archive": ".." in parts,
+        "has a backslash, a control character or broken Unicode in its name": odd,
+        f"has a name longer than the {NAME_BYTES_MAX} bytes of a file's": longest > NAME_BYTES_MAX,
+        f"has a name longer than {PATH_BYTES_MAX} bytes": len(name.encode(errors="replace")) > PATH_BYTES_MAX,
+        f"claims {entry.size} bytes": entry.size < 0,
+    }
+    return next((fault for fault, is_there in faults.items() if is_there), None)
+
+
+def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str | None:
+    """Remember the member; say where another has its place, also on file systems that fold case and accents."""
+    place = PurePosixPath(unicodedata.normalize("NFC", name).casefold())
+    if str(place) == ".":
+        return "has no name"
+    key = str(place)
+    if key in taken:
+        other = taken[key]
+        return (
+            "is there twice" if other == name else f"has the place of {other!r}, which some systems cannot tell apart"
+        )
+    if key in folders:
+        return f"is a file, but {folders[key]!r} needs a folder of that name"
+    taken[key] = name
+    for parent in place.parents:
+        above = str(parent)
+        if above in taken:
+            return f"lies in a folder that is also a file, {taken[above]!r}"
+        if folders.setdefault(above, name) != name:
+            break
+    return None
+
+
+def _check_size(path: Path, packed_bytes: int, entry: Entry, total: int, limits: Limits) -> None:
+    if entry.size > limits.member_bytes:
+        raise SourceError(
+            f"{path}: member {entry.name!r} unpacks to {entry.size} bytes, allowed are {limits.member_bytes}. If it is "
+            f"no bomb, raise extract.max_member_mib in params.yaml."
+        )
+    if total > limits.total_bytes:
+        raise SourceError(
+            f"{path}: unpacks to more than {limits.total_bytes} bytes. If it is no bomb, raise "
+            f"extract.max_unpacked_gib in params.yaml."
+        )
+    if total > limits.ratio * packed_bytes:
+        raise SourceError(
+            f"{path}: unpacks to more than {limits.ratio:g} times its {packed_bytes} bytes. If it is no bomb, raise "
+            f"extract.max_unpacked_ratio in params.yaml."
+        )
