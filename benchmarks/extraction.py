@@ -22,10 +22,8 @@ import numpy as np
 
 from benchmarks import result
 from pipeline.sources import extraction, sevenzip_program
-from pipeline.sources.admission import Limits
 from pipeline.sources.contents import Contents
 
-LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 40, ratio=100.0)
 PART_BYTES = 200_000_000
 QUALITY = 95
 SIDE, PER_MEGABYTE = 203, 20
@@ -115,7 +113,7 @@ def extract_ours(engine: str, archive: Path, out: Path) -> None:
     out.mkdir()
     contents = Contents(images=archive.name, numbering="celeba", landmarks=None, partition=None, attributes=None)
     started = time.monotonic()
-    extraction.extract(archive.parent, contents, 5000, out, LIMITS)
+    extraction.extract(archive.parent, contents, 5000, out)
     print(time.monotonic() - started)
 
 

@@ -9,11 +9,11 @@ from typing import Self
 from pydantic import model_validator
 
 from pipeline.params.data import (
+    PUBLISHED,
     AlignedCelebASource,
     AlignParams,
     AnyNetwork,
     AnySource,
-    CelebANetwork,
     CelebASource,
     Cifar10Source,
     ClusterParams,
@@ -49,11 +49,11 @@ from pipeline.params.training import (
 )
 
 __all__ = [
+    "PUBLISHED",
     "AlignParams",
     "AlignedCelebASource",
     "AnyNetwork",
     "AnySource",
-    "CelebANetwork",
     "CelebASource",
     "Cifar10Source",
     "ClusterParams",

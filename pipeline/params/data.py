@@ -16,6 +16,9 @@ from pipeline.params.section import (
     Section,
 )
 
+PUBLISHED = Path("published")
+"""In place of a path to a published file: it is fetched, as the section `network` says."""
+
 
 class ClusterParams(Section):
     """Where work runs. Nothing here may change a result, so no stage lists it among its `params`."""
@@ -45,9 +48,9 @@ class FolderSource(Section):
 
 
 class CelebASource(Section):
-    """CelebA's published files laid down by hand: the first .7z part (or the unpacked folder) and annotations.
+    """CelebA's files: the first .7z part (or the unpacked folder) and annotations, each a path or `published`.
 
-    `deltas`: the folder of CelebA-HQ's `deltasNNNNN.zip`, or null where none are wanted.
+    `deltas`: the folder of CelebA-HQ's `deltasNNNNN.zip`, or `published`, or null where none are wanted.
     """
 
     kind: Literal["celeba"]
@@ -69,27 +72,18 @@ class ExactParams(Section):
     min_match: Fraction
 
 
-class CelebANetwork(Section):
-    """CelebA's published files over the network: photographs in the wild and landmarks, and what is wanted beside.
-
-    `deltas`: also the 30 archives that turn 30,000 of them into the published CelebA-HQ.
-    """
-
-    kind: Literal["celeba-network"]
-    partition: bool
-    attributes: bool
-    deltas: bool
-
-
 class Cifar10Source(Section):
-    """The published cifar-10-binary.tar.gz (no pickle is read): its 50,000 training images, one of ten labels each."""
+    """cifar-10-binary.tar.gz (no pickle is read), a path or `published`: 50,000 images with one of ten labels."""
 
     kind: Literal["cifar10"]
     archive: Path
 
 
 class MnistSource(Section):
-    """MNIST's training images and labels, as idx files or gzipped ones; grey in all three channels, 28² within 32²."""
+    """MNIST's training images and labels: grey in all three channels, 28² within 32².
+
+    Each is the path of an idx file, gzipped or not, or `published`.
+    """
 
     kind: Literal["mnist"]
     images: Path
@@ -107,7 +101,7 @@ class MnistRgbSource(Section):
 
 
 class AlignedCelebASource(Section):
-    """CelebA's aligned photographs of 178 x 218 pixels: img_align_celeba.zip, or the unpacked folder."""
+    """CelebA's aligned photographs of 178 x 218 pixels: img_align_celeba.zip, the unpacked folder, or `published`."""
 
     kind: Literal["celeba-128"]
     images: Path
@@ -125,19 +119,13 @@ class DownloadParams(Section):
     """`watch`: the file or folder whose change runs the stage again (the user's photographs, or the manifest)."""
 
     watch: Path
-    source: Annotated[AnySource | CelebANetwork, Field(discriminator="kind")]
+    source: AnySource
 
 
 class ExtractParams(Section):
-    """How photographs are put into containers, and what an archive may unpack to before it counts as a bomb.
-
-    `max_unpacked_ratio`: unpacked bytes by the archive's own, all members together.
-    """
+    """How photographs are put into containers."""
 
     photographs_per_container: PositiveInt
-    max_member_mib: PositiveInt
-    max_unpacked_gib: PositiveInt
-    max_unpacked_ratio: PositiveFloat
     max_dropped: Fraction
 
 

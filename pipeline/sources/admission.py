@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import SourceError
 
@@ -24,13 +27,18 @@ class Entry:
     encrypted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(BaseModel):
     """The largest member and the largest sum of all, in unpacked bytes; `ratio`: that sum by the archive's size."""
 
-    member_bytes: int
-    total_bytes: int
-    ratio: float
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    member_bytes: Annotated[int, Field(gt=0)]
+    total_bytes: Annotated[int, Field(gt=0)]
+    ratio: Annotated[float, Field(gt=0)]
+
+
+OWN_LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 37, ratio=100.0)
+"""Of archives that no manifest tells of: the user's own."""
 
 
 def admit(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None) -> list[str]:
@@ -100,17 +108,16 @@ def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str
 
 def _check_size(path: Path, packed_bytes: int, entry: Entry, total: int, limits: Limits) -> None:
     if entry.size > limits.member_bytes:
-        raise SourceError(
-            f"{path}: member {entry.name!r} unpacks to {entry.size} bytes, allowed are {limits.member_bytes}. If it is "
-            f"no bomb, raise extract.max_member_mib in params.yaml."
-        )
+        raise too_large(path, f"member {entry.name!r} ", limits.member_bytes, "member_bytes")
     if total > limits.total_bytes:
-        raise SourceError(
-            f"{path}: unpacks to more than {limits.total_bytes} bytes. If it is no bomb, raise "
-            f"extract.max_unpacked_gib in params.yaml."
-        )
+        raise too_large(path, "", limits.total_bytes, "total_bytes")
     if total > limits.ratio * packed_bytes:
-        raise SourceError(
-            f"{path}: unpacks to more than {limits.ratio:g} times its {packed_bytes} bytes. If it is no bomb, raise "
-            f"extract.max_unpacked_ratio in params.yaml."
-        )
+        raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
+
+
+def too_large(path: Path, member: str, allowed_bytes: int, limit: str) -> SourceError:
+    """The error about an archive or a member that unpacks to more than the `limit` of that name allows."""
+    return SourceError(
+        f"{path}: {member}unpacks to more than the {allowed_bytes} bytes that limits.{limit} allows. If it is no bomb, "
+        f"unpack it and give what it holds; or, for a published file, raise that limit in its manifest."
+    )

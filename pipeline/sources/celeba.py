@@ -12,6 +12,7 @@ from pipeline.sources.published import Published
 IMAGES = "Img/img_celeba.7z"
 """Folder of the archive's parts in the published tree."""
 ARCHIVE = "img_celeba.7z"
+ALIGNED = "Img/img_align_celeba.zip"
 LANDMARKS = "Anno/list_landmarks_celeba.txt"
 ATTRIBUTES = "Anno/list_attr_celeba.txt"
 PARTITION = "Eval/list_eval_partition.txt"
@@ -77,7 +78,7 @@ def _check(images: Path, annotations: list[Path], published: Published) -> None:
         raise SourceError(
             f"{images}: no such file or folder. Get {published.dataset} from {published.home} "
             f"({published.terms.statement}) and name the first part, or the unpacked folder, in "
-            f"download.source.images of params.yaml; or set download.source.kind to celeba-network."
+            f"download.source.images of params.yaml; or set that to published, and it is fetched."
         )
     wanted = published.beside(images)
     missing = [path.name for path in wanted if not path.is_file()]

@@ -24,7 +24,8 @@ def deliver(source: AlignedCelebASource, published: Published, folder: Path) -> 
     if not source.images.exists():
         raise SourceError(
             f"{source.images}: no such file or folder. Get img_align_celeba.zip of {published.dataset} from "
-            f"{published.home} and name it in download.source.images of params.yaml."
+            f"{published.home} and name it in download.source.images of params.yaml; or set that to published, and it "
+            f"is fetched."
         )
     published.check(path for path in (source.images, *given.values()) if path.is_file())
     images = local.lay_down_images(source.images, folder / IMAGES, "img_align_celeba.tar")

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline import atomic
 from pipeline.errors import SourceError
+from pipeline.sources.admission import OWN_LIMITS, Limits
 
 FILE = "contents.json"
 
@@ -47,6 +48,8 @@ class Contents(BaseModel):
         What `images` is where it is no archive of photographs.
     landmarks, partition, attributes
         Annotations in CelebA's formats (SPEC §1).
+    limits
+        What `images` may unpack to before it counts as a bomb.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -58,6 +61,7 @@ class Contents(BaseModel):
     attributes: str | None
     photographs: int | None = None
     arrays: Arrays | None = None
+    limits: Limits = OWN_LIMITS
 
     def write(self, folder: Path) -> None:
         """Leave the description in the folder it describes."""

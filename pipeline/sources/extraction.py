@@ -13,7 +13,6 @@ from pipeline.container import writing_container
 from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.sources import archive, cifar10, mnist
-from pipeline.sources.admission import Limits
 from pipeline.sources.archive import Member
 from pipeline.sources.contents import Contents
 from pipeline.sources.numbering import Numbered, check_complete, number
@@ -26,9 +25,7 @@ LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 
 
-def extract(
-    delivered: Path, contents: Contents, photographs_per_container: int, work: Path, limits: Limits
-) -> Accounting:
+def extract(delivered: Path, contents: Contents, photographs_per_container: int, work: Path) -> Accounting:
     """Write containers, their table and the annotations to `work`.
 
     Parameters
@@ -42,8 +39,6 @@ def extract(
     work
         The folder to fill: `extract-00000.tar` ..., `extract.parquet`, and those of `landmarks.txt`,
         `partition.txt` and `attributes.txt` that the source has. Containers that a killed run finished are used.
-    limits
-        What an archive may unpack to.
 
     Returns
     -------
@@ -59,10 +54,10 @@ def extract(
     table = work / TABLE
     if table.exists():
         return manifest.account(table)
-    pictures = _pictures(delivered, contents, limits)
+    pictures = _pictures(delivered, contents)
     images = delivered / contents.images
     numbered = number(
-        archive.list_members(images, limits) if pictures is None else pictures.names(), contents.numbering
+        archive.list_members(images, contents.limits) if pictures is None else pictures.names(), contents.numbering
     )
     if contents.photographs is not None:
         check_complete(images, numbered, contents.photographs)
@@ -97,15 +92,15 @@ class _Group:
         return self.stem.with_name(f"{self.stem.name}.part.parquet")
 
 
-def _pictures(delivered: Path, contents: Contents, limits: Limits) -> Pictures | None:
+def _pictures(delivered: Path, contents: Contents) -> Pictures | None:
     """The images where they were published as arrays; None where they are photographs in an archive."""
     arrays = contents.arrays
     if arrays is None:
         return None
     images = delivered / contents.images
     if arrays.labels is None:
-        return cifar10.load(images, limits)
-    return mnist.load(images, delivered / arrays.labels, arrays.draw, arrays.seed, limits)
+        return cifar10.load(images, contents.limits)
+    return mnist.load(images, delivered / arrays.labels, arrays.draw, arrays.seed, contents.limits)
 
 
 def _fill(groups: Sequence[_Group], members: Generator[Member]) -> None:

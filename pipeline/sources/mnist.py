@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from pipeline.errors import SourceError
 from pipeline.params import MnistRgbSource, MnistSource
 from pipeline.sources import local
-from pipeline.sources.admission import Limits
+from pipeline.sources.admission import Limits, too_large
 from pipeline.sources.contents import Arrays, Contents
 from pipeline.sources.pictures import Pictures, one_hot
 from pipeline.sources.published import Published
 
 BORDER = 2
 """Black pixels around the 28 x 28 of a digit, which make them 32 x 32 (Karras et al. 2018, appendix E)."""
+
+IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+"""The published files of the training images."""
 
 SIDE = 28
 CLASSES = 10
@@ -117,8 +120,5 @@ def _content(path: Path, limits: Limits) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: damaged ({error}). Fetch it again.") from error
     if len(content) > most:
-        raise SourceError(
-            f"{path}: unpacks to more than {most} bytes. If it is no bomb, raise extract.max_member_mib or "
-            f"extract.max_unpacked_ratio in params.yaml."
-        )
+        raise too_large(path, "", most, "member_bytes or limits.ratio")
     return content

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.errors import SourceError
+from pipeline.sources.admission import Limits
 
 BLOCK_BYTES = 1 << 20
 
@@ -122,9 +123,18 @@ class Source(_Fact):
 
 
 class Published(Source):
-    """All files of one published data set; `photographs`: how many each archive of them holds, named 000001.jpg on."""
+    """All files of one published data set.
+
+    Attributes
+    ----------
+    photographs
+        How many each archive of them holds, named 000001.jpg on.
+    limits
+        What an archive may unpack to before it counts as a bomb; None where the limits of the user's own hold.
+    """
 
     photographs: PositiveInt | None = None
+    limits: Limits | None = None
     files: tuple[PublishedFile, ...]
 
     def find(self, name: str) -> PublishedFile | None:

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.sources import archive, extraction
-from pipeline.sources.admission import Limits
 from pipeline.sources.contents import Contents
-
-LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 32, ratio=100.0)
 
 
 class Moments:
@@ -47,7 +44,7 @@ def run(delivered: Path, contents: Contents, work: Path, moment: int | None) -> 
             os.fsync = moments.before(os.fsync)
             Path.replace = moments.before(Path.replace)  # type: ignore[method-assign]
             archive.Member = moments.before(archive.Member)  # type: ignore[misc, assignment]
-        extraction.extract(delivered, contents, 5, work, LIMITS)
+        extraction.extract(delivered, contents, 5, work)
         os._exit(0)
     return os.waitpid(child, 0)[1]
 

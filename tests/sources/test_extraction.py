@@ -14,7 +14,6 @@ from pipeline.sources.admission import Limits
 from pipeline.sources.contents import Contents, Numbering
 
 JPEG = b"\xff\xd8\xff\xe0"
-LIMITS = Limits(member_bytes=1 << 20, total_bytes=1 << 30, ratio=100.0)
 MEMBERS = {
     "img/000003.jpg": JPEG + b"three",
     "img/000001.jpg": JPEG + b"one",
@@ -34,7 +33,7 @@ def _delivered(tmp_path: Path, pack: packing.Pack, numbering: Numbering = "celeb
 
 
 def _extract(folder: Path, contents: Contents, data: Path, per_container: int = 2) -> Accounting:
-    return extraction.extract(folder, contents, per_container, data / "extract", LIMITS)
+    return extraction.extract(folder, contents, per_container, data / "extract")
 
 
 @pytest.mark.parametrize("pack", packing.ALL)
@@ -139,9 +138,9 @@ def test_members_that_are_missing_or_not_published_are_named(tmp_path: Path) -> 
     assert not list((tmp_path / "extract").glob("*.tar"))
 
 
-def test_a_bomb_is_refused_by_the_limits_that_extract_is_given(tmp_path: Path) -> None:
+def test_a_bomb_is_refused_by_the_limits_of_its_source(tmp_path: Path) -> None:
     path = packing.sevenzip(tmp_path, {"000001.jpg": JPEG + bytes(100_000)})
     contents = Contents(images=path.name, numbering="celeba", landmarks=None, partition=None, attributes=None)
     small = Limits(member_bytes=1 << 20, total_bytes=1 << 30, ratio=10.0)
-    with pytest.raises(SourceError, match=r"more than 10 times its .* extract\.max_unpacked_ratio"):
-        extraction.extract(tmp_path, contents, 2, tmp_path / "extract", small)
+    with pytest.raises(SourceError, match=r"limits\.ratio allows"):
+        extraction.extract(tmp_path, contents.model_copy(update={"limits": small}), 2, tmp_path / "extract")

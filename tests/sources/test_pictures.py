@@ -122,7 +122,7 @@ HEAD = struct.pack(">HBB3I", 0, 8, 3, 2, 28, 28)
         (HEAD + bytes(1569), "Fetch it again, whole"),
         (struct.pack(">HBB3I", 0, 8, 3, 2, 14, 56) + bytes(1568), r"an array of \(2, 14, 56\), wanted are"),
         (gzip.compress(HEAD + bytes(1568))[:-9], "damaged"),
-        (gzip.compress(bytes(5_000_000)), r"unpacks to more than \d+ bytes.*extract\.max_unpacked_ratio"),
+        (gzip.compress(bytes(5_000_000)), r"unpacks to more than the \d+ bytes.*limits\.ratio allows"),
     ],
 )
 def test_an_idx_file_that_is_none_is_refused(content: bytes, message: str, tmp_path: Path) -> None:

@@ -9,12 +9,10 @@ from typer.testing import CliRunner
 from pipeline import atomic
 from pipeline.errors import SourceError, TableError
 from pipeline.sources import extraction
-from pipeline.sources.admission import Limits
 from pipeline.sources.contents import Contents
 from pipeline.sources.unpacking import Unpacked, unpack
 from stages.__main__ import app
 
-LIMITS = Limits(member_bytes=1 << 20, total_bytes=1 << 30, ratio=100.0)
 PHOTOGRAPHS = {f"{name}.jpg": b"\xff\xd8\xff" + name.encode() for name in ("b", "trip/a", "äpfel", "x" * 120)}
 
 
@@ -22,7 +20,7 @@ PHOTOGRAPHS = {f"{name}.jpg": b"\xff\xd8\xff" + name.encode() for name in ("b", 
 def data(tmp_path: Path) -> Path:
     path = packing.sevenzip(tmp_path, {**PHOTOGRAPHS, "Thumbs.db": b"no image"})
     contents = Contents(images=path.name, numbering="sorted", landmarks=None, partition=None, attributes=None)
-    extraction.extract(tmp_path, contents, 2, tmp_path / "data" / "extract", LIMITS)
+    extraction.extract(tmp_path, contents, 2, tmp_path / "data" / "extract")
     return tmp_path / "data"
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Generator
 from functools import partial
@@ -16,9 +17,12 @@ import yaml
 from pipeline.errors import FetchError, SourceError, TermsError
 from pipeline.sources.contents import Contents
 from pipeline.sources.fetch.terms import TERMS_VARIABLE, UNVERIFIED_VARIABLE
-from stages import download
+from stages import download, extract
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/sources"))
+import small_sets  # noqa: E402 - lies beside the tests of sources
+
 TINY = {
     "kind": "synthetic",
     "photographs": 2,
@@ -69,8 +73,8 @@ def _publish(deltas: int) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in served.items() if path.is_file()}
 
 
-def _rewrite(manifest: str, files: dict[str, Any]) -> None:
-    head = yaml.safe_load(Path(manifest).read_text())
+def _rewrite(manifest: str, files: dict[str, Any], **more: Any) -> None:
+    head = yaml.safe_load(Path(manifest).read_text()) | more
     head["files"] = [
         {"path": name}
         if content is None
@@ -80,13 +84,20 @@ def _rewrite(manifest: str, files: dict[str, Any]) -> None:
     Path(manifest).write_text(yaml.safe_dump(head))
 
 
-NETWORK = {"kind": "celeba-network", "partition": True, "attributes": False, "deltas": False}
+CELEBA = {
+    "kind": "celeba",
+    "images": "published",
+    "landmarks": "published",
+    "partition": "published",
+    "attributes": None,
+    "deltas": None,
+}
 
 
 def test_celeba_over_the_network_is_delivered_as_published(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     served = _publish(deltas=0)
     monkeypatch.setenv(TERMS_VARIABLE, "celeba")
-    _params("manifests/celeba.yaml", NETWORK, mirrors=[mirror])
+    _params("manifests/celeba.yaml", CELEBA, mirrors=[mirror])
     download.download()
     target = Path("data/download")
     found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
@@ -101,14 +112,14 @@ def test_celeba_over_the_network_is_delivered_as_published(mirror: str, monkeypa
 
     # another run, with other params and without the mirror: what was fetched is not fetched again
     shutil.rmtree("data/download")
-    _params("manifests/celeba.yaml", NETWORK | {"partition": False}, mirrors=[], offline=True)
+    _params("manifests/celeba.yaml", CELEBA | {"partition": None}, mirrors=[], offline=True)
     download.download()
     assert Contents.read(target).partition is None
 
 
 def test_deltas_need_a_word_of_their_own_and_lie_beside(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _publish(deltas=2)
-    _params("manifests/celeba.yaml", NETWORK | {"deltas": True}, mirrors=[mirror])
+    _params("manifests/celeba.yaml", CELEBA | {"deltas": "published"}, mirrors=[mirror])
     with pytest.raises(TermsError, match=r"(?s)CelebA is fetched only under its terms.*terms --accept-terms celeba"):
         download.download()
     assert not Path("data/.downloads").exists()
@@ -127,13 +138,55 @@ def test_deltas_need_a_word_of_their_own_and_lie_beside(mirror: str, monkeypatch
     assert record["fetched"]["celebahq-deltas/deltas00000.zip"]["hashes"] == {"sha256": sha256}
 
 
+@pytest.mark.parametrize("kind", ["cifar10", "mnist", "mnist-rgb", "celeba-128"])
+def test_the_small_data_sets_are_fetched_to_where_extract_reads_them(
+    kind: str, mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, source, count = _publish_small(kind)
+    watch = f"manifests/{manifest}.yaml"
+    _params(watch, {"kind": kind, **source}, mirrors=[mirror])
+    with pytest.raises(TermsError, match=rf"terms --accept-terms {manifest}"):
+        download.download()
+    monkeypatch.setenv(TERMS_VARIABLE, manifest)
+    download.download()
+    extract.extract()
+    assert json.loads(Path("reports/extract.json").read_text())["kept"] == count
+    limits = yaml.safe_load(Path(watch).read_text())["limits"]
+    assert Contents.read(Path("data/download")).limits.model_dump() == limits
+    (fetched,) = {Path(name).parts[0] for name in json.loads(Path("records/download.json").read_text())["fetched"]}
+    assert fetched == manifest
+
+
+def _publish_small(kind: str) -> tuple[str, dict[str, Any], int]:
+    """Put a small data set on the mirror and into its manifest; return that, its source in params, and its images."""
+    manifest = {"mnist-rgb": "mnist", "celeba-128": "celeba"}.get(kind, kind)
+    folder = Path("mirror", manifest)
+    folder.mkdir(parents=True)
+    match kind:
+        case "cifar10":
+            small_sets.cifar10(folder / "cifar-10-binary.tar.gz", small_sets.cifar_batches(2))
+            source, count = {"archive": "published"}, 10
+        case "celeba-128":
+            (folder / "Img").mkdir()
+            small_sets.aligned_celeba(folder / "Img", 3)
+            source, count = {"images": "published", "partition": None, "attributes": None}, 3
+        case _:
+            small_sets.mnist(folder, 12)
+            source, count = {"images": "published", "labels": "published"}, 12
+            if kind == "mnist-rgb":
+                source, count = source | {"count": 20, "seed": 1}, 20
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.[zg]*")}
+    _rewrite(f"manifests/{manifest}.yaml", files, **({"photographs": count} if kind == "celeba-128" else {}))
+    return manifest, source, count
+
+
 def test_a_file_that_no_mirror_has_ends_the_stage_and_keeps_the_others(
     mirror: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _publish(deltas=0)
     monkeypatch.setenv(TERMS_VARIABLE, "celeba")
     Path("mirror/celeba/Anno/list_landmarks_celeba.txt").unlink()
-    _params("manifests/celeba.yaml", NETWORK, mirrors=[mirror])
+    _params("manifests/celeba.yaml", CELEBA, mirrors=[mirror])
     with pytest.raises(FetchError, match=rf"list_landmarks_celeba\.txt: not fetched\.\n  {mirror}.*: HTTP 404"):
         download.download()
     assert not Path("data/download").exists()
@@ -182,7 +235,7 @@ def test_the_manifest_names_all_fourteen_parts_of_celeba() -> None:
 
 
 def test_a_manifest_that_is_none_is_an_error() -> None:
-    _params("manifests/celeba.yaml", TINY)
+    _params("manifests/celeba.yaml", CELEBA)
     Path("manifests/celeba.yaml").write_text("files: 1\n")
     with pytest.raises(SourceError, match="not a list of published files"):
         download.download()

@@ -71,6 +71,10 @@ class Downloads:
         """For the record of the run: accepted terms, and every file with its hashes and origin; empty where no file."""
         return {"accepted": self._accepted, "fetched": self._delivered} if self._delivered else {}
 
+    def demand(self, source: Source, files: Sequence[PublishedFile]) -> None:
+        """Raise `TermsError` unless all is accepted that these files need."""
+        self._accepted[source.name] = self._acceptance.demand(source, files)
+
     def fetch(self, source: Source, files: Sequence[PublishedFile]) -> list[Path]:
         """The verified files, in the order given; what is missing is imported from `network.local` or fetched.
 
@@ -84,7 +88,7 @@ class Downloads:
         SourceError
             A copy in `network.local` is not the published file.
         """
-        self._accepted[source.name] = self._acceptance.demand(source, files)
+        self.demand(source, files)
         missing = [file for file in files if self._receipt(source, file) is None and not self._import(source, file)]
         if missing and self._network.offline:
             places = "\n  ".join(f"{source.name}/{file.path}" for file in missing)
