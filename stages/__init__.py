@@ -42,8 +42,13 @@ def read_params(path: Path = PARAMS) -> Params:
     """
     if not path.is_file():
         raise ParamsError(f"{path.resolve()}: no such file. Run from the repository's root, where params.yaml lies.")
+    return parse_params(path.read_text(encoding="utf-8"), path)
+
+
+def parse_params(text: str, path: Path) -> Params:
+    """Validate the text of a params file; `path` is what the error names."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
     try:

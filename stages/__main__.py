@@ -21,9 +21,11 @@ from pipeline.published import VERDICTS, Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
-from stages import DATA, MANIFESTS, PARAMS, REPORTS, read_manifest, read_params, table
+from stages import DATA, MANIFESTS, PARAMS, REPORTS, parse_params, profiles, read_manifest, read_params, table
+from training import interop
+from training.generate import write_images
+from training.loop import device_at_hand
 
-PROFILES = Path("profiles")
 GRAPH = Path("dvc.yaml")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -32,17 +34,14 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 @app.command()
 def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")] = "") -> None:
     """Put a profile in place of params.yaml: validated first, the difference shown, the old file kept beside."""
-    choices = ", ".join(sorted(path.stem for path in PROFILES.glob("*.yaml")))
-    path = PROFILES / f"{name}.yaml"
-    if not path.is_file():
-        raise ParamsError(f"{path}: no such profile. There are: {choices}. For one: make profile NAME=demo")
-    read_params(path)
-    old, new = PARAMS.read_text(encoding="utf-8"), path.read_text(encoding="utf-8")
+    new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
+    parse_params(new, path)
+    old = PARAMS.read_text(encoding="utf-8")
     if old == new:
         print(f"{PARAMS} is {path} already")
         return
     sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(PARAMS), str(path)))
-    if all(old != known.read_text(encoding="utf-8") for known in PROFILES.glob("*.yaml")):
+    if all(old != profiles.content_of(known) for known in profiles.names()):
         kept = PARAMS.with_name("params.previous.yaml")
         shutil.copyfile(PARAMS, kept)
         print(f"\nyour edited {PARAMS} is kept as {kept}")
@@ -163,6 +162,30 @@ def unpack(folder: Annotated[Path, typer.Argument(help="where to; a run that was
     """Write the extracted photographs as plain files, byte for byte under their published names."""
     done = unpack_photographs(DATA, table("extract"), folder)
     print(f"{folder}: {done.written} photographs written, {done.kept} were there already")
+
+
+@app.command()
+def convert(
+    snapshot: Annotated[Path, typer.Argument(help="a network snapshot (.pkl) of the original implementation")],
+    network: Annotated[Path, typer.Argument(help="the network file (.safetensors) to write")],
+) -> None:
+    """Turn a snapshot of the original TensorFlow implementation into a network file; nothing in it is executed."""
+    original = interop.read(snapshot)
+    interop.write(network, original)
+    side = original.average.resolution_at(original.lod)
+    print(f"{network}: G, D and Gs of {snapshot}, which makes images of {side}x{side}")
+
+
+@app.command()
+def generate(
+    network: Annotated[Path, typer.Argument(help="a network file (.safetensors)")],
+    folder: Annotated[Path, typer.Argument(help="where the images go")],
+    count: Annotated[int, typer.Option(min=1)] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+) -> None:
+    """Write images of a network file as PNG; the seed decides which."""
+    write_images(network, folder, count=count, seed=seed, device=device_at_hand())
+    print(f"{count} images in {folder}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,18 +12,23 @@ from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import NetworkError
+from pipeline.params import EvaluateParams
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
-from stages import main, read_params, stage_run
+from stages import StageRun, main, read_params, stage_run
 from training import checkpoint, generate
 from training.data import Reals
 from training.loop import device_at_hand
 from training.metrics import curves
 from training.metrics.curves import Row
-from training.metrics.protocol import Protocol
+from training.metrics.inception import InceptionNetwork
+from training.metrics.modes import fit
+from training.metrics.protocol import Judges, Protocol
 
 RUNS = Path("runs")
 EVALUATIONS = Path("evaluations")
+
+WITHOUT_INCEPTION = "not computed: evaluate.inception in params.yaml names no network"
 
 
 def evaluate(name: str) -> None:
@@ -33,11 +39,13 @@ def evaluate(name: str) -> None:
     if not networks:
         raise NetworkError(f"{RUNS / name}: holds no network file. Train first: dvc repro train@{name}.")
     labels = [run.dataset / layout.LABELS] if run.labels else []
+    modes = params.evaluate.modes
+    digits = [modes.digits / layout.VIEW, modes.digits / layout.LABELS] if modes else []
     with (
         stage_run(
             f"evaluate@{name}",
             params={"evaluate": params.evaluate, f"train.runs.{name}": run},
-            inputs=[*networks, run.dataset / layout.VIEW, *labels],
+            inputs=[*networks, run.dataset / layout.VIEW, *labels, *digits],
             out=EVALUATIONS / name,
             module="stages.evaluate",
         ) as stage,
@@ -46,7 +54,8 @@ def evaluate(name: str) -> None:
         torch.set_num_threads(params.evaluate.threads)
         cv2.setNumThreads(params.evaluate.threads)
         parts, scratch = stage.work / "parts", stage.work / "scratch"
-        protocol = Protocol(params.evaluate, run, Reals(dataset, run), scratch)
+        judges = _judges(params.evaluate, stage)
+        protocol = Protocol(params.evaluate, run, Reals(dataset, run), scratch, judges)
         floors = _remembered(parts / "reals.json", protocol.measure_reals)
         rows = [
             _remembered(parts / f"{network.stem}.json", lambda network=network: _measure(protocol, network))
@@ -61,6 +70,20 @@ def evaluate(name: str) -> None:
             "images": len(dataset),
             "images_used": min(len(dataset), params.evaluate.swd_images),
         }
+        if judges.inception is None:
+            stage.report["inception"] = WITHOUT_INCEPTION
+            print(f"evaluate@{name}: FID, inception score, KID, precision, recall {WITHOUT_INCEPTION}", file=sys.stderr)
+
+
+def _judges(params: EvaluateParams, stage: StageRun) -> Judges:
+    device = device_at_hand()
+    network = InceptionNetwork(params.inception, device) if params.inception else None
+    if params.modes is None:
+        return Judges(network, None)
+    with DataSet(params.modes.digits) as digits:
+        classifier, accuracy = fit(digits, params.modes, params.seed, device)
+    stage.report["digits_read_rightly"] = round(accuracy, 4)
+    return Judges(network, classifier)
 
 
 def _measure(protocol: Protocol, network: Path) -> Row:
@@ -80,6 +103,10 @@ def _write(folder: Path, protocol: Protocol, rows: list[Row], floors: Row) -> No
     axis = [curves.X, "resolution"]
     curves.write_csv(folder / "swd.csv", rows, [*axis, *protocol.swd_names])
     curves.write_csv(folder / "msssim.csv", rows, [*axis, *protocol.msssim_names])
+    if protocol.inception_names:
+        curves.write_csv(folder / "inception.csv", rows, [*axis, *protocol.inception_names])
+    if protocol.modes_names:
+        curves.write_csv(folder / "modes.csv", rows, [*axis, *protocol.modes_names])
     picture = folder / "swd_by_kimg.png"
     curves.draw(picture, rows, protocol.swd_names, label="sliced Wasserstein distance x 1,000", floors=floors)
 

@@ -5,9 +5,7 @@ import pytest
 import yaml
 
 from pipeline.errors import ParamsError
-from stages import read_params
-
-PROFILES = sorted(Path("profiles").glob("*.yaml"))
+from stages import profiles, read_params
 
 
 @pytest.fixture
@@ -21,9 +19,9 @@ def _read(tmp_path: Path, content: Any) -> None:
     read_params(path)
 
 
-@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_every_profile_is_valid(path: Path) -> None:
-    read_params(path)
+@pytest.mark.parametrize("name", profiles.names())
+def test_every_profile_is_valid(name: str) -> None:
+    profiles.read_profile(name)
 
 
 def test_the_default_params_are_the_demo() -> None:
@@ -60,6 +58,25 @@ def test_values_that_do_not_fit_are_refused(
     tmp_path: Path, demo: dict[str, Any], section: str, key: str, value: Any, message: str
 ) -> None:
     demo[section][key] = value
+    with pytest.raises(ParamsError, match=message):
+        _read(tmp_path, demo)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("networks", "use_batchnorm", True, "use_batchnorm and use_pixelnorm exclude each other"),
+        ("networks", "fmap_base", 7, "fmap_base 7 leaves no feature map at resolution 32: it must be at least 16"),
+        ("schedule", "joint_steps", 1, "joint_steps"),
+        ("schedule", "discriminator_repeats", 0, "discriminator_repeats"),
+        ("loss", "kind", "hinge", "'wgan-gp', 'lsgan'"),
+        ("loss", "kind", "lsgan", "wgan_lambda"),
+    ],
+)
+def test_runs_that_cannot_be_trained_are_refused(
+    tmp_path: Path, demo: dict[str, Any], section: str, key: str, value: Any, message: str
+) -> None:
+    demo["train"]["runs"]["demo"][section][key] = value
     with pytest.raises(ParamsError, match=message):
         _read(tmp_path, demo)
 

@@ -71,7 +71,7 @@ def test_mnist_rgb(address: str) -> None:
     for path in Path("mnist").iterdir():  # of the published names only the published files are taken
         path.rename(path.with_name(f"my-{path.name}"))
     files = {key: f"mnist/my-train-{key}-idx{kind}-ubyte.gz" for key, kind in (("images", 3), ("labels", 1))}
-    data = build("mnist-rgb", address, count=50, **files)
+    data = build("mnist-1k-k2", address, count=50, **files)
     drawn_N3 = np.random.RandomState(123).randint(0, 30, (50, 3))
     images_NCHW = data.read(32, range(50))
     np.testing.assert_array_equal(images_NCHW[:, :, 2:30, 2:30], digits_NHW[drawn_N3])
@@ -91,7 +91,7 @@ def test_celeba_128(address: str) -> None:
         "partition": "list_eval_partition.txt",
         "attributes": "list_attr_celeba.txt",
     }
-    data = build("celeba-128", address, **{key: f"celeba/my-{name}" for key, name in source.items()})
+    data = build("celeba-128-a", address, **{key: f"celeba/my-{name}" for key, name in source.items()})
     order = np.arange(8)
     np.random.RandomState(123).shuffle(order)
     assert data.index.tolist() == order.tolist()

@@ -36,7 +36,11 @@ class Adam:
 
     def minimise(self, loss: Tensor, learning_rate: float) -> bool:
         """Take one step down the gradient of `loss`; returns whether it was taken (see `step`)."""
-        return self.step(torch.autograd.grad(loss, self._parameters, allow_unused=True), learning_rate)
+        return self.step(self.gradients(loss), learning_rate)
+
+    def gradients(self, loss: Tensor) -> tuple[Tensor | None, ...]:
+        """What `step` wants: the gradient of `loss` for each parameter, None where it does not depend on one."""
+        return torch.autograd.grad(loss, self._parameters, allow_unused=True)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor | None], learning_rate: float) -> bool:

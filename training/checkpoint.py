@@ -6,10 +6,11 @@ with their SHA-256 and is written last: without it the other two do not count.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import ValidationError
@@ -19,9 +20,9 @@ from torch import Tensor
 
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
-from pipeline.params import PositiveInt, Section, TrainRun
+from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
 
-FORMAT = 1
+FORMAT = 2
 FALLBACKS = 2
 """Checkpoints that can be resumed from: the newest, and one before it should the newest be damaged."""
 
@@ -31,17 +32,36 @@ StateDict = dict[str, Tensor]
 class NetworkInfo(Section):
     """What a network file says of itself.
 
-    `lod` is log2 of the final resolution less that of the images shown, with the fraction of a fade;
-    `resolution` is that of the images the networks take and give at this lod.
+    `run` is None for networks that were trained elsewhere. `lod` is log2 of `full_resolution` less that of the images
+    shown, with the fraction of a fade; `resolution` is that of the images the networks take and give at this lod.
     """
 
     format: int
-    run: TrainRun
+    run: TrainRun | None
+    generator: NetworkOptions
+    discriminator: NetworkOptions
+    full_resolution: PositiveInt
     channels: PositiveInt
     label_size: int
     images_shown: int
     lod: float
     resolution: PositiveInt
+
+    @classmethod
+    def of_run(cls, run: TrainRun, *, channels: int, label_size: int, images_shown: int, lod: float) -> Self:
+        """For a snapshot of a training run."""
+        return cls(
+            format=FORMAT,
+            run=run,
+            generator=run.networks,
+            discriminator=run.networks,
+            full_resolution=run.resolution,
+            channels=channels,
+            label_size=label_size,
+            images_shown=images_shown,
+            lod=lod,
+            resolution=run.resolution >> math.floor(lod),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ class Stream(IntEnum):
     G_LABELS = 6
     GRID = 7
     SAMPLES = 8
+    D_NOISE = 9
+    G_NOISE = 10
+    DIGITS = 11
 
 
 def latents(seed: int, stream: Stream, images_shown: int, shape_NL: tuple[int, int]) -> Floats:
@@ -34,6 +37,11 @@ def latents(seed: int, stream: Stream, images_shown: int, shape_NL: tuple[int, i
 def mixing_factors(seed: int, images_shown: int, count: int) -> Floats:
     """Where between real and fake the gradient penalty is taken: (N,) float32, uniform in [0, 1)."""
     return _generator(seed, Stream.MIXING, images_shown).random(count, dtype=np.float32)
+
+
+def noise(seed: int, stream: Stream, images_shown: int) -> np.random.Generator:
+    """The source of the noise in the discriminator for the minibatch that starts at `images_shown`."""
+    return _generator(seed, stream, images_shown)
 
 
 def rows(seed: int, stream: Stream, images_shown: int, count: int, total: int) -> NDArray[np.int64]:

@@ -9,8 +9,9 @@ from torch import nn
 
 @torch.no_grad()
 def update(average: nn.Module, source: nn.Module, decay: float) -> None:
-    """Move every parameter of `average` by 1 - `decay` of its way to that of `source`.
+    """Move every parameter and running statistic of `average` by 1 - `decay` of its way to that of `source`.
 
     To be called before the update of `source` in the same training step.
     """
-    torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), 1 - decay)
+    ours, theirs = [*average.parameters(), *average.buffers()], [*source.parameters(), *source.buffers()]
+    torch._foreach_lerp_(ours, theirs, 1 - decay)

@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline.errors import NetworkError
-from training import checkpoint, draws
+from training import checkpoint, draws, grids
 from training.checkpoint import NetworkInfo
 from training.draws import Stream
 from training.networks import Generator
+
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Snapshot:
 
     def latents(self, seed: int, count: int) -> NDArray[np.float32]:
         """The `count` latent vectors (N, L) that `seed` stands for."""
-        return draws.latents(seed, Stream.SAMPLES, 0, (count, self.info.run.networks.latent_size))
+        return draws.latents(seed, Stream.SAMPLES, 0, (count, self.info.generator.latent_size))
 
     def images(
         self, latents_NL: NDArray[np.float32], labels_NL: NDArray[np.float32] | None, minibatch: int
@@ -46,13 +49,13 @@ def load(path: Path, device: torch.device) -> Snapshot:
     """
     info, networks = checkpoint.read_network(path, ["Gs"])
     generator = Generator(
-        info.run.networks, resolution=info.run.resolution, channels=info.channels, label_size=info.label_size
+        info.generator, resolution=info.full_resolution, channels=info.channels, label_size=info.label_size
     )
     try:
         generator.load_state_dict(networks["Gs"])
     except RuntimeError as error:  # what torch raises for missing, unknown or misshapen weights
         raise NetworkError(f"{path}: its weights do not fit its own options: {error}. Train again.") from error
-    return Snapshot(info, generator.to(device).requires_grad_(False))
+    return Snapshot(info, generator.to(device).requires_grad_(False).eval())
 
 
 @torch.no_grad()
@@ -75,6 +78,30 @@ def images(
     return np.concatenate(parts)
 
 
-def to_uint8(images_NCHW: Tensor) -> Tensor:
-    """Float images, -1 black and 1 white, to uint8: halves to even, clipped to 0...255."""
-    return (images_NCHW * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+def write_images(network: Path, folder: Path, *, count: int, seed: int, device: torch.device) -> None:
+    """Write `count` images of a network file as `000000.png` and so on; what lies in `folder` under other names stays.
+
+    A network with labels is given one class after the other.
+
+    Raises
+    ------
+    NetworkError
+        As `load`.
+    """
+    snapshot = load(network, device)
+    latents_NL = snapshot.latents(seed, count)
+    size = snapshot.info.label_size
+    labels_NL = np.eye(size, dtype=np.float32)[np.arange(count) % size] if size else None
+    for start in range(0, count, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        made_NCHW = snapshot.images(latents_NL[part], None if labels_NL is None else labels_NL[part], _AT_ONCE)
+        for number, image_CHW in enumerate(made_NCHW, start):
+            grids.write(folder / f"{number:06d}.png", image_CHW.transpose(1, 2, 0))
+
+
+def to_uint8(images_NCHW: Tensor, shrink: int = 1) -> Tensor:
+    """Float images, -1 black and 1 white, to uint8: means over `shrink` x `shrink` pixels, halves to even, clipped."""
+    levels_NCHW = images_NCHW * 127.5 + 127.5
+    if shrink > 1:
+        levels_NCHW = functional.avg_pool2d(levels_NCHW, shrink)
+    return levels_NCHW.round().clamp(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Building blocks of both networks: layers with equalised learning rate, pixel norm, minibatch standard deviation.
+"""Building blocks of both networks: layers with equalised learning rate, normalisations, minibatch statistics.
 
 Shape suffixes: N samples, C channels, H and W rows and columns, L features of a vector.
 """
@@ -17,7 +17,7 @@ class Layer(nn.Module):
     """A weight drawn from N(0, 1) and multiplied at run time by gain / sqrt(fan in), and a bias.
 
     Without `use_wscale` the weight is drawn with that standard deviation instead and used as it is.
-    Karras et al. 2018, §4.1.
+    With 0 `biases` there is none. Karras et al. 2018, §4.1.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Layer(nn.Module):
         super().__init__()
         std = gain / math.sqrt(fan_in)
         self.weight = nn.Parameter(torch.zeros(shape))
-        self.bias = nn.Parameter(torch.zeros(biases))
+        self.bias = nn.Parameter(torch.zeros(biases)) if biases else None
         self.multiplier = std if use_wscale else 1.0
         self._initial_std = 1.0 if use_wscale else std
 
@@ -42,14 +42,16 @@ class Layer(nn.Module):
         """Draw the weight from `rng` (a CPU generator, so that every device starts alike); set the bias to zero."""
         drawn = torch.randn(self.weight.shape, generator=rng)
         self.weight.copy_(drawn * self._initial_std)
-        self.bias.zero_()
+        if self.bias is not None:
+            self.bias.zero_()
 
 
 class Dense(Layer):
     """A matrix product. Input (N, inputs) or (N, C, H, W), which is flattened in that order; output (N, outputs)."""
 
-    def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool) -> None:
-        super().__init__((outputs, inputs), biases=outputs, fan_in=inputs, gain=gain, use_wscale=use_wscale)
+    def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
+        shape = (outputs, inputs)
+        super().__init__(shape, biases=outputs * bias, fan_in=inputs, gain=gain, use_wscale=use_wscale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply and add the bias."""
@@ -59,21 +61,25 @@ class Dense(Layer):
 class DenseToMaps(Layer):
     """A matrix product whose result is seen as `maps` feature maps of 4x4, with one bias per map."""
 
-    def __init__(self, inputs: int, maps: int, *, gain: float, use_wscale: bool) -> None:
-        super().__init__((maps * 16, inputs), biases=maps, fan_in=inputs, gain=gain, use_wscale=use_wscale)
+    def __init__(self, inputs: int, maps: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
+        shape = (maps * 16, inputs)
+        super().__init__(shape, biases=maps * bias, fan_in=inputs, gain=gain, use_wscale=use_wscale)
 
     def forward(self, x_NL: Tensor) -> Tensor:
         """Multiply, reshape to (N, maps, 4, 4) and add the bias."""
         product = functional.linear(x_NL, self.scaled_weight())
-        return channels_last(product.view(len(x_NL), -1, 4, 4)) + self.bias.view(1, -1, 1, 1)
+        maps_NCHW = channels_last(product.view(len(x_NL), -1, 4, 4))
+        return maps_NCHW if self.bias is None else maps_NCHW + self.bias.view(1, -1, 1, 1)
 
 
 class Conv(Layer):
     """A convolution of odd kernel size that keeps the image size, zeros outside."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int, gain: float, use_wscale: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int, gain: float, use_wscale: bool, bias: bool = True
+    ) -> None:
         shape = (outputs, inputs, kernel, kernel)
-        super().__init__(shape, biases=outputs, fan_in=inputs * kernel**2, gain=gain, use_wscale=use_wscale)
+        super().__init__(shape, biases=outputs * bias, fan_in=inputs * kernel**2, gain=gain, use_wscale=use_wscale)
         self._padding = kernel // 2
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -88,9 +94,9 @@ class ConvUp(Layer):
     gives the same result has it flipped in both directions, with the channel axes exchanged.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (inputs, outputs, 3, 3)
-        super().__init__(shape, biases=outputs, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Upscale, convolve and add the bias: (N, outputs, 2H, 2W)."""
@@ -100,14 +106,101 @@ class ConvUp(Layer):
 class ConvDown(Layer):
     """A 3x3 convolution and a 2x2 mean as one convolution of stride 2; the bias comes after the mean."""
 
-    def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (outputs, inputs, 3, 3)
-        super().__init__(shape, biases=outputs, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve, downscale and add the bias: (N, outputs, H / 2, W / 2)."""
         weight = sum_of_shifts(self.weight * (self.multiplier * 0.25))
         return functional.conv2d(x_NCHW, weight, self.bias, stride=2, padding=1)
+
+
+class BatchNorm(nn.Module):
+    """Every map to mean 0 and deviation 1 over the minibatch, then a gain and an offset (Ioffe and Szegedy 2015).
+
+    In evaluation mode the running mean and variance take the place of the minibatch's.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(maps))
+        self.bias = nn.Parameter(torch.zeros(maps))
+        self.register_buffer("mean", torch.zeros(maps))
+        self.register_buffer("variance", torch.ones(maps))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalise; in training mode, move the running statistics a tenth of the way to the minibatch's."""
+        return functional.batch_norm(
+            x_NCHW, self.mean, self.variance, self.weight, self.bias, training=self.training, momentum=0.1
+        )
+
+
+class LayerNorm(nn.Module):
+    """Every sample to mean 0 and deviation 1 over its maps and pixels, then a gain and an offset per map.
+
+    Ba, Kiros and Hinton 2016; Gulrajani et al. 2017 use it in the critic, where samples must not mix.
+    """
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(maps))
+        self.bias = nn.Parameter(torch.zeros(maps))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, maps, …) → the same shape."""
+        return functional.group_norm(x, 1, self.weight, self.bias)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Appends to each feature vector how near it lies to those of the other samples (Salimans et al. 2016).
+
+    Each kernel projects to `size` dimensions; a sample's similarity to the others is the sum of exp(-L1 distance).
+    Projections have unit length times exp(`scale`).
+    """
+
+    def __init__(self, inputs: int, kernels: int, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(kernels, size, inputs))
+        self.scale = nn.Parameter(torch.zeros(kernels))
+        self.bias = nn.Parameter(torch.zeros(kernels))
+
+    @torch.no_grad()
+    def initialise(self, rng: torch.Generator) -> None:
+        """Draw the projections from `rng`; `fit` sets the rest."""
+        self.weight.copy_(torch.randn(self.weight.shape, generator=rng))
+        self.scale.zero_()
+        self.bias.zero_()
+
+    @torch.no_grad()
+    def fit(self, x_NL: Tensor) -> None:
+        """Scale the kernels so that neighbours lie 2 apart on average, and centre what they append, on these samples.
+
+        A minibatch of one sample has no neighbours and changes nothing.
+        """
+        if len(x_NL) < 2:
+            return
+        nearest_NK = self._distances(x_NL).amin(dim=1)
+        self.scale -= (0.5 * nearest_NK.mean(dim=0)).clamp(min=1e-8).log()
+        self.bias -= self._similarities(x_NL).mean(dim=0) + self.bias
+
+    def forward(self, x_NL: Tensor) -> Tensor:
+        """(N, inputs) → (N, inputs + kernels)."""
+        return torch.cat([x_NL, self._similarities(x_NL) + self.bias], dim=1)
+
+    def _similarities(self, x_NL: Tensor) -> Tensor:
+        return torch.exp(-self._distances(x_NL)).sum(dim=1)
+
+    def _distances(self, x_NL: Tensor) -> Tensor:
+        """To every other sample, (N, N, kernels); infinite to itself."""
+        unit_KSL = self.weight / self.weight.square().sum(dim=2, keepdim=True).sqrt()
+        projected_NKS = torch.einsum("nl,ksl->nks", x_NL, unit_KSL * self.scale.exp().view(-1, 1, 1))
+        distances_NNK = (projected_NKS.unsqueeze(0) - projected_NKS.unsqueeze(1)).abs().sum(dim=3)
+        itself_NN1 = torch.eye(len(x_NL), dtype=torch.bool, device=x_NL.device).unsqueeze(2)
+        return distances_NNK.masked_fill(itself_NN1, math.inf)
 
 
 def sum_of_shifts(kernel: Tensor) -> Tensor:

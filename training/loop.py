@@ -15,7 +15,7 @@ import torch
 from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from training import checkpoint, draws, generate, grids, schedule
-from training.checkpoint import FORMAT, NetworkInfo
+from training.checkpoint import NetworkInfo
 from training.data import Reals
 from training.draws import Stream
 from training.trainer import CHANNELS, Trainer
@@ -93,12 +93,11 @@ def train(run: TrainRun, reals: Reals, folder: Path, reporter: Reporter, device:
     reporter.begin(story.rows)
     while not schedule.run_ends(run.schedule, trainer.images_shown):
         step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-        if schedule.resets(story.lod, step.lod):
+        if run.schedule.reset_optimizers and schedule.resets(story.lod, step.lod):
             trainer.reset_optimizers()
         story.lod = step.lod
         for _ in range(run.schedule.minibatch_repeats):
-            trainer.update_discriminator(step)
-            trainer.update_generator(step)
+            trainer.update(step)
         shown = trainer.images_shown
         if not schedule.tick_ends(run.schedule, step, tick_start=story.tick_start, images=shown):
             continue
@@ -149,7 +148,7 @@ def _start(
         raise TrainingError(
             f"{folder}: holds a run with other params. Train into another folder, or delete this one by hand."
         )
-    trainer.restore(found.info.images_shown, found.networks, found.state["optimizers"])
+    trainer.restore(found.info.images_shown, found.networks, found.state["trainer"])
     story.recall(found.state["story"])
     reporter.tell(f"going on after {trainer.images_shown / 1000:.1f} thousand images")
     return trainer, story
@@ -163,7 +162,7 @@ def _row(trainer: Trainer, step: schedule.Step, folder: Path) -> Row:
             f"the losses are no longer finite after {trainer.images_shown} images "
             f"({', '.join(f'{name} {value:.4g}' for name, value in figures.items())}). "
             f"{f'The last good snapshot is kept: {newest[0]}' if newest else 'There is no snapshot yet'}. "
-            f"Lower schedule.learning_rate, or raise loss.wgan_lambda, and train again."
+            f"Lower schedule.learning_rate, or raise loss.wgan_lambda (WGAN-GP), and train again."
         )
     return {
         "images": trainer.images_shown,
@@ -177,16 +176,10 @@ def _row(trainer: Trainer, step: schedule.Step, folder: Path) -> Row:
 
 def _save(run: TrainRun, reals: Reals, trainer: Trainer, story: Story, folder: Path) -> None:
     step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-    info = NetworkInfo(
-        format=FORMAT,
-        run=run,
-        channels=CHANNELS,
-        label_size=reals.label_size,
-        images_shown=trainer.images_shown,
-        lod=step.lod,
-        resolution=step.resolution,
+    info = NetworkInfo.of_run(
+        run, channels=CHANNELS, label_size=reals.label_size, images_shown=trainer.images_shown, lod=step.lod
     )
-    state = {"optimizers": trainer.optimizers(), "story": story.told()}
+    state = {"trainer": trainer.state(), "story": story.told()}
     checkpoint.save(folder, info, trainer.networks(), state)
     checkpoint.prune(folder, checkpoint.kept(story.snapshots, run.keep_snapshots), resumable=checkpoint.FALLBACKS)
 

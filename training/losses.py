@@ -1,4 +1,4 @@
-"""WGAN-GP with drift term, and the AC-GAN label terms (SPEC §5).
+"""WGAN-GP with drift term, LSGAN, and the AC-GAN label terms (SPEC §5).
 
 Pure functions: all random draws come from the caller. Gradients flow to the network that the loss is for.
 """
@@ -10,23 +10,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.params import LossOptions
+from pipeline.params import LsganLoss, WganLoss
 from training.networks import Discriminator, Generator
+from training.networks.discriminator import Noise, unchanged
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The gradient penalty, per sample and detached.
+
+    `mixed_norms_N` are gradient norms with respect to the images at full resolution, `penalty_N` what they cost.
+    """
+
+    mixed_scores_N: Tensor
+    mixed_norms_N: Tensor
+    penalty_N: Tensor
 
 
 @dataclass(frozen=True)
 class DiscriminatorStatistics:
-    """What one discriminator loss consisted of, per sample and detached; label terms are None without labels.
+    """What one discriminator loss consisted of, per sample and detached; `loss_N` is the sum of all terms.
 
-    `mixed_norms_N` are gradient norms with respect to the images at full resolution.
-    `penalty_N` is the gradient penalty with its weight, `loss_N` the sum of all terms.
+    Label terms are None without labels, the penalty where the loss has none.
     """
 
     real_scores_N: Tensor
     fake_scores_N: Tensor
-    mixed_scores_N: Tensor
-    mixed_norms_N: Tensor
-    penalty_N: Tensor
+    penalty: Penalty | None
     real_label_loss_N: Tensor | None
     fake_label_loss_N: Tensor | None
     loss_N: Tensor
@@ -42,7 +52,7 @@ class GeneratorStatistics:
 
 
 def discriminator_loss(
-    options: LossOptions,
+    options: WganLoss | LsganLoss,
     generator: Generator,
     discriminator: Discriminator,
     *,
@@ -51,6 +61,7 @@ def discriminator_loss(
     latents_NL: Tensor,
     mixing_factors_N: Tensor,
     lod: float,
+    noise: Noise = unchanged,
 ) -> tuple[Tensor, DiscriminatorStatistics]:
     """Mean loss of the discriminator; the generator is taken as it is.
 
@@ -63,17 +74,23 @@ def discriminator_loss(
     latents_NL
         Latent vectors of the fakes.
     mixing_factors_N
-        Where between real (0) and fake (1) the gradient is measured, per sample.
+        Where between real (0) and fake (1) the gradient of WGAN-GP is measured, per sample.
+    noise
+        In the discriminator.
     """
     with torch.no_grad():
         fakes_NCHW = generator(latents_NL, labels_NC, lod)
+    real_scores_N, real_logits_NC = discriminator(reals_NCHW, lod, noise)
+    fake_scores_N, fake_logits_NC = discriminator(fakes_NCHW, lod, noise)
+    if isinstance(options, LsganLoss):
+        penalty = None
+        loss_N = real_scores_N.square() + options.fake_weight * (fake_scores_N - 1).square()
+    else:
         mixed_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * mixing_factors_N.view(-1, 1, 1, 1)
-    real_scores_N, real_logits_NC = discriminator(reals_NCHW, lod)
-    fake_scores_N, fake_logits_NC = discriminator(fakes_NCHW, lod)
-    mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod)
-
-    penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
-    loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
+        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise)
+        penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
+        loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
+        penalty = Penalty(mixed_scores_N.detach(), norms_N.detach(), penalty_N.detach())
     real_label_loss_N = _label_loss(real_logits_NC, labels_NC)
     fake_label_loss_N = _label_loss(fake_logits_NC, labels_NC)
     if real_label_loss_N is not None and fake_label_loss_N is not None:
@@ -81,9 +98,7 @@ def discriminator_loss(
     return loss_N.mean(), DiscriminatorStatistics(
         real_scores_N=real_scores_N.detach(),
         fake_scores_N=fake_scores_N.detach(),
-        mixed_scores_N=mixed_scores_N.detach(),
-        mixed_norms_N=norms_N.detach(),
-        penalty_N=penalty_N.detach(),
+        penalty=penalty,
         real_label_loss_N=None if real_label_loss_N is None else real_label_loss_N.detach(),
         fake_label_loss_N=None if fake_label_loss_N is None else fake_label_loss_N.detach(),
         loss_N=loss_N.detach(),
@@ -91,17 +106,21 @@ def discriminator_loss(
 
 
 def generator_loss(
-    options: LossOptions,
+    options: WganLoss | LsganLoss,
     generator: Generator,
     discriminator: Discriminator,
     *,
     latents_NL: Tensor,
     labels_NC: Tensor | None,
     lod: float,
+    noise: Noise = unchanged,
 ) -> tuple[Tensor, GeneratorStatistics]:
-    """Mean loss of the generator: the negated score of its images, and how well their labels show."""
-    scores_N, logits_NC = discriminator(generator(latents_NL, labels_NC, lod), lod)
-    loss_N = -scores_N
+    """Mean loss of the generator: how far its images are from being scored as reals, and how well their labels show.
+
+    Reals score high in WGAN-GP and 0 in LSGAN.
+    """
+    scores_N, logits_NC = discriminator(generator(latents_NL, labels_NC, lod), lod, noise)
+    loss_N = scores_N.square() if isinstance(options, LsganLoss) else -scores_N
     label_loss_N = _label_loss(logits_NC, labels_NC)
     if label_loss_N is not None:
         loss_N = loss_N + options.label_weight * label_loss_N
@@ -112,11 +131,13 @@ def generator_loss(
     )
 
 
-def _gradient_norms(discriminator: Discriminator, mixed_NCHW: Tensor, lod: float) -> tuple[Tensor, Tensor]:
+def _gradient_norms(
+    discriminator: Discriminator, mixed_NCHW: Tensor, lod: float, noise: Noise
+) -> tuple[Tensor, Tensor]:
     # The definition takes the gradient at full resolution, of which the current pixel is the mean over 2^k by 2^k,
     # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
     mixed_NCHW.requires_grad_(True)
-    scores_N, _ = discriminator(mixed_NCHW, lod)
+    scores_N, _ = discriminator(mixed_NCHW, lod, noise)
     (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
     norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** math.floor(lod)
     return scores_N, norms_N

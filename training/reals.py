@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,5 +22,5 @@ def process_reals(images_NCHW: Tensor, mirrored_N: Tensor | None, lod: float) ->
     images = images_NCHW.to(torch.float32) * (2 / 255) - 1
     if mirrored_N is not None:
         images = torch.where(mirrored_N.view(-1, 1, 1, 1), images.flip(3), images)
-    fade = lod - math.floor(lod)
-    return torch.lerp(images, upscale(downscale(images)), fade) if fade > 0 else images
+    fade = float(np.float32(lod) - np.float32(math.floor(lod)))  # the original's lod is a float32
+    return images + (upscale(downscale(images)) - images) * fade if fade > 0 else images

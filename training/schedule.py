@@ -28,7 +28,7 @@ def at(options: ScheduleOptions, resolution: int, images: int) -> Step:
         lod=lod,
         resolution=current,
         minibatch=_minibatch(options, current),
-        learning_rate=options.learning_rate_at.get(current, options.learning_rate),
+        learning_rate=options.learning_rate_at.get(current, options.learning_rate) * _rampup(options, images / 1000),
         tick_kimg=options.tick_kimg_at.get(current, options.tick_kimg),
     )
 
@@ -53,8 +53,16 @@ def run_ends(options: ScheduleOptions, images: int) -> bool:
 def _lod(options: ScheduleOptions, resolution: int, kimg: float) -> float:
     phase_kimg = options.train_kimg + options.fade_kimg
     phase = math.floor(kimg / phase_kimg)
-    faded = max(kimg - phase * phase_kimg - options.train_kimg, 0.0) / options.fade_kimg
+    fading_kimg = max(kimg - phase * phase_kimg - options.train_kimg, 0.0)
+    faded = fading_kimg / options.fade_kimg if options.fade_kimg > 0 else 0.0
     return max(math.log2(resolution) - math.log2(options.initial_resolution) - phase - faded, 0.0)
+
+
+def _rampup(options: ScheduleOptions, kimg: float) -> float:
+    """From exp(-5) to 1, with slope 0 at the end (Laine and Aila 2017)."""
+    if kimg >= options.rampup_kimg:
+        return 1.0
+    return math.exp(-5 * (1 - kimg / options.rampup_kimg) ** 2)
 
 
 def _minibatch(options: ScheduleOptions, current: int) -> int:

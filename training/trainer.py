@@ -1,9 +1,9 @@
-"""The networks and optimisers of a run, and the two halves of a training step.
+"""The networks and optimisers of a run, and its training step.
 
 N = minibatch, C = 3, L = latent size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.params import TrainRun
-from training import draws, ema, losses
+from pipeline.params import TrainRun, WganLoss
+from training import draws, ema, losses, schedule
 from training.adam import Adam
 from training.checkpoint import StateDict
 from training.data import Reals
 from training.draws import Stream
 from training.networks import Discriminator, Generator
+from training.networks.discriminator import Noise, unchanged
+from training.noise import MultiplicativeNoise, WinningEstimate
 from training.reals import process_reals
 from training.schedule import Step
+from training.tally import Tally
 
 CHANNELS = 3
 
-FIGURES = ("loss/discriminator", "loss/generator", "score/real", "score/fake", "gradient_norm")
-"""What is averaged over a tick, in the order in which `Trainer` sums it."""
+FIGURES_D = {
+    "wgan-gp": ("loss/discriminator", "score/real", "score/fake", "gradient_norm"),
+    "lsgan": ("loss/discriminator", "score/real", "score/fake", "winning_estimate"),
+}
+FIGURES_G = ("loss/generator",)
+"""What is averaged over a tick, by loss."""
+
+Slopes = Sequence[Tensor | None]
+"""A gradient for each parameter of a network."""
 
 
 class Trainer:
@@ -45,64 +55,79 @@ class Trainer:
         sizes = {"resolution": run.resolution, "channels": CHANNELS, "label_size": reals.label_size}
         self.generator = Generator(run.networks, **sizes).to(device)
         self.discriminator = Discriminator(run.networks, **sizes).to(device)
-        self.average = Generator(run.networks, **sizes).to(device).requires_grad_(False)
+        self.average = Generator(run.networks, **sizes).to(device).requires_grad_(False).eval()
         self._optimizer_g = Adam(self.generator.parameters(), run.optimizer)
         self._optimizer_d = Adam(self.discriminator.parameters(), run.optimizer)
+        self._winning = WinningEstimate(device)
+        self._tally_d = Tally(FIGURES_D[run.loss.kind], device)
+        self._tally_g = Tally(FIGURES_G, device)
         self.images_shown = 0
-        self._forget_figures()
 
     def initialise(self) -> None:
         """Draw the weights that the run's seed stands for; the average starts as the generator."""
         for network, position in ((self.generator, 0), (self.discriminator, 1)):
             network.initialise(_torch_generator(self._run.seed, position))
         self.average.load_state_dict(self.generator.state_dict())
+        if self._run.networks.mbdisc_kernels:
+            step = schedule.at(self._run.schedule, self._run.resolution, 0)
+            reals_NCHW, _ = self._real_minibatch(step, 0)
+            self.discriminator.fit(reals_NCHW, step.lod)
 
     def reset_optimizers(self) -> None:
         """Forget moments and step counters of both networks."""
         self._optimizer_g.reset()
         self._optimizer_d.reset()
 
-    def update_discriminator(self, step: Step) -> None:
-        """Show the next minibatch of reals to D; move the average toward G as it is before its update."""
-        count, shown, seed = step.minibatch, self.images_shown, self._run.seed
-        real = self._reals.minibatch(step.resolution, shown, count)
+    def update(self, step: Step) -> None:
+        """Take one training step: D as often as the schedule says, then G; or, in a joint step, both at once.
+
+        Every update of D is shown fresh reals, which count as shown, and moves the average toward G as it is then.
+        """
+        options = self._run.schedule
+        slopes_g = self._slopes_of_g(step, self.images_shown) if options.joint_steps else None
+        for _ in range(options.discriminator_repeats):
+            self._optimizer_d.step(self._slopes_of_d(step, self.images_shown), step.learning_rate)
+            ema.update(self.average, self.generator, self._run.ema_decay)
+            self.images_shown += step.minibatch
+        if slopes_g is None:
+            slopes_g = self._slopes_of_g(step, self.images_shown - step.minibatch)
+        self._optimizer_g.step(slopes_g, step.learning_rate)
+
+    def _slopes_of_d(self, step: Step, position: int) -> Slopes:
+        reals_NCHW, labels_NC = self._real_minibatch(step, position)
         loss, figures = losses.discriminator_loss(
             self._run.loss,
             self.generator,
             self.discriminator,
-            reals_NCHW=process_reals(self._placed(real.images_NCHW), self._placed(real.mirrored_N), step.lod),
-            labels_NC=self._placed_or_none(real.labels_NL),
-            latents_NL=self._latents(Stream.D_LATENTS, count),
-            mixing_factors_N=self._placed(draws.mixing_factors(seed, shown, count)),
+            reals_NCHW=reals_NCHW,
+            labels_NC=labels_NC,
+            latents_NL=self._latents(Stream.D_LATENTS, position, step.minibatch),
+            mixing_factors_N=self._placed(draws.mixing_factors(self._run.seed, position, step.minibatch)),
             lod=step.lod,
+            noise=self._noise(Stream.D_NOISE, position),
         )
-        self._optimizer_d.minimise(loss, step.learning_rate)
-        ema.update(self.average, self.generator, self._run.ema_decay)
-        self._add_figures(figures.loss_N, None, figures.real_scores_N, figures.fake_scores_N, figures.mixed_norms_N)
+        self._winning.update(figures.fake_scores_N)
+        last = self._winning.value if figures.penalty is None else figures.penalty.mixed_norms_N
+        self._tally_d.add(figures.loss_N, figures.real_scores_N, figures.fake_scores_N, last)
+        return self._optimizer_d.gradients(loss)
 
-    def update_generator(self, step: Step) -> None:
-        """Improve G on fresh latents, against D as it is now; the step is complete and its images count as shown."""
-        count = step.minibatch
+    def _slopes_of_g(self, step: Step, position: int) -> Slopes:
         loss, figures = losses.generator_loss(
             self._run.loss,
             self.generator,
             self.discriminator,
-            latents_NL=self._latents(Stream.G_LATENTS, count),
-            labels_NC=self._placed_or_none(self._reals.random_labels(self.images_shown, count)),
+            latents_NL=self._latents(Stream.G_LATENTS, position, step.minibatch),
+            labels_NC=self._placed_or_none(self._reals.random_labels(position, step.minibatch)),
             lod=step.lod,
+            noise=self._noise(Stream.G_NOISE, position),
         )
-        self._optimizer_g.minimise(loss, step.learning_rate)
-        self._add_figures(None, figures.loss_N, None, None, None)
-        self._steps += 1
-        self.images_shown += count
+        self._tally_g.add(figures.loss_N)
+        return self._optimizer_g.gradients(loss)
 
     def take_figures(self) -> dict[str, float]:
-        """Means of `FIGURES` since the last call, and how many updates were left out so far (see `Adam`)."""
-        means: list[float] = (self._sums / self._steps).tolist()
-        self._forget_figures()
-        figures: dict[str, float] = dict(zip(FIGURES, means, strict=True))
-        figures["skipped_updates"] = self._optimizer_g.skipped + self._optimizer_d.skipped
-        return figures
+        """Means of losses and scores since the last call, and how many updates were left out so far (see `Adam`)."""
+        skipped = self._optimizer_g.skipped + self._optimizer_d.skipped
+        return {**self._tally_d.take(), **self._tally_g.take(), "skipped_updates": skipped}
 
     def networks(self) -> dict[str, StateDict]:
         """The weights of G, D and Gs by name."""
@@ -112,37 +137,44 @@ class Trainer:
             "Gs": self.average.state_dict(),
         }
 
-    def optimizers(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What `restore` needs beside the weights."""
-        return {"G": self._optimizer_g.state_dict(), "D": self._optimizer_d.state_dict()}
+        return {
+            "G": self._optimizer_g.state_dict(),
+            "D": self._optimizer_d.state_dict(),
+            "winning": self._winning.value,
+        }
 
-    def restore(self, images_shown: int, networks: Mapping[str, StateDict], optimizers: Mapping[str, Any]) -> None:
+    def restore(self, images_shown: int, networks: Mapping[str, StateDict], state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.images_shown = images_shown
         self.generator.load_state_dict(networks["G"])
         self.discriminator.load_state_dict(networks["D"])
         self.average.load_state_dict(networks["Gs"])
-        self._optimizer_g.load_state_dict(optimizers["G"])
-        self._optimizer_d.load_state_dict(optimizers["D"])
+        self._optimizer_g.load_state_dict(state["G"])
+        self._optimizer_d.load_state_dict(state["D"])
+        self._winning.value = state["winning"].to(self._device)
 
-    def _latents(self, stream: Stream, count: int) -> Tensor:
+    def _real_minibatch(self, step: Step, position: int) -> tuple[Tensor, Tensor | None]:
+        real = self._reals.minibatch(step.resolution, position, step.minibatch)
+        images_NCHW = process_reals(self._placed(real.images_NCHW), self._placed(real.mirrored_N), step.lod)
+        return images_NCHW, self._placed_or_none(real.labels_NL)
+
+    def _noise(self, stream: Stream, position: int) -> Noise:
+        if isinstance(self._run.loss, WganLoss) or self._run.loss.noise_gain == 0:
+            return unchanged
+        rng = draws.noise(self._run.seed, stream, position)
+        return MultiplicativeNoise(self._winning.strength(self._run.loss), rng)
+
+    def _latents(self, stream: Stream, position: int, count: int) -> Tensor:
         shape = (count, self._run.networks.latent_size)
-        return self._placed(draws.latents(self._run.seed, stream, self.images_shown, shape))
+        return self._placed(draws.latents(self._run.seed, stream, position, shape))
 
     def _placed(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
     def _placed_or_none(self, values: NDArray[Any] | None) -> Tensor | None:
         return None if values is None else self._placed(values)
-
-    def _forget_figures(self) -> None:
-        self._sums = torch.zeros(len(FIGURES), dtype=torch.float64, device=self._device)
-        self._steps = 0
-
-    def _add_figures(self, *values_N: Tensor | None) -> None:
-        # kept on the device: reading a value at every step would make a GPU wait
-        zero = torch.zeros((), dtype=torch.float64, device=self._device)
-        self._sums += torch.stack([zero if value_N is None else value_N.double().mean() for value_N in values_N])
 
 
 def _torch_generator(seed: int, position: int) -> torch.Generator:

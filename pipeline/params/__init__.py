@@ -39,19 +39,24 @@ from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, NetworkLsu
 from pipeline.params.network import NetworkParams
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
+    AnyLoss,
     EvaluateParams,
-    LossOptions,
+    InceptionOptions,
+    LsganLoss,
+    ModesOptions,
     NetworkOptions,
     OptimizerOptions,
     ScheduleOptions,
     TrainParams,
     TrainRun,
+    WganLoss,
 )
 
 __all__ = [
     "PUBLISHED",
     "AlignParams",
     "AlignedCelebASource",
+    "AnyLoss",
     "AnyNetwork",
     "AnySource",
     "CelebASource",
@@ -67,12 +72,14 @@ __all__ = [
     "FitDenoiseParams",
     "FitSuperresParams",
     "FolderSource",
+    "InceptionOptions",
     "LocalLsun",
-    "LossOptions",
+    "LsganLoss",
     "LsunCategory",
     "LsunParams",
     "MnistRgbSource",
     "MnistSource",
+    "ModesOptions",
     "NetworkFile",
     "NetworkLsun",
     "NetworkOptions",
@@ -91,6 +98,7 @@ __all__ = [
     "TrainParams",
     "TrainRun",
     "TrainedNetwork",
+    "WganLoss",
 ]
 
 
@@ -130,6 +138,13 @@ class Params(Section):
                 f"align.rectangle is {self.align.rectangle!r} but superres.method is {self.superres.method!r}: images "
                 f"that are aligned already are not enlarged; set superres.method to none"
             )
+        if self.evaluate.modes is not None:
+            for name, run in self.train.runs.items():
+                if run.resolution != 32:
+                    raise ValueError(
+                        f"evaluate.modes counts digits in images of 32x32, but train.runs.{name} makes "
+                        f"{run.resolution}x{run.resolution}; set evaluate.modes to null"
+                    )
         return self
 
     @model_validator(mode="after")

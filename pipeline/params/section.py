@@ -14,6 +14,7 @@ def _power_of_two(value: int) -> int:
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Resolution = Annotated[int, AfterValidator(_power_of_two)]
 Codec = Literal["none", "gzip", "zstd"]

@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from pipeline.errors import ParamsError
+from stages import profiles, read_params
 from stages.__main__ import app
 
 
@@ -46,6 +48,56 @@ def test_an_invalid_profile_changes_nothing() -> None:
     with pytest.raises(ParamsError, match=r"profiles/bad\.yaml"):
         CliRunner().invoke(app, ["profile", "bad"], catch_exceptions=False)
     assert Path("params.yaml").read_bytes() == before
+
+
+BASE = """# of all
+cluster: {scheduler: null, workers: 2}
+source:
+  kind: folder
+  images: here
+train:
+  runs:
+    first:
+      seed: 1 # any
+      schedule:
+        minibatch_at: {4: 16, 8: 8}
+"""
+DERIVED = """# of one
+base: all
+source:
+  kind: synthetic
+train:
+  runs:
+    second:
+      schedule:
+        minibatch_at: {4: 2}
+"""
+
+
+def test_a_profile_with_a_base_says_only_what_differs() -> None:
+    Path("profiles/all.yaml").write_text(BASE)
+    Path("profiles/one.yaml").write_text(DERIVED)
+    text = profiles.content_of("one")
+    assert yaml.safe_load(text) == {
+        "cluster": {"scheduler": None, "workers": 2},
+        "source": {"kind": "synthetic"},
+        "train": {"runs": {"second": {"seed": 1, "schedule": {"minibatch_at": {4: 2}}}}},
+    }
+    assert text.startswith("# of one\n\ncluster: {scheduler: null")
+    assert "seed: 1 # any" in text
+
+
+def test_a_profile_that_is_its_own_base_is_refused() -> None:
+    Path("profiles/one.yaml").write_text("base: two\n")
+    Path("profiles/two.yaml").write_text("base: one\n")
+    with pytest.raises(ParamsError, match=r"one\.yaml: its base leads back to itself \(one <- two <- one\)"):
+        profiles.content_of("one")
+
+
+def test_a_profile_with_a_base_is_put_in_place_complete() -> None:
+    CliRunner().invoke(app, ["profile", "v2-8gpu"], catch_exceptions=False)
+    (run,) = read_params().train.runs.items()
+    assert (run[0], run[1].schedule.devices, run[1].networks.fmap_base) == ("celebahq_v2_8gpu", 8, 8192)
 
 
 def test_the_summary_names_each_stage_in_order_with_what_it_dropped() -> None:
@@ -88,3 +140,16 @@ def test_terms_of_an_unknown_data_set_are_answered_with_the_names() -> None:
     with pytest.raises(ParamsError, match=r"'imagenet' is no data set.*celeba, celebahq-deltas, cifar10, lsun, mnist"):
         CliRunner().invoke(app, ["terms", "--accept-terms", "imagenet"], catch_exceptions=False)
     assert not Path("accepted-terms.json").exists()
+
+
+def test_a_snapshot_of_the_original_is_converted_and_makes_images() -> None:
+    snapshot = Path(__file__).parents[1] / "golden/pggan/snapshot_b.pkl"
+    result = CliRunner().invoke(app, ["convert", str(snapshot), "network.safetensors"], catch_exceptions=False)
+    assert "makes images of 8x8" in result.output
+    for seed in ("1", "2"):
+        arguments = ["generate", "network.safetensors", f"images/{seed}", "--count", "10", "--seed", seed]
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    images = {seed: [path.read_bytes() for path in sorted(Path(f"images/{seed}").iterdir())] for seed in ("1", "2")}
+    assert len(images["1"]) == len(set(images["1"])) == 10
+    assert not set(images["1"]) & set(images["2"])
+    assert Path("images/1/000009.png").is_file()

@@ -11,11 +11,16 @@ import torch
 import yaml
 
 from pipeline.errors import NetworkError, ParamsError
+from pipeline.params import TrainRun
 from stages import evaluate as stage
 from stages.evaluate import evaluate
+from tests.training.metrics.test_inception import make_network, options_of
+from tests.training.metrics.test_modes import make_digits
+from tests.training.metrics.test_modes import options_of as options_for_digits
 from tests.training.small import ROOT, make_dataset, make_run
 from training import checkpoint
-from training.checkpoint import FORMAT, NetworkInfo
+from training.checkpoint import NetworkInfo
+from training.metrics.inception import names
 from training.metrics.protocol import Protocol
 from training.networks import Generator
 
@@ -37,15 +42,16 @@ def _a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "threads": 1,
     }
     Path("params.yaml").write_text(yaml.safe_dump(params))
+    write_snapshots(run)
+
+
+def write_snapshots(run: TrainRun) -> None:
     for shown, lod in SNAPSHOTS.items():
-        generator = Generator(run.networks, resolution=16, channels=3, label_size=0)
+        generator = Generator(run.networks, resolution=run.resolution, channels=3, label_size=0)
         generator.initialise(torch.Generator().manual_seed(shown))
-        info = NetworkInfo(
-            format=FORMAT, run=run, channels=3, label_size=0, images_shown=shown, lod=lod, resolution=16 >> int(lod)
-        )
-        checkpoint.write_network(
-            checkpoint.network_path(Path("runs/small"), shown), info, {"Gs": generator.state_dict()}
-        )
+        info = NetworkInfo.of_run(run, channels=3, label_size=0, images_shown=shown, lod=lod)
+        path = checkpoint.network_path(Path("runs/small"), shown)
+        checkpoint.write_network(path, info, {"Gs": generator.state_dict()})
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -68,6 +74,52 @@ def test_every_snapshot_has_its_figures_and_the_last_ones_are_reported() -> None
     assert report["msssim4"] == float(_rows("msssim.csv")[-1]["msssim4"])
     assert report["reals"]["swd16_mean"] < report["swd16_mean"]
     assert (report["reals"]["images"], report["reals"]["images_used"]) == (24, 16)
+
+
+def test_without_an_inception_network_its_figures_are_absent_and_the_report_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evaluate("small")
+    report = json.loads(Path("reports/evaluate/small.json").read_text())
+    assert report["inception"] == "not computed: evaluate.inception in params.yaml names no network"
+    assert not [name for name in report if name.startswith(("fid", "is1", "kid"))]
+    assert "FID, inception score, KID, precision, recall not computed" in capsys.readouterr().err
+
+
+def test_with_an_inception_network_every_snapshot_has_its_figures() -> None:
+    options = options_of(make_network(Path("network.pt")))
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["evaluate"]["inception"] = options.model_dump(mode="json")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    evaluate("small")
+    rows = _rows("inception.csv")
+    assert list(rows[0]) == ["kimg", "resolution", *names(options)]
+    report = json.loads(Path("reports/evaluate/small.json").read_text())
+    assert report["fid24"] == float(rows[-1]["fid24"])
+    assert report["reals"]["fid24"] < report["fid24"]
+    assert "inception" not in report
+
+
+def test_modes_are_counted_where_digits_are_named() -> None:
+    run = make_run(Path("data/shard"), resolution=32, grid_cell_pixels=32)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    modes = options_for_digits(make_digits(Path("digits"), 200), samples=20, steps=20)
+    params["train"]["runs"] = {"small": run.model_dump(mode="json")}
+    params["evaluate"]["modes"] = modes.model_dump(mode="json")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    shutil.rmtree("runs/small")
+    write_snapshots(run)
+    evaluate("small")
+    rows = _rows("modes.csv")
+    assert list(rows[0]) == ["kimg", "resolution", "modes20", "modes20_kl"]
+    report = json.loads(Path("reports/evaluate/small.json").read_text())
+    assert 1 <= report["modes20"] <= 20
+    assert 0 <= report["digits_read_rightly"] <= 1
+    assert "modes20" in report["reals"]
+    params["train"]["runs"]["small"]["resolution"] = 16
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(ParamsError, match=r"counts digits in images of 32x32, but train\.runs\.small makes 16x16"):
+        evaluate("small")
 
 
 def test_a_stopped_evaluation_goes_on_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

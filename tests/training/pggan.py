@@ -10,17 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.params import LossOptions, NetworkOptions, OptimizerOptions, ScheduleOptions
+from pipeline.params import OptimizerOptions, ScheduleOptions, WganLoss
+from training.interop.options import network_options, sizes
 from training.networks import Discriminator, Generator
 from training.variables import load_original
 
 Arrays = Mapping[str, NDArray[Any]]
 
-NETWORK_DEFAULTS: dict[str, Any] = {
-    "fmap_base": 8192, "fmap_decay": 1.0, "fmap_max": 512, "normalize_latents": True, "use_wscale": True,
-    "use_pixelnorm": True, "pixelnorm_epsilon": 1e-8, "use_leakyrelu": True, "fused_scale": True,
-    "mbstd_group_size": 4,
-}  # fmt: skip
 TICKS = {4: 160.0, 8: 140.0, 16: 120.0, 32: 100.0, 64: 80.0, 128: 60.0, 256: 40.0, 512: 20.0, 1024: 10.0}
 LOSS_DEFAULTS = {"wgan_lambda": 10.0, "wgan_target": 1.0, "wgan_epsilon": 0.001, "cond_weight": 1.0}
 
@@ -31,13 +27,14 @@ class Case:
 
     about: dict[str, Any]
     arrays: Arrays
+    folder: Path
 
     @classmethod
     def read(cls, folder: Path, name: str) -> Self:
         """Read `<name>` of a folder of vectors."""
         about = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["files"][name]
         with np.load(folder / name) as arrays:
-            return cls(about, dict(arrays))
+            return cls(about, dict(arrays), folder)
 
     def below(self, prefix: str) -> dict[str, NDArray[np.float32]]:
         """The arrays whose names start with `prefix`, which is cut off."""
@@ -65,41 +62,25 @@ class Case:
         return self.about["rounding_noise_max_abs"].get(name, 0.0)
 
 
-def network_options(kwargs: Mapping[str, Any]) -> NetworkOptions:
-    """The options of a network from the keyword arguments that the original was called with."""
-    elsewhere = ("num_channels", "resolution", "label_size")
-    values = {**NETWORK_DEFAULTS, **{key: value for key, value in kwargs.items() if key not in elsewhere}}
-    values.setdefault("latent_size", min(values["fmap_base"], values["fmap_max"]))
-    return NetworkOptions(**values)
-
-
-def _sizes(kwargs: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        "resolution": kwargs.get("resolution", 32),
-        "channels": kwargs.get("num_channels", 1),
-        "label_size": kwargs.get("label_size", 0),
-    }
-
-
 def generator(kwargs: Mapping[str, Any], variables: Arrays) -> Generator:
     """A generator holding the given variables."""
-    network = Generator(network_options(kwargs), **_sizes(kwargs))
+    network = Generator(network_options(kwargs), **sizes(kwargs))
     load_original(network, variables)
     return network
 
 
 def discriminator(kwargs: Mapping[str, Any], variables: Arrays) -> Discriminator:
     """A discriminator holding the given variables."""
-    network = Discriminator(network_options(kwargs), **_sizes(kwargs))
+    network = Discriminator(network_options(kwargs), **sizes(kwargs))
     load_original(network, variables)
     return network
 
 
-def loss_options(about: Mapping[str, Any]) -> LossOptions:
-    """The options of both losses."""
-    values = {**LOSS_DEFAULTS, **about.get("D_loss_kwargs", {}), **about.get("G_loss_kwargs", {})}
+def loss_options(about: Mapping[str, Any], network: str) -> WganLoss:
+    """The options of the loss of network `G` or `D`."""
+    values = {**LOSS_DEFAULTS, **about.get(f"{network}_loss_kwargs", {})}
     values["label_weight"] = values.pop("cond_weight")
-    return LossOptions(**values)
+    return WganLoss(kind="wgan-gp", **values)
 
 
 def optimizer_options(adam: Mapping[str, float]) -> OptimizerOptions:
@@ -117,8 +98,8 @@ def schedule_options(about: Mapping[str, Any], rates: str) -> ScheduleOptions:
     """The schedule of one table, with the learning rates of `G_lrate` or `D_lrate`."""
     kwargs = about["schedule_kwargs"]
 
-    def table(name: str) -> dict[int, Any]:
-        return {int(resolution): value for resolution, value in kwargs.get(name, {}).items()}
+    def table(name: str, default: Mapping[int, Any] | None = None) -> dict[int, Any]:
+        return {int(resolution): value for resolution, value in kwargs.get(name, default or {}).items()}
 
     return ScheduleOptions(
         initial_resolution=kwargs.get("lod_initial_resolution", 4),
@@ -130,8 +111,12 @@ def schedule_options(about: Mapping[str, Any], rates: str) -> ScheduleOptions:
         max_minibatch_per_device_at=table("max_minibatch_per_gpu"),
         learning_rate=kwargs.get(f"{rates}_base", 0.001),
         learning_rate_at=table(f"{rates}_dict"),
+        rampup_kimg=0.0,
+        reset_optimizers=True,
         tick_kimg=float(kwargs.get("tick_kimg_base", 160)),
-        tick_kimg_at=table("tick_kimg_dict") or TICKS,
+        tick_kimg_at=table("tick_kimg_dict", TICKS),
+        discriminator_repeats=1,
+        joint_steps=False,
         minibatch_repeats=4,
         total_kimg=float(about["total_kimg"]),
     )

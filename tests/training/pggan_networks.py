@@ -70,7 +70,7 @@ def block(case: Case, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     kind = next(
         kind for kind in ("pixel_norm", "upscale2d", "downscale2d", "minibatch", "leaky") if name.startswith(kind)
     )
-    factor = 2 if name.endswith("_f4") else 1
+    factor = int(name.partition("_f")[2] or 2).bit_length() - 1
     return {
         "pixel_norm": lambda x: pixel_norm(x, 1e-8),
         "upscale2d": lambda x: functools.reduce(lambda y, _: upscale(y), range(factor), x),

@@ -13,11 +13,11 @@ from training.reals import process_reals
 def reals(case: Case) -> Iterator[Compared]:
     for lod in case.about["lods"]:
         ours = at_full_resolution(process_reals(case.tensor(f"in/lod_{lod:.2f}"), None, lod), lod)
-        yield compare(f"lod {lod}", ours, case.arrays[f"out/lod_{lod:.2f}"], allowed=1e-6)
+        yield compare(f"lod {lod}", ours, case.arrays[f"out/lod_{lod:.2f}"], allowed=0.0)
     if "mirror/in" in case.arrays:
         lod, mirrored_N = float(case.arrays["mirror/lod"]), case.tensor("mirror/mask") >= 0.5
         ours = at_full_resolution(process_reals(case.tensor("mirror/in"), mirrored_N, lod), lod)
-        yield compare("mirrored", ours, case.arrays["mirror/out"], allowed=1e-6)
+        yield compare("mirrored", ours, case.arrays["mirror/out"], allowed=0.0)
 
 
 def schedules(case: Case) -> Iterator[Compared]:

@@ -51,7 +51,7 @@ def loss_of_d(
     """The discriminator's loss from the stored draws, and what it consists of by the names of the vectors."""
     dtype = next(d.parameters()).dtype
     loss, parts = discriminator_loss(
-        loss_options(case.about),
+        loss_options(case.about, "D"),
         g,
         d,
         reals_NCHW=process_reals(case.tensor(f"{prefix}reals_uint8"), None, lod).to(dtype),
@@ -60,13 +60,14 @@ def loss_of_d(
         mixing_factors_N=case.tensor(f"{prefix}mixing_factors").to(dtype),
         lod=lod,
     )
+    assert parts.penalty is not None
     values = {
         "D_loss_mean": loss.detach(),
         "D_loss": parts.loss_N,
         "real_scores": parts.real_scores_N,
         "fake_scores": parts.fake_scores_N,
-        "mixed_scores": parts.mixed_scores_N,
-        "mixed_norms": parts.mixed_norms_N,
+        "mixed_scores": parts.penalty.mixed_scores_N,
+        "mixed_norms": parts.penalty.mixed_norms_N,
         "label_penalty_reals": parts.real_label_loss_N,
         "label_penalty_fakes": parts.fake_label_loss_N,
     }
@@ -76,7 +77,9 @@ def loss_of_d(
 def loss_of_g(case: Case, g: Generator, d: Discriminator, prefix: str, lod: float) -> torch.Tensor:
     dtype = next(d.parameters()).dtype
     latents_NL, labels_NC = case.tensor(f"{prefix}G_latents").to(dtype), case.labels(f"{prefix}G_labels", dtype)
-    loss, parts = generator_loss(loss_options(case.about), g, d, latents_NL=latents_NL, labels_NC=labels_NC, lod=lod)
+    loss, parts = generator_loss(
+        loss_options(case.about, "G"), g, d, latents_NL=latents_NL, labels_NC=labels_NC, lod=lod
+    )
     assert torch.equal(parts.loss_N.mean(), loss.detach())
     return loss
 
@@ -94,17 +97,19 @@ def gradients(loss: torch.Tensor, network: torch.nn.Module, prefix: str) -> dict
 
 def adam(case: Case) -> Iterator[Compared]:
     about = case.about
-    parameters = [case.tensor("init_a").clone(), case.tensor("init_b").clone()]
+    names = sorted(name.removeprefix("init_") for name in case.arrays if name.startswith("init_"))
+    parameters = [case.tensor(f"init_{name}").clone() for name in names]
     optimizer = Adam(parameters, optimizer_options(about["adam"]))
-    steps = zip(case.tensor("grads_a"), case.tensor("grads_b"), strict=True)
+    steps = list(zip(*(case.tensor(f"grads_{name}") for name in names), strict=True))
     for number, step_gradients in enumerate(steps, start=1):
         if number == about["optimizer_reset_before_step"]:
             optimizer.reset()
         taken = optimizer.step(step_gradients, about["adam"]["learning_rate"])
+        assert taken == all(gradient.isfinite().all() for gradient in step_gradients)
         assert taken == (number != about["step_with_non_finite_gradient"])
-        for name, parameter in zip("ab", parameters, strict=True):
+        for name, parameter in zip(names, parameters, strict=True):
             yield compare(f"{name} after {number}", parameter, case.arrays[f"values_{name}"][number - 1], allowed=1e-7)
-    assert optimizer.skipped == 1
+    assert optimizer.skipped == (about["step_with_non_finite_gradient"] in range(1, len(steps) + 1))
 
 
 def trajectory(case: Case) -> Iterator[Compared]:

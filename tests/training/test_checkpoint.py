@@ -22,7 +22,7 @@ def run() -> TrainRun:
 
 
 def info(run: TrainRun, images_shown: int) -> NetworkInfo:
-    return NetworkInfo(format=1, run=run, channels=3, label_size=0, images_shown=images_shown, lod=1.25, resolution=16)
+    return NetworkInfo.of_run(run, channels=3, label_size=0, images_shown=images_shown, lod=1.25)
 
 
 def networks(seed: int) -> dict[str, dict[str, Tensor]]:

@@ -23,7 +23,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = make_run(make_dataset(folder / "dataset"), resolution=16)
     trainer = Trainer(run, Reals(DataSet(run.dataset), run), CPU)
     trainer.initialise()
-    info = NetworkInfo(format=1, run=run, channels=3, label_size=0, images_shown=240, lod=1.5, resolution=8)
+    info = NetworkInfo.of_run(run, channels=3, label_size=0, images_shown=240, lod=1.5)
     path = checkpoint.network_path(folder, 240)
     checkpoint.write_network(path, info, trainer.networks())
     return path

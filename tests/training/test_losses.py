@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.params import LossOptions
+from pipeline.params import WganLoss
 from tests.training.test_networks import SMALL
 from training.layers import upscale
 from training.losses import DiscriminatorStatistics, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 
-OPTIONS = LossOptions(wgan_lambda=10.0, wgan_target=1.0, wgan_epsilon=0.001, label_weight=1.0)
+OPTIONS = WganLoss(kind="wgan-gp", wgan_lambda=10.0, wgan_target=1.0, wgan_epsilon=0.001, label_weight=1.0)
 LABELS_NC = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]]
 
 
@@ -31,7 +31,7 @@ class Draws:
         self.latents_NL = torch.randn(4, 6, generator=rng, dtype=torch.float64)
         self.mixing_N = torch.tensor([0.0, 0.3, 0.6, 1.0], dtype=torch.float64)
 
-    def loss_of_d(self, options: LossOptions = OPTIONS) -> tuple[Tensor, DiscriminatorStatistics]:
+    def loss_of_d(self, options: WganLoss = OPTIONS) -> tuple[Tensor, DiscriminatorStatistics]:
         return discriminator_loss(
             options,
             self.generator,
@@ -62,16 +62,18 @@ def _penalty_at_full_resolution(draws: Draws) -> Tensor:
 def test_norms_are_those_at_full_resolution(lod: float) -> None:
     draws = Draws(lod)
     _, parts = draws.loss_of_d()
-    torch.testing.assert_close(parts.mixed_norms_N, _penalty_at_full_resolution(draws))
+    assert parts.penalty is not None
+    torch.testing.assert_close(parts.penalty.mixed_norms_N, _penalty_at_full_resolution(draws))
 
 
 @pytest.mark.parametrize("labels", [False, True])
 def test_the_loss_is_the_sum_of_its_terms(labels: bool) -> None:
-    options = LossOptions(wgan_lambda=5.0, wgan_target=2.0, wgan_epsilon=0.1, label_weight=0.7)
+    options = WganLoss(kind="wgan-gp", wgan_lambda=5.0, wgan_target=2.0, wgan_epsilon=0.1, label_weight=0.7)
     draws = Draws(0.3, labels=labels)
     loss, parts = draws.loss_of_d(options)
-    penalty_N = (parts.mixed_norms_N - 2.0) ** 2 * 5.0 / 2.0**2
-    torch.testing.assert_close(parts.penalty_N, penalty_N)
+    assert parts.penalty is not None
+    penalty_N = (parts.penalty.mixed_norms_N - 2.0) ** 2 * 5.0 / 2.0**2
+    torch.testing.assert_close(parts.penalty.penalty_N, penalty_N)
     expected_N = parts.fake_scores_N - parts.real_scores_N + penalty_N + 0.1 * parts.real_scores_N**2
     assert (parts.real_label_loss_N is not None) == (parts.fake_label_loss_N is not None) == labels
     if parts.real_label_loss_N is not None and parts.fake_label_loss_N is not None:
@@ -118,7 +120,7 @@ def test_the_generator_is_not_trained_by_the_loss_of_the_discriminator() -> None
 @pytest.mark.parametrize("labels", [False, True])
 def test_the_generator_wants_high_scores_and_its_labels_seen(labels: bool) -> None:
     draws = Draws(0.4, labels=labels)
-    options = LossOptions(wgan_lambda=10.0, wgan_target=1.0, wgan_epsilon=0.001, label_weight=0.5)
+    options = WganLoss(kind="wgan-gp", wgan_lambda=10.0, wgan_target=1.0, wgan_epsilon=0.001, label_weight=0.5)
     loss, parts = generator_loss(
         options,
         draws.generator,

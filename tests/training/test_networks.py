@@ -16,14 +16,21 @@ SMALL = NetworkOptions(
     fmap_base=64,
     fmap_decay=1.0,
     fmap_max=8,
+    discriminator_fmap_scale=1.0,
     latent_size=6,
     normalize_latents=True,
+    normalize_labels=True,
     use_wscale=True,
     use_pixelnorm=True,
     pixelnorm_epsilon=1e-8,
+    use_batchnorm=False,
+    use_layernorm=False,
     use_leakyrelu=True,
+    use_tanh=False,
     fused_scale=True,
     mbstd_group_size=4,
+    mbdisc_kernels=0,
+    mbdisc_kernel_size=3,
 )
 
 

@@ -1,8 +1,10 @@
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.params import ScheduleOptions
 from training import schedule
@@ -17,8 +19,12 @@ OPTIONS = ScheduleOptions(
     max_minibatch_per_device_at={32: 4},
     learning_rate=0.001,
     learning_rate_at={32: 0.0015},
+    rampup_kimg=0.0,
+    reset_optimizers=True,
     tick_kimg=1.0,
     tick_kimg_at={8: 0.5},
+    discriminator_repeats=1,
+    joint_steps=False,
     minibatch_repeats=4,
     total_kimg=12.0,
 )
@@ -81,6 +87,31 @@ def test_devices_share_a_minibatch_evenly_and_within_their_limit(minibatch: int,
 )  # fmt: skip
 def test_optimisers_reset_where_a_fade_begins_or_ends(previous: float | None, lod: float, expected: bool) -> None:
     assert schedule.resets(previous, lod) == expected
+
+
+def test_the_learning_rate_rises_to_its_value_and_stays() -> None:
+    options = _options(rampup_kimg=2.0)
+    rates = [schedule.at(options, 32, images).learning_rate for images in (0, 1000, 1999, 2000, 9000)]
+    assert rates == pytest.approx([0.001 * math.exp(-5), 0.001 * math.exp(-1.25), 0.001, 0.001, 0.0015], rel=1e-5)
+    assert rates[2] < rates[3]
+
+
+@pytest.mark.parametrize(("train_kimg", "fade_kimg", "lods"), [(2.0, 0.0, [3, 3, 2, 2]), (0.0, 2.0, [3, 2.5, 2, 1.5])])
+def test_either_part_of_a_phase_may_be_absent(train_kimg: float, fade_kimg: float, lods: list[float]) -> None:
+    options = _options(train_kimg=train_kimg, fade_kimg=fade_kimg)
+    assert [schedule.at(options, 32, images).lod for images in (0, 1000, 2000, 3000)] == lods
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_kimg": 0.0, "fade_kimg": 0.0}, "both 0"),
+        ({"joint_steps": True, "discriminator_repeats": 5}, "discriminator_repeats is 5 but joint_steps"),
+    ],
+)
+def test_impossible_schedules_are_refused(changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ScheduleOptions.model_validate({**OPTIONS.model_dump(), **changes})
 
 
 def test_a_tick_ends_at_its_length_and_with_the_run() -> None:

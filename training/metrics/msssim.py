@@ -70,5 +70,5 @@ def _blurred(image_HWC: Plane, kernel: Plane) -> Plane:
 
 
 def _half(image_HWC: Plane) -> Plane:
-    height, width, channels = image_HWC.shape
-    return image_HWC.reshape(height // 2, 2, width // 2, 2, channels).mean((1, 3))
+    even_HWC, odd_HWC = image_HWC[::2], image_HWC[1::2]
+    return (even_HWC[:, ::2] + even_HWC[:, 1::2] + odd_HWC[:, ::2] + odd_HWC[:, 1::2]) * 0.25

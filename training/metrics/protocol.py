@@ -8,6 +8,7 @@ Suffixes: N image, C channel, H height, W width, L latent or label.
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from pipeline.params import EvaluateParams, TrainRun
 from training.data import Reals
 from training.generate import Snapshot
-from training.metrics import short_count
+from training.metrics import inception, modes, short_count
 from training.metrics.curves import Row
+from training.metrics.inception import Collected, InceptionNetwork
+from training.metrics.modes import DigitClassifier, ModeCount
 from training.metrics.msssim import measurable, msssim_of_pairs
 from training.metrics.swd import PatchSet, level_sides, sliced_wasserstein
 
@@ -34,8 +37,16 @@ class _Stream(IntEnum):
     DIRECTIONS = 2
 
 
+@dataclass(frozen=True)
+class Judges:
+    """The networks that some figures are by; None for those that are not wanted."""
+
+    inception: InceptionNetwork | None
+    digits: DigitClassifier | None
+
+
 class Protocol:
-    """SWD and MS-SSIM of one run's snapshots.
+    """SWD and MS-SSIM of one run's snapshots, and what other networks tell of them.
 
     Parameters
     ----------
@@ -48,6 +59,8 @@ class Protocol:
         fewer, later passes repeat them (at other patches).
     scratch
         A folder for descriptors, 588 bytes x `swd_images` x `swd_patches_per_image` x levels, twice. Emptied first.
+    judges
+        The networks that `params.inception` and `params.modes` want.
 
     Attributes
     ----------
@@ -55,23 +68,28 @@ class Protocol:
         The figures of the distance: each level from fine to coarse, and their mean.
     msssim_names
         The figure of the similarity; none for images under 16 pixels.
+    inception_names
+        The figures of the Inception network; none without one.
+    modes_names
+        The count of modes; none where it is not wanted.
     """
 
-    def __init__(self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path) -> None:
+    def __init__(self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path, judges: Judges) -> None:
         self._params = params
         self._run = run
         self._reals = reals
         self._scratch = scratch
-        self._total = max(params.swd_images, 2 * params.msssim_pairs)
+        self._judges = judges
+        self._reals_used = max(params.swd_images, params.inception.images if params.inception else 0)
+        self._total = max(self._reals_used, 2 * params.msssim_pairs, params.modes.samples if params.modes else 0)
         sides = level_sides(run.resolution)
         prefix = f"swd{short_count(params.swd_images)}"
         self.swd_names = [f"{prefix}_{side}" for side in sides] + ([f"{prefix}_mean"] if sides else [])
         self.msssim_names = [f"msssim{short_count(params.msssim_pairs)}"] if measurable(run.resolution) else []
+        self.inception_names = inception.names(params.inception) if params.inception else []
+        self.modes_names = modes.names(params.modes) if params.modes else []
         shutil.rmtree(scratch, ignore_errors=True)
-        self._real_patches = self._patch_set(_Stream.REAL_PATCHES)
-        for images_NCHW in self._real_batches(0, params.swd_images):
-            self._real_patches.feed(images_NCHW)
-        self._real_patches.complete()
+        self._real_set = self._gathered(self._real_batches(0, self._reals_used), _Stream.REAL_PATCHES)
 
     def measure_fakes(self, snapshot: Snapshot) -> Row:
         """The figures of a snapshot."""
@@ -81,28 +99,50 @@ class Protocol:
         """The figures of other reals, against those that stand for the data set: what a perfect generator reaches.
 
         The sample is the next of the shuffled passes: it shares no image with the first one if the data set holds
-        twice `swd_images`.
+        twice as many as are used.
         """
-        return self._measure(self._real_batches(self._params.swd_images, self._total))
+        return self._measure(self._real_batches(self._reals_used, self._total))
 
     def _measure(self, batches: Batches) -> Row:
-        patches = self._patch_set(_Stream.OTHER_PATCHES)
-        similarities: list[float] = []
+        params, similarities = self._params, list[float]()
+        count = ModeCount(params.modes, self._judges.digits) if params.modes and self._judges.digits else None
+        seen = 0
+
+        def watched() -> Batches:
+            nonlocal seen
+            for images_NCHW in batches:
+                if self.msssim_names:
+                    similarities.extend(msssim_of_pairs(images_NCHW[: max(2 * params.msssim_pairs - seen, 0)]))
+                if count:
+                    count.feed(images_NCHW)
+                seen += len(images_NCHW)
+                yield images_NCHW
+
+        patches, features = self._gathered(watched(), _Stream.OTHER_PATCHES)
+        figures = self._swd(patches)
+        figures |= {name: round(float(np.mean(similarities)), 5) for name in self.msssim_names}
+        real_features = self._real_set[1]
+        if params.inception and real_features and features:
+            figures |= inception.figures(params.inception, real_features, features, params.seed)
+        return figures | (count.figures() if count else {})
+
+    def _gathered(self, batches: Batches, stream: _Stream) -> tuple[PatchSet, Collected | None]:
+        options, network = self._params.inception, self._judges.inception
+        patches = self._patch_set(stream)
+        features = Collected(options, network) if options and network else None
         seen = 0
         for images_NCHW in batches:
             for_swd = images_NCHW[: max(self._params.swd_images - seen, 0)]
             if len(for_swd):
                 patches.feed(for_swd)
-            if self.msssim_names:
-                similarities += msssim_of_pairs(images_NCHW[: max(2 * self._params.msssim_pairs - seen, 0)])
+            if features:
+                features.feed(images_NCHW)
             seen += len(images_NCHW)
-        return self._swd(patches.complete()) | {
-            name: round(float(np.mean(similarities)), 5) for name in self.msssim_names
-        }
+        return patches.complete(), features
 
     def _swd(self, patches: PatchSet) -> Row:
         by_level = sliced_wasserstein(
-            self._real_patches,
+            self._real_set[0],
             patches,
             repeats=self._params.swd_repeats,
             directions=self._params.swd_directions,

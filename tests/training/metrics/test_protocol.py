@@ -8,26 +8,23 @@ import torch
 from pipeline.params import EvaluateParams, TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
-from training.checkpoint import FORMAT, NetworkInfo
+from training.checkpoint import NetworkInfo
 from training.data import Reals
 from training.generate import Snapshot
-from training.metrics.protocol import Protocol, enlarged
+from training.metrics.protocol import Judges, Protocol, enlarged
 from training.networks import Generator
 
 
 def _params(**changes: Any) -> EvaluateParams:
     values = {
         "swd_images": 24, "swd_patches_per_image": 16, "swd_directions": 16, "swd_repeats": 2,
-        "msssim_pairs": 8, "minibatch": 10, "threads": 1, "seed": 1,
+        "msssim_pairs": 8, "inception": None, "modes": None, "minibatch": 10, "threads": 1, "seed": 1,
     }  # fmt: skip
     return EvaluateParams.model_validate(values | changes)
 
 
 def _snapshot(run: TrainRun, lod: float, label_size: int = 0) -> Snapshot:
-    info = NetworkInfo(
-        format=FORMAT, run=run, channels=3, label_size=label_size, images_shown=1000, lod=lod,
-        resolution=run.resolution >> int(lod),
-    )  # fmt: skip
+    info = NetworkInfo.of_run(run, channels=3, label_size=label_size, images_shown=1000, lod=lod)
     generator = Generator(run.networks, resolution=run.resolution, channels=3, label_size=label_size)
     generator.initialise(torch.Generator().manual_seed(1))
     return Snapshot(info, generator.requires_grad_(False))
@@ -39,7 +36,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def _protocol(folder: Path, run: TrainRun, **changes: Any) -> Protocol:
-    return Protocol(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch")
+    return Protocol(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", Judges(None, None))
 
 
 def test_figures_are_named_after_the_protocol(tmp_path: Path, dataset: Path) -> None:

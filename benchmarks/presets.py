@@ -1,0 +1,128 @@
+"""Trains every run of profiles/ for a few steps on drawn images: `python -m benchmarks.presets [STEPS] [PROFILE ...]`.
+
+Not a measure of quality: it shows that each choice of networks, losses and schedule trains, through its first three
+resolutions, with finite losses. So that one core can do it, a run is reduced: its feature maps by the factor that
+leaves `MAPS` of them at most, its minibatches to `MINIBATCH`; phases are shortened to a fifth of the steps.
+"""
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import result
+from pipeline.params import TrainRun
+from stages import profiles
+from training.data import Reals
+from training.loop import Row, train
+
+STEPS = 200
+MAPS = 64
+MINIBATCH = 8
+
+
+class DrawnImages:
+    """Stands where a data set of shards does: discs of random colour and place, drawn when they are read."""
+
+    labels = None
+
+    def __init__(self, resolution: int, count: int) -> None:
+        self.resolution = resolution
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, resolution: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images `rows`, (N, 3, resolution, resolution)."""
+        y, x = np.mgrid[:resolution, :resolution] / resolution
+        images = np.empty((len(rows), 3, resolution, resolution), np.uint8)
+        for image_CHW, row in zip(images, rows, strict=True):
+            rng = np.random.default_rng(row)
+            ground, disc, (cx, cy) = rng.random(3), rng.random(3), rng.uniform(0.3, 0.7, 2)
+            inside = 1 / (1 + np.exp(20 * (np.hypot(x - cx, y - cy) - 0.3)))
+            image_CHW[:] = (ground[:, None, None] + (disc - ground)[:, None, None] * inside) * 255
+        return images
+
+
+class Silence:
+    """Hears of a run and says nothing."""
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Nothing."""
+
+    def tick(self, row: Row) -> None:
+        """Nothing."""
+
+    def tell(self, message: str) -> None:
+        """Nothing."""
+
+
+def reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[TrainRun, int]:
+    """A run of `steps` updates of G through its first three resolutions, and what its feature maps were divided by."""
+    factor = max(1, run.networks.fmap_max // maps)
+    values: dict[str, Any] = run.model_dump()
+    values["networks"] |= {
+        "fmap_base": max(1, run.networks.fmap_base // factor),
+        "fmap_max": max(1, run.networks.fmap_max // factor),
+        "latent_size": max(1, run.networks.latent_size // factor),
+    }
+    schedule = values["schedule"]
+    largest = max(minibatch, run.schedule.devices)
+    at = {side: min(largest, count) for side, count in run.schedule.minibatch_at.items()}
+    per_step = min(largest, max(at.get(run.schedule.initial_resolution, run.schedule.minibatch), 1))
+    total_kimg = steps * run.schedule.discriminator_repeats * per_step / 1000
+    schedule |= {
+        "minibatch": min(largest, run.schedule.minibatch),
+        "minibatch_at": at,
+        "train_kimg": total_kimg / 5,
+        "fade_kimg": total_kimg / 5,
+        "total_kimg": total_kimg,
+        "tick_kimg": total_kimg / 5,
+        "tick_kimg_at": {},
+        "minibatch_repeats": math.gcd(steps, run.schedule.minibatch_repeats),
+    }
+    values |= {"threads": 1, "snapshot_ticks": 1000, "grid_columns": 2, "grid_rows": 1}
+    return TrainRun.model_validate(values), factor
+
+
+def tried(run: TrainRun, folder: Path) -> Row:
+    """Train it to its end; returns the figures of its last tick. Losses that are not finite raise `TrainingError`."""
+    drawn: Any = DrawnImages(run.resolution, 1000)
+    return train(run, Reals(drawn, run), folder, Silence(), torch.device("cpu"))
+
+
+def main(steps: int, names: Sequence[str]) -> None:
+    """Try the named profiles, or all; print a line for each run and keep them."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name in names or profiles.names():
+        for run in profiles.read_profile(name).train.runs.values():
+            small, factor = reduced(run, steps=steps, maps=MAPS, minibatch=MINIBATCH)
+            started = time.monotonic()
+            with tempfile.TemporaryDirectory() as folder:
+                row = tried(small, Path(folder))
+            rows[name] = {
+                "steps": steps,
+                "maps_divided_by": factor,
+                "minibatch": small.schedule.minibatch,
+                "images": row["images"],
+                "resolution": row["resolution"],
+                "loss_d": round(row["loss/discriminator"], 4),
+                "loss_g": round(row["loss/generator"], 4),
+                "skipped_updates": row["skipped_updates"],
+                "seconds": round(time.monotonic() - started, 1),
+            }
+            print(f"{name:18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True)
+    if not names:
+        result.keep("presets", {"runs": rows})
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else STEPS, sys.argv[2:])

@@ -1,0 +1,92 @@
+"""The files of `profiles/`: complete params, or what differs from another profile, named by `base`."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from pipeline.errors import ParamsError
+from pipeline.params import Params
+from stages import parse_params
+
+PROFILES = Path("profiles")
+
+
+def names() -> list[str]:
+    """The profiles that there are."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def content_of(name: str) -> str:
+    """The complete text of a profile, as params.yaml holds it.
+
+    A profile with `base: NAME` is that profile with its own values in place, merged key by key; a section of another
+    `kind` and a table by resolution stand as they are. A run under a new name takes the place of the base's only run,
+    with what it does not say.
+
+    Raises
+    ------
+    ParamsError
+        There is no such profile, or a base leads back to itself.
+    """
+    return _content_of(name, ())
+
+
+def read_profile(name: str) -> Params:
+    """Validate a profile, as `stages.read_params` does params.yaml."""
+    return parse_params(content_of(name), PROFILES / f"{name}.yaml")
+
+
+def _content_of(name: str, above: tuple[str, ...]) -> str:
+    path = PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise ParamsError(f"{path}: no such profile. There are: {', '.join(names())}. For one: make profile NAME=demo")
+    if name in above:
+        raise ParamsError(f"{path}: its base leads back to itself ({' <- '.join((*above, name))})")
+    text = path.read_text(encoding="utf-8")
+    own = _yaml().load(text)
+    if not isinstance(own, dict) or "base" not in own:
+        return text
+    merged = _yaml().load(_content_of(own.pop("base"), (*above, name)))
+    _rename_run(merged, own)
+    _overlay(merged, own)
+    stream = io.StringIO()
+    _yaml().dump(merged, stream)
+    return "\n".join([*_head(text), "", stream.getvalue().removeprefix("\n".join(_head(stream.getvalue()))).lstrip()])
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(
+        type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
+
+
+def _head(text: str) -> list[str]:
+    lines = text.splitlines()
+    return lines[: next(index for index, line in enumerate(lines) if not line.startswith("#"))]
+
+
+def _rename_run(base: CommentedMap, own: dict[str, Any]) -> None:
+    runs = base["train"]["runs"]
+    named = list(own.get("train", {}).get("runs", {}))
+    if len(runs) == len(named) == 1 and named[0] not in runs:
+        runs.insert(0, named[0], runs.pop(next(iter(runs))))
+
+
+def _overlay(base: dict[Any, Any], own: dict[Any, Any]) -> None:
+    for key, value in own.items():
+        if _is_section(value) and _is_section(base.get(key)) and value.get("kind") in (None, base[key].get("kind")):
+            _overlay(base[key], value)
+        else:
+            base[key] = value
+
+
+def _is_section(value: Any) -> bool:
+    """Whether a mapping has names for keys, not resolutions: a table by resolution is one value."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(key, str) for key in value)

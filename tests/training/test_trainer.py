@@ -1,0 +1,120 @@
+"""The orders in which the two networks may be updated, and what a run with other losses and layers remembers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.params import TrainRun
+from pipeline.shards.reader import DataSet
+from tests.training.small import make_dataset, make_run
+from tests.training.test_loop import CPU, Recorder, files, resumed
+from training import draws, schedule
+from training.adam import Adam
+from training.data import Reals
+from training.draws import Stream
+from training.loop import train
+from training.losses import generator_loss
+from training.trainer import Trainer
+
+LSGAN = {"kind": "lsgan", "fake_weight": 0.1, "noise_gain": 50.0, "label_weight": 1.0}
+BASELINE = {
+    "networks__use_batchnorm": True, "networks__use_pixelnorm": False, "networks__use_layernorm": True,
+    "networks__use_wscale": False, "networks__mbstd_group_size": 0, "networks__use_tanh": True,
+}  # fmt: skip
+CHOICES: dict[str, dict[str, Any]] = {
+    "lsgan": {"loss": LSGAN, "labels": True},
+    "baseline": {**BASELINE, "schedule__discriminator_repeats": 3},
+    "joint": {"schedule__joint_steps": True, "schedule__rampup_kimg": 0.3},
+    "discrimination": {"networks__mbdisc_kernels": 5, "networks__mbstd_group_size": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("dataset"), label_size=3)
+
+
+def trainer_of(run: TrainRun) -> Trainer:
+    trainer = Trainer(run, Reals(DataSet(run.dataset), run), CPU)
+    trainer.initialise()
+    return trainer
+
+
+def weights(trainer: Trainer, network: str) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in trainer.networks()[network].values()])
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_stopped_run_ends_as_an_undisturbed_one(dataset: Path, tmp_path: Path, name: str) -> None:
+    run = make_run(dataset, **CHOICES[name], schedule__total_kimg=0.4)
+    train(run, Reals(DataSet(dataset), run), tmp_path / "whole", Recorder(), CPU)
+    recorder = resumed(run, tmp_path / "stopped", [3])
+    assert files(tmp_path / "stopped") == files(tmp_path / "whole")
+    assert recorder.rows[-1]["images"] >= 400
+
+
+def test_repeated_updates_of_d_show_fresh_reals_and_move_the_average_each_time(dataset: Path) -> None:
+    trainers = {n: trainer_of(make_run(dataset, schedule__discriminator_repeats=n)) for n in (1, 3)}
+    step = schedule.at(make_run(dataset).schedule, 8, 0)
+    for trainer in trainers.values():
+        trainer.update(step)
+    assert {n: trainer.images_shown for n, trainer in trainers.items()} == {1: 8, 3: 24}
+    assert not torch.equal(weights(trainers[1], "D"), weights(trainers[3], "D"))
+    for trainer in trainers.values():
+        trainer.update(step)
+    start = weights(trainer_of(make_run(dataset)), "Gs")
+    moved = {n: (weights(trainer, "Gs") - start).norm() for n, trainer in trainers.items()}
+    assert moved[3] > 2 * moved[1] > 0
+
+
+def test_a_joint_step_takes_both_updates_from_the_same_weights(dataset: Path) -> None:
+    run = make_run(dataset, schedule__joint_steps=True)
+    joint, apart = trainer_of(run), trainer_of(make_run(dataset))
+    step = schedule.at(run.schedule, 8, 0)
+    joint.update(step)
+    apart.update(step)
+    assert torch.equal(weights(joint, "D"), weights(apart, "D"))
+    assert not torch.equal(weights(joint, "G"), weights(apart, "G"))
+    first = trainer_of(run)
+    latents_NL = torch.from_numpy(draws.latents(run.seed, Stream.G_LATENTS, 0, (8, 8)))
+    networks = (first.generator, first.discriminator)
+    loss, _ = generator_loss(run.loss, *networks, latents_NL=latents_NL, labels_NC=None, lod=step.lod)
+    Adam(first.generator.parameters(), run.optimizer).minimise(loss, step.learning_rate)
+    assert torch.equal(weights(joint, "G"), weights(first, "G"))
+
+
+def test_the_discriminator_of_lsgan_gets_noise_once_it_wins(dataset: Path) -> None:
+    run = make_run(dataset, loss=LSGAN)
+    step = schedule.at(run.schedule, 8, 0)
+    quiet, noisy = trainer_of(run), trainer_of(run)
+    state = noisy.state()
+    noisy.restore(0, noisy.networks(), {**state, "winning": torch.tensor(0.9)})
+    quiet.update(step)
+    noisy.update(step)
+    figures = quiet.take_figures(), noisy.take_figures()
+    assert figures[0]["winning_estimate"] < 0.5 < figures[1]["winning_estimate"]
+    assert figures[0]["score/real"] != figures[1]["score/real"]
+    assert "gradient_norm" not in figures[0]
+
+
+def test_running_statistics_are_averaged_with_the_weights(dataset: Path) -> None:
+    run = make_run(dataset, **BASELINE)
+    trainer = trainer_of(run)
+    step = schedule.at(run.schedule, 8, 0)
+    for _ in range(3):
+        trainer.update(step)
+    ours, theirs = (trainer.networks()[name]["4x4.Activation0.Norm.mean"] for name in ("Gs", "G"))
+    assert 0 < ours.norm() < theirs.norm()
+    assert trainer.generator.training and not trainer.average.training
+
+
+@pytest.mark.parametrize("reset", [True, False])
+def test_moments_are_kept_across_a_fade_only_if_asked(dataset: Path, tmp_path: Path, reset: bool) -> None:
+    run = make_run(dataset, schedule__reset_optimizers=reset, schedule__total_kimg=0.2, schedule__minibatch_repeats=1)
+    rows = Recorder()
+    train(run, Reals(DataSet(dataset), run), tmp_path, rows, CPU)
+    (path,) = tmp_path.glob("state-*.pt")
+    state = torch.load(path, weights_only=True)["trainer"]
+    assert state["G"]["steps"] == (4 if reset else 25)  # the fade begins after 168 of 200 images

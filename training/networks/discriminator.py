@@ -1,0 +1,175 @@
+"""Images to scores."""
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import NetworkError
+from pipeline.params import NetworkOptions
+from training.layers import (
+    Conv,
+    ConvDown,
+    Dense,
+    LayerNorm,
+    MinibatchDiscrimination,
+    channels_last,
+    downscale,
+    leaky_relu,
+    minibatch_stddev,
+)
+from training.networks.growing import GAIN, GrowingNetwork, feature_maps
+
+Noise = Callable[[Tensor], Tensor]
+"""What is done to the input of each convolution but the 1x1 ones."""
+
+
+def unchanged(x: Tensor) -> Tensor:
+    """No noise."""
+    return x
+
+
+def discriminator_maps(options: NetworkOptions, level: int) -> int:
+    """Number of the discriminator's feature maps at `level`: the generator's, or the part of them that options say."""
+    return max(1, int(feature_maps(options, level) * options.discriminator_fmap_scale))
+
+
+class Activation(nn.Module):
+    """What follows each convolution: layer norm, if the options say so, and leaky ReLU."""
+
+    def __init__(self, options: NetworkOptions, maps: int) -> None:
+        super().__init__()
+        self.Norm = LayerNorm(maps) if options.use_layernorm else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, maps, …) → the same shape."""
+        return leaky_relu(x if self.Norm is None else self.Norm(x))
+
+
+class DiscriminatorBlock(nn.Module):
+    """Halves the resolution: convolution, convolution and downscale."""
+
+    def __init__(self, options: NetworkOptions, inputs: int, outputs: int) -> None:
+        super().__init__()
+        wscale, bias = options.use_wscale, not options.use_layernorm
+        self.Conv0 = Conv(inputs, inputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Activation0 = Activation(options, inputs)
+        self._fused = options.fused_scale
+        if self._fused:
+            self.Conv1_down = ConvDown(inputs, outputs, gain=GAIN, use_wscale=wscale, bias=bias)
+        else:
+            self.Conv1 = Conv(inputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Activation1 = Activation(options, outputs)
+
+    def forward(self, x_NCHW: Tensor, noise: Noise) -> Tensor:
+        """(N, inputs, H, W) → (N, outputs, H / 2, W / 2)."""
+        x = noise(self.Activation0(self.Conv0(noise(x_NCHW))))
+        return self.Activation1(self.Conv1_down(x)) if self._fused else downscale(self.Activation1(self.Conv1(x)))
+
+
+class DiscriminatorHead(nn.Module):
+    """4x4 feature maps to the score and the label logits."""
+
+    def __init__(self, options: NetworkOptions, label_size: int) -> None:
+        super().__init__()
+        self._group_size = options.mbstd_group_size
+        maps, features = discriminator_maps(options, 1), discriminator_maps(options, 0)
+        wscale, bias, kernels = options.use_wscale, not options.use_layernorm, options.mbdisc_kernels
+        extra = 1 if self._group_size > 1 else 0
+        self.Conv = Conv(maps + extra, maps, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Activation0 = Activation(options, maps)
+        self.Dense0 = Dense(maps * 16, features, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Activation1 = Activation(options, features)
+        self.Discrimination = (
+            MinibatchDiscrimination(features, kernels, options.mbdisc_kernel_size) if kernels else None
+        )
+        self.Dense1 = Dense(features + kernels, 1 + label_size, gain=1.0, use_wscale=wscale)
+
+    def forward(self, x_NCHW: Tensor, noise: Noise) -> Tensor:
+        """(N, maps, 4, 4) → (N, 1 + label_size)."""
+        if self._group_size > 1:
+            x_NCHW = minibatch_stddev(x_NCHW, self._group_size)
+        x_NCHW = self.Activation0(self.Conv(noise(x_NCHW)))
+        x_NL = self.Activation1(self.Dense0(noise(x_NCHW)))
+        return self.Dense1(x_NL if self.Discrimination is None else self.Discrimination(x_NL))
+
+
+class Discriminator(GrowingNetwork):
+    """Images to scores, high for reals, and label logits where there are labels."""
+
+    def __init__(self, options: NetworkOptions, *, resolution: int, channels: int, label_size: int) -> None:
+        super().__init__(options, resolution=resolution, channels=channels, label_size=label_size)
+        for level in range(self.levels):
+            side = resolution >> level
+            above = side.bit_length() - 2
+            inputs, outputs = discriminator_maps(options, above), discriminator_maps(options, above - 1)
+            self._add_from_rgb(level, inputs)
+            self.add_module(f"{side}x{side}", DiscriminatorBlock(options, inputs, outputs))
+        self._add_from_rgb(self.levels, discriminator_maps(options, 1))
+        self.add_module("4x4", DiscriminatorHead(options, label_size))
+
+    def _add_from_rgb(self, level: int, maps: int) -> None:
+        layer = Conv(self.channels, maps, kernel=1, gain=GAIN, use_wscale=self.options.use_wscale)
+        self.add_module(f"FromRGB_lod{level}", layer)
+
+    @torch.no_grad()
+    def fit(self, images_NCHW: Tensor, lod: float) -> None:
+        """Adjust initial weights that depend on data, those of minibatch discrimination, to a first minibatch."""
+        layer = cast(DiscriminatorHead, self.child("4x4")).Discrimination
+        if layer is not None:
+            hook = layer.register_forward_pre_hook(lambda _, inputs: layer.fit(inputs[0]))
+            self(images_NCHW, lod)
+            hook.remove()
+
+    def forward(self, images_NCHW: Tensor, lod: float, noise: Noise = unchanged) -> tuple[Tensor, Tensor | None]:
+        """Scores (N,) and label logits (N, label_size), or None for a network without labels.
+
+        Parameters
+        ----------
+        images_NCHW
+            Images at the current resolution, range [-1, 1].
+        lod
+            Current level of detail.
+        noise
+            See `training.noise`.
+
+        Raises
+        ------
+        NetworkError
+            The images have another size than `lod` says, the minibatch cannot be divided into groups, or `lod`
+            lies outside the network's levels.
+        """
+        self._check(images_NCHW, lod)
+        level, fade = math.floor(lod), lod - math.floor(lod)
+        side = self.resolution >> level
+        images_NCHW = channels_last(images_NCHW)
+        x = self._from_rgb(level)(images_NCHW)
+        if side > 4:
+            x = self.child(f"{side}x{side}")(x, noise)
+        if fade > 0:
+            x = torch.lerp(x, self._from_rgb(level + 1)(downscale(images_NCHW)), fade)
+        while side > 8:
+            side //= 2
+            x = self.child(f"{side}x{side}")(x, noise)
+        output = self.child("4x4")(x, noise)
+        return output[:, 0], output[:, 1:] if self.label_size else None
+
+    def _from_rgb(self, level: int) -> Callable[[Tensor], Tensor]:
+        layer = self.child(f"FromRGB_lod{level}")
+        return lambda images: leaky_relu(layer(images))
+
+    def _check(self, images_NCHW: Tensor, lod: float) -> None:
+        side = self.resolution_at(lod)
+        if images_NCHW.shape[1:] != (self.channels, side, side):
+            raise NetworkError(
+                f"images of shape {tuple(images_NCHW.shape[1:])} at lod {lod}: the discriminator wants "
+                f"{(self.channels, side, side)}, the resolution that this lod stands for"
+            )
+        samples, group = len(images_NCHW), self.options.mbstd_group_size
+        if group > 1 and samples % min(group, samples):
+            raise NetworkError(
+                f"a minibatch of {samples} cannot be divided into groups of {group}: choose minibatch sizes that are "
+                f"multiples of networks.mbstd_group_size, or not larger than it"
+            )

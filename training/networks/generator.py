@@ -1,0 +1,122 @@
+"""Latent vectors to images."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import NetworkError
+from pipeline.params import NetworkOptions
+from training.layers import BatchNorm, Conv, ConvUp, DenseToMaps, leaky_relu, pixel_norm, upscale
+from training.networks.growing import GAIN, GrowingNetwork, feature_maps
+
+
+class Activation(nn.Module):
+    """What follows each convolution: batch norm, (leaky) ReLU, pixel norm, as the options say."""
+
+    def __init__(self, options: NetworkOptions, maps: int) -> None:
+        super().__init__()
+        self._options = options
+        self.Norm = BatchNorm(maps) if options.use_batchnorm else None
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """(N, maps, H, W) → the same shape."""
+        x = x_NCHW if self.Norm is None else self.Norm(x_NCHW)
+        x = leaky_relu(x) if self._options.use_leakyrelu else torch.relu(x)
+        return pixel_norm(x, self._options.pixelnorm_epsilon) if self._options.use_pixelnorm else x
+
+
+class GeneratorBlock(nn.Module):
+    """Doubles the resolution: upscale and convolution, convolution."""
+
+    def __init__(self, options: NetworkOptions, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self._fused = options.fused_scale
+        wscale, bias = options.use_wscale, not options.use_batchnorm
+        if self._fused:
+            self.Conv0_up = ConvUp(inputs, outputs, gain=GAIN, use_wscale=wscale, bias=bias)
+        else:
+            self.Conv0 = Conv(inputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Activation0 = Activation(options, outputs)
+        self.Conv1 = Conv(outputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Activation1 = Activation(options, outputs)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """(N, inputs, H, W) → (N, outputs, 2H, 2W)."""
+        x = self.Conv0_up(x_NCHW) if self._fused else self.Conv0(upscale(x_NCHW))
+        return self.Activation1(self.Conv1(self.Activation0(x)))
+
+
+class GeneratorBase(nn.Module):
+    """Latent vector to 4x4."""
+
+    def __init__(self, options: NetworkOptions, inputs: int, outputs: int) -> None:
+        super().__init__()
+        wscale, bias = options.use_wscale, not options.use_batchnorm
+        self.Dense = DenseToMaps(inputs, outputs, gain=GAIN / 4, use_wscale=wscale, bias=bias)
+        self.Activation0 = Activation(options, outputs)
+        self.Conv = Conv(outputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Activation1 = Activation(options, outputs)
+
+    def forward(self, latents_NL: Tensor) -> Tensor:
+        """(N, inputs) → (N, outputs, 4, 4)."""
+        return self.Activation1(self.Conv(self.Activation0(self.Dense(latents_NL))))
+
+
+class Generator(GrowingNetwork):
+    """Latent vectors, and labels where there are any, to images."""
+
+    def __init__(self, options: NetworkOptions, *, resolution: int, channels: int, label_size: int) -> None:
+        super().__init__(options, resolution=resolution, channels=channels, label_size=label_size)
+        maps = feature_maps(options, 1)
+        self.add_module("4x4", GeneratorBase(options, options.latent_size + label_size, maps))
+        self._add_to_rgb(self.levels, maps)
+        for level in reversed(range(self.levels)):
+            side = resolution >> level
+            inputs, maps = maps, feature_maps(options, side.bit_length() - 2)
+            self.add_module(f"{side}x{side}", GeneratorBlock(options, inputs, maps))
+            self._add_to_rgb(level, maps)
+
+    def _add_to_rgb(self, level: int, maps: int) -> None:
+        layer = Conv(maps, self.channels, kernel=1, gain=1.0, use_wscale=self.options.use_wscale)
+        self.add_module(f"ToRGB_lod{level}", layer)
+
+    def forward(self, latents_NL: Tensor, labels_NC: Tensor | None, lod: float) -> Tensor:
+        """Images (N, channels, r, r), range about [-1, 1].
+
+        Parameters
+        ----------
+        latents_NL
+            Standard normal, (N, latent_size).
+        labels_NC
+            One-hot, (N, label_size), or None for a network without labels.
+        lod
+            Current level of detail.
+
+        Raises
+        ------
+        NetworkError
+            Labels are missing, or `lod` lies outside the network's levels.
+        """
+        side = self.resolution_at(lod)
+        level, fade = math.floor(lod), lod - math.floor(lod)
+        x = before = self.child("4x4")(self._normalised_input(latents_NL, labels_NC))
+        reached = 4
+        while reached < side:
+            reached *= 2
+            before, x = x, self.child(f"{reached}x{reached}")(x)
+        images = self.child(f"ToRGB_lod{level}")(x)
+        if fade > 0:
+            images = torch.lerp(images, upscale(self.child(f"ToRGB_lod{level + 1}")(before)), fade)
+        return torch.tanh(images) if self.options.use_tanh else images
+
+    def _normalised_input(self, latents_NL: Tensor, labels_NC: Tensor | None) -> Tensor:
+        if self.label_size and labels_NC is None:
+            raise NetworkError(f"this generator needs labels of length {self.label_size}, and none were given")
+        parts = [latents_NL] if labels_NC is None or not self.label_size else [latents_NL, labels_NC]
+        options = self.options
+        if not options.normalize_latents:
+            return torch.cat(parts, dim=1)
+        if options.normalize_labels:
+            return pixel_norm(torch.cat(parts, dim=1), options.pixelnorm_epsilon)
+        return torch.cat([pixel_norm(parts[0], options.pixelnorm_epsilon), *parts[1:]], dim=1)
