@@ -149,7 +149,7 @@ def test_categories_are_fetched_and_built_each_for_itself(house: House, monkeypa
         house.edit({"lsun": {"categories": ["bedroom", "cat"], "source": {"kind": "network"}}, "network": network})
         assert sorted(house.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
         before = house.digests("data/lsun/cat")
-        record = json.loads((house.root / "records/lsun@cat.json").read_text())
+        record = json.loads((house.root / "records/lsun/cat.json").read_text())
         assert record["accepted"]["lsun"]["terms"]["by"].endswith(TERMS_VARIABLE)
         house.edit({"lsun": {"categories": ["church_outdoor"]}})
         assert house.dvc("repro") == ["lsun@church_outdoor"]

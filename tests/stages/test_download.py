@@ -20,8 +20,9 @@ from pipeline.sources.fetch.terms import TERMS_VARIABLE, UNVERIFIED_VARIABLE
 from stages import download, extract
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/sources"))
+sys.path[:0] = [str(ROOT / "tests/sources"), str(ROOT / "tests/sources/fetch")]
 import small_sets  # noqa: E402 - lies beside the tests of sources
+from faulty_server import Fault, FaultyServer  # noqa: E402
 
 TINY = {
     "kind": "synthetic",
@@ -191,6 +192,26 @@ def test_a_file_that_no_mirror_has_ends_the_stage_and_keeps_the_others(
         download.download()
     assert not Path("data/download").exists()
     assert Path("data/.downloads/celeba/Eval/list_eval_partition.txt").is_file()
+
+
+def test_half_a_download_outlives_clean_and_a_change_of_params(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = _publish(deltas=0)
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba")
+    name = "Img/img_celeba.7z/img_celeba.7z.001"
+    half = len(served[name]) // 2
+    with FaultyServer() as server:
+        for path, content in served.items():
+            server.put(f"/celeba/{path}", content)
+        server.files[f"/celeba/{name}"].faults += [Fault("drop", 0.5), Fault("404")]
+        _params("manifests/celeba.yaml", CELEBA, mirrors=[server.url])
+        with pytest.raises(FetchError):
+            download.download()
+        shutil.rmtree("data/.work")
+        _params("manifests/celeba.yaml", CELEBA | {"partition": None}, mirrors=[server.url])
+        download.download()
+        assert server.ranges(f"/celeba/{name}")[-1] == f"bytes={half}-"
+        assert sum(server.sent.values()) == sum(map(len, served.values())) - len(served["Anno/list_attr_celeba.txt"])
+    assert Path("data/download", name).read_bytes() == served[name]
 
 
 def _params(watch: str, source: object, **network: Any) -> None:

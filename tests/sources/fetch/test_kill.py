@@ -1,6 +1,6 @@
 """Downloads that are killed go on where they were, and never hold more memory than a few blocks.
 
-`CELEBAHQ_FETCH_KILLS=30 pytest tests/sources/fetch/test_kill.py -s` kills more often and prints the figures.
+`CELEBAHQ_KILLS=30 pytest tests/sources/fetch/test_kill.py -s` kills more often and prints the figures.
 """
 
 import os
@@ -19,7 +19,7 @@ from tiny_sources import dataset
 from pipeline.sources.fetch.transfer import READ_BYTES
 from pipeline.sources.published import Published
 
-KILLS = int(os.environ.get("CELEBAHQ_FETCH_KILLS", "5"))
+KILLS = int(os.environ.get("CELEBAHQ_KILLS", "5"))
 CHILD = """
 import sys
 from pathlib import Path
