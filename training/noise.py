@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.params import LsganLoss
@@ -23,9 +24,9 @@ class WinningEstimate:
     def __init__(self, device: torch.device) -> None:
         self.value = torch.zeros((), device=device)
 
-    def update(self, fake_scores_N: Tensor) -> None:
-        """Take in the scores of one minibatch."""
-        score = fake_scores_N.detach().mean().clamp(0, 1)
+    def update(self, fake_score: Tensor) -> None:
+        """Take in the mean score of one minibatch."""
+        score = fake_score.to(self.value.dtype).clamp(0, 1)
         self.value = MOMENTUM * self.value + (1 - MOMENTUM) * score
 
     def strength(self, loss: LsganLoss) -> Tensor:
@@ -36,16 +37,19 @@ class WinningEstimate:
 class MultiplicativeNoise:
     """Multiplies each map of each sample by a number from N(1, (strength * sqrt(C))²), new ones at every call.
 
-    Numbers come from `rng` on the CPU, so that every device sees the same.
+    Numbers come from `rng` on the CPU, so that every device sees the same; they are drawn for the whole `minibatch`,
+    of which the samples here are the `rows`.
     """
 
-    def __init__(self, strength: Tensor, rng: np.random.Generator) -> None:
+    def __init__(self, strength: Tensor, rng: np.random.Generator, minibatch: int, rows: NDArray[np.int64]) -> None:
         self._strength = strength
         self._rng = rng
+        self._minibatch = minibatch
+        self._rows = rows
 
     def __call__(self, x_NCHW: Tensor) -> Tensor:
         """(N, C, H, W) → the same shape."""
-        samples, maps = x_NCHW.shape[:2]
-        drawn = self._rng.standard_normal((samples, maps, 1, 1), dtype=np.float32)
-        normal = torch.from_numpy(drawn).to(x_NCHW.device, x_NCHW.dtype)
+        maps = x_NCHW.shape[1]
+        drawn = self._rng.standard_normal((self._minibatch, maps, 1, 1), dtype=np.float32)
+        normal = torch.from_numpy(drawn[self._rows]).to(x_NCHW.device, x_NCHW.dtype)
         return x_NCHW * (1 + normal * (self._strength * math.sqrt(maps)))

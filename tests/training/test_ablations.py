@@ -171,7 +171,7 @@ def test_the_loss_of_lsgan_is_by_its_definition() -> None:
 def test_noise_begins_where_the_fakes_score_above_one_half() -> None:
     winning = WinningEstimate(torch.device("cpu"))
     for scores in ([7.0, 9.0], [1.0, 1.0], [-3.0, 0.0]):
-        winning.update(torch.tensor(scores))
+        winning.update(torch.tensor(scores).mean())
     assert float(winning.value) == pytest.approx(0.9 * (0.9 * 0.1 + 0.1))
     assert float(winning.strength(LSGAN)) == 0.0
     winning.value = torch.tensor(0.8)
@@ -179,12 +179,12 @@ def test_noise_begins_where_the_fakes_score_above_one_half() -> None:
 
 
 def test_noise_is_one_factor_per_sample_and_map_of_the_stated_deviation() -> None:
-    noise = MultiplicativeNoise(torch.tensor(0.05), draws.noise(1, Stream.D_NOISE, 0))
+    noise = MultiplicativeNoise(torch.tensor(0.05), draws.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
     factors = noise(torch.ones(400, 16, 2, 2))
     assert torch.equal(factors, factors[:, :, :1, :1].expand_as(factors))
     assert float(factors.mean()) == pytest.approx(1.0, abs=0.01)
     assert float(factors[:, :, 0, 0].std()) == pytest.approx(0.05 * 4, rel=0.02)
-    again = MultiplicativeNoise(torch.tensor(0.05), draws.noise(1, Stream.D_NOISE, 0))
+    again = MultiplicativeNoise(torch.tensor(0.05), draws.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
     assert torch.equal(again(torch.ones(400, 16, 2, 2)), factors)
     assert not torch.equal(noise(torch.ones(400, 16, 2, 2)), factors)
 
@@ -200,4 +200,13 @@ def test_noise_reaches_the_input_of_every_convolution_but_the_first() -> None:
     scores_N, _ = network(images_NCHW, 0.0, spy)
     assert seen == [(8, 16, 16), (8, 16, 16), (8, 8, 8), (8, 8, 8), (9, 4, 4), (8, 4, 4)]
     rng = np.random.default_rng(1)
-    assert not torch.equal(network(images_NCHW, 0.0, MultiplicativeNoise(torch.tensor(0.1), rng))[0], scores_N)
+    noise = MultiplicativeNoise(torch.tensor(0.1), rng, 4, np.arange(4))
+    assert not torch.equal(network(images_NCHW, 0.0, noise)[0], scores_N)
+
+
+def test_noise_of_some_rows_is_that_of_the_whole_minibatch() -> None:
+    rows, ones = np.array([1, 3, 6]), torch.ones(8, 5, 2, 2)
+    whole = MultiplicativeNoise(torch.tensor(0.1), draws.noise(1, Stream.D_NOISE, 0), 8, np.arange(8))
+    part = MultiplicativeNoise(torch.tensor(0.1), draws.noise(1, Stream.D_NOISE, 0), 8, rows)
+    for _ in range(2):
+        assert torch.equal(part(ones[:3]), whole(ones)[rows])

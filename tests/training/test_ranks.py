@@ -1,0 +1,91 @@
+"""Several processes of one run: what each takes, and that two compute what one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import TrainingError
+from tests.training.small import ROOT, make_dataset
+from tests.training.two_ranks import CHOICES, runs, steps
+from training.layers import minibatch_stddev
+from training.ranks import ALONE, rows_of_part
+
+RANKS = 2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes left behind that did all that `two_ranks` says."""
+    folder = tmp_path_factory.mktemp("ranks")
+    make_dataset(folder / "dataset", label_size=3)
+    start(["tests.training.two_ranks", str(folder)], ROOT)
+    return folder
+
+
+def start(module: list[str], cwd: Path) -> None:
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}", "-m", *module]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-4000:]
+
+
+@given(members=st.integers(1, 6), parts=st.integers(1, 4), own=st.integers(1, 4))
+def test_parts_hold_every_sample_once_and_whole_groups(members: int, parts: int, own: int) -> None:
+    minibatch = members * parts * own
+    all_rows = [rows_of_part(minibatch, members, part, parts) for part in range(parts)]
+    assert sorted(np.concatenate(all_rows)) == list(range(minibatch))
+    groups, own_groups = minibatch // members, own
+    for rows in all_rows:
+        for n, row in enumerate(rows):  # the group that a sample is in, found in the part as in the whole
+            mates = {int(rows[other]) for other in range(len(rows)) if other % own_groups == n % own_groups}
+            assert mates == {sample for sample in range(minibatch) if sample % groups == row % groups}
+
+
+def test_the_statistic_of_a_part_is_that_of_the_whole() -> None:
+    x_NCHW = torch.randn(24, 5, 4, 4, generator=torch.Generator().manual_seed(1))
+    whole = minibatch_stddev(x_NCHW, 4)
+    for part in range(3):
+        rows = rows_of_part(24, 4, part, 3)
+        torch.testing.assert_close(minibatch_stddev(x_NCHW[rows], 4), whole[rows])
+
+
+@pytest.mark.parametrize(("minibatch", "group", "parts"), [(8, 8, 2), (8, 16, 2), (12, 4, 2), (6, 4, 1), (7, 0, 2)])
+def test_groups_that_parts_would_cut_are_refused(minibatch: int, group: int, parts: int) -> None:
+    with pytest.raises(TrainingError, match=f"a minibatch of {minibatch} cannot be shared out to {parts}"):
+        rows_of_part(minibatch, group, 0, parts)
+
+
+def test_one_process_takes_all_samples_in_order() -> None:
+    assert ALONE.rows(12, 4).tolist() == list(range(12))
+    assert (ALONE.of_first("x"), ALONE.any(True), ALONE.any(False), ALONE.largest(3)) == ("x", True, False, 3)
+
+
+def test_ranks_hear_each_other(folder: Path) -> None:
+    for rank in range(RANKS):
+        assert torch.load(folder / f"said-{rank}.pt", weights_only=True) == ({"seen by": 0}, True, 1)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_two_processes_compute_what_one_does_on_the_joined_minibatch(folder: Path, name: str) -> None:
+    alone = steps(runs(folder / "dataset")[name], ALONE)
+    both = [_steps_of(folder, rank)[name] for rank in range(RANKS)]
+    assert len(alone["gradients"]) == len(both[0]["gradients"]) > 20
+    for ours, theirs in zip(both[0]["gradients"], alone["gradients"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()) + 1e-7)
+    assert both[0]["figures"] == pytest.approx(alone["figures"], rel=1e-5)
+    assert both[0]["figures"] == both[1]["figures"]
+    for network, weights in both[0]["networks"].items():
+        for key, value in weights.items():
+            assert torch.equal(value, both[1]["networks"][network][key]), "the ranks have gone apart"
+
+
+def _steps_of(folder: Path, rank: int) -> dict[str, Any]:
+    return torch.load(folder / f"steps-{rank}.pt", weights_only=True)
