@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LEAK = 0.2
-"""Slope of the leaky ReLU below zero."""
+from training.convolution import convolve, convolve_transposed
 
 
 class Layer(nn.Module):
@@ -69,7 +68,7 @@ class DenseToMaps(Layer):
         """Multiply, reshape to (N, maps, 4, 4) and add the bias."""
         product = functional.linear(x_NL, self.scaled_weight())
         maps_NCHW = channels_last(product.view(len(x_NL), -1, 4, 4))
-        return maps_NCHW if self.bias is None else maps_NCHW + self.bias.view(1, -1, 1, 1)
+        return with_bias(maps_NCHW, self.bias)
 
 
 class Conv(Layer):
@@ -80,11 +79,10 @@ class Conv(Layer):
     ) -> None:
         shape = (outputs, inputs, kernel, kernel)
         super().__init__(shape, biases=outputs * bias, fan_in=inputs * kernel**2, gain=gain, use_wscale=use_wscale)
-        self._padding = kernel // 2
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve and add the bias."""
-        return functional.conv2d(x_NCHW, self.scaled_weight(), self.bias, padding=self._padding)
+        return with_bias(convolve(x_NCHW, self.scaled_weight()), self.bias)
 
 
 class ConvUp(Layer):
@@ -100,7 +98,7 @@ class ConvUp(Layer):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Upscale, convolve and add the bias: (N, outputs, 2H, 2W)."""
-        return functional.conv_transpose2d(x_NCHW, sum_of_shifts(self.scaled_weight()), self.bias, stride=2, padding=1)
+        return with_bias(convolve_transposed(x_NCHW, sum_of_shifts(self.scaled_weight()), stride=2), self.bias)
 
 
 class ConvDown(Layer):
@@ -113,7 +111,7 @@ class ConvDown(Layer):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve, downscale and add the bias: (N, outputs, H / 2, W / 2)."""
         weight = sum_of_shifts(self.weight * (self.multiplier * 0.25))
-        return functional.conv2d(x_NCHW, weight, self.bias, stride=2, padding=1)
+        return with_bias(convolve(x_NCHW, weight, stride=2), self.bias)
 
 
 class BatchNorm(nn.Module):
@@ -215,9 +213,9 @@ def channels_last(x_NCHW: Tensor) -> Tensor:
     return x_NCHW.contiguous(memory_format=torch.channels_last)
 
 
-def leaky_relu(x: Tensor) -> Tensor:
-    """`x` above zero, `LEAK` times `x` elsewhere; the slope at exactly zero is `LEAK`."""
-    return functional.leaky_relu(x, LEAK)
+def with_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
+    """One number added to each map."""
+    return x_NCHW if bias_C is None else x_NCHW + bias_C.view(1, -1, 1, 1)
 
 
 def pixel_norm(x: Tensor, epsilon: float) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.params import LsganLoss, WganLoss
+from training.convolution import no_slopes_of_weights
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import Noise, unchanged
 
@@ -138,7 +139,8 @@ def _gradient_norms(
     # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
     mixed_NCHW.requires_grad_(True)
     scores_N, _ = discriminator(mixed_NCHW, lod, noise)
-    (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
+    with no_slopes_of_weights():
+        (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
     norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** math.floor(lod)
     return scores_N, norms_N
 

@@ -43,7 +43,10 @@ def test_steps_lead_to_the_same_weights(tmp_path: Path, images_shown: int) -> No
         )
         ours.update(step)
     for name, network in (("G", plain.generator), ("D", plain.discriminator), ("Gs", plain.average)):
-        found, begun = dict(plain_names(ours.networks()[name], name != "D")), dict(plain_names(start[name], name != "D"))
+        found, begun = (
+            dict(plain_names(ours.networks()[name], name != "D")),
+            dict(plain_names(start[name], name != "D")),
+        )
         moved = 0.0
         for key, value in network.state_dict().items():
             torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-5, msg=lambda m, n=f"{name} {key}": n + m)

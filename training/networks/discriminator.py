@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
+from training.convolution import leaky_relu
 from training.layers import (
     Conv,
     ConvDown,
@@ -17,7 +18,6 @@ from training.layers import (
     MinibatchDiscrimination,
     channels_last,
     downscale,
-    leaky_relu,
     minibatch_stddev,
 )
 from training.networks.growing import GAIN, GrowingNetwork, feature_maps

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
-from training.layers import BatchNorm, Conv, ConvUp, DenseToMaps, leaky_relu, pixel_norm, upscale
+from training.convolution import leaky_relu, leaky_relu_and_norm
+from training.layers import BatchNorm, Conv, ConvUp, DenseToMaps, pixel_norm, upscale
 from training.networks.growing import GAIN, GrowingNetwork, feature_maps
 
 
@@ -22,8 +23,11 @@ class Activation(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """(N, maps, H, W) → the same shape."""
         x = x_NCHW if self.Norm is None else self.Norm(x_NCHW)
-        x = leaky_relu(x) if self._options.use_leakyrelu else torch.relu(x)
-        return pixel_norm(x, self._options.pixelnorm_epsilon) if self._options.use_pixelnorm else x
+        options = self._options
+        if options.use_leakyrelu and options.use_pixelnorm:
+            return leaky_relu_and_norm(x, options.pixelnorm_epsilon)
+        x = leaky_relu(x) if options.use_leakyrelu else torch.relu(x)
+        return pixel_norm(x, options.pixelnorm_epsilon) if options.use_pixelnorm else x
 
 
 class GeneratorBlock(nn.Module):
