@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from training import winograd
+
 LEAK = 0.2
 """Slope of the leaky ReLU below zero."""
 
@@ -52,6 +54,8 @@ class _Convolution(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, transposed
+        if winograd.pays_for_maps(x, weight, stride):
+            return winograd.convolve(x, weight, transposed)
         padding = (weight.shape[-1] - 1) // 2
         return torch.ops.aten.convolution(x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], 1)
 
@@ -72,6 +76,8 @@ class _WeightSlopes(Function):
     def forward(ctx: Any, x: Tensor, slopes_y: Tensor, weight: Tensor, stride: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(x, slopes_y)
         ctx.geometry = stride, transposed
+        if winograd.pays_for_weights(x, weight, stride):
+            return winograd.weight_slopes(slopes_y, x) if transposed else winograd.weight_slopes(x, slopes_y)
         padding = (weight.shape[-1] - 1) // 2
         _, slopes_weight, _ = torch.ops.aten.convolution_backward(
             slopes_y, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], 1, [False, True, False]

@@ -98,7 +98,7 @@ class ConvUp(Layer):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Upscale, convolve and add the bias: (N, outputs, 2H, 2W)."""
-        return with_bias(convolve_transposed(x_NCHW, sum_of_shifts(self.scaled_weight()), stride=2), self.bias)
+        return with_bias(convolve_transposed(x_NCHW, sum_of_shifts(self.weight, self.multiplier), stride=2), self.bias)
 
 
 class ConvDown(Layer):
@@ -110,7 +110,7 @@ class ConvDown(Layer):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve, downscale and add the bias: (N, outputs, H / 2, W / 2)."""
-        weight = sum_of_shifts(self.weight * (self.multiplier * 0.25))
+        weight = sum_of_shifts(self.weight, self.multiplier * 0.25)
         return with_bias(convolve(x_NCHW, weight, stride=2), self.bias)
 
 
@@ -201,11 +201,13 @@ class MinibatchDiscrimination(nn.Module):
         return distances_NNK.masked_fill(itself_NN1, math.inf)
 
 
-def sum_of_shifts(kernel: Tensor) -> Tensor:
-    """A kernel (..., 3, 3) convolved with a 2x2 box of ones: (..., 4, 4)."""
-    padded = functional.pad(kernel, (1, 1, 1, 1))
-    rows = padded[..., 1:, :] + padded[..., :-1, :]
-    return rows[..., 1:] + rows[..., :-1]
+def sum_of_shifts(kernel: Tensor, factor: float = 1.0) -> Tensor:
+    """A kernel (A, B, 3, 3) convolved with a 2x2 box of `factor`: (A, B, 4, 4), in order channels-last."""
+    first, second = kernel.shape[:2]
+    one_axis = kernel.new_tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
+    kernel_A9B = kernel.permute(0, 2, 3, 1).reshape(first, 9, second)
+    sums_A16B = torch.matmul(torch.kron(one_axis, one_axis) * factor, kernel_A9B)
+    return sums_A16B.view(first, 4, 4, second).permute(0, 3, 1, 2)
 
 
 def channels_last(x_NCHW: Tensor) -> Tensor:

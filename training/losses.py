@@ -4,6 +4,7 @@ Pure functions: all random draws come from the caller. Gradients flow to the net
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,8 +82,9 @@ def discriminator_loss(
     """
     with torch.no_grad():
         fakes_NCHW = generator(latents_NL, labels_NC, lod)
-    real_scores_N, real_logits_NC = discriminator(reals_NCHW, lod, noise)
-    fake_scores_N, fake_logits_NC = discriminator(fakes_NCHW, lod, noise)
+    (real_scores_N, real_logits_NC), (fake_scores_N, fake_logits_NC) = _judged(
+        discriminator, (reals_NCHW, fakes_NCHW), lod, noise
+    )
     if isinstance(options, LsganLoss):
         penalty = None
         loss_N = real_scores_N.square() + options.fake_weight * (fake_scores_N - 1).square()
@@ -130,6 +132,25 @@ def generator_loss(
         label_loss_N=None if label_loss_N is None else label_loss_N.detach(),
         loss_N=loss_N.detach(),
     )
+
+
+def _judged(
+    discriminator: Discriminator, minibatches: tuple[Tensor, Tensor], lod: float, noise: Noise
+) -> Sequence[tuple[Tensor, Tensor | None]]:
+    """Scores and logits of two minibatches: in one pass where samples meet in groups only, which both can keep."""
+    options, count = discriminator.options, len(minibatches[0])
+    members = max(options.mbstd_group_size, 1)
+    if noise is not unchanged or options.mbdisc_kernels or count % members:
+        return [discriminator(images_NCHW, lod, noise) for images_NCHW in minibatches]
+    # sample n of M groups belongs to group n mod M: as rows of M samples, groups are columns
+    rows = [images_NCHW.unflatten(0, (members, -1)) for images_NCHW in minibatches]
+    scores, logits = discriminator(torch.cat(rows, dim=1).flatten(0, 1), lod)
+    groups = count // members
+
+    def apart(values: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.flatten(0, 1) for part in values.unflatten(0, (members, -1)).split(groups, dim=1))
+
+    return list(zip(apart(scores), (None, None) if logits is None else apart(logits), strict=True))
 
 
 def _gradient_norms(

@@ -58,9 +58,10 @@ class Trainer:
         self._device = device
         self._ranks = ranks
         sizes = {"resolution": run.resolution, "channels": CHANNELS, "label_size": reals.label_size}
-        self.generator = Generator(run.networks, **sizes).to(device)
-        self.discriminator = Discriminator(run.networks, **sizes).to(device)
-        self.average = Generator(run.networks, **sizes).to(device).requires_grad_(False).eval()
+        place = {"device": device, "memory_format": torch.channels_last}
+        self.generator = Generator(run.networks, **sizes).to(**place)
+        self.discriminator = Discriminator(run.networks, **sizes).to(**place)
+        self.average = Generator(run.networks, **sizes).to(**place).requires_grad_(False).eval()
         self._optimizer_g = Adam(self.generator.parameters(), run.optimizer)
         self._optimizer_d = Adam(self.discriminator.parameters(), run.optimizer)
         self._winning = WinningEstimate(device)
