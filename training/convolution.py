@@ -8,7 +8,7 @@ the weight. Shapes: x (N, C, H, W); weight (outputs, inputs, k, k), of a transpo
 # a backward method has the arguments that its forward method has results
 # pyright: reportIncompatibleMethodOverride=false
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ class _Wanted:
 
 
 @contextmanager
-def no_slopes_of_weights() -> Iterator[None]:
+def no_slopes_of_weights() -> Generator[None]:
     """Backward passes leave out the gradients of convolution weights: autograd tells no custom function what is asked."""
     before, _Wanted.slopes_of_weights = _Wanted.slopes_of_weights, False
     try:
@@ -134,9 +134,9 @@ class _LeakyReluAndNorm(Function):
     @staticmethod
     def forward(ctx: Any, x_NCHW: Tensor, epsilon: float) -> Tensor:
         y_NCHW = torch.ops.aten.leaky_relu(x_NCHW, LEAK)
-        factor_N1HW = torch.rsqrt(
-            torch.linalg.vector_norm(y_NCHW, dim=1, keepdim=True).square_().div_(y_NCHW.shape[1]).add_(epsilon)
-        )
+        long = torch.promote_types(y_NCHW.dtype, torch.float32)
+        norm_N1HW = torch.linalg.vector_norm(y_NCHW, dim=1, keepdim=True, dtype=long)
+        factor_N1HW = torch.rsqrt(norm_N1HW.square_().div_(y_NCHW.shape[1]).add_(epsilon))
         y_NCHW.mul_(factor_N1HW)
         ctx.save_for_backward(y_NCHW, factor_N1HW)
         return y_NCHW
@@ -145,6 +145,7 @@ class _LeakyReluAndNorm(Function):
     @once_differentiable
     def backward(ctx: Any, slopes_NCHW: Tensor) -> tuple[Tensor, None]:
         y_NCHW, factor_N1HW = ctx.saved_tensors
+        slopes_NCHW = slopes_NCHW.to(factor_N1HW.dtype)
         along_N1HW = (slopes_NCHW * y_NCHW).mean(dim=1, keepdim=True)
-        slopes_NCHW = torch.addcmul(slopes_NCHW, y_NCHW, along_N1HW, value=-1).mul_(factor_N1HW)
-        return torch.ops.aten.leaky_relu_backward(slopes_NCHW, y_NCHW, LEAK, True), None
+        slopes_NCHW = torch.addcmul(slopes_NCHW, y_NCHW.to(factor_N1HW.dtype), along_N1HW, value=-1).mul_(factor_N1HW)
+        return torch.ops.aten.leaky_relu_backward(slopes_NCHW.to(y_NCHW.dtype), y_NCHW, LEAK, True), None

@@ -4,6 +4,7 @@ Shape suffixes: N samples, C channels, H and W rows and columns, L features of a
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,9 @@ class Layer(nn.Module):
         What the stored weight is multiplied with at run time.
     """
 
+    lowered: torch.dtype | None = None
+    """The type that a 3x3 convolution is computed in; None for that of the weight, which all other layers keep."""
+
     def __init__(self, shape: tuple[int, ...], *, biases: int, fan_in: int, gain: float, use_wscale: bool) -> None:
         super().__init__()
         std = gain / math.sqrt(fan_in)
@@ -35,6 +39,11 @@ class Layer(nn.Module):
     def scaled_weight(self) -> Tensor:
         """The weight as the layer uses it."""
         return self.weight * self.multiplier
+
+    def apply_kernel(self, how: Callable[..., Tensor], x_NCHW: Tensor, kernel: Tensor, **geometry: int) -> Tensor:
+        """`how(x, kernel)` in the type that is asked for, and the bias."""
+        dtype = self.lowered or self.weight.dtype
+        return with_bias(how(x_NCHW.to(dtype), kernel.to(dtype), **geometry), self.bias)
 
     @torch.no_grad()
     def initialise(self, rng: torch.Generator) -> None:
@@ -54,7 +63,7 @@ class Dense(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply and add the bias."""
-        return functional.linear(x.flatten(1), self.scaled_weight(), self.bias)
+        return functional.linear(x.to(self.weight.dtype).flatten(1), self.scaled_weight(), self.bias)
 
 
 class DenseToMaps(Layer):
@@ -82,7 +91,7 @@ class Conv(Layer):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve and add the bias."""
-        return with_bias(convolve(x_NCHW, self.scaled_weight()), self.bias)
+        return self.apply_kernel(convolve, x_NCHW, self.scaled_weight())
 
 
 class ConvUp(Layer):
@@ -92,26 +101,31 @@ class ConvUp(Layer):
     gives the same result has it flipped in both directions, with the channel axes exchanged.
     """
 
+    shifts: Tensor
+
     def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (inputs, outputs, 3, 3)
         super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        self.register_buffer("shifts", shifts(self.multiplier), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Upscale, convolve and add the bias: (N, outputs, 2H, 2W)."""
-        return with_bias(convolve_transposed(x_NCHW, sum_of_shifts(self.weight, self.multiplier), stride=2), self.bias)
+        return self.apply_kernel(convolve_transposed, x_NCHW, sum_of_shifts(self.weight, self.shifts), stride=2)
 
 
 class ConvDown(Layer):
     """A 3x3 convolution and a 2x2 mean as one convolution of stride 2; the bias comes after the mean."""
 
+    shifts: Tensor
+
     def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (outputs, inputs, 3, 3)
         super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        self.register_buffer("shifts", shifts(self.multiplier * 0.25), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve, downscale and add the bias: (N, outputs, H / 2, W / 2)."""
-        weight = sum_of_shifts(self.weight, self.multiplier * 0.25)
-        return with_bias(convolve(x_NCHW, weight, stride=2), self.bias)
+        return self.apply_kernel(convolve, x_NCHW, sum_of_shifts(self.weight, self.shifts), stride=2)
 
 
 class BatchNorm(nn.Module):
@@ -133,7 +147,13 @@ class BatchNorm(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalise; in training mode, move the running statistics a tenth of the way to the minibatch's."""
         return functional.batch_norm(
-            x_NCHW, self.mean, self.variance, self.weight, self.bias, training=self.training, momentum=0.1
+            x_NCHW.to(self.weight.dtype),
+            self.mean,
+            self.variance,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=0.1,
         )
 
 
@@ -150,7 +170,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, maps, …) → the same shape."""
-        return functional.group_norm(x, 1, self.weight, self.bias)
+        return functional.group_norm(x.to(self.weight.dtype), 1, self.weight, self.bias)
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -201,13 +221,22 @@ class MinibatchDiscrimination(nn.Module):
         return distances_NNK.masked_fill(itself_NN1, math.inf)
 
 
-def sum_of_shifts(kernel: Tensor, factor: float = 1.0) -> Tensor:
-    """A kernel (A, B, 3, 3) convolved with a 2x2 box of `factor`: (A, B, 4, 4), in order channels-last."""
+def shifts(factor: float) -> Tensor:
+    """The linear map (16, 9) from a 3x3 kernel to it convolved with a 2x2 box of `factor`."""
+    one_axis = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
+    return torch.kron(one_axis, one_axis) * factor
+
+
+def sum_of_shifts(kernel: Tensor, shifts: Tensor) -> Tensor:
+    """Apply the map of `shifts` to a kernel (A, B, 3, 3): (A, B, 4, 4), in memory order channels-last."""
     first, second = kernel.shape[:2]
-    one_axis = kernel.new_tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
     kernel_A9B = kernel.permute(0, 2, 3, 1).reshape(first, 9, second)
-    sums_A16B = torch.matmul(torch.kron(one_axis, one_axis) * factor, kernel_A9B)
-    return sums_A16B.view(first, 4, 4, second).permute(0, 3, 1, 2)
+    return torch.matmul(shifts, kernel_A9B).view(first, 4, 4, second).permute(0, 3, 1, 2)
+
+
+def full(x: Tensor) -> Tensor:
+    """float32 instead of a shorter type: what statistics are taken in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def channels_last(x_NCHW: Tensor) -> Tensor:
@@ -217,11 +246,12 @@ def channels_last(x_NCHW: Tensor) -> Tensor:
 
 def with_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
     """One number added to each map."""
-    return x_NCHW if bias_C is None else x_NCHW + bias_C.view(1, -1, 1, 1)
+    return x_NCHW if bias_C is None else x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
 
 
 def pixel_norm(x: Tensor, epsilon: float) -> Tensor:
     """Scale the vector along axis 1 (of every pixel of every sample) to unit RMS. Karras et al. 2018, §4.2."""
+    x = full(x)
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + epsilon)
 
 
@@ -231,6 +261,7 @@ def minibatch_stddev(x_NCHW: Tensor, group_size: int) -> Tensor:
     With M groups, sample n belongs to group n mod M. A group larger than the minibatch is the minibatch.
     The group size must divide N.
     """
+    x_NCHW = full(x_NCHW)
     samples, channels, height, width = x_NCHW.shape
     members = min(group_size, samples)
     grouped = x_NCHW.reshape(members, -1, channels, height, width)

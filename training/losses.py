@@ -3,7 +3,6 @@
 Pure functions: all random draws come from the caller. Gradients flow to the network that the loss is for.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from pipeline.params import LsganLoss, WganLoss
 from training.convolution import no_slopes_of_weights
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import Noise, unchanged
+from training.networks.growing import Lod, parted
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ def discriminator_loss(
     labels_NC: Tensor | None,
     latents_NL: Tensor,
     mixing_factors_N: Tensor,
-    lod: float,
+    lod: Lod,
     noise: Noise = unchanged,
+    scale: Tensor | None = None,
 ) -> tuple[Tensor, DiscriminatorStatistics]:
     """Mean loss of the discriminator; the generator is taken as it is.
 
@@ -79,6 +80,8 @@ def discriminator_loss(
         Where between real (0) and fake (1) the gradient of WGAN-GP is measured, per sample.
     noise
         In the discriminator.
+    scale
+        What the gradients of the penalty are multiplied with on their way through the layers of a short type.
     """
     with torch.no_grad():
         fakes_NCHW = generator(latents_NL, labels_NC, lod)
@@ -90,7 +93,7 @@ def discriminator_loss(
         loss_N = real_scores_N.square() + options.fake_weight * (fake_scores_N - 1).square()
     else:
         mixed_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * mixing_factors_N.view(-1, 1, 1, 1)
-        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise)
+        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise, scale)
         penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
         loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
         penalty = Penalty(mixed_scores_N.detach(), norms_N.detach(), penalty_N.detach())
@@ -115,7 +118,7 @@ def generator_loss(
     *,
     latents_NL: Tensor,
     labels_NC: Tensor | None,
-    lod: float,
+    lod: Lod,
     noise: Noise = unchanged,
 ) -> tuple[Tensor, GeneratorStatistics]:
     """Mean loss of the generator: how far its images are from being scored as reals, and how well their labels show.
@@ -135,7 +138,7 @@ def generator_loss(
 
 
 def _judged(
-    discriminator: Discriminator, minibatches: tuple[Tensor, Tensor], lod: float, noise: Noise
+    discriminator: Discriminator, minibatches: tuple[Tensor, Tensor], lod: Lod, noise: Noise
 ) -> Sequence[tuple[Tensor, Tensor | None]]:
     """Scores and logits of two minibatches: in one pass where samples meet in groups only, which both can keep."""
     options, count = discriminator.options, len(minibatches[0])
@@ -154,15 +157,20 @@ def _judged(
 
 
 def _gradient_norms(
-    discriminator: Discriminator, mixed_NCHW: Tensor, lod: float, noise: Noise
+    discriminator: Discriminator, mixed_NCHW: Tensor, lod: Lod, noise: Noise, scale: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     # The definition takes the gradient at full resolution, of which the current pixel is the mean over 2^k by 2^k,
     # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
     mixed_NCHW.requires_grad_(True)
     scores_N, _ = discriminator(mixed_NCHW, lod, noise)
+    total = scores_N.sum()
     with no_slopes_of_weights():
-        (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
-    norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** math.floor(lod)
+        (gradients_NCHW,) = torch.autograd.grad(
+            total if scale is None else total * scale, mixed_NCHW, create_graph=True
+        )
+    if scale is not None:
+        gradients_NCHW = gradients_NCHW / scale
+    norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** parted(lod)[0]
     return scores_N, norms_N
 
 
