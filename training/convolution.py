@@ -31,7 +31,10 @@ class _Wanted:
 
 @contextmanager
 def no_slopes_of_weights() -> Generator[None]:
-    """Backward passes leave out the gradients of convolution weights: autograd tells no custom function what is asked."""
+    """Leave the gradients of convolution weights out of backward passes.
+
+    Autograd does not tell a custom function which of its gradients are asked for.
+    """
     before, _Wanted.slopes_of_weights = _Wanted.slopes_of_weights, False
     try:
         yield
@@ -67,15 +70,15 @@ class _Convolution(Function):
         if ctx.needs_input_grad[0]:
             slopes_x = _Convolution.apply(slopes_y, weight, stride, not transposed)
         if ctx.needs_input_grad[1] and _Wanted.slopes_of_weights:
-            slopes_weight = _WeightSlopes.apply(x, slopes_y, weight, stride, transposed)
+            slopes_weight = _WeightSlopes.apply(x, slopes_y, weight, (stride, transposed))
         return slopes_x, slopes_weight, None, None
 
 
 class _WeightSlopes(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slopes_y: Tensor, weight: Tensor, stride: int, transposed: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, slopes_y: Tensor, weight: Tensor, geometry: tuple[int, bool]) -> Tensor:
         ctx.save_for_backward(x, slopes_y)
-        ctx.geometry = stride, transposed
+        ctx.geometry = stride, transposed = geometry
         if winograd.pays_for_weights(x, weight, stride):
             return winograd.weight_slopes(slopes_y, x) if transposed else winograd.weight_slopes(x, slopes_y)
         padding = (weight.shape[-1] - 1) // 2
@@ -85,12 +88,12 @@ class _WeightSlopes(Function):
         return slopes_weight
 
     @staticmethod
-    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, slopes_y = ctx.saved_tensors
         stride, transposed = ctx.geometry
         of_x = _Convolution.apply(slopes_y, slopes, stride, not transposed) if ctx.needs_input_grad[0] else None
         of_y = _Convolution.apply(x, slopes, stride, transposed) if ctx.needs_input_grad[1] else None
-        return of_x, of_y, None, None, None
+        return of_x, of_y, None, None
 
 
 def leaky_relu(x: Tensor) -> Tensor:
@@ -126,7 +129,7 @@ class _LeakyReluSlopes(Function):
 
 
 def leaky_relu_and_norm(x_NCHW: Tensor, epsilon: float) -> Tensor:
-    """Leaky ReLU, then pixel norm, with two tensors kept for the backward pass instead of five; first derivative only."""
+    """Leaky ReLU, then pixel norm; keeps two tensors for the backward pass, not five. First derivatives only."""
     return _LeakyReluAndNorm.apply(x_NCHW, epsilon)  # pyright: ignore[reportReturnType]
 
 

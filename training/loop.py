@@ -14,7 +14,7 @@ import torch
 
 from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
-from training import checkpoint, draws, generate, grids, schedule
+from training import checkpoint, draws, generate, grids, preflight, schedule
 from training.checkpoint import NetworkInfo
 from training.data import Reals
 from training.draws import Stream
@@ -89,6 +89,7 @@ def train(run: TrainRun, reals: Reals, folder: Path, reporter: Reporter, device:
     """
     _check(run)
     torch.set_num_threads(run.threads)
+    preflight.check(run, reals.label_size, device)
     trainer, story = _start(run, reals, folder, reporter, device)
     reporter.begin(story.rows)
     while not schedule.run_ends(run.schedule, trainer.images_shown):

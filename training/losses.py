@@ -3,11 +3,13 @@
 Pure functions: all random draws come from the caller. Gradients flow to the network that the loss is for.
 """
 
+from collections.abc import Generator as Yields
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import LsganLoss, WganLoss
@@ -125,7 +127,9 @@ def generator_loss(
 
     Reals score high in WGAN-GP and 0 in LSGAN.
     """
-    scores_N, logits_NC = discriminator(generator(latents_NL, labels_NC, lod), lod, noise)
+    images_NCHW = generator(latents_NL, labels_NC, lod)
+    with _as_it_is(discriminator):
+        scores_N, logits_NC = discriminator(images_NCHW, lod, noise)
     loss_N = scores_N.square() if isinstance(options, LsganLoss) else -scores_N
     label_loss_N = _label_loss(logits_NC, labels_NC)
     if label_loss_N is not None:
@@ -135,6 +139,19 @@ def generator_loss(
         label_loss_N=None if label_loss_N is None else label_loss_N.detach(),
         loss_N=loss_N.detach(),
     )
+
+
+@contextmanager
+def _as_it_is(network: nn.Module) -> Yields[None]:
+    """What is computed meanwhile has no gradient with respect to the weights."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def _judged(
