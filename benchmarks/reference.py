@@ -10,8 +10,10 @@ The fused downscaling of the original puts bias and activation after the mean; s
 """
 
 import copy
+import itertools
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,7 @@ class ScaledConv(nn.Module):
         self.scale = gain / math.sqrt(inputs * kernel**2)
 
     def forward(self, x: Tensor, halve: bool = False) -> Tensor:
+        """Convolve, take the mean of 2x2 pixels if asked, add the bias."""
         y = functional.conv2d(x, self.weight * self.scale, padding=self.weight.shape[-1] // 2)
         if halve:
             y = functional.avg_pool2d(y, 2)
@@ -48,15 +51,18 @@ class ScaledDense(nn.Module):
         self.maps = maps
 
     def forward(self, x: Tensor) -> Tensor:
+        """Multiply and add the bias."""
         y = functional.linear(x, self.weight * self.scale)
         return y.view(len(x), -1, 4, 4) + self.bias.view(1, -1, 1, 1) if self.maps else y + self.bias
 
 
 def pixel_norm(x: Tensor, epsilon: float) -> Tensor:
+    """Unit RMS along axis 1."""
     return x / torch.sqrt(torch.mean(x**2, dim=1, keepdim=True) + epsilon)
 
 
 def minibatch_stddev(x: Tensor, group_size: int) -> Tensor:
+    """One map more: the mean standard deviation within a group."""
     group = min(group_size, len(x))
     y = x.view(group, -1, *x.shape[1:])
     y = y - y.mean(dim=0, keepdim=True)
@@ -73,15 +79,17 @@ class PlainGenerator(nn.Module):
         self.epsilon = options.pixelnorm_epsilon
         self.dense = ScaledDense(options.latent_size, maps[0], gain=math.sqrt(2) / 4, maps=True)
         self.conv = ScaledConv(maps[0], maps[0], 3)
-        pairs = list(zip(maps, maps[1:], strict=False))
+        pairs = list(itertools.pairwise(maps))
         self.conv0 = nn.ModuleList([ScaledConv(before, after, 3) for before, after in pairs])
         self.conv1 = nn.ModuleList([ScaledConv(after, after, 3) for _, after in pairs])
         self.to_rgb = nn.ModuleList([ScaledConv(count, 3, 1, gain=1.0) for count in maps])
 
     def activate(self, x: Tensor) -> Tensor:
+        """Leaky ReLU and pixel norm."""
         return pixel_norm(functional.leaky_relu(x, 0.2), self.epsilon)
 
     def forward(self, latents: Tensor, lod: float) -> Tensor:
+        """Images at the resolution of `lod`."""
         level, fade = len(self.conv0) - math.floor(lod), lod - math.floor(lod)
         before = x = self.activate(self.conv(self.activate(self.dense(pixel_norm(latents, self.epsilon)))))
         for conv0, conv1 in zip(self.conv0[:level], self.conv1[:level], strict=True):
@@ -102,7 +110,7 @@ class PlainDiscriminator(nn.Module):
         super().__init__()
         maps = [feature_maps(options, level) for level in range(1, resolution.bit_length() - 1)]
         self.group_size = options.mbstd_group_size
-        pairs = list(zip(maps, maps[1:], strict=False))
+        pairs = list(itertools.pairwise(maps))
         self.from_rgb = nn.ModuleList([ScaledConv(3, count, 1) for count in maps])
         self.conv0 = nn.ModuleList([ScaledConv(above, above, 3) for _, above in pairs])
         self.conv1 = nn.ModuleList([ScaledConv(above, below, 3) for below, above in pairs])
@@ -111,6 +119,7 @@ class PlainDiscriminator(nn.Module):
         self.dense1 = ScaledDense(feature_maps(options, 0), 1, gain=1.0)
 
     def forward(self, images: Tensor, lod: float) -> Tensor:
+        """Scores (N,)."""
         level, fade = len(self.conv0) - math.floor(lod), lod - math.floor(lod)
         x = functional.leaky_relu(self.from_rgb[level](images), 0.2)
         for index in reversed(range(level)):
@@ -135,17 +144,28 @@ class PlainAdam:
         self.beta2, self.epsilon, self.steps = beta2, epsilon, 0
 
     def zero_grad(self) -> None:
+        """Forget the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
+        """Move every parameter that has a gradient."""
         self.steps += 1
         rate = learning_rate * math.sqrt(1 - self.beta2**self.steps)
         for parameter, second in zip(self.parameters, self.second, strict=True):
             if parameter.grad is not None:
                 second.mul_(self.beta2).addcmul_(parameter.grad, parameter.grad, value=1 - self.beta2)
                 parameter.addcdiv_(parameter.grad, second.sqrt().add_(self.epsilon), value=-rate)
+
+
+class Draws(NamedTuple):
+    """What a step is made from: reals in [-1, 1], latents of D's fakes, mixing factors, latents of G's fakes."""
+
+    reals: Tensor
+    latents_d: Tensor
+    mixing: Tensor
+    latents_g: Tensor
 
 
 class PlainTrainer:
@@ -167,10 +187,9 @@ class PlainTrainer:
         for name, network in targets:
             network.load_state_dict(dict(plain_names(networks[name], name != "D")))
 
-    def step(
-        self, reals: Tensor, latents_d: Tensor, mixing: Tensor, latents_g: Tensor, lod: float, learning_rate: float
-    ) -> None:
+    def step(self, draws: Draws, lod: float, learning_rate: float) -> None:
         """D, the average, G."""
+        reals, latents_d, mixing, latents_g = draws
         self.adam_d.zero_grad()
         with torch.no_grad():
             fakes = self.generator(latents_d, lod)

@@ -74,9 +74,15 @@ def test_only_3x3_convolutions_are_computed_in_the_short_type(dataset: Path, mon
         torch.Tensor, "var", lambda x, *more, **named: (norms.append(x.dtype), std(x, *more, **named))[1]
     )
     _, parts = discriminator_loss(
-        run.loss, generator, discriminator, reals_NCHW=torch.zeros(8, 3, 8, 8), labels_NC=None,
-        latents_NL=torch.randn(8, 8, generator=torch.Generator().manual_seed(2)), mixing_factors_N=torch.rand(8), lod=0.0,
-    )  # fmt: skip
+        run.loss,
+        generator,
+        discriminator,
+        reals_NCHW=torch.zeros(8, 3, 8, 8),
+        labels_NC=None,
+        latents_NL=torch.randn(8, 8, generator=torch.Generator().manual_seed(2)),
+        mixing_factors_N=torch.full((8,), 0.5),
+        lod=0.0,
+    )
     short = {name for name, dtype in seen if dtype == torch.bfloat16}
     assert short == {"convolve 3", "convolve 4", "up 4"}
     assert {name for name, dtype in seen if dtype == torch.float32} == {"convolve 1"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.reference import PlainTrainer, plain_names
+from benchmarks.reference import Draws, PlainTrainer, plain_names
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import draws, schedule
@@ -33,14 +33,13 @@ def test_steps_lead_to_the_same_weights(tmp_path: Path, images_shown: int) -> No
         position = ours.images_shown
         images = torch.from_numpy(reals.minibatch(step.resolution, position, step.minibatch).images_NCHW)
         latents = [draws.latents(run.seed, stream, position, shape) for stream in (Stream.D_LATENTS, Stream.G_LATENTS)]
-        plain.step(
+        drawn = Draws(
             process_reals(images, None, step.lod),
             torch.from_numpy(latents[0]),
             torch.from_numpy(draws.mixing_factors(run.seed, position, step.minibatch)),
             torch.from_numpy(latents[1]),
-            step.lod,
-            step.learning_rate,
         )
+        plain.step(drawn, step.lod, step.learning_rate)
         ours.update(step)
     for name, network in (("G", plain.generator), ("D", plain.discriminator), ("Gs", plain.average)):
         found, begun = (
