@@ -43,11 +43,11 @@ def check(run: TrainRun, label_size: int, device: torch.device, ranks: Ranks = A
     loads: list[Load] = []
     for step in reversed(steps(run)):
         samples = samples_at_once(run, step, ranks)
-        mib = (
-            _measured(run, label_size, step, samples, device)
-            if device.type == "cuda"
-            else _shapes(run, label_size, step, samples)
-        )
+        mib = 0.0
+        if device.type == "cuda":
+            mib = _measured(run, label_size, step, samples, device)
+        else:
+            take_shapes(run, label_size, step, samples)
         loads.append(Load(step.resolution, samples, mib))
     return loads
 
@@ -86,10 +86,11 @@ def suggested(step: Step, samples: int, *, members: int) -> str:
     return f"set speed.samples_at_once: {{{step.resolution}: {smaller[-1]}}} (or less), or speed.precision to bfloat16"
 
 
-def _shapes(run: TrainRun, label_size: int, step: Step, samples: int) -> float:
-    generator, discriminator, _ = make_networks(run, label_size, torch.device("meta"))
-    _take(run, (generator, discriminator), step, samples, torch.device("meta"))
-    return 0.0
+def take_shapes(run: TrainRun, label_size: int, step: Step, samples: int) -> None:
+    """Compute a step of `samples` without numbers or memory: what does not fit together is an error of torch's."""
+    device = torch.device("meta")
+    generator, discriminator, _ = make_networks(run, label_size, device)
+    _take(run, (generator, discriminator), step, samples, device)
 
 
 def _measured(run: TrainRun, label_size: int, step: Step, samples: int, device: torch.device) -> float:

@@ -37,7 +37,7 @@ class LossScale:
     @torch.no_grad()
     def learn(self, finite: Tensor) -> None:
         """Rise after a step that was taken, fall after one that was left out."""
-        self._log2.add_(torch.where(finite, RISE, -FALL)).clamp_(*LIMITS)
+        self._log2.add_(finite.float() * (RISE + FALL) - FALL).clamp_(*LIMITS)
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs."""
