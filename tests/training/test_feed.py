@@ -47,8 +47,8 @@ def test_a_level_on_the_device_shows_the_same(folder: Path, monkeypatch: pytest.
     reals = Reals(DataSet(folder), run)
     feed = Feed(reals, CPU, gpu_mib=1)
     monkeypatch.setattr(feed, "_gpu_mib", 1)
-    samples = np.arange(8)
-    expected = [reals.minibatch(resolution, 20, 8) for resolution in (8, 4)]
+    samples = np.array([7, 1, 2])
+    expected = [reals.minibatch(resolution, 20, 8, samples) for resolution in (8, 4)]
     read: list[int] = []
     plain = DataSet.read
     monkeypatch.setattr(DataSet, "read", lambda self, r, rows: (read.append(len(rows)), plain(self, r, rows))[1])
