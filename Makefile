@@ -58,5 +58,5 @@ lock: ## renew requirements.lock from pyproject.toml (torch is left to the platf
 	  $(VENV).lock/bin/python -m pip freeze --exclude-editable | grep -viE '^(torch|triton|cuda|nvidia-[cn])'; } > requirements.lock
 	rm -rf $(VENV).lock
 
-clean: ## remove work folders of stopped runs (results and DVC's cache stay)
+clean: ## remove work folders of stopped runs (results, downloads in data/.downloads and DVC's cache stay)
 	rm -rf data/.work dvc_plots

@@ -6,7 +6,6 @@ members in the same order give the same bytes on any machine.
 """
 
 import hashlib
-import io
 import tarfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -28,9 +27,13 @@ class ContainerWriter:
         """Append `content` as member `name` (ASCII, under 100 characters); return where it lies."""
         info = tarfile.TarInfo(name)
         info.size = len(content)
-        header = len(info.tobuf(tarfile.USTAR_FORMAT))
-        offset = self._archive.offset + header
-        self._archive.addfile(info, io.BytesIO(content))
+        header = info.tobuf(tarfile.USTAR_FORMAT)
+        offset = self._archive.offset + len(header)
+        padding = bytes(-len(content) % tarfile.BLOCKSIZE)
+        # tarfile's own addfile copies in small steps
+        assert self._archive.fileobj is not None
+        self._archive.fileobj.write(b"".join((header, content, padding)))
+        self._archive.offset += len(header) + len(content) + len(padding)
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return Stored(container=self._reference, offset=offset, size=len(content), md5=digest)
 

@@ -19,6 +19,14 @@ class DecoderError(PipelineError):
     """The JPEG decoder at hand gives other pixels than the one that `params.yaml` names."""
 
 
+class FetchError(PipelineError):
+    """A published file can be had from none of its places; the message lists each with its cause."""
+
+
+class TermsError(PipelineError):
+    """A published file is wanted whose terms, or whose lack of a published hash, the user has not accepted."""
+
+
 class RendererError(PipelineError):
     """The resampler at hand gives other pixels than the published recipe, or its result may not be trusted."""
 
@@ -60,6 +68,7 @@ class DropReason(StrEnum):
     TOO_SMALL = "too small"
     TOO_LARGE = "too large"
     NOT_SQUARE = "not a square"
+    WRONG_SIZE = "not the published size"
     WRONG_SIDE = "side is not the resolution times a power of two"
     LOW_QUALITY = "below the quality cut"
     NOT_PUBLISHED = "not in the published list"

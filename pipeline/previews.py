@@ -27,6 +27,11 @@ def reduced(image_HWC: Picture, side: int) -> Picture:
     return np.asarray(cv2.resize(image_HWC, (side, side), interpolation=method), np.uint8)
 
 
+def repeated(image_HWC: Picture, factor: int) -> Picture:
+    """Every pixel `factor` times along both sides."""
+    return image_HWC.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
 def detail(image_HWC: Picture, side: int, x: float, y: float) -> Picture:
     """`side` x `side` pixels at their own size around (x, y), which are fractions of the image; a small image whole."""
     size = image_HWC.shape[0]

@@ -12,19 +12,22 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline import atomic, provenance
-from pipeline.errors import ParamsError, PipelineError
+from pipeline.errors import ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
 WORK = DATA / ".work"
+DOWNLOADS = DATA / ".downloads"
+"""Published files, fetched once; outside the work folders, so that no change of params or code loses them."""
+MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
 RECORDS = Path("records")
 
@@ -59,6 +62,27 @@ def parse_params(text: str, path: Path) -> Params:
         ) from error
 
 
+Manifest = TypeVar("Manifest", bound=BaseModel)
+
+
+def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
+    """Read a file of `manifests/`.
+
+    Raises
+    ------
+    SourceError
+        The file is absent or says something else.
+    """
+    try:
+        return kind.model_validate_json(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError as error:
+        raise SourceError(f"{path}: no such file; it comes with the repository: git checkout {path}.") from error
+    except (yaml.YAMLError, ValidationError) as error:
+        raise SourceError(
+            f"{path}: not a list of published files: {error}\nRestore it: git checkout {path}."
+        ) from error
+
+
 @dataclass
 class StageRun:
     """One execution of a stage: where to write, and what to report.
@@ -72,12 +96,15 @@ class StageRun:
         Whether an earlier run left something in `work`.
     report
         Numbers for `reports/<name>.json`, the stage's DVC metrics. Nothing that varies between equal runs.
+    notes
+        What else goes into the record of the run, `records/<name>.json`.
     """
 
     name: str
     work: Path
     resumed: bool
     report: dict[str, Any]
+    notes: dict[str, Any]
 
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""
@@ -129,14 +156,14 @@ def stage_run(
     if precious and not work.exists() and out.exists() and _digest_recorded(record) == digest:
         work.parent.mkdir(parents=True, exist_ok=True)
         out.replace(work)
-    run = StageRun(name, work, work.exists() and any(work.iterdir()), {})
+    run = StageRun(name, work, work.exists() and any(work.iterdir()), {}, {})
     work.mkdir(parents=True, exist_ok=True)
     if run.resumed:
         print(f"{name}: resuming what a stopped run left in {work}", file=sys.stderr)
     started = time.monotonic()
     yield run
     seconds = round(time.monotonic() - started, 2)
-    atomic.write_json(record, {**made_from, "digest": digest, "report": run.report, "seconds": seconds})
+    atomic.write_json(record, {**made_from, "digest": digest, "report": run.report, "seconds": seconds, **run.notes})
     atomic.write_json(REPORTS / f"{name.replace('@', '/')}.json", run.report)
     atomic.publish(work, out)
 

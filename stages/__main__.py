@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ConfigDict
 from ruamel.yaml import YAML
 
 from pipeline import atomic, provenance
@@ -17,7 +18,10 @@ from pipeline.examine import Examined, examine, given_by_files, given_by_run, kn
 from pipeline.faces.exact.self_test import self_test
 from pipeline.faces.image_list import read_list
 from pipeline.published import VERDICTS, Verdict
-from stages import DATA, PARAMS, REPORTS, parse_params, profiles, read_params
+from pipeline.sources.fetch import terms as acceptance
+from pipeline.sources.published import Source
+from pipeline.sources.unpacking import unpack as unpack_photographs
+from stages import DATA, MANIFESTS, PARAMS, REPORTS, parse_params, profiles, read_manifest, read_params, table
 from training import interop
 from training.generate import write_images
 from training.loop import device_at_hand
@@ -117,6 +121,47 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[str]:
         else:
             lines.append(f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}")
     return lines
+
+
+@app.command()
+def terms(
+    accept_terms: Annotated[
+        list[str] | None, typer.Option(help="accept the terms of this data set; may be given several times")
+    ] = None,
+    accept_unverified: Annotated[
+        list[str] | None, typer.Option(help="take files of this data set of which no hash is published")
+    ] = None,
+) -> None:
+    """Print the terms of every data set that can be fetched, and who accepted them; nothing is fetched without."""
+    sources = {path.stem: read_manifest(path, _Head) for path in sorted(MANIFESTS.glob("*.yaml"))}
+    given: dict[acceptance.What, list[str]] = {"terms": accept_terms or [], "unverified": accept_unverified or []}
+    for name in (name for names in given.values() for name in names):
+        if name not in sources:
+            raise ParamsError(f"{name!r} is no data set of {MANIFESTS}; there are {', '.join(sources)}")
+    for what, names in given.items():
+        for name in names:
+            acceptance.accept(what, sources[name])
+    kept = acceptance.Acceptance.read()
+    for name, source in sources.items():
+        print(acceptance.describe(source))
+        for what, words in (("terms", kept.terms), ("files without a published hash", kept.unverified)):
+            if name in words:
+                print(f"  {what} accepted by {words[name].by} at {words[name].at}")
+        print()
+    print(f"To accept: celebahq terms --accept-terms NAME (kept in {acceptance.FILE} and in the record of each run)")
+
+
+class _Head(Source):
+    """What every manifest says of itself; what it says of files is passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+@app.command()
+def unpack(folder: Annotated[Path, typer.Argument(help="where to; a run that was stopped goes on there")]) -> None:
+    """Write the extracted photographs as plain files, byte for byte under their published names."""
+    done = unpack_photographs(DATA, table("extract"), folder)
+    print(f"{folder}: {done.written} photographs written, {done.kept} were there already")
 
 
 @app.command()

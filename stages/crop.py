@@ -9,7 +9,7 @@ from pipeline.container import ContainerWriter, read_stored, writing_container
 from pipeline.faces.decode import decode, self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
-from pipeline.faces.region import Region, cut_region
+from pipeline.faces.region import cut_region, cut_square
 from pipeline.manifest import Aligned, Cropped, Drop, extend
 from pipeline.params import CropParams
 from stages import DATA, main, read_params, stage_run, table
@@ -50,10 +50,7 @@ def crop_chunk(
 def _crop_face(row: Aligned, *, params: CropParams, resolution: int, data: Path, container: ContainerWriter) -> Cropped:
     image_HWC = decode(read_stored(data, row.photograph), params.decoder)
     rectangle = Rectangle.from_row(row.quad, row.zoom)
-    if row.landmarks is None:
-        region = Region(image_HWC, rectangle, shrink=1, border=0)
-    else:
-        region = cut_region(image_HWC, rectangle, resolution)
+    region = cut_square(image_HWC, rectangle) if row.landmarks is None else cut_region(image_HWC, rectangle, resolution)
     height, width = region.image_HWC.shape[:2]
     return extend(
         row,

@@ -1,40 +1,33 @@
 """Stage download: the raw files of the source in `params.yaml`, checked, as published."""
 
-import json
-from pathlib import Path
-
-import yaml
-from pydantic import ValidationError
-
 from pipeline.errors import SourceError
 from pipeline.sources.deliver import deliver
+from pipeline.sources.fetch.downloads import Downloads
+from pipeline.sources.fetch.terms import Acceptance
+from pipeline.sources.obtain import DELTAS, FORMS, obtain
 from pipeline.sources.published import Published
-from stages import DATA, main, read_params, stage_run
-
-MANIFEST = Path("manifests/celeba.yaml")
+from stages import DATA, DOWNLOADS, MANIFESTS, main, read_manifest, read_params, stage_run
 
 
 def download() -> None:
     """Deliver the source's files to `data/download`."""
     params = read_params()
-    published = _read_manifest(MANIFEST)
-    inputs = sorted({MANIFEST, params.download.watch})
+    source = params.download.source
+    form = FORMS.get(source.kind)
+    names = [] if form is None else [form.manifest, *([DELTAS] if source.kind == "celeba" else [])]
+    manifests = {name: MANIFESTS / f"{name}.yaml" for name in names}
+    inputs = sorted({*manifests.values(), params.download.watch})
     for path in inputs:
         if not path.exists():
             raise SourceError(f"{path}: no such file or folder; correct download.watch in params.yaml.")
+    published = {name: read_manifest(path, Published) for name, path in manifests.items()}
     with stage_run("download", params={"download": params.download}, inputs=inputs, out=DATA / "download") as run:
-        deliver(params.download.source, published, run.work)
+        downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
+        here = obtain(source, published, downloads)
+        deliver(here, published[form.manifest] if form is not None else None, run.work)
+        run.notes.update(downloads.record)
         files = [path for path in run.work.rglob("*") if path.is_file()]
         run.report.update(files=len(files), bytes=sum(path.stat().st_size for path in files))
-
-
-def _read_manifest(path: Path) -> Published:
-    try:
-        return Published.model_validate_json(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
-    except FileNotFoundError as error:
-        raise SourceError(f"{path}: no such file; it comes with the repository: git checkout {path}.") from error
-    except (yaml.YAMLError, ValidationError) as error:
-        raise SourceError(f"{path}: not a list of published files: {error}") from error
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from stages import DATA, main, read_params, stage_run
 
 
 def extract() -> None:
-    """Unpack `data/download` to `data/extract`; nothing is decoded or encoded again."""
+    """Write `data/extract/`: containers, their table, annotations."""
     params = read_params()
     source = DATA / "download"
     with stage_run("extract", params={"extract": params.extract}, inputs=[source], out=DATA / "extract") as run:

@@ -5,40 +5,41 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 from pipeline import provenance
 from pipeline.cluster import connect
-from pipeline.errors import ParamsError, SourceError
-from pipeline.params import LsunCategory, LsunParams
+from pipeline.errors import SourceError
+from pipeline.params import LsunCategory, Params
 from pipeline.shards.complete import complete
 from pipeline.shards.layout import Header
+from pipeline.sources.fetch.downloads import Downloads
+from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.lsun import published
 from pipeline.sources.lsun.convert import convert
 from pipeline.sources.lsun.published import PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.synthetic import make_category
-from stages import DATA, WORK, main, read_params, stage_run
+from stages import DATA, DOWNLOADS, MANIFESTS, WORK, main, read_manifest, read_params, stage_run
 
-MANIFEST = Path("manifests/lsun.yaml")
-DECIDING = ("source", "resolution", "max_images", "images_per_shard", "codec", "max_dropped")
+MANIFEST = MANIFESTS / "lsun.yaml"
+DECIDING = ("source", "resolution", "images_per_shard", "codec", "max_dropped")
 """Not `categories`: a change of the list runs none of the categories that stay."""
 
 LIBRARIES = ("numpy", "pillow", "h5py", "hdf5plugin")
 
 
-def lsun(category: LsunCategory) -> None:
-    """Write the first good records of `category`, cut to squares, to `data/lsun/CATEGORY`."""
+def lsun(spelling: str) -> None:
+    """Write the first good records of a category, cut to squares, to `data/lsun/SPELLING` (that of `params.yaml`)."""
     params = read_params()
     section = params.lsun
-    if category not in section.categories:
-        raise ParamsError(f"{category!r} is not among lsun.categories ({', '.join(section.categories)}); add it there")
-    name = f"lsun@{category}"
+    category = section.named(spelling)
+    name = f"lsun@{spelling}"
     scratch = WORK / f"{name}.scratch"
     values: dict[str, Any] = {f"lsun.{key}": getattr(section, key) for key in DECIDING}
-    file = _file(category, section, scratch)
-    inputs = [MANIFEST] if section.source.kind == "synthetic" else [MANIFEST, file]
-    with stage_run(name, params=values, inputs=inputs, out=DATA / "lsun" / category, module="stages.lsun") as run:
+    values["lsun.max_images"] = None if category in section.whole else section.max_images
+    downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
+    file = _file(category, params, scratch, downloads)
+    if section.source.kind != "synthetic":
+        values["sha256"] = known_category(category).sha256 if file.suffix == ".zip" else provenance.digest_of_file(file)
+    with stage_run(name, params=values, inputs=[MANIFEST], out=DATA / "lsun" / spelling, module="stages.lsun") as run:
         header = Header(
             resolution=section.resolution,
             codec=section.codec,
@@ -52,22 +53,27 @@ def lsun(category: LsunCategory) -> None:
                 client,
                 file if file.name == published.DATABASE else published.unpack(file, scratch / "unpacked"),
                 header,
-                max_images=section.max_images,
+                max_images=values["lsun.max_images"],
                 images_per_shard=section.images_per_shard,
+                index=scratch / "keys.arrow",
                 work=run.work,
             )
         run.count(account, section.max_dropped)
         run.report.update(complete(run.work))
+        run.notes.update(downloads.record)
     if scratch.exists():
         shutil.rmtree(scratch)
 
 
-def _file(category: LsunCategory, section: LsunParams, scratch: Path) -> Path:
-    """The category's database or zip: found where the user has it, or made."""
+def _file(category: LsunCategory, params: Params, scratch: Path, downloads: Downloads) -> Path:
+    """The category's database or zip: found where the user has it, fetched, or made."""
     known = known_category(category)
-    if section.source.kind == "local":
-        return published.find(section.source.directory, known)
-    source = section.source
+    source = params.lsun.source
+    if source.kind == "local":
+        return published.find(source.directory, known)
+    if source.kind == "network":
+        manifest = read_manifest(MANIFEST, PublishedLsun)
+        return downloads.fetch(manifest, [manifest.file(known)])[0]
     return make_category(
         scratch / "published",
         category,
@@ -80,13 +86,10 @@ def _file(category: LsunCategory, section: LsunParams, scratch: Path) -> Path:
 
 def known_category(category: LsunCategory) -> PublishedCategory:
     """What is published of `category`."""
-    try:
-        content = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
-        return PublishedLsun.model_validate(content).categories[category]
-    except (OSError, yaml.YAMLError, ValidationError, KeyError) as error:
-        raise SourceError(
-            f"{MANIFEST}: does not tell of {category} ({error}). It is part of the repository: restore it."
-        ) from error
+    categories = read_manifest(MANIFEST, PublishedLsun).categories
+    if category not in categories:
+        raise SourceError(f"{MANIFEST}: does not tell of {category}. It is part of the repository: restore it.")
+    return categories[category]
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def superres() -> None:
                 work=run.work,
             )
         run.count(account, params.superres.max_dropped)
-        _write_sheets(run.work)
+        _write_sheets(run.work, _strip_pixels(params.align.resolution))
 
 
 def superres_chunk(
@@ -75,7 +75,7 @@ def superres_chunk(
         finished = finisher.finish(row)
         final_HWC = finished.image_HWC
         if scored:
-            faces.append(_overview_and_detail(final_HWC, FACE_PIXELS))
+            faces.append(_overview_and_detail(final_HWC, _strip_pixels(resolution)))
         if row.index in previewed:
             before = [_upright(data, version, resolution) for version in (previewed[row.index], row)]
             restored.append(before + _overview_and_detail(final_HWC, PREVIEW_PIXELS))
@@ -116,7 +116,12 @@ def _upright(data: Path, row: Cropped, resolution: int) -> Picture:
     return render(region.image_HWC, smaller, border=region.border, resolution=PREVIEW_PIXELS).image_HWC
 
 
-def _write_sheets(work: Path) -> None:
+def _strip_pixels(resolution: int) -> int:
+    """Side of a face in the strips: small images are enlarged for the sheets only, or a million would take hours."""
+    return min(FACE_PIXELS, resolution)
+
+
+def _write_sheets(work: Path, strip_pixels: int) -> None:
     last = work / "best_and_worst.png"
     strips = sorted(work.glob("superres-*.faces.png"))
     restored = sorted(work.glob("superres-*.restored.png"))
@@ -126,11 +131,14 @@ def _write_sheets(work: Path) -> None:
         figures = [
             row.quality for row in manifest.read_kept(work / "superres.parquet", Scored) if row.quality is not None
         ]
-        shown = previews.pick_columns(strips, FACE_PIXELS, previews.spread(len(figures), FACES))
-        previews.write_sheet(work / "faces.png", [column[:FACE_PIXELS] for column in shown], FACES_PER_ROW)
+        factor = FACE_PIXELS // strip_pixels
+        shown = previews.pick_columns(strips, strip_pixels, previews.spread(len(figures), FACES))
+        overviews = [previews.repeated(column[:strip_pixels], factor) for column in shown]
+        previews.write_sheet(work / "faces.png", overviews, FACES_PER_ROW)
         order = best_first(figures)
         extremes = [*order[:EXTREMES], *order[-EXTREMES:]]
-        previews.write_sheet(last, previews.pick_columns(strips, FACE_PIXELS, extremes), EXTREMES)
+        columns = previews.pick_columns(strips, strip_pixels, extremes)
+        previews.write_sheet(last, [previews.repeated(column, factor) for column in columns], EXTREMES)
     for path in (*strips, *restored):
         path.unlink()
 

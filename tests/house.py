@@ -91,4 +91,6 @@ class House:
 def _merged(old: Any, new: Any) -> Any:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return new
+    if "kind" in new and new["kind"] != old.get("kind"):
+        return new
     return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}

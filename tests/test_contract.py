@@ -17,6 +17,7 @@ GRAPH: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in GRAPH["stages"].items()}
 NOT_STAGES = {
     "cluster",  # where work runs: it may change no result, so no stage depends on it
+    "network",  # how published files come: neither may it
     "exact",  # what the published images are held to, by align, select and shard
 }
 

@@ -4,9 +4,12 @@ One copy of the repository is built once, with a SIGKILL in `shard` and another 
 then look at it. They share the copy and run in the order in which they stand.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,15 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import yaml
 
+from pipeline.sources.fetch.terms import TERMS_VARIABLE
+from pipeline.sources.lsun.published import PublishedCategory
+from pipeline.sources.lsun.synthetic import make_category
 from tests.house import DVC, ENVIRONMENT, House
+
+sys.path.insert(0, str(Path(__file__).parent / "sources/fetch"))
+from faulty_server import FaultyServer
 
 pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
 
@@ -129,6 +139,37 @@ def test_killed_training_gave_the_weights_of_an_undisturbed_run(house: House) ->
 def test_a_change_runs_exactly_what_depends_on_it(house: House, change: dict[str, Any], expected: list[str]) -> None:
     house.edit(change)
     assert sorted(house.dvc("repro")) == sorted(expected)
+
+
+def test_categories_are_fetched_and_built_each_for_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, TERMS_VARIABLE, "lsun")
+    with FaultyServer() as server:
+        _publish(server, house.root, ["bedroom", "cat", "churchoutdoor"])
+        network = {"mirrors": [server.url], "attempts": 2}
+        house.edit({"lsun": {"categories": ["bedroom", "cat"], "source": {"kind": "network"}}, "network": network})
+        assert sorted(house.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
+        before = house.digests("data/lsun/cat")
+        record = json.loads((house.root / "records/lsun/cat.json").read_text())
+        assert record["accepted"]["lsun"]["terms"]["by"].endswith(TERMS_VARIABLE)
+        house.edit({"lsun": {"categories": ["church_outdoor"]}})
+        assert house.dvc("repro") == ["lsun@church_outdoor"]
+        assert len(server.requests) == 3
+    assert h5py.File(house.root / "data/lsun/church_outdoor/dataset.h5")["data64x64"].shape == (6, 3, 64, 64)
+    house.edit({"lsun": {"categories": ["bedroom", "cat"]}})
+    assert house.dvc("repro") == []
+    assert house.digests("data/lsun/cat") == before
+
+
+def _publish(server: FaultyServer, root: Path, categories: list[str]) -> None:
+    """Serve zips as LSUN's authors name them, with six small scenes each; the manifest is told of them."""
+    path = root / "manifests/lsun.yaml"
+    content = yaml.safe_load(path.read_text())
+    for name in categories:
+        known = PublishedCategory.model_validate(content["categories"][name])
+        packed = make_category(root / "mirror", name, known, records=6, bad_records=0, seed=2).read_bytes()
+        server.put(f"/lsun/{known.zip}", packed)
+        content["categories"][name] |= {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
+    path.write_text(yaml.safe_dump(content))
 
 
 def test_a_misspelt_category_fails_at_once_with_the_names(house: House) -> None:

@@ -18,6 +18,10 @@ from pipeline.params import AlignParams
 LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
 """The annotation files beside a table of photographs; the last two may be absent."""
 
+CELEBA_ALIGNED_SIZE = (178, 218)
+CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
+"""Width and height of CelebA's aligned photographs, and the square in them that the paper's ablations use (SPEC §2)."""
+
 
 Value = TypeVar("Value")
 
@@ -56,7 +60,7 @@ def join(table: Path, params: AlignParams) -> Joined:
     joined = Joined()
     splits = _optional(table.with_name(PARTITION), read_partition, joined.warnings)
     attributes = _optional(table.with_name(ATTRIBUTES), read_attributes, joined.warnings)
-    if params.rectangle == "whole":
+    if params.rectangle != "landmarks":
         joined.located.extend(_located(photograph, splits, attributes, None) for photograph in photographs)
         return joined
     if not table.with_name(LANDMARKS).is_file():
@@ -92,9 +96,12 @@ def place(row: Located, width: int, height: int, params: AlignParams) -> Aligned
     Raises
     ------
     RejectedInputError
-        ABSURD_LANDMARKS, OUTSIDE_IMAGE or TOO_SMALL; for whole images NOT_SQUARE, TOO_SMALL or WRONG_SIDE.
+        ABSURD_LANDMARKS, OUTSIDE_IMAGE or TOO_SMALL; for whole images NOT_SQUARE, TOO_SMALL or WRONG_SIDE; for
+        CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or WRONG_SIDE.
     """
-    if row.landmarks is None:
+    if params.rectangle == "celeba-128":
+        rectangle = _aligned_celeba(width, height, params)
+    elif row.landmarks is None:
         rectangle = _whole(width, height, params)
     else:
         rectangle = _face(np.array(row.landmarks, np.float32).reshape(5, 2), width, height, params)
@@ -128,14 +135,25 @@ def _face(landmarks_52: Points, width: int, height: int, params: AlignParams) ->
 def _whole(width: int, height: int, params: AlignParams) -> Rectangle:
     if width != height:
         raise RejectedInputError(DropReason.NOT_SQUARE, f"{width} x {height} pixels")
-    if width < params.resolution:
-        raise RejectedInputError(DropReason.TOO_SMALL, f"{width} pixels a side, wanted are {params.resolution}")
-    factor, rest = divmod(width, params.resolution)
-    if rest or factor & (factor - 1):
+    return _square(width, params.resolution)
+
+
+def _aligned_celeba(width: int, height: int, params: AlignParams) -> Rectangle:
+    if (width, height) != CELEBA_ALIGNED_SIZE:
+        wanted = " x ".join(map(str, CELEBA_ALIGNED_SIZE))
         raise RejectedInputError(
-            DropReason.WRONG_SIDE, f"{width} pixels a side for a resolution of {params.resolution}"
+            DropReason.WRONG_SIZE, f"{width} x {height} pixels, CelebA's aligned ones have {wanted}"
         )
-    return geometry.rectangle_of_square(width, params.resolution)
+    return _square(CELEBA_ALIGNED_SIDE, params.resolution).moved(CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER)
+
+
+def _square(side: int, resolution: int) -> Rectangle:
+    if side < resolution:
+        raise RejectedInputError(DropReason.TOO_SMALL, f"{side} pixels a side, wanted are {resolution}")
+    factor, rest = divmod(side, resolution)
+    if rest or factor & (factor - 1):
+        raise RejectedInputError(DropReason.WRONG_SIDE, f"{side} pixels a side for a resolution of {resolution}")
+    return geometry.rectangle_of_square(side, resolution)
 
 
 def _optional(path: Path, read: Callable[[Path], Annotations[Value]], warnings: list[str]) -> Mapping[str, Value]:

@@ -56,6 +56,15 @@ def cut(region: Region) -> Region:
     return Region(cut_HWC, region.rectangle.moved(-box.left, -box.upper), region.shrink, region.border)
 
 
+def cut_square(image_HWC: NDArray[np.uint8], rectangle: Rectangle) -> Region:
+    """Cut an upright square of whole pixels that lies within the image, without a border."""
+    left, upper = (round(float(at)) for at in rectangle.quad_42[0])
+    side = round(float(rectangle.quad_42[2, 0])) - left
+    return Region(
+        image_HWC[upper : upper + side, left : left + side], rectangle.moved(-left, -upper), shrink=1, border=0
+    )
+
+
 def enlarge(region: Region, factor: int) -> Region:
     """The region made larger by an integer, by Lanczos; as it is for a factor of 1."""
     height, width = region.image_HWC.shape[:2]

@@ -9,9 +9,13 @@ from typing import Self
 from pydantic import model_validator
 
 from pipeline.params.data import (
+    PUBLISHED,
+    AlignedCelebASource,
     AlignParams,
     AnyNetwork,
+    AnySource,
     CelebASource,
+    Cifar10Source,
     ClusterParams,
     CropParams,
     DenoiseParams,
@@ -21,6 +25,8 @@ from pipeline.params.data import (
     FitDenoiseParams,
     FitSuperresParams,
     FolderSource,
+    MnistRgbSource,
+    MnistSource,
     NetworkFile,
     NoNetwork,
     SelectParams,
@@ -29,7 +35,8 @@ from pipeline.params.data import (
     SyntheticSource,
     TrainedNetwork,
 )
-from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, SyntheticLsun
+from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, NetworkLsun, SyntheticLsun
+from pipeline.params.network import NetworkParams
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
     AnyLoss,
@@ -47,10 +54,14 @@ from pipeline.params.training import (
 )
 
 __all__ = [
+    "PUBLISHED",
     "AlignParams",
+    "AlignedCelebASource",
     "AnyLoss",
     "AnyNetwork",
+    "AnySource",
     "CelebASource",
+    "Cifar10Source",
     "ClusterParams",
     "Codec",
     "CropParams",
@@ -67,9 +78,13 @@ __all__ = [
     "LsganLoss",
     "LsunCategory",
     "LsunParams",
+    "MnistRgbSource",
+    "MnistSource",
     "ModesOptions",
     "NetworkFile",
+    "NetworkLsun",
     "NetworkOptions",
+    "NetworkParams",
     "NoNetwork",
     "OptimizerOptions",
     "Params",
@@ -90,9 +105,10 @@ __all__ = [
 
 
 class Params(Section):
-    """The whole of `params.yaml`: one section per stage, the cluster, and what the exact rebuild is held to."""
+    """The whole of `params.yaml`: one section per stage, the cluster, the network, what an exact rebuild is held to."""
 
     cluster: ClusterParams
+    network: NetworkParams
     exact: ExactParams
     download: DownloadParams
     extract: ExtractParams
@@ -119,10 +135,10 @@ class Params(Section):
                     f"{step}.method is {method!r} but fit_{step}.network.kind is {network.kind!r}: a network is "
                     f"made (train, file) exactly where the step uses one (method: network)"
                 )
-        if self.align.rectangle == "whole" and self.superres.method != "none":
+        if self.align.rectangle != "landmarks" and self.superres.method != "none":
             raise ValueError(
-                f"align.rectangle is 'whole' but superres.method is {self.superres.method!r}: images that are square "
-                f"already are not enlarged; set superres.method to none"
+                f"align.rectangle is {self.align.rectangle!r} but superres.method is {self.superres.method!r}: images "
+                f"that are aligned already are not enlarged; set superres.method to none"
             )
         if self.evaluate.modes is not None:
             for name, run in self.train.runs.items():

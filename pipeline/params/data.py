@@ -16,6 +16,9 @@ from pipeline.params.section import (
     Section,
 )
 
+PUBLISHED = Path("published")
+"""In place of a path to a published file: it is fetched, as the section `network` says."""
+
 
 class ClusterParams(Section):
     """Where work runs. Nothing here may change a result, so no stage lists it among its `params`."""
@@ -45,9 +48,9 @@ class FolderSource(Section):
 
 
 class CelebASource(Section):
-    """CelebA's published files laid down by hand: the first .7z part (or the unpacked folder) and annotations.
+    """CelebA's files: the first .7z part (or the unpacked folder) and annotations, each a path or `published`.
 
-    `deltas`: the folder of CelebA-HQ's `deltasNNNNN.zip`, or null where none are wanted.
+    `deltas`: the folder of CelebA-HQ's `deltasNNNNN.zip`, or `published`, or null where none are wanted.
     """
 
     kind: Literal["celeba"]
@@ -69,11 +72,54 @@ class ExactParams(Section):
     min_match: Fraction
 
 
+class Cifar10Source(Section):
+    """cifar-10-binary.tar.gz (no pickle is read), a path or `published`: 50,000 images with one of ten labels."""
+
+    kind: Literal["cifar10"]
+    archive: Path
+
+
+class MnistSource(Section):
+    """MNIST's training images and labels: grey in all three channels, 28² within 32².
+
+    Each is the path of an idx file, gzipped or not, or `published`.
+    """
+
+    kind: Literal["mnist"]
+    images: Path
+    labels: Path
+
+
+class MnistRgbSource(Section):
+    """`count` images of three MNIST digits drawn at random, in red, green and blue (Karras et al. 2018, appendix E)."""
+
+    kind: Literal["mnist-rgb"]
+    images: Path
+    labels: Path
+    count: PositiveInt
+    seed: NonNegativeInt
+
+
+class AlignedCelebASource(Section):
+    """CelebA's aligned photographs of 178 x 218 pixels: img_align_celeba.zip, the unpacked folder, or `published`."""
+
+    kind: Literal["celeba-128"]
+    images: Path
+    partition: Path | None
+    attributes: Path | None
+
+
+AnySource = Annotated[
+    SyntheticSource | FolderSource | CelebASource | Cifar10Source | MnistSource | MnistRgbSource | AlignedCelebASource,
+    Field(discriminator="kind"),
+]
+
+
 class DownloadParams(Section):
     """`watch`: the file or folder whose change runs the stage again (the user's photographs, or the manifest)."""
 
     watch: Path
-    source: Annotated[SyntheticSource | FolderSource | CelebASource, Field(discriminator="kind")]
+    source: AnySource
 
 
 class ExtractParams(Section):
@@ -86,13 +132,14 @@ class ExtractParams(Section):
 class AlignParams(Section):
     """`photographs`: all, or only those of the published list. The others then count as not wanted, not as dropped.
 
-    `rectangle`: from landmarks (SPEC §1.4), or the whole of an image that is square already.
+    `rectangle`: from landmarks (SPEC §1.4), the whole of an image that is square already, or the 128² square of
+    CelebA's aligned photographs (SPEC §2).
     `max_landmark_distance`: how far outside the photograph a landmark may lie, in its longer side.
     `max_megapixels`: the largest photograph that is decoded; bounds the memory of one face.
     """
 
     photographs: Literal["all", "published"]
-    rectangle: Literal["landmarks", "whole"]
+    rectangle: Literal["landmarks", "whole", "celeba-128"]
     resolution: Resolution
     min_side_pixels: PositiveInt
     max_landmark_distance: PositiveFloat

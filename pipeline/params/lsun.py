@@ -1,10 +1,11 @@
 """The section of LSUN, with the names of its 30 categories."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from pipeline.errors import ParamsError
 from pipeline.params.section import Codec, Fraction, NonNegativeInt, PositiveInt, Resolution, Section
 
 LsunScene = Literal[
@@ -16,6 +17,15 @@ LsunObject = Literal[
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 ]  # fmt: skip
 LsunCategory = Literal[LsunScene, LsunObject]
+"""As Karras et al. 2018 spell them."""
+
+
+def _paper_spelling(name: Any) -> Any:
+    return name.replace("_", "").replace("-", "") if isinstance(name, str) else name
+
+
+AnySpelling = Annotated[LsunCategory, BeforeValidator(_paper_spelling)]
+"""A category, also as its authors spell it: church_outdoor, tv-monitor."""
 
 
 class SyntheticLsun(Section):
@@ -34,16 +44,36 @@ class LocalLsun(Section):
     directory: Path
 
 
-class LsunParams(Section):
-    """Each category becomes a data set of its own; `max_images` takes the first so many records."""
+class NetworkLsun(Section):
+    """The published zips, fetched."""
 
-    categories: tuple[LsunCategory, ...]
-    source: Annotated[SyntheticLsun | LocalLsun, Field(discriminator="kind")]
+    kind: Literal["network"]
+
+
+class LsunParams(Section):
+    """Each category becomes a data set of its own.
+
+    `max_images`: the first so many good records are taken; all, of the categories in `whole` (the paper takes the first
+    100,000, and all of bedroom and dog).
+    """
+
+    categories: tuple[AnySpelling, ...]
+    source: Annotated[SyntheticLsun | LocalLsun | NetworkLsun, Field(discriminator="kind")]
     resolution: Resolution
     max_images: PositiveInt
+    whole: tuple[AnySpelling, ...]
     images_per_shard: PositiveInt
     codec: Codec
     max_dropped: Fraction
+
+    def named(self, spelling: str) -> LsunCategory:
+        """The category of that name among `categories`; raises `ParamsError` with those that there are."""
+        for category in self.categories:
+            if category == _paper_spelling(spelling):
+                return category
+        raise ParamsError(
+            f"{spelling!r} is not among lsun.categories ({', '.join(self.categories)}) of params.yaml; add it there"
+        )
 
     @model_validator(mode="after")
     def _no_category_twice(self) -> Self:

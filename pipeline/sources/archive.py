@@ -1,25 +1,48 @@
-"""One reader over tar, zip and 7z: regular files only, in the archive's own order, one held at a time.
+"""One reader over tar, zip and 7z: regular files only, in the archive's own order, a few held at a time.
 
-An archive is untrusted: names that leave its root, links and devices end the run before a byte is used.
+An archive is untrusted: `admission` judges its index, and no member's bytes go further than its index says.
 """
 
+import bz2
+import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Generator, Iterable
-from contextlib import closing
+from collections.abc import Collection, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, cast
 
 from pipeline.errors import SourceError
 from pipeline.sources import sevenzip
+from pipeline.sources.admission import Entry, Limits, admit
+from pipeline.sources.ahead import ahead
 
-MEMBER_BYTES_MAX = 1 << 30
-"""No photograph is this large; a member that claims so would only exhaust memory."""
+TAR_HEADER_BYTES_MAX = 1 << 20
+"""The most that a tar may say about one member: names and attributes, before its bytes."""
 
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, *sevenzip.DAMAGE)
+DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    # what the libraries meet in an index of garbage
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    OSError,
+    *sevenzip.DAMAGE,
+)
 UNREADABLE = RuntimeError
 """What `zipfile` raises for encryption and, in a subclass, for methods that it does not know."""
 
@@ -32,17 +55,10 @@ class Member:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What an archive says about a member before it is read."""
-
-    name: str
-    size: int
-    regular: bool
-
-
-def list_members(path: Path) -> list[str]:
+def list_members(path: Path, limits: Limits | None = None) -> list[str]:
     """Names of all regular files in the archive `path` (for a multi-part 7z: its first part), in its order.
+
+    `limits` is None only for an archive that this project made itself.
 
     Raises
     ------
@@ -50,19 +66,14 @@ def list_members(path: Path) -> list[str]:
         No such archive, an unknown format, a damaged index, or a member that must not be there.
     """
     with _naming(path):
-        if sevenzip.is_sevenzip(path):
-            entries = [_Entry(name, size, regular) for name, size, regular in sevenzip.entries(path)]
-        elif zipfile.is_zipfile(path):
-            entries = _zip_entries(path)
-        elif tarfile.is_tarfile(path):
-            entries = _tar_entries(path)
-        else:
-            raise SourceError(f"{path}: neither a tar, a zip nor a 7z. Give one of these, or a folder of images.")
-    return _checked(path, entries)
+        packed_bytes = sum(part.stat().st_size for part in sevenzip.files_of(path))
+        return admit(path, packed_bytes, _entries(path), limits)
 
 
 def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:
     """The members of those names with their bytes, in the order of `list_members`; the others are passed over.
+
+    A thread unpacks and checks a few members ahead of the reader.
 
     Raises
     ------
@@ -73,77 +84,62 @@ def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:
     with _naming(path):
         if sevenzip.is_sevenzip(path):
             members = sevenzip.read(path, wanted)
-        elif zipfile.is_zipfile(path):
-            members = _read_zip(path, wanted)
+        elif _is_zip(path):
+            members = ahead(_read_zip(path, wanted))
         else:
-            members = _read_tar(path, wanted)
+            members = ahead(_read_tar(path, wanted))
         with closing(members):
             for name, content in members:
                 yield Member(name, content)
 
 
-class _naming:  # noqa: N801 - used as a statement, `with _naming(path)`
+@contextmanager
+def _naming(path: Path) -> Generator[None]:
     """Turn a library's error about an archive into ours, which names the file and the remedy."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        if not self._path.is_file():
-            raise SourceError(f"{self._path}: no such archive. Run dvc repro download, or correct download.source.")
-
-    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, DAMAGE):
-            raise SourceError(
-                f"{self._path}: the archive is damaged ({type(error).__name__}: {error}). Fetch or pack it again."
-            ) from error
-        if isinstance(error, UNREADABLE):
-            raise SourceError(
-                f"{self._path}: cannot be unpacked ({error}). Pack it again without encryption, by a common method."
-            ) from error
+    if not path.is_file():
+        raise SourceError(f"{path}: no such archive. Run dvc repro download, or correct download.source.")
+    try:
+        yield
+    except UNREADABLE as error:
+        raise SourceError(
+            f"{path}: cannot be unpacked ({error}). Pack it again without encryption, by a common method."
+        ) from error
+    except DAMAGE as error:
+        raise SourceError(
+            f"{path}: the archive is damaged ({type(error).__name__}: {error}). Fetch or pack it again."
+        ) from error
 
 
-def _checked(path: Path, entries: Iterable[_Entry]) -> list[str]:
-    names: dict[str, None] = {}
-    for entry in entries:
-        fault = "is there twice" if entry.name in names else _fault(entry)
-        if fault is not None:
-            raise SourceError(f"{path}: member {entry.name!r} {fault}. Such an archive is not unpacked: pack it again.")
-        names[entry.name] = None
-    return list(names)
+def _entries(path: Path) -> Iterator[Entry]:
+    if sevenzip.is_sevenzip(path):
+        return iter(sevenzip.entries(path))
+    if _is_zip(path):
+        return _zip_entries(path)
+    if _is_tar(path):
+        return _tar_entries(path)
+    raise SourceError(f"{path}: neither a tar, a zip nor a 7z. Give one of these, or a folder of images.")
 
 
-def _fault(entry: _Entry) -> str | None:
-    parts = entry.name.replace("\\", "/").split("/")
-    if not entry.regular:
-        return "is a link or a device"
-    if parts[0] == "" or parts[0].endswith(":") or "\0" in entry.name:
-        return "has an absolute name"
-    if ".." in parts:
-        return "has a name that leaves the archive"
-    if entry.size > MEMBER_BYTES_MAX:
-        return f"has {entry.size} bytes, more than any photograph ({MEMBER_BYTES_MAX})"
-    return None
+def _is_zip(path: Path) -> bool:
+    """Told by the first bytes: `zipfile.is_zipfile` also takes a tar whose last member is a zip."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
-def _zip_entries(path: Path) -> list[_Entry]:
+def _is_tar(path: Path) -> bool:
+    try:
+        with _tar(path):
+            return True
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+        return False
+
+
+def _zip_entries(path: Path) -> Iterator[Entry]:
     with zipfile.ZipFile(path) as archive:
-        return [
-            _Entry(info.filename, info.file_size, stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG))
-            for info in archive.infolist()
-            if not info.is_dir()
-        ]
-
-
-def _tar_entries(path: Path) -> list[_Entry]:
-    with tarfile.open(path) as archive:
-        entries = [_Entry(info.name, info.size, info.isreg()) for info in archive if not info.isdir()]
-        # tarfile takes a file that was cut between two members for a whole one; the end mark tells
-        assert archive.fileobj is not None
-        archive.fileobj.seek(archive.offset)
-        if not archive.fileobj.read(tarfile.BLOCKSIZE):
-            raise EOFError("it ends without an end mark")
-        return entries
+        for info in archive.infolist():
+            if not info.is_dir():
+                regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
+                yield Entry(info.filename, info.file_size, regular, bool(info.flag_bits & 1))
 
 
 def _read_zip(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]]:
@@ -153,13 +149,64 @@ def _read_zip(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]
                 yield info.filename, archive.read(info)
 
 
+def _tar_entries(path: Path) -> Iterator[Entry]:
+    with _tar(path) as (archive, stream):
+        for info in _headers(archive):
+            if not info.isdir():
+                yield Entry(info.name, info.size, info.isreg() and not info.issparse())
+        # tarfile takes a garbled header, or a file that was cut between two members, for the end of the archive
+        stream.seek(archive.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise EOFError(f"no member and no end mark at byte {archive.offset}")
+
+
 def _read_tar(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]]:
-    with tarfile.open(path) as archive:
-        for info in archive:
-            if info.name in wanted:
-                content = archive.extractfile(info)
-                assert content is not None  # a regular file: list_members refuses all others
-                data = content.read()
-                if len(data) != info.size:
-                    raise EOFError(f"{info.name} ends after {len(data)} of {info.size} bytes")
-                yield info.name, data
+    with _tar(path) as (archive, stream):
+        for info in _headers(archive):
+            if info.name in wanted and not info.isdir():
+                stream.seek(info.offset_data)
+                content = stream.read(info.size)
+                if len(content) != info.size:
+                    raise EOFError(f"{info.name} ends after {len(content)} of {info.size} bytes")
+                yield info.name, content
+
+
+def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    while (info := archive.next()) is not None:
+        cast(Any, archive).members.clear()  # else tarfile keeps every header it has read
+        yield info
+
+
+@contextmanager
+def _tar(path: Path) -> Generator[tuple[tarfile.TarFile, IO[bytes]]]:
+    """An open tar, and the stream of its unpacked bytes."""
+    with _unpacked(path) as stream, tarfile.TarFile(fileobj=cast(Any, _Headers(stream))) as archive:
+        yield archive, stream
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        head = file.read(6)
+    if head.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(path))
+    if head.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.open(path))
+    if head == b"\xfd7zXZ\0":
+        return cast(IO[bytes], lzma.open(path))
+    return path.open("rb")
+
+
+class _Headers:
+    """What tarfile reads a header through: a name or an attribute that claims to be huge must not fill the memory."""
+
+    mode = "rb"
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.seek = stream.seek
+        self.tell = stream.tell
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        if size > TAR_HEADER_BYTES_MAX:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._stream.read(size)

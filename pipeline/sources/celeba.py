@@ -12,6 +12,7 @@ from pipeline.sources.published import Published
 IMAGES = "Img/img_celeba.7z"
 """Folder of the archive's parts in the published tree."""
 ARCHIVE = "img_celeba.7z"
+ALIGNED = "Img/img_align_celeba.zip"
 LANDMARKS = "Anno/list_landmarks_celeba.txt"
 ATTRIBUTES = "Anno/list_attr_celeba.txt"
 PARTITION = "Eval/list_eval_partition.txt"
@@ -38,10 +39,11 @@ def deliver(source: CelebASource, published: Published, folder: Path) -> Content
         local.lay_down(path, folder / place)
     if source.deltas is not None:
         _lay_down_deltas(source.deltas, folder / DELTAS)
-    return contents(f"{IMAGES}/{images}", set(given))
+    published_count = published.photographs if published.beside(source.images) else None
+    return contents(f"{IMAGES}/{images}", set(given), published_count)
 
 
-def contents(images: str, annotations: set[str]) -> Contents:
+def contents(images: str, annotations: set[str], photographs: int | None = None) -> Contents:
     """The description of a tree in CelebA's published layout, with those of its annotations that are there."""
     return Contents(
         images=images,
@@ -49,6 +51,7 @@ def contents(images: str, annotations: set[str]) -> Contents:
         landmarks=LANDMARKS if LANDMARKS in annotations else None,
         partition=PARTITION if PARTITION in annotations else None,
         attributes=ATTRIBUTES if ATTRIBUTES in annotations else None,
+        photographs=photographs,
     )
 
 
@@ -73,8 +76,9 @@ def _lay_down_deltas(given: Path, folder: Path) -> None:
 def _check(images: Path, annotations: list[Path], published: Published) -> None:
     if not images.exists():
         raise SourceError(
-            f"{images}: no such file or folder. Get {published.dataset} from {published.home} ({published.terms}) and "
-            f"name the first part, or the unpacked folder, in download.source.images of params.yaml."
+            f"{images}: no such file or folder. Get {published.dataset} from {published.home} "
+            f"({published.terms.statement}) and name the first part, or the unpacked folder, in "
+            f"download.source.images of params.yaml; or set that to published, and it is fetched."
         )
     wanted = published.beside(images)
     missing = [path.name for path in wanted if not path.is_file()]

@@ -2,24 +2,32 @@
 
 import shutil
 from pathlib import Path
-from typing import assert_never
 
-from pipeline.params import CelebASource, FolderSource, SyntheticSource
-from pipeline.sources import celeba, folder
+from pipeline.params import (
+    AlignedCelebASource,
+    AnySource,
+    CelebASource,
+    Cifar10Source,
+    FolderSource,
+    MnistRgbSource,
+    MnistSource,
+    SyntheticSource,
+)
+from pipeline.sources import celeba, celeba_aligned, cifar10, folder, mnist
 from pipeline.sources.contents import Contents
 from pipeline.sources.published import Published
 from pipeline.sources.synthetic import layout
 
 
-def deliver(source: SyntheticSource | FolderSource | CelebASource, published: Published, target: Path) -> Contents:
+def deliver(source: AnySource, published: Published | None, target: Path) -> Contents:
     """Fill `target` with the raw files of `source`, as published, and leave their description there.
 
     Parameters
     ----------
     source
-        The section `download.source` of the params.
+        The section `download.source` of the params, all of whose paths are files of this machine.
     published
-        What CelebA's authors publish, to check copies against.
+        What the data set's authors publish, to check copies against; None for a source that is not published.
     target
         The folder to fill; what a killed run left there is replaced.
 
@@ -29,21 +37,42 @@ def deliver(source: SyntheticSource | FolderSource | CelebASource, published: Pu
         A file is missing or not what it should be.
     """
     _begin_again(target)
-    match source:
-        case SyntheticSource():
-            delivered = layout.deliver(source, target)
-        case FolderSource():
-            delivered = folder.deliver(source, target)
-        case CelebASource():
-            delivered = celeba.deliver(source, published, target)
-        case _:
-            assert_never(source)
+    delivered = _lay_down(source, published, target)
+    if published is not None and published.limits is not None:
+        delivered = delivered.model_copy(update={"limits": published.limits})
     delivered.write(target)
     return delivered
 
 
+def _lay_down(source: AnySource, published: Published | None, target: Path) -> Contents:
+    match source:
+        case SyntheticSource():
+            return layout.deliver(source, target)
+        case FolderSource():
+            return folder.deliver(source, target)
+        case _:
+            assert published is not None  # of every other kind there is a manifest
+            return _check_and_lay_down(source, published, target)
+
+
+def _check_and_lay_down(
+    source: CelebASource | AlignedCelebASource | Cifar10Source | MnistSource | MnistRgbSource,
+    published: Published,
+    target: Path,
+) -> Contents:
+    match source:
+        case CelebASource():
+            return celeba.deliver(source, published, target)
+        case AlignedCelebASource():
+            return celeba_aligned.deliver(source, published, target)
+        case Cifar10Source():
+            return cifar10.deliver(source, published, target)
+        case MnistSource() | MnistRgbSource():
+            return mnist.deliver(source, published, target)
+
+
 def _begin_again(target: Path) -> None:
-    """Empty the folder: what is local is quick to lay down, and nothing stale may stay beside it."""
+    """Empty the folder: nothing stale may stay, and what was fetched is linked again from the folder of downloads."""
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)

@@ -1,6 +1,6 @@
 """From a delivered source to containers of photographs: every byte kept, every member accounted for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,10 +12,11 @@ from pipeline import atomic, manifest
 from pipeline.container import writing_container
 from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Drop, Photograph
-from pipeline.sources import archive
+from pipeline.sources import archive, cifar10, mnist
 from pipeline.sources.archive import Member
 from pipeline.sources.contents import Contents
-from pipeline.sources.numbering import Numbered, number
+from pipeline.sources.numbering import Numbered, check_complete, number
+from pipeline.sources.pictures import Pictures
 
 STAGE = "extract"
 TABLE = f"{STAGE}.parquet"
@@ -47,19 +48,28 @@ def extract(delivered: Path, contents: Contents, photographs_per_container: int,
     Raises
     ------
     SourceError
-        The archive is damaged or unsafe.
+        The archive is damaged or unsafe, or photographs are missing.
     """
     _copy_annotations(delivered, contents, work)
     table = work / TABLE
     if table.exists():
         return manifest.account(table)
+    pictures = _pictures(delivered, contents)
     images = delivered / contents.images
-    numbered = number(archive.list_members(images), contents.numbering)
+    numbered = number(
+        archive.list_members(images, contents.limits) if pictures is None else pictures.names(), contents.numbering
+    )
+    if contents.photographs is not None:
+        check_complete(images, numbered, contents.photographs)
+    if pictures is not None:
+        pictures.write_attributes(work / ATTRIBUTES)
     groups = [
         _Group(numbered[start : start + photographs_per_container], work / f"{STAGE}-{place:05d}")
         for place, start in enumerate(range(0, len(numbered), photographs_per_container))
     ]
-    _fill([group for group in groups if not group.part.exists()], images)
+    missing = [group for group in groups if not group.part.exists()]
+    wanted = [entry.member for group in missing for entry in group.members]
+    _fill(missing, archive.read_members(images, wanted) if pictures is None else pictures.read(wanted))
     account = manifest.join_parts(table, Photograph, [group.part for group in groups])
     for group in groups:
         group.part.unlink()
@@ -82,9 +92,19 @@ class _Group:
         return self.stem.with_name(f"{self.stem.name}.part.parquet")
 
 
-def _fill(groups: Sequence[_Group], images: Path) -> None:
-    wanted = [entry.member for group in groups for entry in group.members]
-    with closing(archive.read_members(images, wanted)) as stream:
+def _pictures(delivered: Path, contents: Contents) -> Pictures | None:
+    """The images where they were published as arrays; None where they are photographs in an archive."""
+    arrays = contents.arrays
+    if arrays is None:
+        return None
+    images = delivered / contents.images
+    if arrays.labels is None:
+        return cifar10.load(images, contents.limits)
+    return mnist.load(images, delivered / arrays.labels, arrays.draw, arrays.seed, contents.limits)
+
+
+def _fill(groups: Sequence[_Group], members: Generator[Member]) -> None:
+    with closing(members) as stream:
         for group in tqdm(groups, unit="container", leave=False, disable=None):
             manifest.write_rows(group.part, Photograph, list(_contain(group, stream)))
 

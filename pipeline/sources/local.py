@@ -31,7 +31,7 @@ def lay_down(file: Path, target: Path) -> None:
 
 def parts_of(images: Path) -> list[Path]:
     """The files that make up `images`: all parts where it is the first of a multi-part 7z, else itself."""
-    return sevenzip.parts_of(images) if sevenzip.is_first_part(images) else [images]
+    return sevenzip.files_of(images)
 
 
 def lay_down_images(images: Path, folder: Path, packed_name: str) -> str:

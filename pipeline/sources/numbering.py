@@ -3,10 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import SourceError
 from pipeline.sources.contents import Numbering
+
+NAMED = 10
+"""Members that a message names."""
 
 _CELEBA_NAME = re.compile(r"(\d{6})\.jpg")
 
@@ -47,6 +50,23 @@ def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
     others = sorted(name for name in members if name not in numbers)
     numbers |= {name: after + place for place, name in enumerate(others)}
     return [Numbered(name, numbers[name], own[name]) for name in members]
+
+
+def check_complete(archive: Path, numbered: Sequence[Numbered], photographs: int) -> None:
+    """Raise `SourceError` unless the members are 000001.jpg to the last of `photographs`; names what is amiss."""
+    wanted = {f"{place + 1:06d}.jpg" for place in range(photographs)}
+    found = {entry.file for entry in numbered}
+    if wanted == found:
+        return
+    faults = [
+        f"{len(names)} {what} ({', '.join(sorted(names)[:NAMED])}{', ...' if len(names) > NAMED else ''})"
+        for what, names in (("missing", wanted - found), ("not published", found - wanted))
+        if names
+    ]
+    raise SourceError(
+        f"{archive}: {len(numbered)} members, published are {photographs}: {'; '.join(faults)}. Fetch it again, or "
+        f"give an archive of your own making another name."
+    )
 
 
 def _celeba_numbers(members: Sequence[str]) -> dict[str, int]:

@@ -1,63 +1,152 @@
-"""The files that a data set's authors publish: names, sizes and hashes, and the check of a file against them.
+"""The files that a data set's authors publish: names, sizes, hashes and places, and the check of a file against them.
 
-The facts stand in `manifests/*.yaml`; whoever reads YAML passes them on in these types.
+The facts stand in `manifests/*.yaml`; whoever reads YAML passes them on in these types. A fact that nobody states is
+left out there, is None here, and is named in `unknown`.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.errors import SourceError
+from pipeline.sources.admission import Limits
+
+BLOCK_BYTES = 1 << 20
 
 
-class PublishedFile(BaseModel):
-    """One published file; `path` is its place in the published folder tree."""
+def _below_the_root(path: str) -> str:
+    parts = path.split("/")
+    if path.startswith("/") or "\\" in path or not all(parts) or {".", ".."} & set(parts):
+        raise ValueError(f"{path!r} is no path below a root, with / and without . and ..")
+    return path
 
+
+PublishedPath = Annotated[str, AfterValidator(_below_the_root)]
+PositiveInt = Annotated[int, Field(gt=0)]
+Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Sha1 = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Fact(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    path: str
-    bytes: Annotated[int, Field(gt=0)]
-    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-    drive_id: str
+
+class PublishedFile(_Fact):
+    """One published file; `path` is its place in the published folder tree, None what is not known of it.
+
+    Attributes
+    ----------
+    drive_id
+        Its id on Google Drive.
+    urls
+        Where else it can be had, in the order to try.
+    """
+
+    path: PublishedPath
+    bytes: PositiveInt | None = None
+    md5: Md5 | None = None
+    sha1: Sha1 | None = None
+    sha256: Sha256 | None = None
+    drive_id: str | None = None
+    urls: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The file's own name."""
         return PurePosixPath(self.path).name
 
-    def check(self, found: Path) -> None:
-        """Raise `SourceError` unless the file `found` has the published size and MD5."""
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The known hashes as hex, by the names that `hashlib` uses."""
+        known = {"md5": self.md5, "sha1": self.sha1, "sha256": self.sha256}
+        return {name: value for name, value in known.items() if value is not None}
+
+    def fault(self, size: int, digests: Mapping[str, str]) -> str | None:
+        """What is wrong with a file of that size and those digests, in words; None where it is the published one.
+
+        `digests` has every algorithm of `hashes`.
+        """
+        if self.bytes is not None and size != self.bytes:
+            return f"{size} bytes, but the published {self.path} has {self.bytes}"
+        for name, known in self.hashes.items():
+            if digests[name] != known:
+                return f"{name.upper()} is {digests[name]}, but the published {self.path} has {known}"
+        return None
+
+    def fault_of(self, found: Path) -> str | None:
+        """What is wrong with the file `found`, as `fault`; it is read only where its size is right or not known."""
         size = found.stat().st_size
-        if size != self.bytes:
+        same_size = self.bytes is None or size == self.bytes
+        return self.fault(size, digests(found, self.hashes) if same_size else {})
+
+    def check(self, found: Path) -> None:
+        """Raise `SourceError` unless the file `found` has the published size and hashes, where these are known."""
+        fault = self.fault_of(found)
+        if fault is not None:
             raise SourceError(
-                f"{found}: {size} bytes, but the published {self.path} has {self.bytes}. The copy is incomplete or "
-                f"another file: fetch it again, or give a file of your own making another name."
-            )
-        with found.open("rb") as file:
-            md5 = hashlib.file_digest(file, "md5").hexdigest()
-        if md5 != self.md5:
-            raise SourceError(
-                f"{found}: MD5 is {md5}, but the published {self.path} has {self.md5}. The copy is damaged or "
-                f"another file: fetch it again, or give a file of your own making another name."
+                f"{found}: {fault}. The copy is incomplete, damaged or another file: fetch it again, or give a file of "
+                f"your own making another name."
             )
 
 
-class Published(BaseModel):
-    """All files of one published data set."""
+class Terms(_Fact):
+    """What a user accepts: in short, the licence's name, and where the full text is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    statement: str
+    licence: str
+    url: str
 
+
+class Source(_Fact):
+    """What every manifest says.
+
+    Attributes
+    ----------
+    name
+        The manifest's own name: of its folder on mirrors, and of its terms.
+    drive
+        The address at which Google Drive serves downloads; None where no file lies there.
+    unknown
+        Facts that could not be established.
+    """
+
+    name: Annotated[str, Field(pattern="^[a-z0-9-]+$")]
     dataset: str
     home: str
-    terms: str
+    drive: str | None = None
+    terms: Terms
+    unknown: tuple[str, ...] = ()
+
+
+class Published(Source):
+    """All files of one published data set.
+
+    Attributes
+    ----------
+    photographs
+        How many each archive of them holds, named 000001.jpg on.
+    limits
+        What an archive may unpack to before it counts as a bomb; None where the limits of the user's own hold.
+    """
+
+    photographs: PositiveInt | None = None
+    limits: Limits | None = None
     files: tuple[PublishedFile, ...]
 
     def find(self, name: str) -> PublishedFile | None:
         """The published file of that name, None where there is none."""
         return next((file for file in self.files if file.name == name), None)
+
+    def at(self, path: str) -> PublishedFile:
+        """The published file of that path; raises `SourceError` where there is none."""
+        for file in self.files:
+            if file.path == path:
+                return file
+        raise SourceError(f"{path}: no published file of {self.dataset}; correct manifests/{self.name}.yaml")
 
     def check(self, found: Iterable[Path]) -> None:
         """Check every file that bears a published name; files of other names are the user's own and pass."""
@@ -74,5 +163,20 @@ class Published(BaseModel):
         known = self.find(first.name)
         if known is None:
             return []
-        stem = PurePosixPath(known.path).with_suffix("")
-        return [first.with_name(file.name) for file in self.files if PurePosixPath(file.path).with_suffix("") == stem]
+        return [first.with_name(file.name) for file in self.parts_of(known)]
+
+    def parts_of(self, part: PublishedFile) -> list[PublishedFile]:
+        """The files that make up one archive with `part`, itself included."""
+        stem = PurePosixPath(part.path).with_suffix("")
+        return [file for file in self.files if PurePosixPath(file.path).with_suffix("") == stem]
+
+
+def digests(path: Path, algorithms: Iterable[str]) -> dict[str, str]:
+    """Hashes of a file's bytes as hex, by algorithm; the file is read once, block by block."""
+    hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    if hashers:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                for hasher in hashers.values():
+                    hasher.update(block)
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()}

@@ -1,11 +1,15 @@
 """The parts of the benchmarks that decide what they say; their figures are for quiet machines, not for tests."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from benchmarks import result, stages, workers
+from benchmarks import extraction, result, stages, workers
+from pipeline.sources.archive import read_members
+
+NAMES = [f"{number:06d}.jpg" for number in (1, 2, 3)]
 
 
 def test_stages_are_listed_slowest_first_with_their_speed(tmp_path: Path) -> None:
@@ -42,3 +46,13 @@ def test_a_result_names_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert kept["seconds"] == 1.5
     assert kept["machine"] == result.machine()
     assert kept["machine"]["cores"] >= 1
+
+
+def test_our_side_of_the_extraction_benchmark_extracts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert extraction.make(tmp_path / "img", 3, 40) == sum(p.stat().st_size for p in (tmp_path / "img").iterdir())
+    contents = {path.read_bytes() for path in (tmp_path / "img").iterdir()}
+    assert len(contents) == 3
+    archive = Path(shutil.make_archive(str(tmp_path / "images"), "zip", tmp_path, "img"))
+    extraction.extract_ours("ours", archive, tmp_path / "out")
+    assert 0 < float(capsys.readouterr().out) < 60
+    assert {member.content for member in read_members(tmp_path / "out/extract-00000.tar", NAMES)} == contents

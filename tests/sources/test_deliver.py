@@ -9,14 +9,22 @@ import packing
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.params import CelebASource, FolderSource
+from pipeline.params import (
+    AlignedCelebASource,
+    CelebASource,
+    Cifar10Source,
+    FolderSource,
+    MnistRgbSource,
+    MnistSource,
+)
 from pipeline.sources.archive import list_members
-from pipeline.sources.contents import Contents
+from pipeline.sources.contents import Arrays, Contents
 from pipeline.sources.deliver import deliver
-from pipeline.sources.published import Published, PublishedFile
+from pipeline.sources.published import Published, PublishedFile, Terms
 
 LANDMARKS = b"1\r\nlefteye_x ...\r\n000001.jpg 1 2 3 4 5 6 7 8 9 10\r\n"
-NOTHING = Published(dataset="CelebA", home="https://example.org", terms="research", files=())
+TERMS = Terms(statement="research", licence="none", url="https://example.org")
+NOTHING = Published(name="celeba", dataset="CelebA", home="https://example.org", terms=TERMS, files=())
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def _published(user: Path, first: Path) -> Published:
         )
         for path in sorted(user.iterdir())
     ]
-    return Published(dataset="CelebA", home="https://example.org", terms="research", files=tuple(files))
+    return NOTHING.model_copy(update={"files": tuple(files)})
 
 
 def _celeba(user: Path, images: Path) -> CelebASource:
@@ -96,6 +104,57 @@ def test_missing_published_parts_are_all_named(user: Path, tmp_path: Path) -> No
     (user / "parts.7z.002").unlink()
     with pytest.raises(SourceError, match=rf"parts are missing \(parts\.7z\.002, {last.name}\)"):
         deliver(_celeba(user, first), published, tmp_path / "data")
+
+
+def test_only_of_published_archives_the_number_of_photographs_is_known(user: Path, tmp_path: Path) -> None:
+    first = packing.sevenzip_parts(user, {"img_celeba/000001.jpg": os.urandom(500)}, 250)
+    published = _published(user, first).model_copy(update={"photographs": 202599})
+    assert deliver(_celeba(user, first), published, tmp_path / "data").photographs == 202599
+    mine = packing.sevenzip(user, {"000001.jpg": b"1"})
+    assert deliver(_celeba(user, mine), published, tmp_path / "data").photographs is None
+
+
+def test_aligned_photographs_are_laid_down_in_the_published_tree(user: Path, tmp_path: Path) -> None:
+    images = packing.zipped(user, {"img_align_celeba/000001.jpg": os.urandom(500)})
+    partition = user / "list_eval_partition.txt"
+    partition.write_text("000001.jpg 0\n")
+    source = AlignedCelebASource(kind="celeba-128", images=images, partition=partition, attributes=None)
+    file = PublishedFile(
+        path="Img/images.zip",
+        bytes=images.stat().st_size,
+        md5=hashlib.md5(images.read_bytes()).hexdigest(),
+        drive_id="none",
+    )
+    published = NOTHING.model_copy(update={"files": (file,), "photographs": 1})
+    contents = deliver(source, published, tmp_path / "data")
+    assert (contents.images, contents.partition) == ("Img/images.zip", "Eval/list_eval_partition.txt")
+    assert (contents.photographs, contents.landmarks, contents.attributes) == (1, None, None)
+    images.write_bytes(images.read_bytes()[:-1] + b"x")
+    with pytest.raises(SourceError, match=r"images\.zip: MD5 is"):
+        deliver(source, published, tmp_path / "data")
+    with pytest.raises(SourceError, match=r"absent\.zip: no such file .*img_align_celeba\.zip"):
+        deliver(source.model_copy(update={"images": user / "absent.zip"}), published, tmp_path / "data")
+
+
+def test_arrays_are_laid_down_and_described(user: Path, tmp_path: Path) -> None:
+    for name in ("cifar.tar.gz", "images.idx", "labels.idx"):
+        (user / name).write_bytes(name.encode())
+    images, labels = user / "images.idx", user / "labels.idx"
+    sources = {
+        Cifar10Source(kind="cifar10", archive=user / "cifar.tar.gz"): Arrays(labels=None, draw=None, seed=0),
+        MnistSource(kind="mnist", images=images, labels=labels): Arrays(labels="labels.idx", draw=None, seed=0),
+        MnistRgbSource(kind="mnist-rgb", images=images, labels=labels, count=7, seed=5): Arrays(
+            labels="labels.idx", draw=7, seed=5
+        ),
+    }
+    for source, arrays in sources.items():
+        contents = deliver(source, NOTHING, tmp_path / "data")
+        assert contents.arrays == arrays
+        assert (tmp_path / "data" / contents.images).read_bytes() == contents.images.encode()
+        assert Contents.read(tmp_path / "data") == contents
+    absent = Cifar10Source(kind="cifar10", archive=user / "absent.tar.gz")
+    with pytest.raises(SourceError, match=r"absent\.tar\.gz: no such file"):
+        deliver(absent, NOTHING, tmp_path / "data")
 
 
 def test_a_file_of_another_name_is_taken_as_it_is(user: Path, tmp_path: Path) -> None:

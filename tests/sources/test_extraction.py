@@ -7,9 +7,10 @@ import pytest
 
 from pipeline import manifest
 from pipeline.container import read_stored
-from pipeline.errors import DropReason
+from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Photograph
 from pipeline.sources import archive, extraction
+from pipeline.sources.admission import Limits
 from pipeline.sources.contents import Contents, Numbering
 
 JPEG = b"\xff\xd8\xff\xe0"
@@ -121,3 +122,25 @@ def test_names_that_a_plain_tar_cannot_hold_are_kept_in_the_table(tmp_path: Path
 )
 def test_images_are_told_by_their_first_bytes(content: bytes, image: bool) -> None:
     assert extraction.is_image(content) is image
+
+
+def test_members_that_are_missing_or_not_published_are_named(tmp_path: Path) -> None:
+    folder, contents = _delivered(tmp_path, packing.zipped)
+    complete = contents.model_copy(update={"photographs": 6})
+    with pytest.raises(SourceError) as refused:
+        _extract(folder, complete, tmp_path)
+    assert str(refused.value).startswith(
+        f"{folder / 'images.zip'}: 6 members, published are 6: 1 missing (000004.jpg); "
+    )
+    assert "1 not published (Thumbs.db)" in str(refused.value)
+    with pytest.raises(SourceError, match=r"14 missing \(000004\.jpg, 000007\.jpg, .*000015\.jpg, \.\.\.\)"):
+        _extract(folder, contents.model_copy(update={"photographs": 19}), tmp_path)
+    assert not list((tmp_path / "extract").glob("*.tar"))
+
+
+def test_a_bomb_is_refused_by_the_limits_of_its_source(tmp_path: Path) -> None:
+    path = packing.sevenzip(tmp_path, {"000001.jpg": JPEG + bytes(100_000)})
+    contents = Contents(images=path.name, numbering="celeba", landmarks=None, partition=None, attributes=None)
+    small = Limits(member_bytes=1 << 20, total_bytes=1 << 30, ratio=10.0)
+    with pytest.raises(SourceError, match=r"limits\.ratio allows"):
+        extraction.extract(tmp_path, contents.model_copy(update={"limits": small}), 2, tmp_path / "extract")

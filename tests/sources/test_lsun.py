@@ -7,7 +7,6 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-import yaml
 from dask.distributed import Client
 from PIL import Image
 
@@ -20,10 +19,12 @@ from pipeline.shards.reader import DataSet
 from pipeline.shards.virtual import write_view
 from pipeline.sources.lsun import published
 from pipeline.sources.lsun.convert import convert
+from pipeline.sources.lsun.index import open_keys
 from pipeline.sources.lsun.published import DATABASE, PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
 from pipeline.sources.lsun.scenes import encode_scene
 from pipeline.sources.lsun.synthetic import make_category
+from stages import read_manifest
 
 ROOT = Path(__file__).parents[2]
 TOWER = PublishedCategory(zip="scenes/tower_train_lmdb.zip", images=708264, bytes=12010237081, sha256="0" * 64)
@@ -88,7 +89,7 @@ def test_bad_values_are_rejected_with_the_reason(value: bytes, reason: DropReaso
 
 
 def test_the_manifest_knows_all_30_categories_of_the_paper() -> None:
-    lsun = PublishedLsun.model_validate(yaml.safe_load((ROOT / "manifests/lsun.yaml").read_text()))
+    lsun = read_manifest(ROOT / "manifests/lsun.yaml", PublishedLsun)
     assert len(lsun.categories) == 30
     assert sum(category.zip.startswith("scenes/") for category in lsun.categories.values()) == 10
     # the paper's spelling on the left, the publisher's on the right
@@ -108,7 +109,7 @@ def test_finds_zip_or_folder_in_the_publishers_tree_or_flat(tmp_path: Path) -> N
         (tmp_path / place).write_bytes(b"PK")
         with pytest.raises(SourceError, match=rf"{place}: 2 bytes, but the published .* has 12010237081"):
             published.find(tmp_path, TOWER)
-        whole = TOWER.model_copy(update={"bytes": 2})
+        whole = TOWER.model_copy(update={"bytes": 2, "sha256": hashlib.sha256(b"PK").hexdigest()})
         assert published.find(tmp_path, whole) == tmp_path / place
     for place in ("scenes/tower_train_lmdb/data.mdb", "tower_train_lmdb/data.mdb"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
@@ -208,6 +209,29 @@ def test_reading_leaves_no_trace(tower: tuple[Path, Path], tmp_path: Path) -> No
     assert [file.name for file in tmp_path.iterdir()] == [DATABASE]
 
 
+def test_keys_are_walked_once_and_kept(tower: tuple[Path, Path], tmp_path: Path) -> None:
+    cache = tmp_path / "keys.arrow"
+    with open_records(tower[1]) as records:
+        walked = list(records.keys())
+        with open_keys(records, cache) as keys:
+            assert len(keys) == 14
+            assert [keys[place] for place in range(14)] == walked
+        before = cache.stat().st_mtime_ns
+        records.keys = lambda: pytest.fail("walked again")  # type: ignore[method-assign, assignment]
+        with open_keys(records, cache) as keys:
+            assert keys[13] == walked[13]
+        assert cache.stat().st_mtime_ns == before
+
+
+def test_keys_of_another_database_are_not_taken(tower: tuple[Path, Path], tmp_path: Path) -> None:
+    other = make_category(tmp_path, "cat", TOWER, records=3, bad_records=0, seed=1)
+    database = published.unpack(other, tmp_path / "unpacked")
+    for path, count in ((tower[1], 14), (database, 3)):
+        with open_records(path) as records, open_keys(records, tmp_path / "keys.arrow") as keys:
+            assert [keys[place] for place in range(len(keys))] == list(records.keys())
+            assert len(keys) == count
+
+
 # --- shards --------------------------------------------------------------------------------------
 
 
@@ -236,19 +260,28 @@ def client() -> Iterator[Client]:
         (8, 8, 13, [4, 3, 1]),  # records 0...7 give 4 (the second shard none), 8...11 give 3, 12 the last
         (15, 15, 20, [4, 3, 3, 4, 1]),
         (100, 15, 20, [4, 3, 4, 4]),
+        (None, 15, 20, [4, 3, 4, 4]),
     ],
 )
 def test_takes_the_first_good_records(
     client: Client,
     gappy: tuple[Path, list[int]],
     tmp_path: Path,
-    max_images: int,
+    max_images: int | None,
     good: int,
     looked_at: int,
     shards: list[int],
 ) -> None:
     database, indices = gappy
-    account = convert(client, database, HEADER, max_images=max_images, images_per_shard=4, work=tmp_path)
+    account = convert(
+        client,
+        database,
+        HEADER,
+        max_images=max_images,
+        images_per_shard=4,
+        index=tmp_path / "keys.arrow",
+        work=tmp_path,
+    )
     assert (account.given, account.kept) == (looked_at, good)
     rows = manifest.read_kept(tmp_path / "lsun.parquet", LsunImage)
     assert [row.index for row in rows] == indices[:good]

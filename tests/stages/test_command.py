@@ -16,6 +16,7 @@ from stages.__main__ import app
 @pytest.fixture(autouse=True)
 def _a_copy_of_the_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree("profiles", tmp_path / "profiles")
+    shutil.copytree("manifests", tmp_path / "manifests")
     shutil.copy("params.yaml", tmp_path)
     shutil.copy("dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -114,6 +115,31 @@ def test_the_summary_names_each_stage_in_order_with_what_it_dropped() -> None:
     assert lines[0].split(maxsplit=1)[1] == "kept 3 of 5, dropped 2 too small"
     assert "loss/generator 1.9912" in lines[3]
     assert "reals.swd256_32 14.987" in lines[5]
+
+
+def test_terms_are_shown_and_what_is_accepted_is_kept() -> None:
+    shown = CliRunner().invoke(app, ["terms"], catch_exceptions=False).output
+    assert all(name in shown for name in ("celeba: CelebA", "celebahq-deltas:", "lsun: LSUN", "cifar10:", "mnist:"))
+    assert "licence: CC BY-NC 4.0; https://" in shown
+    assert "not known: size and hash of every file" in shown
+    assert "accepted by" not in shown
+    assert not Path("accepted-terms.json").exists()
+    given = ["--accept-terms", "celeba", "--accept-terms", "celebahq-deltas", "--accept-unverified", "celebahq-deltas"]
+    CliRunner().invoke(app, ["terms", *given], catch_exceptions=False)
+    shown = CliRunner().invoke(app, ["terms", "--accept-terms", "lsun"], catch_exceptions=False).output
+    assert shown.count("  terms accepted by") == 3
+    assert shown.count("  files without a published hash accepted by") == 1
+    kept = json.loads(Path("accepted-terms.json").read_text())
+    assert (sorted(kept["terms"]), sorted(kept["unverified"])) == (
+        ["celeba", "celebahq-deltas", "lsun"],
+        ["celebahq-deltas"],
+    )
+
+
+def test_terms_of_an_unknown_data_set_are_answered_with_the_names() -> None:
+    with pytest.raises(ParamsError, match=r"'imagenet' is no data set.*celeba, celebahq-deltas, cifar10, lsun, mnist"):
+        CliRunner().invoke(app, ["terms", "--accept-terms", "imagenet"], catch_exceptions=False)
+    assert not Path("accepted-terms.json").exists()
 
 
 def test_a_snapshot_of_the_original_is_converted_and_makes_images() -> None:

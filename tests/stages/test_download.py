@@ -1,17 +1,29 @@
 """The download stage: the source in params.yaml becomes data/download."""
 
+import hashlib
 import json
 import shutil
+import sys
+import threading
+from collections.abc import Generator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from pipeline.errors import SourceError
+from pipeline.errors import FetchError, SourceError, TermsError
 from pipeline.sources.contents import Contents
-from stages import download
+from pipeline.sources.fetch.terms import TERMS_VARIABLE, UNVERIFIED_VARIABLE
+from stages import download, extract
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/sources"), str(ROOT / "tests/sources/fetch")]
+import small_sets  # noqa: E402 - lies beside the tests of sources
+from faulty_server import Fault, FaultyServer  # noqa: E402
+
 TINY = {
     "kind": "synthetic",
     "photographs": 2,
@@ -28,9 +40,184 @@ def _at_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "manifests", "manifests")
 
 
-def _params(watch: str, source: object) -> None:
+@pytest.fixture
+def mirror(tmp_path: Path) -> Generator[str]:
+    """An institute's mirror, which serves the folder `mirror`."""
+    handler = partial(_Quiet, directory=str(tmp_path / "mirror"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _publish(deltas: int) -> dict[str, bytes]:
+    """Put a tiny CelebA on the mirror, and change the manifests as if its authors had published that."""
+    _params("manifests/celeba.yaml", TINY)
+    download.download()
+    Path("data/download/contents.json").unlink()
+    shutil.rmtree("records")
+    shutil.move("data/download", "mirror/celeba")
+    served = {str(path.relative_to("mirror/celeba")): path for path in Path("mirror/celeba").rglob("*.*")}
+    _rewrite("manifests/celeba.yaml", {name: path.read_bytes() for name, path in served.items() if path.is_file()})
+    Path("mirror/celebahq-deltas").mkdir()
+    names = [f"deltas{n:02d}000.zip" for n in range(deltas)]
+    for name in names:
+        shutil.make_archive(f"mirror/celebahq-deltas/{name.removesuffix('.zip')}", "zip", "manifests")
+    _rewrite("manifests/celebahq-deltas.yaml", dict.fromkeys(names))
+    return {name: path.read_bytes() for name, path in served.items() if path.is_file()}
+
+
+def _rewrite(manifest: str, files: dict[str, Any], **more: Any) -> None:
+    head = yaml.safe_load(Path(manifest).read_text()) | more
+    head["files"] = [
+        {"path": name}
+        if content is None
+        else {"path": name, "bytes": len(content), "md5": hashlib.md5(content).hexdigest()}
+        for name, content in files.items()
+    ]
+    Path(manifest).write_text(yaml.safe_dump(head))
+
+
+CELEBA = {
+    "kind": "celeba",
+    "images": "published",
+    "landmarks": "published",
+    "partition": "published",
+    "attributes": None,
+    "deltas": None,
+}
+
+
+def test_celeba_over_the_network_is_delivered_as_published(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = _publish(deltas=0)
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba")
+    _params("manifests/celeba.yaml", CELEBA, mirrors=[mirror])
+    download.download()
+    target = Path("data/download")
+    found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert found == {*served, "contents.json"} - {"Anno/list_attr_celeba.txt"}
+    for name in found - {"contents.json"}:
+        assert (target / name).read_bytes() == served[name]
+        assert (target / name).samefile(Path("data/.downloads/celeba") / name)
+    assert Contents.read(target).attributes is None
+    record = json.loads(Path("records/download.json").read_text())
+    assert record["accepted"]["celeba"]["terms"]["by"].endswith(TERMS_VARIABLE)
+    assert record["fetched"]["celeba/Eval/list_eval_partition.txt"]["origin"].startswith(mirror)
+
+    # another run, with other params and without the mirror: what was fetched is not fetched again
+    shutil.rmtree("data/download")
+    _params("manifests/celeba.yaml", CELEBA | {"partition": None}, mirrors=[], offline=True)
+    download.download()
+    assert Contents.read(target).partition is None
+
+
+def test_deltas_need_a_word_of_their_own_and_lie_beside(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _publish(deltas=2)
+    _params("manifests/celeba.yaml", CELEBA | {"deltas": "published"}, mirrors=[mirror])
+    with pytest.raises(TermsError, match=r"(?s)CelebA is fetched only under its terms.*terms --accept-terms celeba"):
+        download.download()
+    assert not Path("data/.downloads").exists()
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba, celebahq-deltas")
+    with pytest.raises(TermsError, match=r"(?s)2 file\(s\) \(deltas00000\.zip, .*--accept-unverified celebahq-deltas"):
+        download.download()
+    monkeypatch.setenv(UNVERIFIED_VARIABLE, "celebahq-deltas")
+    download.download()
+    assert sorted(path.name for path in Path("data/download/deltas").iterdir()) == [
+        "deltas00000.zip",
+        "deltas01000.zip",
+    ]
+    record = json.loads(Path("records/download.json").read_text())
+    assert record["accepted"]["celebahq-deltas"]["unverified"]["by"].endswith(UNVERIFIED_VARIABLE)
+    sha256 = hashlib.sha256(Path("mirror/celebahq-deltas/deltas00000.zip").read_bytes()).hexdigest()
+    assert record["fetched"]["celebahq-deltas/deltas00000.zip"]["hashes"] == {"sha256": sha256}
+
+
+@pytest.mark.parametrize("kind", ["cifar10", "mnist", "mnist-rgb", "celeba-128"])
+def test_the_small_data_sets_are_fetched_to_where_extract_reads_them(
+    kind: str, mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, source, count = _publish_small(kind)
+    watch = f"manifests/{manifest}.yaml"
+    _params(watch, {"kind": kind, **source}, mirrors=[mirror])
+    with pytest.raises(TermsError, match=rf"terms --accept-terms {manifest}"):
+        download.download()
+    monkeypatch.setenv(TERMS_VARIABLE, manifest)
+    download.download()
+    extract.extract()
+    assert json.loads(Path("reports/extract.json").read_text())["kept"] == count
+    limits = yaml.safe_load(Path(watch).read_text())["limits"]
+    assert Contents.read(Path("data/download")).limits.model_dump() == limits
+    (fetched,) = {Path(name).parts[0] for name in json.loads(Path("records/download.json").read_text())["fetched"]}
+    assert fetched == manifest
+
+
+def _publish_small(kind: str) -> tuple[str, dict[str, Any], int]:
+    """Put a small data set on the mirror and into its manifest; return that, its source in params, and its images."""
+    manifest = {"mnist-rgb": "mnist", "celeba-128": "celeba"}.get(kind, kind)
+    folder = Path("mirror", manifest)
+    folder.mkdir(parents=True)
+    match kind:
+        case "cifar10":
+            small_sets.cifar10(folder / "cifar-10-binary.tar.gz", small_sets.cifar_batches(2))
+            source, count = {"archive": "published"}, 10
+        case "celeba-128":
+            (folder / "Img").mkdir()
+            small_sets.aligned_celeba(folder / "Img", 3)
+            source, count = {"images": "published", "partition": None, "attributes": None}, 3
+        case _:
+            small_sets.mnist(folder, 12)
+            source, count = {"images": "published", "labels": "published"}, 12
+            if kind == "mnist-rgb":
+                source, count = source | {"count": 20, "seed": 1}, 20
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.[zg]*")}
+    _rewrite(f"manifests/{manifest}.yaml", files, **({"photographs": count} if kind == "celeba-128" else {}))
+    return manifest, source, count
+
+
+def test_a_file_that_no_mirror_has_ends_the_stage_and_keeps_the_others(
+    mirror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _publish(deltas=0)
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba")
+    Path("mirror/celeba/Anno/list_landmarks_celeba.txt").unlink()
+    _params("manifests/celeba.yaml", CELEBA, mirrors=[mirror])
+    with pytest.raises(FetchError, match=rf"list_landmarks_celeba\.txt: not fetched\.\n  {mirror}.*: HTTP 404"):
+        download.download()
+    assert not Path("data/download").exists()
+    assert Path("data/.downloads/celeba/Eval/list_eval_partition.txt").is_file()
+
+
+def test_half_a_download_outlives_clean_and_a_change_of_params(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = _publish(deltas=0)
+    monkeypatch.setenv(TERMS_VARIABLE, "celeba")
+    name = "Img/img_celeba.7z/img_celeba.7z.001"
+    half = len(served[name]) // 2
+    with FaultyServer() as server:
+        for path, content in served.items():
+            server.put(f"/celeba/{path}", content)
+        server.files[f"/celeba/{name}"].faults += [Fault("drop", 0.5), Fault("404")]
+        _params("manifests/celeba.yaml", CELEBA, mirrors=[server.url])
+        with pytest.raises(FetchError):
+            download.download()
+        shutil.rmtree("data/.work")
+        _params("manifests/celeba.yaml", CELEBA | {"partition": None}, mirrors=[server.url])
+        download.download()
+        assert server.ranges(f"/celeba/{name}")[-1] == f"bytes={half}-"
+        assert sum(server.sent.values()) == sum(map(len, served.values())) - len(served["Anno/list_attr_celeba.txt"])
+    assert Path("data/download", name).read_bytes() == served[name]
+
+
+def _params(watch: str, source: object, **network: Any) -> None:
     params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
     params["download"] = {"watch": watch, "source": source}
+    params["network"] |= {"attempts": 2, "timeout_seconds": 5.0} | network
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -69,7 +256,7 @@ def test_the_manifest_names_all_fourteen_parts_of_celeba() -> None:
 
 
 def test_a_manifest_that_is_none_is_an_error() -> None:
-    _params("manifests/celeba.yaml", TINY)
+    _params("manifests/celeba.yaml", CELEBA)
     Path("manifests/celeba.yaml").write_text("files: 1\n")
     with pytest.raises(SourceError, match="not a list of published files"):
         download.download()

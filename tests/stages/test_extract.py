@@ -27,7 +27,7 @@ def _at_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _run(watch: str, source: object, max_dropped: float = 0.5) -> dict[str, object]:
     params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
     params["download"] = {"watch": watch, "source": source}
-    params["extract"] = {"photographs_per_container": 4, "max_dropped": max_dropped}
+    params["extract"] |= {"photographs_per_container": 4, "max_dropped": max_dropped}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     download.download()
     extract.extract()

@@ -11,8 +11,9 @@ import yaml
 from dask.distributed import LocalCluster
 
 from pipeline import manifest
-from pipeline.errors import ParamsError, SourceError, TooManyDroppedError
+from pipeline.errors import ParamsError, SourceError, TermsError, TooManyDroppedError
 from pipeline.shards.reader import DataSet
+from pipeline.sources.fetch.terms import TERMS_VARIABLE
 from pipeline.sources.lsun.records import LsunImage
 from pipeline.sources.lsun.synthetic import make_category
 from stages.lsun import known_category, lsun
@@ -34,9 +35,10 @@ def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "manifests", "manifests")
 
 
-def choose(address: str, **values: Any) -> None:
+def choose(address: str, *, network: dict[str, Any] | None = None, **values: Any) -> None:
     params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
     params["cluster"]["scheduler"] = address
+    params["network"] |= network or {}
     params["lsun"] |= {"categories": ["bedroom", "tower"], "resolution": 32, "images_per_shard": 4} | values
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
@@ -84,9 +86,31 @@ def test_what_cannot_be_is_said(address: str) -> None:
     choose(address, source={"kind": "local", "directory": "nowhere"})
     with pytest.raises(SourceError, match="nowhere: no database of this category"):
         lsun("tower")
-    Path("manifests/lsun.yaml").write_text("categories: {}")
-    with pytest.raises(SourceError, match=r"(?s)manifests/lsun\.yaml: does not tell of tower .* restore it"):
+    manifest_file = Path("manifests/lsun.yaml")
+    manifest_file.write_text(manifest_file.read_text().replace("  tower:", "  train:"))
+    with pytest.raises(SourceError, match=r"manifests/lsun\.yaml: does not tell of tower.* restore it"):
         lsun("tower")
+    manifest_file.write_text("categories: {}")
+    with pytest.raises(SourceError, match=r"(?s)manifests/lsun\.yaml: not a list of published files.*Restore it"):
+        lsun("tower")
+
+
+def test_a_category_comes_over_the_network_only_under_its_terms(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_category(Path("mine/lsun"), "tower", known_category("tower"), records=6, bad_records=1, seed=1)
+    manifest_file = Path("manifests/lsun.yaml")
+    head = yaml.safe_load(manifest_file.read_text())
+    sha256 = hashlib.sha256(made.read_bytes()).hexdigest()
+    head["categories"]["tower"] |= {"bytes": made.stat().st_size, "sha256": sha256}
+    manifest_file.write_text(yaml.safe_dump(head))
+    choose(address, source={"kind": "network"}, network={"local": "mine", "offline": True})
+    with pytest.raises(TermsError, match=r"terms --accept-terms lsun"):
+        lsun("tower")
+    monkeypatch.setenv(TERMS_VARIABLE, "lsun")
+    lsun("tower")
+    assert len(DataSet(OUT)) == 5
+    record = json.loads(Path("records/lsun/tower.json").read_text())
+    assert record["fetched"]["lsun/scenes/tower_train_lmdb.zip"]["hashes"] == {"sha256": sha256}
+    assert Path("data/.downloads/lsun/scenes/tower_train_lmdb.zip").samefile(made)
 
 
 def test_too_many_bad_records_end_the_stage_and_publish_nothing(address: str) -> None:
@@ -94,3 +118,29 @@ def test_too_many_bad_records_end_the_stage_and_publish_nothing(address: str) ->
     with pytest.raises(TooManyDroppedError, match="3 of 6 inputs dropped"):
         lsun("tower")
     assert not OUT.exists()
+
+
+def test_published_spellings_are_taken_and_categories_may_be_whole(address: str) -> None:
+    source = synthetic(6, 0)
+    for categories, whole, images in ((["church_outdoor"], [], 4), (["churchoutdoor"], ["church_outdoor"], 6)):
+        choose(address, source=source, categories=categories, whole=whole, max_images=4)
+        lsun(categories[0])
+        assert len(DataSet(Path("data/lsun") / categories[0])) == images
+    with pytest.raises(ParamsError, match="names a category twice"):
+        choose(address, categories=["tv-monitor", "tvmonitor"])
+        lsun("tvmonitor")
+
+
+def test_a_zip_of_the_published_size_and_other_bytes_is_refused(address: str) -> None:
+    made = make_category(Path("mirror"), "tower", known_category("tower"), records=4, bad_records=0, seed=1)
+    manifest_file = Path("manifests/lsun.yaml")
+    content = yaml.safe_load(manifest_file.read_text())
+    content["categories"]["tower"] |= {"bytes": made.stat().st_size, "sha256": "0" * 64}
+    manifest_file.write_text(yaml.safe_dump(content))
+    choose(address, source={"kind": "local", "directory": "mirror"})
+    with pytest.raises(SourceError, match=r"tower_train_lmdb\.zip: SHA256 is .*, but the published .* has 0000"):
+        lsun("tower")
+    content["categories"]["tower"]["sha256"] = hashlib.sha256(made.read_bytes()).hexdigest()
+    manifest_file.write_text(yaml.safe_dump(content))
+    lsun("tower")
+    assert len(DataSet(OUT)) == 4

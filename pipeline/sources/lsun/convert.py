@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from dask.distributed import Client
@@ -14,19 +13,28 @@ from pipeline.errors import RejectedInputError
 from pipeline.manifest import Accounting, Drop
 from pipeline.shards.layout import Header, shard_name
 from pipeline.shards.writer import ShardWriter, writing_shard
+from pipeline.sources.lsun.index import Keys, open_keys
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
 
 PARTS = "lsun-*.part.parquet"
 
 
 def convert(
-    client: Client, database: Path, header: Header, *, max_images: int, images_per_shard: int, work: Path
+    client: Client,
+    database: Path,
+    header: Header,
+    *,
+    max_images: int | None,
+    images_per_shard: int,
+    index: Path,
+    work: Path,
 ) -> Accounting:
-    """Write the first `max_images` good records to shards in `work`, and `work/lsun.parquet` about them.
+    """Write the first `max_images` good records (None: all) to shards in `work`, and `work/lsun.parquet` about them.
 
     Records go in the order of keys, `images_per_shard` to a shard, less the bad ones among them. Where bad ones
     leave the data set short of `max_images`, as many of the next records follow in shards of their own, until it
-    is full or the database ends. So the shards depend on the records alone, not on which task ends first.
+    is full or the database ends. So the shards depend on the records alone, not on which task ends first. The file
+    `index` keeps the keys between runs.
 
     Returns
     -------
@@ -36,20 +44,22 @@ def convert(
     joined = work / "lsun.parquet"
     if not joined.exists():
         task = _WriteShard(database.resolve(), work.resolve(), header)
-        manifest.join_parts(joined, LsunImage, _write_all(client, task, max_images, images_per_shard))
+        manifest.join_parts(joined, LsunImage, _write_all(client, task, max_images, images_per_shard, index))
     # also those that a run left which was stopped just here
     for part in work.glob(PARTS):
         part.unlink()
     return manifest.account(joined)
 
 
-def _write_all(client: Client, task: "_WriteShard", max_images: int, images_per_shard: int) -> list[Path]:
+def _write_all(
+    client: Client, task: "_WriteShard", max_images: int | None, images_per_shard: int, index: Path
+) -> list[Path]:
     parts: list[Path] = []
-    with open_records(task.database) as records:
-        keys = records.keys()
+    with open_records(task.database) as records, open_keys(records, index) as keys:
+        wanted = records.count if max_images is None else max_images
         looked_at = kept = 0
-        while kept < max_images:
-            spans = list(_spans(keys, len(parts), looked_at, max_images - kept, images_per_shard))
+        while kept < wanted:
+            spans = list(_spans(keys, len(parts), looked_at, wanted - kept, images_per_shard))
             if not spans:
                 break
             run_all(client, task, [span for span in spans if not task.part(span).exists()])
@@ -69,13 +79,10 @@ class _Span:
     count: int
 
 
-def _spans(keys: Iterator[bytes], number: int, start: int, records: int, per_shard: int) -> Iterator[_Span]:
-    while records:
-        chunk = list(islice(keys, min(records, per_shard)))
-        if not chunk:
-            return
-        yield _Span(number, chunk[0], start, len(chunk))
-        number, start, records = number + 1, start + len(chunk), records - len(chunk)
+def _spans(keys: Keys, number: int, start: int, records: int, per_shard: int) -> Iterator[_Span]:
+    stop = min(start + records, len(keys))
+    for place, first in enumerate(range(start, stop, per_shard)):
+        yield _Span(number + place, keys[first], first, min(per_shard, stop - first))
 
 
 @dataclass(frozen=True)

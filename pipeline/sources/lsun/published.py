@@ -4,42 +4,52 @@ import shutil
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.params import LsunCategory
+from pipeline.sources.published import PositiveInt, PublishedFile, PublishedPath, Sha256, Source
 
 DATABASE = "data.mdb"
 
 
-class PublishedCategory(BaseModel):
-    """One category's file: `zip` is its path below `PublishedLsun.home`, `images` the records that it holds."""
+class PublishedArchive(BaseModel):
+    """One zip: `zip` is its path below `PublishedLsun.home`, `images` the records that it holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    zip: str
-    images: Annotated[int, Field(gt=0)]
-    bytes: Annotated[int, Field(gt=0)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    zip: PublishedPath
+    images: PositiveInt
+    bytes: PositiveInt
+    sha256: Sha256
 
     @property
     def folder(self) -> str:
         """The folder that the zip unpacks to."""
         return PurePosixPath(self.zip).stem
 
+    @property
+    def file(self) -> PublishedFile:
+        """The zip as a file to check copies against."""
+        return PublishedFile(path=self.zip, bytes=self.bytes, sha256=self.sha256)
 
-class PublishedLsun(BaseModel):
+
+class PublishedCategory(PublishedArchive):
+    """One category's images, or those for training; `validation` where a second zip holds others."""
+
+    validation: PublishedArchive | None = None
+
+
+class PublishedLsun(Source):
     """All of LSUN, by the names that Karras et al. 2018 use (`manifests/lsun.yaml`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    dataset: str
-    home: str
-    terms: str
     categories: dict[LsunCategory, PublishedCategory]
+
+    def file(self, archive: PublishedArchive) -> PublishedFile:
+        """An archive as a file to fetch."""
+        return archive.file.model_copy(update={"urls": (f"{self.home}{archive.zip}",)})
 
 
 def find(directory: Path, category: PublishedCategory) -> Path:
@@ -48,7 +58,7 @@ def find(directory: Path, category: PublishedCategory) -> Path:
     Raises
     ------
     SourceError
-        Neither is there, or the zip has not the published size.
+        Neither is there, or the zip has not the published size and hash.
     """
     trees = [directory, directory / PurePosixPath(category.zip).parent]
     unpacked = [tree / category.folder / DATABASE for tree in trees]
@@ -56,10 +66,11 @@ def find(directory: Path, category: PublishedCategory) -> Path:
     for path in (*unpacked, *zipped):
         if not path.is_file():
             continue
-        if path in zipped and path.stat().st_size != category.bytes:
+        fault = category.file.fault_of(path) if path in zipped else None
+        if fault is not None:
             raise SourceError(
-                f"{path}: {path.stat().st_size} bytes, but the published {category.zip} has {category.bytes}. "
-                f"The copy is incomplete: fetch it again, or unpack a database of your own to {unpacked[0].parent}."
+                f"{path}: {fault}. The copy is incomplete or damaged: fetch it again, or unpack a database of your own "
+                f"to {unpacked[0].parent}."
             )
         return path
     places = "\n  ".join(map(str, dict.fromkeys((*unpacked, *zipped))))

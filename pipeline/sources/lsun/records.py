@@ -55,11 +55,14 @@ class Records:
         self._path = path
         stat = environment.stat()
         self.count: int = stat["entries"]
-        needed = (environment.info()["last_pgno"] + 1) * stat["psize"]
+        information = environment.info()
+        needed = (information["last_pgno"] + 1) * stat["psize"]
+        file = path.stat()
+        self.identity = f"{file.st_size} bytes of {file.st_mtime_ns}, transaction {information['last_txnid']}"
         # reading a page beyond the end of a mapped file would end the process without a word
-        if path.stat().st_size < needed:
+        if file.st_size < needed:
             raise SourceError(
-                f"{path}: {path.stat().st_size} bytes, but its pages reach to {needed}. "
+                f"{path}: {file.st_size} bytes, but its pages reach to {needed}. "
                 f"The copy is incomplete: fetch or unpack it again."
             )
 

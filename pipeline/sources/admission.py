@@ -1,0 +1,123 @@
+"""What an archive may hold: judged from its index, before a byte of it is unpacked.
+
+An archive is untrusted. It is refused as a whole: one hostile member makes the others doubtful too.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.errors import SourceError
+
+NAME_BYTES_MAX, PATH_BYTES_MAX = 255, 1024
+"""What common file systems take as the name of a file, and more than any data set needs as a path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an archive says about a member before it is read; `size` in bytes, unpacked."""
+
+    name: str
+    size: int
+    regular: bool
+    encrypted: bool = False
+
+
+class Limits(BaseModel):
+    """The largest member and the largest sum of all, in unpacked bytes; `ratio`: that sum by the archive's size."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    member_bytes: Annotated[int, Field(gt=0)]
+    total_bytes: Annotated[int, Field(gt=0)]
+    ratio: Annotated[float, Field(gt=0)]
+
+
+OWN_LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 37, ratio=100.0)
+"""Of archives that no manifest tells of: the user's own."""
+
+
+def admit(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None) -> list[str]:
+    """The members' names in the archive's order; no more entries are asked for than it takes to see a fault.
+
+    Raises
+    ------
+    SourceError
+        A name that leaves the archive, that no file can have, or that collides with another; a link or a device; an
+        encrypted member; more unpacked bytes than `limits` allow.
+    """
+    names: list[str] = []
+    taken: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    total = 0
+    for entry in entries:
+        fault = _fault(entry) or _collision(entry.name, taken, folders)
+        if fault is not None:
+            raise SourceError(f"{path}: member {entry.name!r} {fault}. Such an archive is not unpacked: pack it again.")
+        total += entry.size
+        if limits is not None:
+            _check_size(path, packed_bytes, entry, total, limits)
+        names.append(entry.name)
+    return names
+
+
+def _fault(entry: Entry) -> str | None:
+    name = entry.name
+    parts = name.replace("\\", "/").split("/")
+    longest = max(len(part.encode(errors="replace")) for part in parts)
+    odd = "\\" in name or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+    faults = {
+        "is a link or a device": not entry.regular,
+        "is encrypted": entry.encrypted,
+        "has an absolute name": parts[0] == "" or parts[0].endswith(":"),
+        "has a name that leaves the archive": ".." in parts,
+        "has a backslash, a control character or broken Unicode in its name": odd,
+        f"has a name longer than the {NAME_BYTES_MAX} bytes of a file's": longest > NAME_BYTES_MAX,
+        f"has a name longer than {PATH_BYTES_MAX} bytes": len(name.encode(errors="replace")) > PATH_BYTES_MAX,
+        f"claims {entry.size} bytes": entry.size < 0,
+    }
+    return next((fault for fault, is_there in faults.items() if is_there), None)
+
+
+def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str | None:
+    """Remember the member; say where another has its place, also on file systems that fold case and accents."""
+    place = PurePosixPath(unicodedata.normalize("NFC", name).casefold())
+    if str(place) == ".":
+        return "has no name"
+    key = str(place)
+    if key in taken:
+        other = taken[key]
+        return (
+            "is there twice" if other == name else f"has the place of {other!r}, which some systems cannot tell apart"
+        )
+    if key in folders:
+        return f"is a file, but {folders[key]!r} needs a folder of that name"
+    taken[key] = name
+    for parent in place.parents:
+        above = str(parent)
+        if above in taken:
+            return f"lies in a folder that is also a file, {taken[above]!r}"
+        if folders.setdefault(above, name) != name:
+            break
+    return None
+
+
+def _check_size(path: Path, packed_bytes: int, entry: Entry, total: int, limits: Limits) -> None:
+    if entry.size > limits.member_bytes:
+        raise too_large(path, f"member {entry.name!r} ", limits.member_bytes, "member_bytes")
+    if total > limits.total_bytes:
+        raise too_large(path, "", limits.total_bytes, "total_bytes")
+    if total > limits.ratio * packed_bytes:
+        raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
+
+
+def too_large(path: Path, member: str, allowed_bytes: int, limit: str) -> SourceError:
+    """The error about an archive or a member that unpacks to more than the `limit` of that name allows."""
+    return SourceError(
+        f"{path}: {member}unpacks to more than the {allowed_bytes} bytes that limits.{limit} allows. If it is no bomb, "
+        f"unpack it and give what it holds; or, for a published file, raise that limit in its manifest."
+    )

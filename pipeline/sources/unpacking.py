@@ -1,0 +1,57 @@
+"""The extracted photographs as plain files in a folder, byte for byte under their published names."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipeline import atomic, manifest
+from pipeline.container import read_stored
+from pipeline.errors import SourceError
+from pipeline.manifest import Photograph
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """How many photographs were written, and how many an earlier run had written already."""
+
+    written: int
+    kept: int
+
+
+def unpack(data: Path, table: Path, folder: Path) -> Unpacked:
+    """Write every photograph that `table` keeps to `folder`; those that lie there whole are left as they are.
+
+    Parameters
+    ----------
+    data
+        The folder that the table's containers are relative to.
+    table
+        The table of the stage extract.
+    folder
+        Where to; made if it is absent. Files of other names in it are not touched.
+
+    Raises
+    ------
+    SourceError
+        A photograph in the containers is not what the table says, or a file of its name in `folder` is another one.
+    """
+    rows = manifest.read_kept(table, Photograph)
+    written = 0
+    for row in tqdm(rows, unit="photograph", leave=False, disable=None):
+        path = folder / row.file
+        if path.exists():
+            _check(path, path.read_bytes() if path.is_file() else b"", row, "move it away, or name another folder")
+            continue
+        content = read_stored(data, row.photograph)
+        _check(data / row.photograph.container, content, row, "run dvc repro extract")
+        atomic.write_bytes(path, content)
+        written += 1
+    return Unpacked(written, len(rows) - written)
+
+
+def _check(path: Path, content: bytes, row: Photograph, remedy: str) -> None:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != row.photograph.md5:
+        raise SourceError(f"{path}: MD5 is {md5}, but photograph {row.file} has {row.photograph.md5}; {remedy}.")

@@ -1,0 +1,151 @@
+"""Hostile and broken archives: each is refused with an error that names the file and what is wrong with it."""
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import hostile
+import numpy as np
+import packing
+import pytest
+from hostile import Build, named
+
+from pipeline.errors import SourceError
+from pipeline.sources import extraction, sevenzip_program
+from pipeline.sources.admission import Limits
+from pipeline.sources.archive import list_members, read_members
+from pipeline.sources.contents import Contents
+
+LIMITS = Limits(member_bytes=1_000_000, total_bytes=2_000_000, ratio=20.0)
+
+
+def _without(form: str, forms: dict[str, Build]) -> dict[str, Build]:
+    """7z archives hold no backslash that separates nothing: the library reads it as a slash."""
+    return {other: build for other, build in forms.items() if other != form}
+
+
+DAMAGED = r"the archive is damaged"
+SYMLINK, HARD_LINK, DEVICE, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE
+CASES: dict[str, tuple[dict[str, Build], str]] = {
+    "traversal": (named("img/../../000001.jpg"), "leaves the archive"),
+    "absolute": (named("/etc/000001.jpg"), "absolute name"),
+    "drive": (named("C:/000001.jpg"), "absolute name"),
+    "backslash": (_without("7z", named("img\\000001.jpg")), "a backslash"),
+    "backslash traversal": (named("img\\..\\..\\000001.jpg"), "leaves the archive"),
+    "control character": (named("0000\n01.jpg"), "a control character"),
+    "overlong name": (named("x" * 300 + ".jpg"), "longer than the 255 bytes"),
+    "overlong path": (named("folder/" * 200 + "1.jpg"), "longer than 1024 bytes"),
+    "duplicate": (named("000001.jpg", "000001.jpg"), "is there twice"),
+    "case": (named("img/a.JPG", "img/A.jpg"), "has the place of 'img/a.JPG'"),
+    "accents": (named("\u00e9.jpg", "e\u0301.jpg"), "has the place of"),
+    "dots": (named("img/1.jpg", "./img//1.jpg"), "has the place of"),
+    "file and folder": (named("img", "img/1.jpg"), "a folder that is also a file, 'img'"),
+    "folder and file": (named("img/1.jpg", "img"), "is a file, but 'img/1.jpg' needs a folder"),
+    "symlink": (
+        {"tar": hostile.special(SYMLINK), "zip": hostile.zip_link, "7z": hostile.sevenzip_link},
+        "is a link or a device",
+    ),
+    "hard link": ({"tar": hostile.special(HARD_LINK)}, "is a link or a device"),
+    "device": ({"tar": hostile.special(DEVICE)}, "is a link or a device"),
+    "pipe": ({"tar": hostile.special(FIFO)}, "is a link or a device"),
+    "sparse": ({"tar": hostile.sparse}, "is a link or a device|damaged"),
+    "huge member": (
+        {
+            "tar": hostile.bomb(packing.tar),
+            "tar.gz": hostile.bomb(packing.tar_gz),
+            "zip": hostile.bomb(packing.zipped),
+            "7z": hostile.bomb(packing.sevenzip),
+        },
+        r"member '000001\.jpg' unpacks to more than the 1000000 bytes that limits\.member_bytes allows",
+    ),
+    "bomb by ratio": (
+        {
+            "tar.gz": hostile.bomb(packing.tar_gz, 900_000),
+            "zip": hostile.bomb(packing.zipped, 900_000),
+            "7z": hostile.bomb(packing.sevenzip, 900_000),
+        },
+        r"images\.\w+(\.gz)?: unpacks to more than the \d+ bytes that limits\.ratio allows",
+    ),
+    "bomb by total": (
+        {"tar": hostile.many(packing.tar), "zip": hostile.many(packing.zipped), "7z": hostile.many(packing.sevenzip)},
+        r"the 2000000 bytes that limits\.total_bytes allows",
+    ),
+    "header bomb": ({"tar.gz": hostile.header_bomb}, "damaged .*a header of 2147483648 bytes"),
+    "understated size": ({"zip": hostile.understated_zip}, DAMAGED),
+    "overlapping": ({"zip": hostile.overlapping_zip}, DAMAGED),
+    "encrypted": ({"zip": hostile.encrypted_zip, "7z": hostile.encrypted_sevenzip}, "is encrypted"),
+    "wrong checksum": (
+        {"zip": hostile.flipped(packing.zipped, 0.3), "7z": hostile.flipped(packing.sevenzip, 0.3)},
+        DAMAGED,
+    ),
+    "broken header": (
+        {"tar": hostile.flipped(packing.tar, 512 / 71680), "7z": hostile.flipped(packing.sevenzip, 0.9999)},
+        f"{DAMAGED}|neither a tar",
+    ),
+    "cut": ({"tar": hostile.cut(packing.tar, 0.6), "tar.gz": hostile.cut(packing.tar_gz, 0.6)}, DAMAGED),
+    "cut index": ({"zip": hostile.cut(packing.zipped, 0.9), "7z": hostile.cut(packing.sevenzip, 0.9)}, DAMAGED),
+    "first part missing": ({"7z": hostile.parts(lambda all_parts: all_parts[0].unlink())}, "no such archive"),
+    "part missing": ({"7z": hostile.parts(lambda all_parts: all_parts[2].unlink())}, r"missing: parts\.7z\.003\."),
+    "last part missing": ({"7z": hostile.parts(lambda all_parts: all_parts[-1].unlink())}, DAMAGED),
+    "parts swapped": ({"7z": hostile.parts(lambda all_parts: hostile.swap(all_parts[1], all_parts[3]))}, DAMAGED),
+    "end parts swapped": (
+        {"7z": hostile.parts(lambda all_parts: hostile.swap(all_parts[0], all_parts[-1]))},
+        f"{DAMAGED}|neither a tar",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("program", ["the system's 7z", "py7zr"])
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        pytest.param(build, message, id=f"{trick}: {form}")
+        for trick, (forms, message) in CASES.items()
+        for form, build in forms.items()
+    ],
+)
+def test_is_refused(build: Build, message: str, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if program == "py7zr":
+        monkeypatch.setattr(sevenzip_program, "find", lambda: None)
+    elif sevenzip_program.find() is None:
+        pytest.skip("no 7z program on this machine")
+    path = build(tmp_path)
+    with pytest.raises(SourceError, match=message) as refused:
+        list(read_members(path, list_members(path, LIMITS)))
+    assert path.name.split(".")[0] in str(refused.value)
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(CASES) >= 30
+
+
+@pytest.mark.parametrize("pack", [packing.tar, packing.zipped, packing.sevenzip])
+def test_an_archive_in_an_archive_is_no_photograph_and_stays_packed(pack: packing.Pack, tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("../000001.jpg", hostile.PHOTOGRAPH)
+    path = pack(tmp_path, {"000001.zip": inner.getvalue()})
+    contents = Contents(images=path.name, numbering="sorted", landmarks=None, partition=None, attributes=None)
+    account = extraction.extract(tmp_path, contents, 10, tmp_path / "extract")
+    assert (account.kept, account.dropped) == (0, {"not an image": 1})
+
+
+@pytest.mark.parametrize("pack", packing.ALL)
+def test_whatever_bytes_an_archive_has_it_is_read_or_refused(pack: packing.Pack, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    path = pack(tmp_path, {f"img/{number:06d}.jpg": hostile.PHOTOGRAPH + bytes([number]) for number in range(5)})
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(40):
+        content = bytearray(whole)
+        # the head of the file, and its end, where zip and 7z have their index
+        for place in random.integers(0, min(600, len(content)), 3):
+            content[place if random.random() < 0.3 else -1 - place] = random.integers(256)
+        path.write_bytes(content)
+        try:
+            for member in read_members(path, list_members(path, LIMITS)):
+                assert member.content[:3] == hostile.PHOTOGRAPH[:3] or path.suffix == ".tar"
+        except SourceError:
+            refused += 1
+    assert refused > 0

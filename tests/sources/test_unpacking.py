@@ -1,0 +1,74 @@
+"""Photographs as plain files: the published bytes under the published names, resumed, checked."""
+
+from pathlib import Path
+
+import packing
+import pytest
+from typer.testing import CliRunner
+
+from pipeline import atomic
+from pipeline.errors import SourceError, TableError
+from pipeline.sources import extraction
+from pipeline.sources.contents import Contents
+from pipeline.sources.unpacking import Unpacked, unpack
+from stages.__main__ import app
+
+PHOTOGRAPHS = {f"{name}.jpg": b"\xff\xd8\xff" + name.encode() for name in ("b", "trip/a", "äpfel", "x" * 120)}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = packing.sevenzip(tmp_path, {**PHOTOGRAPHS, "Thumbs.db": b"no image"})
+    contents = Contents(images=path.name, numbering="sorted", landmarks=None, partition=None, attributes=None)
+    extraction.extract(tmp_path, contents, 2, tmp_path / "data" / "extract")
+    return tmp_path / "data"
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_photograph_has_its_bytes_and_name(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["unpack", "photographs"], catch_exceptions=False)
+    assert _files(tmp_path / "photographs") == PHOTOGRAPHS
+    assert "4 photographs written, 0 were there already" in result.output
+    result = CliRunner().invoke(app, ["unpack", "photographs"], catch_exceptions=False)
+    assert "0 photographs written, 4 were there already" in result.output
+
+
+def test_a_stopped_run_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, folder = data / "extract/extract.parquet", tmp_path / "photographs"
+    write_bytes = atomic.write_bytes
+    left = [2]
+
+    def stopping(path: Path, content: bytes) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write_bytes(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write_bytes", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            unpack(data, table, folder)
+    assert len(_files(folder)) == 2
+    assert unpack(data, table, folder) == Unpacked(written=2, kept=2)
+    assert _files(folder) == PHOTOGRAPHS
+
+
+def test_nothing_is_overwritten_and_nothing_wrong_is_written(data: Path, tmp_path: Path) -> None:
+    table, folder = data / "extract/extract.parquet", tmp_path / "photographs"
+    folder.mkdir()
+    (folder / "b.jpg").write_bytes(b"mine")
+    with pytest.raises(SourceError, match=r"photographs/b\.jpg: MD5 is .* move it away"):
+        unpack(data, table, folder)
+    assert (folder / "b.jpg").read_bytes() == b"mine"
+    (folder / "b.jpg").unlink()
+    container = data / "extract/extract-00000.tar"
+    content = container.read_bytes()
+    container.write_bytes(content.replace(b"\xff\xd8\xff", b"\xff\xd8\xfe"))
+    with pytest.raises(SourceError, match=rf"{container.name}: MD5 is .* run dvc repro extract"):
+        unpack(data, table, tmp_path / "other")
+    with pytest.raises(TableError, match="dvc repro extract"):
+        unpack(data, data / "absent/extract.parquet", folder)
