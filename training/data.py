@@ -3,8 +3,11 @@
 N = minibatch, C = 3, H = W = resolution of the level, L = label size.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,7 @@ from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from training import draws
+from training.reading import ReadAhead
 
 MIB = 1 << 20
 
@@ -38,7 +42,7 @@ class Reals:
         Holds at least the levels up to `run.resolution`.
     run
         `seed`, `labels`, `mirror`; a level of up to `ram_mib` MiB is held in memory, a larger one is
-        read from the shards minibatch by minibatch.
+        read from the shards minibatch by minibatch, ahead of need as `speed` says.
 
     Raises
     ------
@@ -61,6 +65,7 @@ class Reals:
         self._run = run
         self._labels_ML = dataset.labels if run.labels else None
         self._held: tuple[int, NDArray[np.uint8] | None] = (0, None)
+        self._ahead = ReadAhead(dataset, workers=run.speed.workers, ahead=run.speed.minibatches_ahead)
         self._order = lru_cache(maxsize=2)(self._permutation)
 
     def __len__(self) -> int:
@@ -71,12 +76,27 @@ class Reals:
         """L, 0 without labels."""
         return 0 if self._labels_ML is None else self._labels_ML.shape[1]
 
-    def minibatch(self, resolution: int, images_shown: int, count: int) -> Minibatch:
-        """The `count` images that follow after `images_shown`, from the level of `resolution`."""
-        rows = self._rows(images_shown, count)
+    def minibatch(
+        self, resolution: int, images_shown: int, count: int, samples: NDArray[np.int64] | None = None
+    ) -> Minibatch:
+        """Of the `count` images that follow after `images_shown`, the `samples` (or all), from one level."""
+        samples = np.arange(count) if samples is None else samples
+        level_MCHW = self.level(resolution)
+        if level_MCHW is None:
+            images_NCHW = self._ahead.read(
+                resolution, images_shown, lambda place: self.rows(place, count)[samples], lambda place: place + count
+            )
+        else:
+            images_NCHW = level_MCHW[self.rows(images_shown, count)[samples]]
+        return Minibatch(images_NCHW, *self.beside(images_shown, count, samples))
+
+    def beside(
+        self, images_shown: int, count: int, samples: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32] | None]:
+        """What goes with the images of a minibatch: which are mirrored, and their labels."""
         mirrored = draws.mirrored(self._run.seed, images_shown, count) if self._run.mirror else np.zeros(count, bool)
-        labels = None if self._labels_ML is None else self._labels_ML[rows]
-        return Minibatch(self._read(resolution, rows), mirrored, labels)
+        labels = None if self._labels_ML is None else self._labels_ML[self.rows(images_shown, count)[samples]]
+        return mirrored[samples], labels
 
     def random_labels(self, images_shown: int, count: int) -> NDArray[np.float32] | None:
         """Labels (N, L) of images drawn at random, for fakes; None without labels."""
@@ -87,11 +107,12 @@ class Reals:
 
     def first(self, resolution: int, count: int) -> Minibatch:
         """The first `count` images ever shown, unmirrored: what the pictures of reals show."""
-        rows = self._rows(0, count)
+        rows = self.rows(0, count)
         labels = None if self._labels_ML is None else self._labels_ML[rows]
         return Minibatch(self._read(resolution, rows), np.zeros(count, bool), labels)
 
-    def _rows(self, images_shown: int, count: int) -> NDArray[np.int64]:
+    def rows(self, images_shown: int, count: int) -> NDArray[np.int64]:
+        """Which images of the data set follow after `images_shown`."""
         parts: list[NDArray[np.int64]] = []
         while count:
             epoch, start = divmod(images_shown, len(self))
@@ -105,17 +126,42 @@ class Reals:
         return draws.permutation(self._run.seed, epoch, len(self))
 
     def _read(self, resolution: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        held, level_MCHW = self._held
+        return self._dataset.read(resolution, rows) if held != resolution or level_MCHW is None else level_MCHW[rows]
+
+    def mib(self, resolution: int) -> float:
+        """Size of a level."""
+        return len(self) * 3 * resolution**2 / MIB
+
+    def level(self, resolution: int) -> NDArray[np.uint8] | None:
+        """The images of a level if they may be held in memory; the level before is let go."""
         if self._held[0] != resolution:
-            self._held = (resolution, None)  # the old level is let go before the new one comes
-            if len(self) * 3 * resolution**2 <= self._run.ram_mib * MIB:
+            self._held = (resolution, None)
+            if self.mib(resolution) <= self._run.ram_mib:
                 self._held = (resolution, self._whole_level(resolution))
-        level_MCHW = self._held[1]
-        return self._dataset.read(resolution, rows) if level_MCHW is None else level_MCHW[rows]
+        return self._held[1]
+
+    def parts(self, resolution: int) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+        """A level from its first image to its last, in pieces of about 64 MiB."""
+        rows_at_once = max(1, 64 * MIB // (3 * resolution**2))
+        for start in range(0, len(self), rows_at_once):
+            stop = min(start + rows_at_once, len(self))
+            yield slice(start, stop), self._dataset.read(resolution, np.arange(start, stop))
+
+    def close(self) -> None:
+        """Stop the processes that read ahead."""
+        self._ahead.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _whole_level(self, resolution: int) -> NDArray[np.uint8]:
         level_MCHW = np.empty((len(self), 3, resolution, resolution), np.uint8)
-        rows_at_once = max(1, 64 * MIB // (3 * resolution**2))
-        for start in range(0, len(self), rows_at_once):
-            rows = np.arange(start, min(start + rows_at_once, len(self)))
-            level_MCHW[rows[0] : rows[-1] + 1] = self._dataset.read(resolution, rows)
+        for part, images_NCHW in self.parts(resolution):
+            level_MCHW[part] = images_NCHW
         return level_MCHW

@@ -4,13 +4,13 @@ Shape suffixes: N samples, C channels, H and W rows and columns, L features of a
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LEAK = 0.2
-"""Slope of the leaky ReLU below zero."""
+from training.convolution import convolve, convolve_transposed
 
 
 class Layer(nn.Module):
@@ -25,6 +25,9 @@ class Layer(nn.Module):
         What the stored weight is multiplied with at run time.
     """
 
+    lowered: torch.dtype | None = None
+    """The type that a 3x3 convolution is computed in; None for that of the weight, which all other layers keep."""
+
     def __init__(self, shape: tuple[int, ...], *, biases: int, fan_in: int, gain: float, use_wscale: bool) -> None:
         super().__init__()
         std = gain / math.sqrt(fan_in)
@@ -36,6 +39,11 @@ class Layer(nn.Module):
     def scaled_weight(self) -> Tensor:
         """The weight as the layer uses it."""
         return self.weight * self.multiplier
+
+    def apply_kernel(self, how: Callable[..., Tensor], x_NCHW: Tensor, kernel: Tensor, **geometry: int) -> Tensor:
+        """`how(x, kernel)` in the type that is asked for, and the bias."""
+        dtype = self.lowered or self.weight.dtype
+        return with_bias(how(x_NCHW.to(dtype), kernel.to(dtype), **geometry), self.bias)
 
     @torch.no_grad()
     def initialise(self, rng: torch.Generator) -> None:
@@ -55,7 +63,7 @@ class Dense(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply and add the bias."""
-        return functional.linear(x.flatten(1), self.scaled_weight(), self.bias)
+        return functional.linear(x.to(self.weight.dtype).flatten(1), self.scaled_weight(), self.bias)
 
 
 class DenseToMaps(Layer):
@@ -69,7 +77,7 @@ class DenseToMaps(Layer):
         """Multiply, reshape to (N, maps, 4, 4) and add the bias."""
         product = functional.linear(x_NL, self.scaled_weight())
         maps_NCHW = channels_last(product.view(len(x_NL), -1, 4, 4))
-        return maps_NCHW if self.bias is None else maps_NCHW + self.bias.view(1, -1, 1, 1)
+        return with_bias(maps_NCHW, self.bias)
 
 
 class Conv(Layer):
@@ -80,11 +88,10 @@ class Conv(Layer):
     ) -> None:
         shape = (outputs, inputs, kernel, kernel)
         super().__init__(shape, biases=outputs * bias, fan_in=inputs * kernel**2, gain=gain, use_wscale=use_wscale)
-        self._padding = kernel // 2
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve and add the bias."""
-        return functional.conv2d(x_NCHW, self.scaled_weight(), self.bias, padding=self._padding)
+        return self.apply_kernel(convolve, x_NCHW, self.scaled_weight())
 
 
 class ConvUp(Layer):
@@ -94,26 +101,31 @@ class ConvUp(Layer):
     gives the same result has it flipped in both directions, with the channel axes exchanged.
     """
 
+    shifts: Tensor
+
     def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (inputs, outputs, 3, 3)
         super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        self.register_buffer("shifts", shifts(self.multiplier), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Upscale, convolve and add the bias: (N, outputs, 2H, 2W)."""
-        return functional.conv_transpose2d(x_NCHW, sum_of_shifts(self.scaled_weight()), self.bias, stride=2, padding=1)
+        return self.apply_kernel(convolve_transposed, x_NCHW, sum_of_shifts(self.weight, self.shifts), stride=2)
 
 
 class ConvDown(Layer):
     """A 3x3 convolution and a 2x2 mean as one convolution of stride 2; the bias comes after the mean."""
 
+    shifts: Tensor
+
     def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (outputs, inputs, 3, 3)
         super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        self.register_buffer("shifts", shifts(self.multiplier * 0.25), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve, downscale and add the bias: (N, outputs, H / 2, W / 2)."""
-        weight = sum_of_shifts(self.weight * (self.multiplier * 0.25))
-        return functional.conv2d(x_NCHW, weight, self.bias, stride=2, padding=1)
+        return self.apply_kernel(convolve, x_NCHW, sum_of_shifts(self.weight, self.shifts), stride=2)
 
 
 class BatchNorm(nn.Module):
@@ -135,7 +147,13 @@ class BatchNorm(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Normalise; in training mode, move the running statistics a tenth of the way to the minibatch's."""
         return functional.batch_norm(
-            x_NCHW, self.mean, self.variance, self.weight, self.bias, training=self.training, momentum=0.1
+            x_NCHW.to(self.weight.dtype),
+            self.mean,
+            self.variance,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=0.1,
         )
 
 
@@ -152,7 +170,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, maps, …) → the same shape."""
-        return functional.group_norm(x, 1, self.weight, self.bias)
+        return functional.group_norm(x.to(self.weight.dtype), 1, self.weight, self.bias)
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -203,11 +221,22 @@ class MinibatchDiscrimination(nn.Module):
         return distances_NNK.masked_fill(itself_NN1, math.inf)
 
 
-def sum_of_shifts(kernel: Tensor) -> Tensor:
-    """A kernel (..., 3, 3) convolved with a 2x2 box of ones: (..., 4, 4)."""
-    padded = functional.pad(kernel, (1, 1, 1, 1))
-    rows = padded[..., 1:, :] + padded[..., :-1, :]
-    return rows[..., 1:] + rows[..., :-1]
+def shifts(factor: float) -> Tensor:
+    """The linear map (16, 9) from a 3x3 kernel to it convolved with a 2x2 box of `factor`."""
+    one_axis = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
+    return torch.kron(one_axis, one_axis) * factor
+
+
+def sum_of_shifts(kernel: Tensor, shifts: Tensor) -> Tensor:
+    """Apply the map of `shifts` to a kernel (A, B, 3, 3): (A, B, 4, 4), in memory order channels-last."""
+    first, second = kernel.shape[:2]
+    kernel_A9B = kernel.permute(0, 2, 3, 1).reshape(first, 9, second)
+    return torch.matmul(shifts, kernel_A9B).view(first, 4, 4, second).permute(0, 3, 1, 2)
+
+
+def full(x: Tensor) -> Tensor:
+    """float32 instead of a shorter type: what statistics are taken in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def channels_last(x_NCHW: Tensor) -> Tensor:
@@ -215,13 +244,14 @@ def channels_last(x_NCHW: Tensor) -> Tensor:
     return x_NCHW.contiguous(memory_format=torch.channels_last)
 
 
-def leaky_relu(x: Tensor) -> Tensor:
-    """`x` above zero, `LEAK` times `x` elsewhere; the slope at exactly zero is `LEAK`."""
-    return functional.leaky_relu(x, LEAK)
+def with_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
+    """One number added to each map."""
+    return x_NCHW if bias_C is None else x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
 
 
 def pixel_norm(x: Tensor, epsilon: float) -> Tensor:
     """Scale the vector along axis 1 (of every pixel of every sample) to unit RMS. Karras et al. 2018, §4.2."""
+    x = full(x)
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + epsilon)
 
 
@@ -231,6 +261,7 @@ def minibatch_stddev(x_NCHW: Tensor, group_size: int) -> Tensor:
     With M groups, sample n belongs to group n mod M. A group larger than the minibatch is the minibatch.
     The group size must divide N.
     """
+    x_NCHW = full(x_NCHW)
     samples, channels, height, width = x_NCHW.shape
     members = min(group_size, samples)
     grouped = x_NCHW.reshape(members, -1, channels, height, width)

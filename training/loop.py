@@ -15,7 +15,7 @@ import torch
 
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
-from training import alarms, checkpoint, schedule
+from training import alarms, checkpoint, preflight, schedule
 from training.checkpoint import Checkpoint
 from training.data import Reals
 from training.distance import measuring
@@ -70,6 +70,7 @@ def train(
     """
     _check(run, ranks)
     _prepare(run, device)
+    preflight.check(run, reals.label_size, device)
     with ExitStack() as held:
         if ranks.first:
             held.enter_context(sole_writer(folder, reporter.tell))

@@ -3,16 +3,20 @@
 Pure functions: all random draws come from the caller. Gradients flow to the network that the loss is for.
 """
 
-import math
+from collections.abc import Generator as Yields
+from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import LsganLoss, WganLoss
+from training.convolution import no_slopes_of_weights
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import Noise, unchanged
+from training.networks.growing import Lod, parted
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ def discriminator_loss(
     labels_NC: Tensor | None,
     latents_NL: Tensor,
     mixing_factors_N: Tensor,
-    lod: float,
+    lod: Lod,
     noise: Noise = unchanged,
+    scale: Tensor | None = None,
 ) -> tuple[Tensor, DiscriminatorStatistics]:
     """Mean loss of the discriminator; the generator is taken as it is.
 
@@ -77,17 +82,20 @@ def discriminator_loss(
         Where between real (0) and fake (1) the gradient of WGAN-GP is measured, per sample.
     noise
         In the discriminator.
+    scale
+        What the gradients of the penalty are multiplied with on their way through the layers of a short type.
     """
     with torch.no_grad():
         fakes_NCHW = generator(latents_NL, labels_NC, lod)
-    real_scores_N, real_logits_NC = discriminator(reals_NCHW, lod, noise)
-    fake_scores_N, fake_logits_NC = discriminator(fakes_NCHW, lod, noise)
+    (real_scores_N, real_logits_NC), (fake_scores_N, fake_logits_NC) = _judged(
+        discriminator, (reals_NCHW, fakes_NCHW), lod, noise
+    )
     if isinstance(options, LsganLoss):
         penalty = None
         loss_N = real_scores_N.square() + options.fake_weight * (fake_scores_N - 1).square()
     else:
         mixed_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * mixing_factors_N.view(-1, 1, 1, 1)
-        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise)
+        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise, scale)
         penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
         loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
         penalty = Penalty(mixed_scores_N.detach(), norms_N.detach(), penalty_N.detach())
@@ -112,14 +120,16 @@ def generator_loss(
     *,
     latents_NL: Tensor,
     labels_NC: Tensor | None,
-    lod: float,
+    lod: Lod,
     noise: Noise = unchanged,
 ) -> tuple[Tensor, GeneratorStatistics]:
     """Mean loss of the generator: how far its images are from being scored as reals, and how well their labels show.
 
     Reals score high in WGAN-GP and 0 in LSGAN.
     """
-    scores_N, logits_NC = discriminator(generator(latents_NL, labels_NC, lod), lod, noise)
+    images_NCHW = generator(latents_NL, labels_NC, lod)
+    with _as_it_is(discriminator):
+        scores_N, logits_NC = discriminator(images_NCHW, lod, noise)
     loss_N = scores_N.square() if isinstance(options, LsganLoss) else -scores_N
     label_loss_N = _label_loss(logits_NC, labels_NC)
     if label_loss_N is not None:
@@ -131,15 +141,53 @@ def generator_loss(
     )
 
 
+@contextmanager
+def _as_it_is(network: nn.Module) -> Yields[None]:
+    """What is computed meanwhile has no gradient with respect to the weights."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+
+
+def _judged(
+    discriminator: Discriminator, minibatches: tuple[Tensor, Tensor], lod: Lod, noise: Noise
+) -> Sequence[tuple[Tensor, Tensor | None]]:
+    """Scores and logits of two minibatches: in one pass where samples meet in groups only, which both can keep."""
+    options, count = discriminator.options, len(minibatches[0])
+    members = max(options.mbstd_group_size, 1)
+    if noise is not unchanged or options.mbdisc_kernels or count % members:
+        return [discriminator(images_NCHW, lod, noise) for images_NCHW in minibatches]
+    # sample n of M groups belongs to group n mod M: as rows of M samples, groups are columns
+    rows = [images_NCHW.unflatten(0, (members, -1)) for images_NCHW in minibatches]
+    scores, logits = discriminator(torch.cat(rows, dim=1).flatten(0, 1), lod)
+    groups = count // members
+
+    def apart(values: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.flatten(0, 1) for part in values.unflatten(0, (members, -1)).split(groups, dim=1))
+
+    return list(zip(apart(scores), (None, None) if logits is None else apart(logits), strict=True))
+
+
 def _gradient_norms(
-    discriminator: Discriminator, mixed_NCHW: Tensor, lod: float, noise: Noise
+    discriminator: Discriminator, mixed_NCHW: Tensor, lod: Lod, noise: Noise, scale: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     # The definition takes the gradient at full resolution, of which the current pixel is the mean over 2^k by 2^k,
     # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
     mixed_NCHW.requires_grad_(True)
     scores_N, _ = discriminator(mixed_NCHW, lod, noise)
-    (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
-    norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** math.floor(lod)
+    total = scores_N.sum()
+    with no_slopes_of_weights():
+        (gradients_NCHW,) = torch.autograd.grad(
+            total if scale is None else total * scale, mixed_NCHW, create_graph=True
+        )
+    if scale is not None:
+        gradients_NCHW = gradients_NCHW / scale
+    norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** parted(lod)[0]
     return scores_N, norms_N
 
 

@@ -3,6 +3,7 @@
 N = minibatch (of this rank, where there are several), C = 3, L = latent size.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,18 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.params import TrainRun, WganLoss
-from training import draws, ema, losses, schedule
-from training.adam import Adam
+from training import draws, schedule
 from training.checkpoint import StateDict
 from training.data import Reals
 from training.draws import Stream
+from training.feed import Feed, placed
+from training.micro import parts_of
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import Noise, unchanged
 from training.noise import MultiplicativeNoise, WinningEstimate
-from training.ranks import ALONE, Ranks
+from training.ranks import ALONE, Ranks, rows_of_part
 from training.reals import process_reals
+from training.recording import Recorder
 from training.schedule import Step
 from training.tally import Tally
+from training.updates import Call, Side, Updates
 
 CHANNELS = 3
 
@@ -34,8 +38,8 @@ FIGURES_D = {
 FIGURES_G = ("loss/generator",)
 """What is averaged over a tick, by loss."""
 
-Slopes = Sequence[Tensor | None]
-"""A gradient for each parameter of a network."""
+LOWERED = {"float32": None, "tf32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""The type of the 3x3 convolutions by precision; None for that of the weights."""
 
 
 class Trainer:
@@ -57,17 +61,21 @@ class Trainer:
         self._reals = reals
         self._device = device
         self._ranks = ranks
-        sizes = {"resolution": run.resolution, "channels": CHANNELS, "label_size": reals.label_size}
-        self.generator = Generator(run.networks, **sizes).to(device)
-        self.discriminator = Discriminator(run.networks, **sizes).to(device)
-        self.average = Generator(run.networks, **sizes).to(device).requires_grad_(False).eval()
-        self._optimizer_g = Adam(self.generator.parameters(), run.optimizer)
-        self._optimizer_d = Adam(self.discriminator.parameters(), run.optimizer)
+        self._feed = Feed(reals, device, gpu_mib=run.speed.gpu_mib)
+        self.generator, self.discriminator, self.average = make_networks(run, reals.label_size, device)
+        self._g, self._d = Side(self.generator, run, device), Side(self.discriminator, run, device)
+        updates = Updates(run, (self.generator, self.discriminator, self.average), (self._g, self._d), ranks)
+        may_record = device.type == "cuda" and ranks.count == 1 and isinstance(run.loss, WganLoss)
+        self._update_d, self._update_g, self._update_both = (
+            Recorder(update, records=may_record) for update in (updates.of_d, updates.of_g, updates.of_both)
+        )
         self._winning = WinningEstimate(device)
         self._tally_d = Tally(FIGURES_D[run.loss.kind], device)
         self._tally_g = Tally(FIGURES_G, device)
         self._skipped_before = 0
         self.images_shown = 0
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = run.speed.precision != "float32"
 
     def initialise(self) -> None:
         """Draw the weights that the run's seed stands for; the average starts as the generator."""
@@ -76,79 +84,82 @@ class Trainer:
         self.average.load_state_dict(self.generator.state_dict())
         if self._run.networks.mbdisc_kernels:
             step = schedule.at(self._run.schedule, self._run.resolution, 0)
-            reals_NCHW, _ = self._real_minibatch(step, 0, self._rows(step))
+            rows = self._ranks.rows(step.minibatch, self._run.networks.mbstd_group_size)
+            reals_NCHW, _ = self._real_minibatch(step, 0, rows)
             self.discriminator.fit(reals_NCHW, step.lod)
 
     def reset_optimizers(self) -> None:
         """Forget moments and step counters of both networks."""
-        self._optimizer_g.reset()
-        self._optimizer_d.reset()
+        self._g.optimizer.reset()
+        self._d.optimizer.reset()
+        self._forget_recordings()
 
     def update(self, step: Step) -> None:
         """Take one training step: D as often as the schedule says, then G; or, in a joint step, both at once.
 
         Every update of D is shown fresh reals, which count as shown, and moves the average toward G as it is then.
         """
-        options = self._run.schedule
-        slopes_g = self._slopes_of_g(step, self.images_shown) if options.joint_steps else None
+        options, level = self._run.schedule, math.floor(step.lod)
+        fades = step.lod > level
+        if options.joint_steps:
+            (noises_d, values_d), (noises_g, values_g) = self._drawn_for_d(step), self._drawn_for_g(step, 0)
+            call = Call(level, fades, step.minibatch, (*noises_d, *noises_g))
+            means = self._run_update(self._update_both, call, step, [*values_d, *values_g])
+            self._learn_of_d(means[:-1], step)
+            self._tally_g.add(means[-1])
+            return
         for _ in range(options.discriminator_repeats):
-            self._optimizer_d.step(self._slopes_of_d(step, self.images_shown), step.learning_rate)
-            if self._ranks.first:  # who alone writes the average
-                ema.update(self.average, self.generator, self._run.ema_decay)
-            self.images_shown += step.minibatch
-        if slopes_g is None:
-            slopes_g = self._slopes_of_g(step, self.images_shown - step.minibatch)
-        self._optimizer_g.step(slopes_g, step.learning_rate)
+            noises, values = self._drawn_for_d(step)
+            call = Call(level, fades, step.minibatch, noises)
+            self._learn_of_d(self._run_update(self._update_d, call, step, values), step)
+        noises, values = self._drawn_for_g(step, -step.minibatch)
+        call = Call(level, fades, step.minibatch, noises)
+        self._tally_g.add(*self._run_update(self._update_g, call, step, values))
 
-    def _slopes_of_d(self, step: Step, position: int) -> Slopes:
-        rows = self._rows(step)
-        reals_NCHW, labels_NC = self._real_minibatch(step, position, rows)
-        loss, figures = losses.discriminator_loss(
-            self._run.loss,
-            self.generator,
-            self.discriminator,
-            reals_NCHW=reals_NCHW,
-            labels_NC=labels_NC,
-            latents_NL=self._latents(Stream.D_LATENTS, step, position, rows),
-            mixing_factors_N=self._placed(draws.mixing_factors(self._run.seed, position, step.minibatch)[rows]),
-            lod=step.lod,
-            noise=self._noise(Stream.D_NOISE, step, position, rows),
-        )
-        norms_N = () if figures.penalty is None else (figures.penalty.mixed_norms_N,)
-        slopes, means = self._joined(
-            self._optimizer_d.gradients(loss), figures.loss_N, figures.real_scores_N, figures.fake_scores_N, *norms_N
-        )
+    def _run_update(
+        self, update: Recorder, call: Call, step: Step, values: Sequence[Tensor | None]
+    ) -> Sequence[Tensor]:
+        rate = placed(np.array([step.learning_rate]), self._device)[0]
+        share = placed(np.array([step.lod - call.level], np.float32), self._device)[0] if call.fades else None
+        recordable = step.resolution <= self._run.speed.graphs_up_to
+        return (update if recordable else update.plainly)(call, rate, share, *values)
+
+    def _learn_of_d(self, means: Sequence[Tensor], step: Step) -> None:
         self._winning.update(means[2])
-        self._tally_d.add(*means, *(() if norms_N else (self._winning.value,)))
-        return slopes
+        self._tally_d.add(*means, *(() if isinstance(self._run.loss, WganLoss) else (self._winning.value,)))
+        self.images_shown += step.minibatch
 
-    def _slopes_of_g(self, step: Step, position: int) -> Slopes:
-        rows = self._rows(step)
-        labels_NC = self._reals.random_labels(position, step.minibatch)
-        loss, figures = losses.generator_loss(
-            self._run.loss,
-            self.generator,
-            self.discriminator,
-            latents_NL=self._latents(Stream.G_LATENTS, step, position, rows),
-            labels_NC=None if labels_NC is None else self._placed(labels_NC[rows]),
-            lod=step.lod,
-            noise=self._noise(Stream.G_NOISE, step, position, rows),
-        )
-        slopes, means = self._joined(self._optimizer_g.gradients(loss), figures.loss_N)
-        self._tally_g.add(*means)
-        return slopes
+    def _drawn_for_d(self, step: Step) -> tuple[tuple[Noise, ...], list[Tensor | None]]:
+        """Noise and values of every part of the minibatch that begins at `images_shown`."""
+        position, noises, values = self.images_shown, list[Noise](), list[Tensor | None]()
+        for rows in self._parts(step):
+            reals_NCHW, labels_NC = self._real_minibatch(step, position, rows)
+            mixing_N = draws.mixing_factors(self._run.seed, position, step.minibatch)[rows]
+            latents_NL = self._latents(Stream.D_LATENTS, step, position, rows)
+            values += [reals_NCHW, labels_NC, latents_NL, placed(mixing_N, self._device)]
+            noises.append(self._noise(Stream.D_NOISE, step, position, rows))
+        return tuple(noises), values
 
-    def _joined(self, slopes: Slopes, *figures_N: Tensor) -> tuple[Slopes, Sequence[Tensor]]:
-        """Gradients, and the mean of each figure, of the joined minibatch."""
-        means = [figure_N.double().mean() for figure_N in figures_N]
-        if self._ranks.count == 1:
-            return slopes, means
-        *slopes, joined = self._ranks.mean([*slopes, torch.stack(means).float()])
-        return slopes, () if joined is None else joined.double().unbind()
+    def _drawn_for_g(self, step: Step, offset: int) -> tuple[tuple[Noise, ...], list[Tensor | None]]:
+        position, noises, values = self.images_shown + offset, list[Noise](), list[Tensor | None]()
+        labels_MC = self._reals.random_labels(position, step.minibatch)
+        for rows in self._parts(step):
+            values.append(self._latents(Stream.G_LATENTS, step, position, rows))
+            values.append(None if labels_MC is None else placed(labels_MC[rows], self._device))
+            noises.append(self._noise(Stream.G_NOISE, step, position, rows))
+        return tuple(noises), values
+
+    def _parts(self, step: Step) -> list[NDArray[np.int64]]:
+        """The samples of the minibatch that this rank computes, in parts that its device can hold."""
+        group, ranks = self._run.networks.mbstd_group_size, self._ranks
+        own, limit = len(ranks.rows(step.minibatch, group)), self._run.speed.samples_at_once.get(step.resolution)
+        parts = parts_of(own, members=min(max(group, 1), step.minibatch), limit=limit)
+        first = ranks.index * parts
+        return [rows_of_part(step.minibatch, group, part, ranks.count * parts) for part in range(first, first + parts)]
 
     def take_figures(self) -> dict[str, float]:
         """Means of losses and scores since the last call; updates left out so far (see `Adam`), and the last's share."""
-        skipped = self._optimizer_g.skipped + self._optimizer_d.skipped
+        skipped = self._g.optimizer.skipped + self._d.optimizer.skipped
         share = (skipped - self._skipped_before) / (self._tally_d.updates + self._tally_g.updates)
         self._skipped_before = skipped
         figures = {**self._tally_d.take(), **self._tally_g.take()}
@@ -165,8 +176,8 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """What `restore` needs beside the weights."""
         return {
-            "G": self._optimizer_g.state_dict(),
-            "D": self._optimizer_d.state_dict(),
+            "G": self._g.state_dict(),
+            "D": self._d.state_dict(),
             "winning": self._winning.value,
             "tallies": [self._tally_d.state_dict(), self._tally_g.state_dict()],
             "skipped_before": self._skipped_before,
@@ -178,20 +189,20 @@ class Trainer:
         self.generator.load_state_dict(networks["G"])
         self.discriminator.load_state_dict(networks["D"])
         self.average.load_state_dict(networks["Gs"])
-        self._optimizer_g.load_state_dict(state["G"])
-        self._optimizer_d.load_state_dict(state["D"])
+        self._g.load_state_dict(state["G"])
+        self._d.load_state_dict(state["D"])
         self._winning.value = state["winning"].to(self._device)
         for tally, told in zip((self._tally_d, self._tally_g), state["tallies"], strict=True):
             tally.load_state_dict(told)
         self._skipped_before = state["skipped_before"]
+        self._forget_recordings()
 
-    def _rows(self, step: Step) -> NDArray[np.int64]:
-        return self._ranks.rows(step.minibatch, self._run.networks.mbstd_group_size)
+    def _forget_recordings(self) -> None:
+        for update in (self._update_d, self._update_g, self._update_both):
+            update.forget()
 
     def _real_minibatch(self, step: Step, position: int, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
-        real = self._reals.minibatch(step.resolution, position, step.minibatch)
-        images_NCHW, mirrored_N = self._placed(real.images_NCHW[rows]), self._placed(real.mirrored_N[rows])
-        labels_NC = None if real.labels_NL is None else self._placed(real.labels_NL[rows])
+        images_NCHW, mirrored_N, labels_NC = self._feed.minibatch(step.resolution, position, step.minibatch, rows)
         return process_reals(images_NCHW, mirrored_N, step.lod), labels_NC
 
     def _noise(self, stream: Stream, step: Step, position: int, rows: NDArray[np.int64]) -> Noise:
@@ -202,10 +213,19 @@ class Trainer:
 
     def _latents(self, stream: Stream, step: Step, position: int, rows: NDArray[np.int64]) -> Tensor:
         shape = (step.minibatch, self._run.networks.latent_size)
-        return self._placed(draws.latents(self._run.seed, stream, position, shape)[rows])
+        return placed(draws.latents(self._run.seed, stream, position, shape)[rows], self._device)
 
-    def _placed(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+
+def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple[Generator, Discriminator, Generator]:
+    """G, D and the average of a run, without weights; the average computes in full precision."""
+    sizes = {"resolution": run.resolution, "channels": CHANNELS, "label_size": label_size}
+    networks = Generator(run.networks, **sizes), Discriminator(run.networks, **sizes), Generator(run.networks, **sizes)
+    for network in networks:
+        network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in its types
+    for network in networks[:2]:
+        network.lower(LOWERED[run.speed.precision])
+    networks[2].requires_grad_(False).eval()
+    return networks
 
 
 def _torch_generator(seed: int, position: int) -> torch.Generator:

@@ -126,6 +126,24 @@ class OptimizerOptions(Section):
     epsilon: PositiveFloat
 
 
+class SpeedOptions(Section):
+    """How a run is computed; what it computes stays the same but for rounding.
+
+    `precision`: of the 3x3 convolutions, and their weights are float32 in any case; tf32 acts on a GPU only.
+    `graphs_up_to`: resolution up to which a GPU repeats recorded steps instead of being told each operation, 0 for
+    none. `samples_at_once`: by resolution, how many samples of its minibatch a device holds at a time; their
+    gradients add up. `gpu_mib`: a level of the data set up to this size is held on the GPU. `workers`: processes that
+    read `minibatches_ahead` of a level that is held nowhere, 0 to read each when it is needed.
+    """
+
+    precision: Literal["float32", "tf32", "bfloat16", "float16"]
+    graphs_up_to: NonNegativeInt
+    samples_at_once: dict[Resolution, PositiveInt]
+    gpu_mib: NonNegativeInt
+    workers: NonNegativeInt
+    minibatches_ahead: PositiveInt
+
+
 class SnapshotSwd(Section):
     """Sliced Wasserstein distance of every snapshot at its resolution: `images` reals against as many samples."""
 
@@ -155,6 +173,7 @@ FREE = {
     "snapshot_swd",
     "alarms",
     "deterministic",
+    "speed",
 }
 """Values of a run, beside its length, that may change between two starts of it."""
 
@@ -175,6 +194,7 @@ class TrainRun(Section):
     ram_mib: NonNegativeInt
     seed: NonNegativeInt
     threads: PositiveInt
+    speed: SpeedOptions
     networks: NetworkOptions
     loss: AnyLoss
     schedule: ScheduleOptions

@@ -91,7 +91,7 @@ class DataSet:
         Raises
         ------
         ShardError
-            The data set has no such resolution or position.
+            The data set has no such resolution or position, or a shard is damaged.
         """
         asked = np.asarray(indices, np.int64).reshape(-1)
         self._check_asked(resolution, asked)
@@ -101,8 +101,14 @@ class DataSet:
         for shard in np.unique(shard_of).tolist():
             mine = np.flatnonzero(shard_of == shard)
             rows = wanted[mine] - self._starts[shard]
-            level = layout.dataset(self._shard(shard), layout.level_name(resolution))
-            _read_rows(level, codecs.chunk_rows(resolution), rows, found_NCHW[mine[0] : mine[-1] + 1])
+            try:
+                level = layout.dataset(self._shard(shard), layout.level_name(resolution))
+                _read_rows(level, codecs.chunk_rows(resolution), rows, found_NCHW[mine[0] : mine[-1] + 1])
+            except OSError as error:
+                raise ShardError(
+                    f"{self.folder / self._names[shard]}: HDF5 cannot read images of {resolution}x{resolution} from it "
+                    f"({error}). Copy the shard again, or run dvc repro shard."
+                ) from error
         if len(wanted) == len(asked) and np.array_equal(wanted, asked):
             return found_NCHW
         return found_NCHW[place]

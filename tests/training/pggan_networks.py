@@ -8,6 +8,7 @@ import torch
 
 from tests.training.pggan import Case, at_full_resolution, discriminator, generator
 from tests.training.pggan_compare import Compared, compare
+from training.convolution import leaky_relu
 from training.layers import (
     Conv,
     ConvDown,
@@ -15,7 +16,6 @@ from training.layers import (
     Dense,
     Layer,
     downscale,
-    leaky_relu,
     minibatch_stddev,
     pixel_norm,
     upscale,

@@ -64,6 +64,19 @@ def test_one_bad_element_leaves_everything_out(bad: float) -> None:
     assert all(torch.equal(a, b) for a, b in zip(disturbed, plain, strict=True))
 
 
+@pytest.mark.parametrize("beta1", [0.0, 0.5])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_step_left_out_moves_nothing_by_momentum_or_as_the_first(beta1: float, before: int) -> None:
+    parameters = _parameters()
+    optimizer = Adam(parameters, OptimizerOptions(beta1=beta1, beta2=0.99, epsilon=1e-8))
+    for gradients in _gradients(1, before):
+        optimizer.step(gradients, 0.1)
+    then = [parameter.detach().clone() for parameter in parameters]
+    assert not optimizer.step([torch.full(shape, math.inf, dtype=torch.float64) for shape in SHAPES], 0.1)
+    assert all(torch.equal(a, b) for a, b in zip(parameters, then, strict=True))
+    assert optimizer.state_dict()["steps"] == before
+
+
 def test_huge_finite_gradients_are_no_reason_to_skip() -> None:
     parameter = torch.ones(4)
     optimizer = Adam([parameter], PLAIN)

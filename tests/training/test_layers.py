@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from training.convolution import leaky_relu
 from training.layers import (
     Conv,
     ConvDown,
@@ -16,7 +17,6 @@ from training.layers import (
     DenseToMaps,
     Layer,
     downscale,
-    leaky_relu,
     minibatch_stddev,
     pixel_norm,
     upscale,

@@ -110,6 +110,25 @@ def _move(parameters: list[Tensor], directions: list[Tensor], step: float) -> No
         parameter.add_(direction, alpha=step)
 
 
+@pytest.mark.parametrize("group", [0, 2, 4, 16])
+def test_reals_and_fakes_are_scored_as_if_apart_whatever_the_groups(group: int) -> None:
+    draws = Draws(0.3, labels=True)
+    draws.discriminator = Discriminator(
+        SMALL.model_copy(update={"mbstd_group_size": group}), resolution=16, channels=3, label_size=3
+    )
+    draws.discriminator.initialise(torch.Generator().manual_seed(3))
+    draws.discriminator.double()
+    _, parts = draws.loss_of_d()
+    with torch.no_grad():
+        fakes_NCHW = draws.generator(draws.latents_NL, draws.labels_NC, draws.lod)
+        torch.testing.assert_close(parts.real_scores_N, draws.discriminator(draws.reals_NCHW, draws.lod)[0])
+        scores_N, logits_NC = draws.discriminator(fakes_NCHW, draws.lod)
+    torch.testing.assert_close(parts.fake_scores_N, scores_N)
+    assert parts.fake_label_loss_N is not None and logits_NC is not None
+    cross_entropy_N = -(logits_NC.log_softmax(dim=1) * LABELS_NC).sum(dim=1)
+    torch.testing.assert_close(parts.fake_label_loss_N, cross_entropy_N)
+
+
 def test_the_generator_is_not_trained_by_the_loss_of_the_discriminator() -> None:
     draws = Draws(0.0)
     loss, _ = draws.loss_of_d()

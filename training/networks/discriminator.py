@@ -1,6 +1,5 @@
 """Images to scores."""
 
-import math
 from collections.abc import Callable
 from typing import cast
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
+from training.convolution import leaky_relu
 from training.layers import (
     Conv,
     ConvDown,
@@ -17,10 +17,9 @@ from training.layers import (
     MinibatchDiscrimination,
     channels_last,
     downscale,
-    leaky_relu,
     minibatch_stddev,
 )
-from training.networks.growing import GAIN, GrowingNetwork, feature_maps
+from training.networks.growing import GAIN, GrowingNetwork, Lod, feature_maps, mixed, parted
 
 Noise = Callable[[Tensor], Tensor]
 """What is done to the input of each convolution but the 1x1 ones."""
@@ -115,7 +114,7 @@ class Discriminator(GrowingNetwork):
         self.add_module(f"FromRGB_lod{level}", layer)
 
     @torch.no_grad()
-    def fit(self, images_NCHW: Tensor, lod: float) -> None:
+    def fit(self, images_NCHW: Tensor, lod: Lod) -> None:
         """Adjust initial weights that depend on data, those of minibatch discrimination, to a first minibatch."""
         layer = cast(DiscriminatorHead, self.child("4x4")).Discrimination
         if layer is not None:
@@ -123,7 +122,7 @@ class Discriminator(GrowingNetwork):
             self(images_NCHW, lod)
             hook.remove()
 
-    def forward(self, images_NCHW: Tensor, lod: float, noise: Noise = unchanged) -> tuple[Tensor, Tensor | None]:
+    def forward(self, images_NCHW: Tensor, lod: Lod, noise: Noise = unchanged) -> tuple[Tensor, Tensor | None]:
         """Scores (N,) and label logits (N, label_size), or None for a network without labels.
 
         Parameters
@@ -142,14 +141,14 @@ class Discriminator(GrowingNetwork):
             lies outside the network's levels.
         """
         self._check(images_NCHW, lod)
-        level, fade = math.floor(lod), lod - math.floor(lod)
+        level, share = parted(lod)
         side = self.resolution >> level
         images_NCHW = channels_last(images_NCHW)
         x = self._from_rgb(level)(images_NCHW)
         if side > 4:
             x = self.child(f"{side}x{side}")(x, noise)
-        if fade > 0:
-            x = torch.lerp(x, self._from_rgb(level + 1)(downscale(images_NCHW)), fade)
+        if isinstance(share, Tensor) or share > 0:
+            x = mixed(x, self._from_rgb(level + 1)(downscale(images_NCHW)), share)
         while side > 8:
             side //= 2
             x = self.child(f"{side}x{side}")(x, noise)
@@ -160,7 +159,7 @@ class Discriminator(GrowingNetwork):
         layer = self.child(f"FromRGB_lod{level}")
         return lambda images: leaky_relu(layer(images))
 
-    def _check(self, images_NCHW: Tensor, lod: float) -> None:
+    def _check(self, images_NCHW: Tensor, lod: Lod) -> None:
         side = self.resolution_at(lod)
         if images_NCHW.shape[1:] != (self.channels, side, side):
             raise NetworkError(

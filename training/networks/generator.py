@@ -1,14 +1,13 @@
 """Latent vectors to images."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
-from training.layers import BatchNorm, Conv, ConvUp, DenseToMaps, leaky_relu, pixel_norm, upscale
-from training.networks.growing import GAIN, GrowingNetwork, feature_maps
+from training.convolution import leaky_relu, leaky_relu_and_norm
+from training.layers import BatchNorm, Conv, ConvUp, DenseToMaps, pixel_norm, upscale
+from training.networks.growing import GAIN, GrowingNetwork, Lod, feature_maps, mixed, parted
 
 
 class Activation(nn.Module):
@@ -22,8 +21,11 @@ class Activation(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """(N, maps, H, W) → the same shape."""
         x = x_NCHW if self.Norm is None else self.Norm(x_NCHW)
-        x = leaky_relu(x) if self._options.use_leakyrelu else torch.relu(x)
-        return pixel_norm(x, self._options.pixelnorm_epsilon) if self._options.use_pixelnorm else x
+        options = self._options
+        if options.use_leakyrelu and options.use_pixelnorm:
+            return leaky_relu_and_norm(x, options.pixelnorm_epsilon)
+        x = leaky_relu(x) if options.use_leakyrelu else torch.relu(x)
+        return pixel_norm(x, options.pixelnorm_epsilon) if options.use_pixelnorm else x
 
 
 class GeneratorBlock(nn.Module):
@@ -81,7 +83,7 @@ class Generator(GrowingNetwork):
         layer = Conv(maps, self.channels, kernel=1, gain=1.0, use_wscale=self.options.use_wscale)
         self.add_module(f"ToRGB_lod{level}", layer)
 
-    def forward(self, latents_NL: Tensor, labels_NC: Tensor | None, lod: float) -> Tensor:
+    def forward(self, latents_NL: Tensor, labels_NC: Tensor | None, lod: Lod) -> Tensor:
         """Images (N, channels, r, r), range about [-1, 1].
 
         Parameters
@@ -99,15 +101,15 @@ class Generator(GrowingNetwork):
             Labels are missing, or `lod` lies outside the network's levels.
         """
         side = self.resolution_at(lod)
-        level, fade = math.floor(lod), lod - math.floor(lod)
+        level, share = parted(lod)
         x = before = self.child("4x4")(self._normalised_input(latents_NL, labels_NC))
         reached = 4
         while reached < side:
             reached *= 2
             before, x = x, self.child(f"{reached}x{reached}")(x)
         images = self.child(f"ToRGB_lod{level}")(x)
-        if fade > 0:
-            images = torch.lerp(images, upscale(self.child(f"ToRGB_lod{level + 1}")(before)), fade)
+        if isinstance(share, Tensor) or share > 0:
+            images = mixed(images, upscale(self.child(f"ToRGB_lod{level + 1}")(before)), share)
         return torch.tanh(images) if self.options.use_tanh else images
 
     def _normalised_input(self, latents_NL: Tensor, labels_NC: Tensor | None) -> Tensor:

@@ -1,14 +1,14 @@
 """What both networks share."""
 
 import math
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
-from training.layers import Layer, MinibatchDiscrimination
+from training.layers import Layer, MinibatchDiscrimination, full
 
 GAIN = math.sqrt(2)
 """Gain of every layer but those that end a network or take the latent vector (He et al. 2015)."""
@@ -17,6 +17,27 @@ GAIN = math.sqrt(2)
 def feature_maps(options: NetworkOptions, level: int) -> int:
     """Number of feature maps at `level` (SPEC §4: nf)."""
     return min(int(options.fmap_base / 2 ** (level * options.fmap_decay)), options.fmap_max)
+
+
+class Fade(NamedTuple):
+    """A level of detail whose fraction, float32, lies on the device: a recorded step reads it anew at each repeat."""
+
+    level: int
+    share: Tensor
+
+
+Lod = float | Fade
+"""A level of detail: a number, or one whose fraction may be 0 but is treated as a fade in any case."""
+
+
+def parted(lod: Lod) -> tuple[int, float | Tensor]:
+    """The whole number and the fraction; a fraction that is no tensor and 0 stands for no fade."""
+    return lod if isinstance(lod, Fade) else (math.floor(lod), lod - math.floor(lod))
+
+
+def mixed(x: Tensor, y: Tensor, share: float | Tensor) -> Tensor:
+    """`share` of the way from x to y."""
+    return torch.lerp(full(x), full(y), share)
 
 
 class GrowingNetwork(nn.Module):
@@ -46,7 +67,13 @@ class GrowingNetwork(nn.Module):
             if isinstance(module, Layer | MinibatchDiscrimination):
                 module.initialise(rng)
 
-    def resolution_at(self, lod: float) -> int:
+    def lower(self, dtype: torch.dtype | None) -> None:
+        """Compute the 3x3 convolutions in `dtype`; None for the weights' own."""
+        for module in self.modules():
+            if isinstance(module, Layer) and module.weight.shape[2:] == (3, 3):
+                module.lowered = dtype
+
+    def resolution_at(self, lod: Lod) -> int:
         """The current resolution r.
 
         Raises
@@ -54,12 +81,14 @@ class GrowingNetwork(nn.Module):
         NetworkError
             `lod` lies outside the network's levels.
         """
-        if not 0 <= lod <= self.levels:
+        level, share = parted(lod)
+        fades = isinstance(share, Tensor) or share > 0
+        if not 0 <= level <= self.levels - fades:
             raise NetworkError(
                 f"lod {lod} is outside 0 … {self.levels}, the levels of a network of {self.resolution}x"
                 f"{self.resolution} pixels: train with schedule.initial_resolution from 4 to {self.resolution}"
             )
-        return self.resolution >> math.floor(lod)
+        return self.resolution >> level
 
     def child(self, name: str) -> nn.Module:
         """A direct child by its name."""

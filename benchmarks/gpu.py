@@ -1,0 +1,193 @@
+"""Training steps on a GPU: `python -m benchmarks.gpu [PROFILE|RUN.json [MODE ...]]`.
+
+Of a run (v2-1gpu by default), each resolution with its minibatch, faded in and in mid-fade: images per second, TFLOP/s
+and peak memory, by mode; then the hours that the run's whole schedule takes at these speeds. Modes: float32, tf32,
+bfloat16, float16, each also with `+graphs` (recorded steps up to 32x32, or as `+graphs64` says). Images lie on the
+GPU. Operations are those that our step executes, counted without a GPU; a step is D, the average and G.
+
+Images are noise, so no data set is needed. Results are kept with the GPU's name after every resolution: a measurement
+that is cut short leaves what it has. On a machine without the packages of the data stages, name a run as JSON (what
+`TrainRun.model_dump_json` writes): then torch, numpy, h5py, pydantic and safetensors suffice.
+"""
+
+import math
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from benchmarks import result
+from pipeline.params import TrainRun
+from training import preflight, schedule
+from training.data import Reals
+from training.schedule import Step
+from training.trainer import Trainer
+
+MODES = ("float32", "tf32", "bfloat16", "float32+graphs", "tf32+graphs", "bfloat16+graphs")
+GRAPHS_UP_TO = 32
+WARM_UP = 5
+SECONDS = 1.0
+"""How long a measurement lasts at least."""
+IMAGES = 256
+
+
+class Noise:
+    """Stands where a data set of shards does: independent pixels, without labels."""
+
+    labels = None
+
+    def __init__(self, resolution: int) -> None:
+        self.resolution = resolution
+
+    def __len__(self) -> int:
+        return IMAGES
+
+    def read(self, resolution: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images `rows`, (N, 3, resolution, resolution)."""
+        return np.random.default_rng(resolution).integers(0, 256, (len(rows), 3, resolution, resolution), np.uint8)
+
+
+class Operations(TorchDispatchMode):
+    """Counts floating-point operations of convolutions and matrix products, a multiplication and an addition as two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count, and compute."""
+        found = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:
+            self.total += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=found)
+        return found
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured of one resolution in one mode, faded in (`steady`) or in mid-fade."""
+
+    images_per_second: float
+    tflops: float
+    peak_gib: float
+
+
+def run_of(name: str) -> TrainRun:
+    """The only run of a profile, or that of a JSON file."""
+    if name.endswith(".json"):
+        return TrainRun.model_validate_json(Path(name).read_text(encoding="utf-8"))
+    from stages import profiles  # noqa: PLC0415 - needs packages that a machine for benchmarks may lack
+
+    (run,) = profiles.read_profile(name).train.runs.values()
+    return run
+
+
+def in_mode(run: TrainRun, mode: str) -> TrainRun:
+    """The run in a mode; nothing else of it changes."""
+    precision, _, graphs = mode.partition("+graphs")
+    values: dict[str, Any] = run.model_dump()
+    limit = int(graphs or GRAPHS_UP_TO) if "+graphs" in mode else 0
+    values["speed"] |= {"precision": precision, "graphs_up_to": limit, "gpu_mib": 1 << 20, "workers": 0}
+    return TrainRun.model_validate(values | {"labels": False})
+
+
+def operations(run: TrainRun, step: Step) -> int:
+    """Of one step."""
+    samples = preflight.samples_at_once(run, step, preflight.ALONE)
+    with Operations() as counted:
+        preflight.take_shapes(run, 0, step, samples)
+    return counted.total * (step.minibatch // samples)
+
+
+def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) -> Speed:
+    """Seconds of several steps by the clock, the GPU waited for before and after."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    for _ in range(WARM_UP):
+        trainer.update(step)
+    torch.cuda.synchronize(device)
+    started, steps = time.monotonic(), 0
+    while (seconds := time.monotonic() - started) < SECONDS or steps < 3:
+        trainer.update(step)
+        steps += 1
+        if steps % 4 == 0:
+            torch.cuda.synchronize(device)
+    torch.cuda.synchronize(device)
+    seconds = time.monotonic() - started
+    return Speed(
+        images_per_second=round(steps * step.minibatch / seconds, 2),
+        tflops=round(operations(run, step) * steps / seconds / 1e12, 3),
+        peak_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3),
+    )
+
+
+def hours(run: TrainRun, speeds: dict[tuple[int, bool], float]) -> float:
+    """Of the whole schedule, from images per second by resolution and whether it fades."""
+    images, seconds, piece = 0, 0.0, 1000
+    while not schedule.run_ends(run.schedule, images):
+        step = schedule.at(run.schedule, run.resolution, images)
+        seconds += piece / speeds[step.resolution, step.lod > math.floor(step.lod)]
+        images += piece
+    return seconds / 3600
+
+
+def steps_of(run: TrainRun) -> list[Step]:
+    """Of every resolution, faded in and, but for the first, in mid-fade."""
+    fading = preflight.steps(run)
+    steady = [step._replace(lod=float(math.floor(step.lod))) for step in fading]
+    return [step for pair in zip(steady, fading, strict=True) for step in dict.fromkeys(pair)]
+
+
+def main(profile: str, modes: Sequence[str]) -> None:
+    """Measure, print and keep."""
+    device = torch.device("cuda")
+    name = torch.cuda.get_device_name(device)
+    run = run_of(profile)
+    figures: dict[str, Any] = {"gpu": name, "torch": torch.__version__, "cuda": torch.version.cuda, "profile": profile}
+    figures["modes"] = {}
+    for mode in modes:
+        rows: dict[str, Any] = {}
+        speeds: dict[tuple[int, bool], float] = {}
+        changed = in_mode(run, mode)
+        images: Any = Noise(run.resolution)
+        trainer = Trainer(changed, Reals(images, changed), device)
+        trainer.initialise()
+        figures["modes"][mode] = rows
+        for step in steps_of(changed):
+            trainer.reset_optimizers()
+            fades = step.lod > math.floor(step.lod)
+            label = f"{step.resolution}{' fading' if fades else ''}"
+            try:
+                speed = measured(changed, trainer, step, device)
+            except torch.OutOfMemoryError:
+                rows[label] = {"minibatch": step.minibatch, "out_of_memory": True}
+                print(f"{mode:18} {label:12} out of memory", flush=True)
+                continue
+            speeds[step.resolution, fades] = speed.images_per_second
+            rows[label] = {"minibatch": step.minibatch, **vars(speed)}
+            print(f"{mode:18} {label:12} {rows[label]}", flush=True)
+            keep(name, figures)
+        if len(speeds) == len(steps_of(changed)):
+            rows["hours_of_schedule"] = round(hours(changed, speeds), 2)
+            print(f"{mode:18} {rows['hours_of_schedule']} hours", flush=True)
+        keep(name, figures)
+        del trainer
+        torch.cuda.empty_cache()
+
+
+def keep(name: str, figures: dict[str, Any]) -> None:
+    """Write what was measured so far."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    result.keep(f"gpu-{slug}", figures)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "v2-1gpu", sys.argv[2:] or MODES)

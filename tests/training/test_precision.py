@@ -1,0 +1,145 @@
+"""Shorter types in the convolutions: what stays float32, how far the losses move, and the scale of float16."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.params import TrainRun
+from pipeline.shards.reader import DataSet
+from tests.training.small import make_dataset, make_run
+from training import convolution, layers, schedule
+from training.data import Reals
+from training.losses import discriminator_loss
+from training.scaling import FALL, RISE, START, LossScale
+from training.trainer import Trainer, make_networks
+from training.updates import Side
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+def run_at(dataset: Path, precision: str, **changes: Any) -> TrainRun:
+    return make_run(dataset, speed__precision=precision, **changes)
+
+
+def trained(run: TrainRun, steps: int, images_shown: int = 0) -> tuple[Trainer, dict[str, float]]:
+    trainer = Trainer(run, Reals(DataSet(run.dataset), run), CPU)
+    trainer.initialise()
+    trainer.images_shown = images_shown
+    for _ in range(steps):
+        trainer.update(schedule.at(run.schedule, run.resolution, trainer.images_shown))
+    return trainer, trainer.take_figures()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("images_shown", [0, 240])
+def test_losses_are_close_to_those_of_float32(dataset: Path, precision: str, images_shown: int) -> None:
+    _, expected = trained(run_at(dataset, "float32"), 2, images_shown)
+    trainer, found = trained(run_at(dataset, precision), 2, images_shown)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=0.03, abs=0.03), name
+    assert found != expected
+    assert found["skipped_updates"] == 0
+    assert all(value.dtype == torch.float32 for of in trainer.networks().values() for value in of.values())
+
+
+def test_only_3x3_convolutions_are_computed_in_the_short_type(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_at(dataset, "bfloat16")
+    generator, discriminator, average = make_networks(run, 0, CPU)
+    for network in (generator, discriminator, average):
+        network.initialise(torch.Generator().manual_seed(1))
+    seen: list[tuple[str, torch.dtype]] = []
+
+    def spy(name: str, how: Any) -> Any:
+        def spied(x: Tensor, weight: Tensor, *more: Any, **named: Any) -> Tensor:
+            seen.append((f"{name} {weight.shape[-1]}", x.dtype))
+            assert x.dtype == weight.dtype
+            return how(x, weight, *more, **named)
+
+        return spied
+
+    monkeypatch.setattr(layers, "convolve", spy("convolve", convolution.convolve))
+    monkeypatch.setattr(layers, "convolve_transposed", spy("up", convolution.convolve_transposed))
+    norms: list[torch.dtype] = []
+    std = torch.Tensor.var
+    monkeypatch.setattr(
+        torch.Tensor, "var", lambda x, *more, **named: (norms.append(x.dtype), std(x, *more, **named))[1]
+    )
+    _, parts = discriminator_loss(
+        run.loss,
+        generator,
+        discriminator,
+        reals_NCHW=torch.zeros(8, 3, 8, 8),
+        labels_NC=None,
+        latents_NL=torch.randn(8, 8, generator=torch.Generator().manual_seed(2)),
+        mixing_factors_N=torch.full((8,), 0.5),
+        lod=0.0,
+    )
+    short = {name for name, dtype in seen if dtype == torch.bfloat16}
+    assert short == {"convolve 3", "convolve 4", "up 4"}
+    assert {name for name, dtype in seen if dtype == torch.float32} == {"convolve 1"}
+    assert norms and set(norms) == {torch.float32}  # of the minibatch statistic
+    assert parts.penalty is not None
+    assert parts.penalty.mixed_norms_N.dtype == parts.loss_N.dtype == torch.float32
+    seen.clear()
+    average(torch.zeros(1, 8), None, 0.0)
+    assert {dtype for _, dtype in seen} == {torch.float32}
+
+
+def test_the_pixel_norm_of_short_numbers_is_taken_in_float32() -> None:
+    x_NCHW = torch.full((1, 512, 2, 2), 3.0, dtype=torch.float16)  # 512 squares overflow nothing, but round
+    x_NCHW[0, 0] = 300.0  # whose square does
+    joined = convolution.leaky_relu_and_norm(x_NCHW, 1e-8)
+    expected = layers.pixel_norm(x_NCHW.double(), 1e-8)
+    assert joined.dtype == torch.float16
+    assert layers.pixel_norm(x_NCHW, 1e-8).dtype == torch.float32
+    torch.testing.assert_close(joined.double(), expected, rtol=2e-3, atol=0)
+
+
+def test_the_scale_falls_where_a_step_is_left_out_and_rises_slowly_otherwise() -> None:
+    scale = LossScale(CPU)
+    yes, no = torch.tensor(True), torch.tensor(False)
+    assert float(scale.factor()) == 2**START
+    scale.learn(no)
+    assert float(scale.factor()) == pytest.approx(2 ** (START - FALL))
+    for _ in range(10):
+        scale.learn(yes)
+    assert float(scale.factor()) == pytest.approx(2 ** (START - FALL + 10 * RISE), rel=1e-4)
+    other = LossScale(CPU)
+    other.load_state_dict(scale.state_dict())
+    assert torch.equal(other.factor(), scale.factor())
+    for _ in range(100):
+        scale.learn(no)
+    assert float(scale.factor()) == 1.0
+
+
+def test_infinite_gradients_of_float16_change_nothing_but_the_scale(dataset: Path) -> None:
+    run = run_at(dataset, "float16")
+    weight = torch.nn.Linear(2, 1, bias=False)
+    side = Side(weight, run, CPU)
+    before = weight.weight.detach().clone()
+    x = torch.tensor([[1.0, 2.0]])
+    side.step(side.slopes(weight(x).sum() * math.inf), 0.1)
+    assert torch.equal(weight.weight, before)
+    assert side.optimizer.skipped == 1
+    assert side.state_dict()["scale"]["log2"] == START - FALL
+    (slopes,) = side.slopes(weight(x).sum())
+    assert slopes is not None
+    torch.testing.assert_close(slopes, x)
+    side.step([slopes], 0.1)
+    assert not torch.equal(weight.weight, before)
+
+
+def test_the_scale_is_part_of_the_state(dataset: Path) -> None:
+    trainer, _ = trained(run_at(dataset, "float16"), 2)
+    state = trainer.state()
+    assert state["D"]["scale"]["log2"] == pytest.approx(START + 2 * RISE, abs=1e-4)
+    assert "scale" not in trained(run_at(dataset, "bfloat16"), 1)[0].state()["D"]

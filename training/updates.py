@@ -1,0 +1,194 @@
+"""The updates of both networks as functions of tensors, which a GPU may repeat from a recording.
+
+N = samples that are computed at once, C = 3, L = latent size.
+"""
+
+# torch's operations over many tensors at once have no public names
+# pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pipeline.params import TrainRun
+from training import ema, losses
+from training.adam import Adam
+from training.networks import Discriminator, Generator
+from training.networks.discriminator import Noise
+from training.networks.growing import Fade, Lod
+from training.ranks import Ranks
+from training.scaling import LossScale
+
+Slopes = Sequence[Tensor | None]
+"""A gradient for each parameter of a network."""
+
+Values = tuple[Tensor | None, ...]
+"""Tensors that an update is made from."""
+
+Part = tuple[Slopes, Sequence[Tensor]]
+"""Gradients and figures, per sample, of a part of a minibatch."""
+
+INPUTS_D = 4
+"""Reals (N, C, H, W), their labels, latents (N, L) and mixing factors (N,) of each part of D's minibatch."""
+INPUTS_G = 2
+"""Latents (N, L) and labels of each part of G's minibatch."""
+
+
+class Call(NamedTuple):
+    """What kind of update it is: calls that are equal compute the same of other values.
+
+    `level` and `fades` are the level of detail without its fraction, `minibatch` the number of images of all ranks,
+    `noises` what each part does in the discriminator.
+    """
+
+    level: int
+    fades: bool
+    minibatch: int
+    noises: tuple[Noise, ...]
+
+    def lod(self, share: Tensor | None) -> Lod:
+        """The level of detail, with the fraction on the device."""
+        return float(self.level) if share is None else Fade(self.level, share)
+
+
+class Side:
+    """One network's optimiser and, in float16, its loss scale."""
+
+    def __init__(self, network: torch.nn.Module, run: TrainRun, device: torch.device) -> None:
+        self.optimizer = Adam(network.parameters(), run.optimizer)
+        self.scale = LossScale(device) if run.speed.precision == "float16" else None
+
+    def slopes(self, loss: Tensor) -> list[Tensor | None]:
+        """The gradients of the loss."""
+        if self.scale is None:
+            return list(self.optimizer.gradients(loss))
+        return self.scale.undo(self.optimizer.gradients(loss * self.scale.factor()))
+
+    def step(self, slopes: Slopes, learning_rate: float | Tensor) -> None:
+        """One step down the gradients, unless they are not finite."""
+        taken = self.optimizer.step(slopes, learning_rate)
+        if self.scale is not None:
+            self.scale.learn(taken)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs."""
+        scale = {} if self.scale is None else {"scale": self.scale.state_dict()}
+        return {**self.optimizer.state_dict(), **scale}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.optimizer.load_state_dict(state)
+        if self.scale is not None:
+            self.scale.load_state_dict(state["scale"])
+
+
+class Updates:
+    """The updates; each changes weights, moments and average, and returns the means of its figures.
+
+    D: loss, scores of reals and of fakes, and of WGAN-GP the gradient norm. G: loss.
+    """
+
+    def __init__(
+        self,
+        run: TrainRun,
+        networks: tuple[Generator, Discriminator, Generator],
+        sides: tuple[Side, Side],
+        ranks: Ranks,
+    ) -> None:
+        self._run = run
+        self._generator, self._discriminator, self._average = networks
+        self._g, self._d = sides
+        self._ranks = ranks
+
+    def of_d(self, call: Call, rate: Tensor, share: Tensor | None, *values: Tensor | None) -> Sequence[Tensor]:
+        """D, and the average, which moves toward G as it is."""
+        slopes, means = self._joined(self._parts_of_d(call, share, values), len(call.noises))
+        self._d.step(slopes, rate)
+        if self._ranks.first:  # who alone writes the average
+            ema.update(self._average, self._generator, self._run.ema_decay)
+        return means
+
+    def of_g(self, call: Call, rate: Tensor, share: Tensor | None, *values: Tensor | None) -> Sequence[Tensor]:
+        """G."""
+        slopes, means = self._joined(self._parts_of_g(call, share, values), len(call.noises))
+        self._g.step(slopes, rate)
+        return means
+
+    def of_both(self, call: Call, rate: Tensor, share: Tensor | None, *values: Tensor | None) -> Sequence[Tensor]:
+        """Both from the same weights; the values of D, then those of G; the figures likewise."""
+        parts = len(call.noises) // 2
+        calls = call._replace(noises=call.noises[:parts]), call._replace(noises=call.noises[parts:])
+        cut = parts * INPUTS_D
+        slopes, means = self._joined(self._parts_of_g(calls[1], share, values[cut:]), parts)
+        figures = self.of_d(calls[0], rate, share, *values[:cut])
+        self._g.step(slopes, rate)
+        return [*figures, *means]
+
+    def _parts_of_d(self, call: Call, share: Tensor | None, values: Values) -> Iterable[Part]:
+        scale = None if self._d.scale is None else self._d.scale.factor()
+        for noise, (reals_NCHW, labels_NC, latents_NL, mixing_N) in zip(
+            call.noises, _parted(values, INPUTS_D), strict=True
+        ):
+            assert reals_NCHW is not None and latents_NL is not None and mixing_N is not None
+            loss, figures = losses.discriminator_loss(
+                self._run.loss,
+                self._generator,
+                self._discriminator,
+                reals_NCHW=reals_NCHW,
+                labels_NC=labels_NC,
+                latents_NL=latents_NL,
+                mixing_factors_N=mixing_N,
+                lod=call.lod(share),
+                noise=noise,
+                scale=scale,
+            )
+            norms_N = () if figures.penalty is None else (figures.penalty.mixed_norms_N,)
+            yield self._d.slopes(loss), (figures.loss_N, figures.real_scores_N, figures.fake_scores_N, *norms_N)
+
+    def _parts_of_g(self, call: Call, share: Tensor | None, values: Values) -> Iterable[Part]:
+        for noise, (latents_NL, labels_NC) in zip(call.noises, _parted(values, INPUTS_G), strict=True):
+            assert latents_NL is not None
+            loss, figures = losses.generator_loss(
+                self._run.loss,
+                self._generator,
+                self._discriminator,
+                latents_NL=latents_NL,
+                labels_NC=labels_NC,
+                lod=call.lod(share),
+                noise=noise,
+            )
+            yield self._g.slopes(loss), (figures.loss_N,)
+
+    def _joined(self, parts: Iterable[Part], count: int) -> tuple[Slopes, Sequence[Tensor]]:
+        """Gradients, and the mean of each figure, of the joined minibatch of all parts and ranks."""
+        slopes: list[Tensor | None] = []
+        means: Tensor | None = None
+        for part_slopes, figures_N in parts:
+            part_means = torch.stack([figure_N.double().mean() for figure_N in figures_N])
+            if means is None:
+                slopes, means = list(part_slopes), part_means
+            else:
+                _add(slopes, part_slopes)
+                means = means + part_means
+        assert means is not None
+        if count > 1:
+            torch._foreach_mul_([slope for slope in slopes if slope is not None], 1 / count)
+            means = means / count
+        if self._ranks.count > 1:
+            *slopes, joined = self._ranks.mean([*slopes, means.float()])
+            assert joined is not None
+            means = joined.double()
+        return slopes, means.unbind()
+
+
+def _add(slopes: list[Tensor | None], more: Slopes) -> None:
+    pairs = [
+        (slope, other) for slope, other in zip(slopes, more, strict=True) if slope is not None and other is not None
+    ]
+    torch._foreach_add_([slope for slope, _ in pairs], [other for _, other in pairs])
+
+
+def _parted(values: Values, size: int) -> list[Values]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
