@@ -1,21 +1,30 @@
 """Stage train: one run of the progressive GAN on a data set of shards, resumed where it was stopped."""
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from dvclive.live import Live
 
+from pipeline.errors import StoppedError
 from pipeline.params import TrainRun
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
+from training import checkpoint, launch
 from training.data import Reals
-from training.loop import Row, device_at_hand
+from training.loop import device_at_hand
 from training.loop import train as train_run
+from training.ranks import Ranks, joined
+from training.stopping import asked_to_stop
+from training.story import Row
 
 RUNS = Path("runs")
+UNDER_DVC = "DVC_STAGE"
+"""Set in the environment of what DVC starts."""
 
 
 class LiveReporter:
@@ -59,25 +68,63 @@ class LiveReporter:
 
 
 def train(name: str) -> None:
-    """Train the run `name` of `train.runs`; publish `runs/<name>`."""
+    """Train the run `name` of `train.runs`; publish `runs/<name>`.
+
+    With several GPUs and `schedule.devices` above 1, in several processes; under `torchrun` as one of its.
+    """
+    count = launch.processes_for(read_params().train.named(name), launch.gpus_at_hand())
+    if count > 1:
+        launch.launch(count, partial(main, take_part))
+    else:
+        take_part(name)
+
+
+def take_part(name: str) -> None:
+    """Be one process of the run. Asked to stop, it saves and returns; under DVC it fails, so that nothing is committed.
+
+    Raises
+    ------
+    StoppedError
+        Asked to stop, under DVC.
+    """
     run = read_params().train.named(name)
-    labels = [run.dataset / layout.LABELS] if run.labels else []
     dataset = DataSet(run.dataset)
-    with (
-        dataset,
-        stage_run(
-            f"train@{name}",
-            params={f"train.runs.{name}": run},
-            inputs=[run.dataset / layout.VIEW, *labels],  # the view holds the MD5 of every image
-            out=RUNS / name,
-            module="stages.train",
-            precious=True,
-        ) as stage,
-    ):
-        device = device_at_hand()
+    with joined() as ranks, asked_to_stop() as asked, dataset, Reals(dataset, run) as reals:
+        try:
+            if ranks.first:
+                _lead(name, run, reals, ranks, asked)
+            else:
+                folder = Path(ranks.of_first(None))
+                train_run(run, reals, folder, LiveReporter(folder, run), device_at_hand(), ranks=ranks)
+        except StoppedError as stopped:
+            if ranks.first:
+                if UNDER_DVC in os.environ:
+                    raise
+                print(stopped, file=sys.stderr)
+
+
+def _lead(name: str, run: TrainRun, reals: Reals, ranks: Ranks, asked_to_stop: Callable[[], bool]) -> None:
+    labels = [run.dataset / layout.LABELS] if run.labels else []
+    with stage_run(
+        f"train@{name}",
+        params={f"train.runs.{name}": run.deciding()},
+        inputs=[run.dataset / layout.VIEW, *labels],  # the view holds the MD5 of every image
+        out=RUNS / name,
+        module="stages.train",
+        precious=True,
+    ) as stage:
+        folder, device = Path(ranks.of_first(str(stage.work))), device_at_hand()
         reporter = LiveReporter(stage.work / "live", run)
-        reporter.tell(f"train@{name}: {len(dataset)} images of {run.dataset}, {run.resolution} px, on {device.type}")
-        stage.report.update(train_run(run, Reals(dataset, run), stage.work, reporter, device))
+        reporter.tell(
+            f"train@{name}: {len(reals)} images of {run.dataset}, {run.resolution} px, on {device.type}, "
+            f"{ranks.count} process(es) for schedule.devices {run.schedule.devices}"
+        )
+        story = train_run(run, reals, folder, reporter, device, ranks=ranks, asked_to_stop=asked_to_stop)
+        stage.report.update(story.rows[-1])
+        if story.best is not None:
+            shown, figure, value = story.best
+            stage.report["best"] = {"network": checkpoint.network_path(RUNS / name, shown).as_posix(), figure: value}
+        stage.notes["run"] = run.model_dump(mode="json")
 
 
 if __name__ == "__main__":

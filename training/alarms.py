@@ -19,19 +19,20 @@ def in_figures(options: AlarmOptions | None, row: Row) -> str | None:
     if wrong:
         return (
             f"the losses are no longer finite ({', '.join(f'{name} {value}' for name, value in wrong.items())}). "
-            f"{_GENTLER}"
+            f"{_GENTLER}."
         )
     if options is None:
         return None
     if row[SKIPPED] > options.max_skipped_share:
         return (
             f"{row[SKIPPED]:.0%} of the tick's updates had gradients that are not finite and were skipped; "
-            f"alarms.max_skipped_share is {options.max_skipped_share:.0%}. {_GENTLER}"
+            f"alarms.max_skipped_share is {options.max_skipped_share:.0%}. {_GENTLER}{_OR_ON}"
         )
     loudest = max(SCORES, key=lambda name: abs(row[name]))
     if abs(row[loudest]) > options.max_score:
         return (
-            f"the discriminator's {loudest} is {row[loudest]:.4g}; alarms.max_score is {options.max_score:g}. {_GENTLER}"
+            f"the discriminator's {loudest} is {row[loudest]:.4g}; alarms.max_score is {options.max_score:g}. "
+            f"{_GENTLER}{_OR_ON}"
         )
     return None
 
@@ -42,7 +43,7 @@ def in_samples(options: AlarmOptions | None, row: Row) -> str | None:
         return None
     return (
         f"the samples are all alike: the deviation between them is {row[SAMPLE_STD]:.4g}; alarms.min_sample_std is "
-        f"{options.min_sample_std:g}. {_GENTLER}"
+        f"{options.min_sample_std:g}. {_GENTLER}{_OR_ON}"
     )
 
 
@@ -53,7 +54,5 @@ def sample_std(samples_NCHW: NDArray[np.uint8]) -> float | None:
     return round(float((samples_NCHW / 127.5).std(axis=0).mean()), 5)
 
 
-_GENTLER = (
-    "Train anew with a lower schedule.learning_rate, a higher loss.wgan_lambda (WGAN-GP) or a larger minibatch; or, if "
-    "it should go on all the same, raise or null the run's alarms"
-)
+_GENTLER = "Train anew with a lower schedule.learning_rate, a higher loss.wgan_lambda (WGAN-GP) or a larger minibatch"
+_OR_ON = "; or, if it should go on all the same, loosen or null the run's alarms."

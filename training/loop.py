@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from training.checkpoint import Checkpoint
 from training.data import Reals
 from training.distance import measuring
 from training.ranks import ALONE, Ranks, rows_of_part
+from training.schedule import Step
 from training.snapshots import Snapshots
 from training.stopping import never, sole_writer
 from training.story import Row, Story
@@ -70,31 +72,21 @@ def train(
     """
     _check(run, ranks)
     _prepare(run, device)
-    preflight.check(run, reals.label_size, device)
+    preflight.check(run, reals.label_size, device, ranks)
     with ExitStack() as held:
         if ranks.first:
             held.enter_context(sole_writer(folder, reporter.tell))
-        trainer, story = _start(run, reals, folder, reporter, device, ranks)
         distance = held.enter_context(measuring(run, reals, folder)) if ranks.first else None
         snapshots = Snapshots(run, reals, folder, distance)
+        loop = _Loop(run, folder, reporter, ranks, Trainer(run, reals, device, ranks), Story(), snapshots)
+        loop.start()
+        while not schedule.run_ends(run.schedule, loop.trainer.images_shown):
+            loop.step()
+            if not schedule.run_ends(run.schedule, loop.trainer.images_shown) and ranks.any(asked_to_stop()):
+                loop.stop()
         if ranks.first:
-            reporter.begin(story.rows)
-        while not schedule.run_ends(run.schedule, trainer.images_shown):
-            step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-            if run.schedule.reset_optimizers and schedule.resets(story.lod, step.lod):
-                trainer.reset_optimizers()
-            story.lod = step.lod
-            for _ in range(run.schedule.minibatch_repeats):
-                trainer.update(step)
-            shown = trainer.images_shown
-            if schedule.tick_ends(run.schedule, step, tick_start=story.tick_start, images=shown):
-                story.tick_start = shown
-                _end_tick(run, trainer, story, step, snapshots, reporter, ranks)
-            if not schedule.run_ends(run.schedule, shown) and ranks.any(asked_to_stop()):
-                _stop(folder, trainer, story, snapshots, ranks)
-        if ranks.first:
-            snapshots.finish(story)
-    return story
+            snapshots.finish(loop.story)
+    return loop.story
 
 
 def device_at_hand() -> torch.device:
@@ -130,37 +122,112 @@ def _check(run: TrainRun, ranks: Ranks) -> None:
             raise TrainingError(f"at {step.resolution}x{step.resolution}: {error}") from error
 
 
-def _start(
-    run: TrainRun, reals: Reals, folder: Path, reporter: Reporter, device: torch.device, ranks: Ranks
-) -> tuple[Trainer, Story]:
-    trainer, story = Trainer(run, reals, device, ranks), Story()
-    found = _newest(folder, reporter, ranks)
-    if found is None:
-        trainer.initialise()
-        return trainer, story
-    _check_same(run, found, folder)
-    trainer.restore(found.info.images_shown, found.networks, found.state["trainer"])
-    story.recall(found.state["story"])
-    reporter.tell(f"going on after {trainer.images_shown / 1000:.1f} thousand images")
-    return trainer, story
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    run: TrainRun
+    folder: Path
+    reporter: Reporter
+    ranks: Ranks
+    trainer: Trainer
+    story: Story
+    snapshots: Snapshots
 
+    def start(self) -> None:
+        """Draw the weights, or take up the newest checkpoint."""
+        found = self._newest()
+        if found is None:
+            self.trainer.initialise()
+        else:
+            _check_same(self.run, found, self.folder)
+            self.trainer.restore(found.info.images_shown, found.networks, found.state["trainer"])
+            self.story.recall(found.state["story"])
+        if self.ranks.first:
+            if found is not None:
+                self.reporter.tell(f"going on after {self.trainer.images_shown / 1000:.1f} thousand images")
+            self.reporter.begin(self.story.rows)
 
-def _newest(folder: Path, reporter: Reporter, ranks: Ranks) -> Checkpoint | None:
-    found = checkpoint.newest(folder, reporter.tell) if ranks.first else None
-    shown = ranks.of_first(found.info.images_shown if found else None)
-    return checkpoint.read(folder, shown) if found is None and shown is not None else found
+    def step(self) -> None:
+        """One step of training, as often as a minibatch is repeated, and the end of the tick where it is due."""
+        run, trainer, story = self.run, self.trainer, self.story
+        step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
+        if run.schedule.reset_optimizers and schedule.resets(story.lod, step.lod):
+            trainer.reset_optimizers()
+        story.lod = step.lod
+        for _ in range(run.schedule.minibatch_repeats):
+            trainer.update(step)
+        if schedule.tick_ends(run.schedule, step, tick_start=story.tick_start, images=trainer.images_shown):
+            story.tick_start = trainer.images_shown
+            self._end_tick(step)
+
+    def stop(self) -> None:
+        """Save, and end the run for now."""
+        if self.ranks.first:
+            self.snapshots.save(self.trainer, self.story)
+        self.ranks.any(False)  # none ends before all is saved
+        raise StoppedError(
+            f"asked to stop after {self.trainer.images_shown} images. The run is saved in {self.folder}; it goes on "
+            f"when it is started again."
+        )
+
+    def _newest(self) -> Checkpoint | None:
+        found = checkpoint.newest(self.folder, self.reporter.tell) if self.ranks.first else None
+        shown = self.ranks.of_first(found.info.images_shown if found else None)
+        return checkpoint.read(self.folder, shown) if found is None and shown is not None else found
+
+    def _end_tick(self, step: Step) -> None:
+        trainer, story, snapshots = self.trainer, self.story, self.snapshots
+        due = story.snapshot_due(self.run, trainer.images_shown)
+        row = {
+            "images": trainer.images_shown,
+            "lod": step.lod,
+            "resolution": step.resolution,
+            "minibatch": step.minibatch,
+            "learning_rate": step.learning_rate,
+            **trainer.take_figures(),
+        }
+        if due:
+            self._check_alike()
+            story.snapshots.append(trainer.images_shown)
+        if not self.ranks.first:  # an alarm ends the first rank, and with it the run
+            story.rows.append(row)
+            return
+        wrong = alarms.in_figures(self.run.alarms, row)
+        if due and wrong is None:
+            row |= snapshots.look(trainer, story)
+            wrong = alarms.in_samples(self.run.alarms, row)
+        story.rows.append(row)
+        self.reporter.tick(row)
+        if wrong is not None:
+            raise AlarmError(f"after {trainer.images_shown} images {wrong}. {snapshots.last_good()}")
+        if due:
+            snapshots.save(trainer, story)
+
+    def _check_alike(self) -> None:
+        """Raise where ranks hold other weights than the first: a fault of a device, or of the code."""
+        if self.ranks.count == 1:
+            return
+        sha256 = hashlib.sha256()
+        for name in ("G", "D"):
+            for value in self.trainer.networks()[name].values():
+                sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest = int.from_bytes(sha256.digest()[:7])
+        if self.ranks.largest(digest) != -self.ranks.largest(-digest):
+            raise TrainingError(
+                f"after {self.trainer.images_shown} images the ranks hold different weights: one of the devices does "
+                f"not compute as the others do. Test them one by one; the run goes on from its newest checkpoint."
+            )
 
 
 def _check_same(run: TrainRun, found: Checkpoint, folder: Path) -> None:
-    before = found.info.run
+    before, shown = found.info.run, found.info.images_shown
     if before is None or before.deciding() != run.deciding():
         raise TrainingError(
             f"{folder}: holds a run with other params{_differences(before, run)}. Train into another folder, or delete "
             f"this one by hand."
         )
-    if run.schedule.total_kimg < before.schedule.total_kimg and schedule.run_ends(run.schedule, found.info.images_shown):
+    if run.schedule.total_kimg < before.schedule.total_kimg and schedule.run_ends(run.schedule, shown):
         raise TrainingError(
-            f"{folder}: was shown {found.info.images_shown / 1000:g} thousand images, more than schedule.total_kimg "
+            f"{folder}: was shown {shown / 1000:g} thousand images, more than schedule.total_kimg "
             f"{run.schedule.total_kimg:g} wants now. Raise it; to have the shorter run, train into another folder."
         )
 
@@ -170,63 +237,3 @@ def _differences(before: TrainRun | None, run: TrainRun) -> str:
         return ""
     old, new = before.deciding(), run.deciding()
     return f" (other are: {', '.join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))})"
-
-
-def _end_tick(
-    run: TrainRun,
-    trainer: Trainer,
-    story: Story,
-    step: schedule.Step,
-    snapshots: Snapshots,
-    reporter: Reporter,
-    ranks: Ranks,
-) -> None:
-    due = story.snapshot_due(run, trainer.images_shown)
-    row = {
-        "images": trainer.images_shown,
-        "lod": step.lod,
-        "resolution": step.resolution,
-        "minibatch": step.minibatch,
-        "learning_rate": step.learning_rate,
-        **trainer.take_figures(),
-    }
-    if due:
-        _check_alike(trainer, ranks)
-        story.snapshots.append(trainer.images_shown)
-    if not ranks.first:  # an alarm ends the first rank, and with it the run
-        story.rows.append(row)
-        return
-    wrong = alarms.in_figures(run.alarms, row)
-    if due and wrong is None:
-        row |= snapshots.look(trainer, story)
-        wrong = alarms.in_samples(run.alarms, row)
-    story.rows.append(row)
-    reporter.tick(row)
-    if wrong is not None:
-        raise AlarmError(f"after {trainer.images_shown} images {wrong}. {snapshots.last_good()}")
-    if due:
-        snapshots.save(trainer, story)
-
-
-def _check_alike(trainer: Trainer, ranks: Ranks) -> None:
-    """Raise where ranks hold other weights than the first: a fault of a device, or of the code."""
-    if ranks.count == 1:
-        return
-    sha256 = hashlib.sha256()
-    for name in ("G", "D"):
-        for value in trainer.networks()[name].values():
-            sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
-    digest = int.from_bytes(sha256.digest()[:7])
-    if ranks.largest(digest) != -ranks.largest(-digest):
-        raise TrainingError(
-            f"after {trainer.images_shown} images the ranks hold different weights: one of the devices does not "
-            f"compute as the others do. Test them one by one, then run again: the run goes on from its newest checkpoint."
-        )
-
-
-def _stop(folder: Path, trainer: Trainer, story: Story, snapshots: Snapshots, ranks: Ranks) -> None:
-    if ranks.first:
-        snapshots.save(trainer, story)
-    raise StoppedError(
-        f"asked to stop after {trainer.images_shown} images. The run is saved in {folder}; start it again and it goes on."
-    )

@@ -145,8 +145,8 @@ def rows_of_part(minibatch: int, group: int, part: int, parts: int) -> NDArray[n
     groups, rest = divmod(minibatch, members)
     if minibatch < 1 or rest or groups % parts:
         raise TrainingError(
-            f"a minibatch of {minibatch} cannot be shared out to {parts} in whole groups of {members} samples. Choose "
-            f"minibatches that are multiples of schedule.devices x networks.mbstd_group_size."
+            f"a minibatch of {minibatch} does not give each of {parts} device(s) as many whole groups of "
+            f"{members} samples. Choose minibatches that are multiples of schedule.devices x networks.mbstd_group_size."
         )
     own = groups // parts
     return np.arange(minibatch).reshape(members, groups)[:, part * own : (part + 1) * own].reshape(-1)

@@ -53,7 +53,8 @@ def sole_writer(folder: Path, tell: Callable[[str], None]) -> Generator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise TrainingError(
-                f"{folder}: another process trains in this folder. Wait for it, or end it (SIGTERM: it saves and stops)."
+                f"{folder}: another process trains in this folder. Wait for it, or end it: on SIGTERM it saves "
+                f"and stops."
             ) from error
         except OSError as error:  # a file system without locks
             tell(f"{folder} cannot be locked ({error.strerror}): see to it that only one process trains in it")

@@ -158,7 +158,7 @@ class Trainer:
         return [rows_of_part(step.minibatch, group, part, ranks.count * parts) for part in range(first, first + parts)]
 
     def take_figures(self) -> dict[str, float]:
-        """Means of losses and scores since the last call; updates left out so far (see `Adam`), and the last's share."""
+        """Means since the last call, updates left out so far (see `Adam`), and their share since the last call."""
         skipped = self._g.optimizer.skipped + self._d.optimizer.skipped
         share = (skipped - self._skipped_before) / (self._tally_d.updates + self._tally_g.updates)
         self._skipped_before = skipped

@@ -11,7 +11,8 @@ from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import checkpoint, generate, grids, trainer
 from training.data import Reals
-from training.loop import Row, train
+from training.loop import train
+from training.story import Row
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -144,7 +145,7 @@ def test_another_seed_gives_another_run(run: TrainRun, whole: tuple[Path, Record
 
 def test_labels_reach_both_networks(dataset: Path, tmp_path: Path) -> None:
     run = make_run(dataset, labels=True, schedule__total_kimg=0.08)
-    row = train(run, Reals(DataSet(dataset), run), tmp_path, Recorder(), CPU)
+    row = train(run, Reals(DataSet(dataset), run), tmp_path, Recorder(), CPU).rows[-1]
     snapshot = generate.load(checkpoint.network_files(tmp_path)[-1], CPU)
     assert snapshot.info.label_size == 3
     assert snapshot.generator.label_size == 3
@@ -162,7 +163,9 @@ def test_losses_that_explode_end_the_run_and_keep_the_last_good_snapshot(
         return process(images_NCHW, mirrored_N, lod) * (math.inf if sum(shown) > 250 else 1)
 
     monkeypatch.setattr(trainer, "process_reals", spoil)
-    with pytest.raises(TrainingError, match=r"no longer finite after 288 .* kept: .*network-000000192"):
+    with pytest.raises(
+        TrainingError, match=r"after 336 images the losses are no longer finite .* kept: .*network-000000288"
+    ):
         train(run, Reals(DataSet(run.dataset), run), tmp_path, Recorder(), CPU)
     kept = checkpoint.newest(tmp_path, pytest.fail)
     assert kept is not None
@@ -182,6 +185,6 @@ def test_a_minibatch_that_cannot_be_grouped_is_refused_before_the_start(
     dataset: Path, tmp_path: Path, changes: dict[str, int]
 ) -> None:
     run = make_run(dataset, **changes)
-    with pytest.raises(TrainingError, match="at 4x4 the minibatch is"):
+    with pytest.raises(TrainingError, match=r"at 4x4: a minibatch of [08] does not give each of (1|16) device"):
         train(run, Reals(DataSet(dataset), run), tmp_path, Recorder(), CPU)
     assert not files(tmp_path)

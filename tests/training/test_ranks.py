@@ -59,7 +59,7 @@ def test_the_statistic_of_a_part_is_that_of_the_whole() -> None:
 
 @pytest.mark.parametrize(("minibatch", "group", "parts"), [(8, 8, 2), (8, 16, 2), (12, 4, 2), (6, 4, 1), (7, 0, 2)])
 def test_groups_that_parts_would_cut_are_refused(minibatch: int, group: int, parts: int) -> None:
-    with pytest.raises(TrainingError, match=f"a minibatch of {minibatch} cannot be shared out to {parts}"):
+    with pytest.raises(TrainingError, match=rf"a minibatch of {minibatch} does not give each of {parts} device\(s\)"):
         rows_of_part(minibatch, group, 0, parts)
 
 
