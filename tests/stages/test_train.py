@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.errors import ParamsError, ShardError
 from pipeline.params import TrainRun
-from stages.train import train
+from stages.train import UNDER_DVC, train
 from tests.training.small import ROOT, make_dataset, make_run
 
 
@@ -43,35 +43,55 @@ def curve(place: Path, name: str) -> list[tuple[int, float]]:
     return [(int(step), float(value)) for step, value in rows[1:]]
 
 
-def start_killed(place: Path, checkpoints: int) -> None:
-    """Start the stage in a process of its own and SIGKILL it as soon as so many checkpoints lie in its work folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train", "small"],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.DEVNULL,
-    )
-    while process.poll() is None and len(list(place.glob("data/.work/train@small-*/checkpoint-*.json"))) < checkpoints:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+def start(place: Path, *, until: int, then: signal.Signals, dvc: bool = False) -> subprocess.CompletedProcess[str]:
+    """Start the stage in a process of its own; signal it as soon as a checkpoint after so many images is there."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)} | ({UNDER_DVC: "train@small"} if dvc else {})
+    words = [sys.executable, "-m", "stages.train", "small"]
+    with subprocess.Popen(words, cwd=place, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        checkpoints = "data/.work/train@small-*/checkpoint-*.json"
+        while process.poll() is None and max(map(shown, place.glob(checkpoints)), default=-1) < until:
+            time.sleep(0.002)
+        process.send_signal(then)
+        _, told = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, stderr=told)
 
 
-@pytest.mark.parametrize("checkpoints", [1, 2])
-def test_a_run_killed_midway_publishes_what_an_undisturbed_one_does(place: Path, checkpoints: int) -> None:
+def shown(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
+def test_a_run_killed_and_asked_to_stop_publishes_what_an_undisturbed_one_does(place: Path) -> None:
     train("small")
     undisturbed = files(place / "runs/small")
     report = json.loads((place / "reports/train/small.json").read_text())
     assert report["images"] == 480
+    assert (place / report["best"]["network"]).is_file()
     assert [step for step, _ in curve(place, "loss/discriminator")] == [48 * n for n in range(1, 11)]
     assert curve(place, "lod")[-1] == (480, 0.0)
 
     shutil.rmtree(place / "runs")
-    start_killed(place, checkpoints)
+    assert start(place, until=96, then=signal.SIGKILL).returncode == -signal.SIGKILL
+    stopped = start(place, until=192, then=signal.SIGTERM)
+    assert stopped.returncode == 0
+    assert "asked to stop after" in stopped.stderr
+    assert "going on after" in stopped.stderr
     assert not (place / "runs/small").exists()
+    under_dvc = start(place, until=288, then=signal.SIGINT, dvc=True)
+    assert under_dvc.returncode == 1, "DVC would commit what is not there"
+    assert "StoppedError: asked to stop after" in under_dvc.stderr
     train("small")
     assert files(place / "runs/small") == undisturbed
     assert json.loads((place / "reports/train/small.json").read_text()) == report
+
+
+def test_a_published_run_is_made_longer(place: Path) -> None:
+    write_params(place, make_run(Path("data/shard"), schedule__total_kimg=0.2))
+    train("small")
+    write_params(place, make_run(Path("data/shard"), schedule__total_kimg=0.4, alarms=None))
+    train("small")
+    rows = [step for step, _ in curve(place, "loss/discriminator")]
+    assert rows == [48, 96, 144, 192, 208, 256, 304, 352, 400]  # the shorter run's last tick ended with it
+    assert json.loads((place / "records/train/small.json").read_text())["run"]["schedule"]["total_kimg"] == 0.4
 
 
 def test_a_run_that_is_not_in_the_params_is_named(place: Path) -> None:

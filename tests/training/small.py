@@ -37,6 +37,7 @@ def make_run(dataset: Path, **changes: Any) -> TrainRun:
     run = read_params(ROOT / "profiles/demo.yaml").train.runs["demo"].model_dump()
     run |= {"dataset": dataset, "resolution": 8, "threads": 1, "snapshot_ticks": 2, "keep_snapshots": 4}
     run |= {"grid_columns": 4, "grid_rows": 2, "grid_cell_pixels": 16}
+    run["snapshot_swd"] = {"images": 16, "patches_per_image": 8, "directions": 8}
     run["networks"] |= {"fmap_base": 64, "fmap_max": 8, "latent_size": 8}
     run["schedule"] |= {
         "train_kimg": 0.16,

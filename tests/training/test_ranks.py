@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import TrainingError
-from tests.training.small import ROOT, make_dataset
+from tests.stages.test_train import curve, write_params
+from tests.training.small import ROOT, make_dataset, make_run
+from tests.training.test_loop import files
 from tests.training.two_ranks import CHOICES, runs, steps
+from training import launch
 from training.layers import minibatch_stddev
 from training.ranks import ALONE, rows_of_part
 
@@ -26,15 +29,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes left behind that did all that `two_ranks` says."""
     folder = tmp_path_factory.mktemp("ranks")
     make_dataset(folder / "dataset", label_size=3)
-    start(["tests.training.two_ranks", str(folder)], ROOT)
+    result = run_module("tests.training.two_ranks", str(folder), cwd=ROOT)
+    assert result.returncode == 0, result.stderr[-4000:]
     return folder
 
 
-def start(module: list[str], cwd: Path) -> None:
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}", "-m", *module]
+def run_module(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr[-4000:]
+    return subprocess.run(
+        [sys.executable, "-m", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @given(members=st.integers(1, 6), parts=st.integers(1, 4), own=st.integers(1, 4))
@@ -85,6 +89,29 @@ def test_two_processes_compute_what_one_does_on_the_joined_minibatch(folder: Pat
     for network, weights in both[0]["networks"].items():
         for key, value in weights.items():
             assert torch.equal(value, both[1]["networks"][network][key]), "the ranks have gone apart"
+
+
+def test_a_run_of_two_that_one_wants_stopped_ends_as_an_undisturbed_one(folder: Path) -> None:
+    for rank in range(RANKS):
+        assert "asked to stop after 256 images" in (folder / f"stopped-{rank}.txt").read_text()
+    assert files(folder / "stopped") == files(folder / "whole")
+
+
+def test_torchrun_trains_a_stage_whose_first_process_alone_writes(tmp_path: Path) -> None:
+    run = make_run(make_dataset(tmp_path / "data/shard"), schedule__devices=2, schedule__total_kimg=0.2)
+    write_params(tmp_path, run.model_copy(update={"dataset": Path("data/shard")}))
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    result = run_module(*torchrun, "-m", "stages.train", "small", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert result.stderr.count("of 0.2 kimg") == 5, "each tick is told once"
+    assert len(curve(tmp_path, "loss/discriminator")) == 5
+
+
+def test_a_process_for_each_gpu_that_shares_the_devices_evenly(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    run = make_run(folder / "dataset", schedule__devices=8)
+    assert [launch.processes_for(run, gpus) for gpus in (0, 1, 2, 3, 4, 7, 8, 16)] == [1, 1, 2, 2, 4, 4, 8, 8]
+    monkeypatch.setenv(launch.LAUNCHED, "2")
+    assert launch.processes_for(run, 8) == 1, "under torchrun it is one of its processes"
 
 
 def _steps_of(folder: Path, rank: int) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""What the two processes of `test_ranks` do: `python -m tests.training.two_ranks FOLDER`, as `torchrun` starts it."""
+"""What the two processes of `test_ranks` do: `python -m tests.training.two_ranks FOLDER` starts them."""
 
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -8,13 +10,16 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from pipeline.errors import StoppedError
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_run
-from training import schedule
+from training import launch, schedule
 from training.adam import Adam
 from training.data import Reals
+from training.loop import train
 from training.ranks import Ranks, joined
+from training.story import Row
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -60,6 +65,40 @@ def steps(run: TrainRun, ranks: Ranks) -> dict[str, Any]:
     return {"gradients": gradients, "figures": trainer.take_figures(), "networks": {k: networks[k] for k in ("G", "D")}}
 
 
+class Silence:
+    """Nobody wants to know."""
+
+    def begin(self, rows: Sequence[Row]) -> None:
+        """Nothing."""
+
+    def tick(self, row: Row) -> None:
+        """Nothing."""
+
+    def tell(self, message: str) -> None:
+        """Nothing."""
+
+
+def whole_runs(dataset: Path, folder: Path, ranks: Ranks) -> None:
+    """A run from its start to its end, and the same one that the last rank wants stopped in mid-fade."""
+    run = runs(dataset)["wgan-gp"]
+    reals, places = Reals(DataSet(dataset), run), (folder / "whole", folder / "stopped")
+    train(run, reals, places[0], Silence(), CPU, ranks=ranks)
+    asked = iter(range(100))
+    try:
+        train(
+            run,
+            reals,
+            places[1],
+            Silence(),
+            CPU,
+            ranks=ranks,
+            asked_to_stop=lambda: next(asked) == 7 and ranks.index > 0,
+        )
+    except StoppedError as stopped:
+        (folder / f"stopped-{ranks.index}.txt").write_text(str(stopped), encoding="utf-8")
+    train(run, reals, places[1], Silence(), CPU, ranks=ranks)
+
+
 def main(folder: Path) -> None:
     """Do everything, and leave it in `folder`."""
     torch.set_num_threads(1)
@@ -68,7 +107,8 @@ def main(folder: Path) -> None:
         torch.save(done, folder / f"steps-{ranks.index}.pt")
         said = ranks.of_first({"seen by": ranks.index}), ranks.any(ranks.index == 1), ranks.largest(ranks.index)
         torch.save(said, folder / f"said-{ranks.index}.pt")
+        whole_runs(folder / "dataset", folder, ranks)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    launch.launch(2, partial(main, Path(sys.argv[1])))
