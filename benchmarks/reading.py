@@ -91,7 +91,7 @@ def main(images: int) -> None:
                 speed = values["speed"] | {"workers": workers, "minibatches_ahead": 8}
                 run = TrainRun.model_validate(
                     values
-                    | {"dataset": folder, "resolution": RESOLUTION, "grid_cell_pixels": RESOLUTION}
+                    | {"dataset": Path(folder), "resolution": RESOLUTION, "grid_cell_pixels": RESOLUTION}
                     | {"ram_mib": 0, "speed": speed, "networks": values["networks"] | {"fmap_base": 1024}}
                 )
                 rows[str(workers)].append(measured(dataset, run, images))

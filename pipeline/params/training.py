@@ -225,13 +225,15 @@ class TrainRun(Section):
         return self
 
     @model_validator(mode="after")
-    def _devices_can_share(self) -> Self:
+    def _minibatches_can_be_cut(self) -> Self:
         mixing = {"use_batchnorm": self.networks.use_batchnorm, "mbdisc_kernels": self.networks.mbdisc_kernels > 0}
-        if self.schedule.devices > 1 and any(mixing.values()):
-            raise ValueError(
-                f"networks.{next(name for name, used in mixing.items() if used)} looks at all samples of a minibatch "
-                f"at once, which {self.schedule.devices} devices cannot share: set schedule.devices to 1"
-            )
+        cutting = {"schedule.devices": self.schedule.devices > 1, "speed.samples_at_once": self.speed.samples_at_once}
+        for name in (name for name, used in mixing.items() if used):
+            for place in (place for place, cuts in cutting.items() if cuts):
+                raise ValueError(
+                    f"networks.{name} looks at all samples of a minibatch at once, which {place} would cut: "
+                    f"set schedule.devices to 1 and speed.samples_at_once to {{}}"
+                )
         return self
 
     def deciding(self) -> dict[str, Any]:

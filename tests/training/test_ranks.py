@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.errors import TrainingError
 from tests.stages.test_train import curve, write_params
@@ -95,6 +96,25 @@ def test_a_run_of_two_that_one_wants_stopped_ends_as_an_undisturbed_one(folder: 
     for rank in range(RANKS):
         assert "asked to stop after 256 images" in (folder / f"stopped-{rank}.txt").read_text()
     assert files(folder / "stopped") == files(folder / "whole")
+
+
+def test_a_process_that_fails_ends_all_and_says_why(tmp_path: Path) -> None:
+    result = run_module("tests.training.two_ranks", str(tmp_path), cwd=ROOT)
+    assert result.returncode == 1
+    assert f"ShardError: {tmp_path}/dataset" in result.stderr
+
+
+@pytest.mark.parametrize("cut", [{"schedule__devices": 2}, {"speed__samples_at_once": {4: 4}}], ids=str)
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        ({"networks__mbdisc_kernels": 5}, "mbdisc_kernels"),
+        ({"networks__use_batchnorm": True, "networks__use_pixelnorm": False}, "use_batchnorm"),
+    ],
+)
+def test_layers_that_mix_samples_refuse_to_be_cut(layer: dict[str, Any], name: str, cut: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"networks.{name} looks at all samples of a minibatch at once"):
+        make_run(Path("nowhere"), networks__mbstd_group_size=0, **layer, **cut)
 
 
 def test_torchrun_trains_a_stage_whose_first_process_alone_writes(tmp_path: Path) -> None:

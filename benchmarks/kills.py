@@ -1,0 +1,113 @@
+"""A training run that is killed again and again: `python -m benchmarks.kills [KILLS]`.
+
+The stage train grows a small network from 4x4 to 16x16, over two fades: once undisturbed, once with `KILLS` SIGKILLs.
+Each comes at a moment that a seed draws: so many images after the newest checkpoint, and a part of a millisecond later,
+while images are computed, ticks reported or snapshots written. What both publish is compared byte for byte.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks import result
+from pipeline import provenance
+
+KILLS = 20
+NAME = "killed"
+IMAGES = 2400
+
+
+def params(kills_apart: int) -> dict[str, Any]:
+    """The demo's params with a run whose ticks are short enough to be killed within."""
+    values: dict[str, Any] = yaml.safe_load(Path("profiles/demo.yaml").read_text(encoding="utf-8"))
+    run = values["train"]["runs"].pop("demo")
+    run |= {"dataset": "dataset", "resolution": 16, "threads": 1, "snapshot_ticks": 2, "keep_snapshots": 6}
+    run["networks"] |= {"fmap_base": 128, "fmap_max": 16, "latent_size": 16}
+    run["schedule"] |= {"minibatch": 8, "minibatch_at": {}, "minibatch_repeats": 1, "tick_kimg": kills_apart / 1000}
+    run["schedule"] |= {"train_kimg": IMAGES / 5000, "fade_kimg": IMAGES / 5000, "total_kimg": IMAGES / 1000}
+    values["train"]["runs"] = {NAME: run}
+    return values
+
+
+def start(place: Path) -> subprocess.Popen[bytes]:
+    """The stage as `dvc repro` starts it, in a folder of its own."""
+    words = [sys.executable, "-m", "stages.train", NAME]
+    return subprocess.Popen(
+        words, cwd=place, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, stderr=subprocess.DEVNULL
+    )
+
+
+def newest(place: Path) -> int:
+    """Images shown at the newest checkpoint; 0 where there is none."""
+    records = place.glob(f"data/.work/train@{NAME}-*/checkpoint-*.json")
+    return max((int(record.stem.rpartition("-")[2]) for record in records), default=0)
+
+
+def kill_once(place: Path, rng: random.Random, until: int) -> int:
+    """Start, wait for a checkpoint after `until` images and for a drawn moment after it, kill; returns the newest."""
+    process = start(place)
+    while process.poll() is None and newest(place) < until:
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0, 0.15))
+    process.send_signal(signal.SIGKILL)
+    if process.wait() != -signal.SIGKILL:
+        raise SystemExit(f"the run ended with status {process.returncode} before it could be killed")
+    return newest(place)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a run."""
+    return {
+        str(path.relative_to(folder)): provenance.digest_of_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def main(kills: int) -> None:
+    """Train undisturbed, train with kills, compare, keep."""
+    rng = random.Random(1)
+    apart = IMAGES // (kills + 4) // 16 * 8
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        shutil.copytree("data/shard", place / "dataset")
+        (place / "params.yaml").write_text(yaml.safe_dump(params(apart)), encoding="utf-8")
+        started = time.monotonic()
+        if start(place).wait():
+            raise SystemExit("the undisturbed run failed: python -m stages.train in the demo says why")
+        undisturbed = time.monotonic() - started
+        expected = digests(place / "runs" / NAME)
+        shutil.rmtree(place / "runs")
+        started, reached = time.monotonic(), list[int]()
+        for number in range(kills):
+            reached.append(kill_once(place, rng, (number + 1) * 2 * apart))
+            print(f"kill {number + 1}: newest checkpoint after {reached[-1]} images", flush=True)
+        if start(place).wait():
+            raise SystemExit("the last start failed")
+        found = digests(place / "runs" / NAME)
+        figures = {
+            "kills": kills,
+            "newest_checkpoints_when_killed": reached,
+            "images": IMAGES,
+            "files": len(expected),
+            "identical": found == expected,
+            "seconds": {"undisturbed": round(undisturbed, 1), "killed": round(time.monotonic() - started, 1)},
+        }
+    print(json.dumps(figures, indent=1))
+    result.keep("kills", figures)
+    if not figures["identical"]:
+        raise SystemExit("files differ: " + ", ".join(sorted(k for k in expected if expected[k] != found.get(k))))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else KILLS)
