@@ -1,8 +1,9 @@
 """A training run that is killed again and again: `python -m benchmarks.kills [KILLS]`.
 
 The stage train grows a small network from 4x4 to 16x16, over two fades: once undisturbed, once with `KILLS` SIGKILLs.
-Each comes at a moment that a seed draws: so many images after the newest checkpoint, and a part of a millisecond later,
-while images are computed, ticks reported or snapshots written. What both publish is compared byte for byte.
+Each start is let go on to its next checkpoint and killed a drawn time later, up to `LONGEST_WAIT`: while images are
+computed, ticks reported or snapshots written. What both publish is compared byte for byte. Uses the data set of the
+last `dvc repro`.
 """
 
 import json
@@ -24,16 +25,18 @@ from pipeline import provenance
 
 KILLS = 20
 NAME = "killed"
-IMAGES = 2400
+IMAGES = 4800
+LONGEST_WAIT = 0.5
+"""Seconds; about as long as it takes from one snapshot to the next."""
 
 
-def params(kills_apart: int) -> dict[str, Any]:
+def params(tick_images: int) -> dict[str, Any]:
     """The demo's params with a run whose ticks are short enough to be killed within."""
     values: dict[str, Any] = yaml.safe_load(Path("profiles/demo.yaml").read_text(encoding="utf-8"))
     run = values["train"]["runs"].pop("demo")
     run |= {"dataset": "dataset", "resolution": 16, "threads": 1, "snapshot_ticks": 2, "keep_snapshots": 6}
     run["networks"] |= {"fmap_base": 128, "fmap_max": 16, "latent_size": 16}
-    run["schedule"] |= {"minibatch": 8, "minibatch_at": {}, "minibatch_repeats": 1, "tick_kimg": kills_apart / 1000}
+    run["schedule"] |= {"minibatch": 8, "minibatch_at": {}, "minibatch_repeats": 1, "tick_kimg": tick_images / 1000}
     run["schedule"] |= {"train_kimg": IMAGES / 5000, "fade_kimg": IMAGES / 5000, "total_kimg": IMAGES / 1000}
     values["train"]["runs"] = {NAME: run}
     return values
@@ -53,12 +56,12 @@ def newest(place: Path) -> int:
     return max((int(record.stem.rpartition("-")[2]) for record in records), default=0)
 
 
-def kill_once(place: Path, rng: random.Random, until: int) -> int:
-    """Start, wait for a checkpoint after `until` images and for a drawn moment after it, kill; returns the newest."""
-    process = start(place)
-    while process.poll() is None and newest(place) < until:
+def kill_once(place: Path, rng: random.Random) -> int:
+    """Start, wait for another checkpoint and for a drawn moment after it, kill; returns the newest checkpoint."""
+    process, before = start(place), newest(place)
+    while process.poll() is None and newest(place) == before:
         time.sleep(0.001)
-    time.sleep(rng.uniform(0, 0.15))
+    time.sleep(rng.uniform(0, LONGEST_WAIT))
     process.send_signal(signal.SIGKILL)
     if process.wait() != -signal.SIGKILL:
         raise SystemExit(f"the run ended with status {process.returncode} before it could be killed")
@@ -77,11 +80,11 @@ def digests(folder: Path) -> dict[str, str]:
 def main(kills: int) -> None:
     """Train undisturbed, train with kills, compare, keep."""
     rng = random.Random(1)
-    apart = IMAGES // (kills + 4) // 16 * 8
+    tick_images = IMAGES // (5 * kills) // 8 * 8  # 2.5 snapshots for each kill
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         shutil.copytree("data/shard", place / "dataset")
-        (place / "params.yaml").write_text(yaml.safe_dump(params(apart)), encoding="utf-8")
+        (place / "params.yaml").write_text(yaml.safe_dump(params(tick_images)), encoding="utf-8")
         started = time.monotonic()
         if start(place).wait():
             raise SystemExit("the undisturbed run failed: python -m stages.train in the demo says why")
@@ -90,7 +93,7 @@ def main(kills: int) -> None:
         shutil.rmtree(place / "runs")
         started, reached = time.monotonic(), list[int]()
         for number in range(kills):
-            reached.append(kill_once(place, rng, (number + 1) * 2 * apart))
+            reached.append(kill_once(place, rng))
             print(f"kill {number + 1}: newest checkpoint after {reached[-1]} images", flush=True)
         if start(place).wait():
             raise SystemExit("the last start failed")
