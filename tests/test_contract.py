@@ -1,5 +1,6 @@
 """The rules of the house (docs/design.md), each with the remedy in its message."""
 
+import os
 import re
 import subprocess
 import sys
@@ -76,6 +77,17 @@ def test_imports_point_one_way() -> None:
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout
+
+
+def test_what_users_do_not_have_is_skipped_by_name() -> None:
+    nowhere = {"CELEBAHQ_VECTORS": "/nowhere/faces", "CELEBAHQ_REAL": "/nowhere/real", "PGGAN_VECTORS": "/nowhere/gan"}
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "vectors", "-p", "no:cacheprovider"]
+    told = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False).stdout
+    counts = re.search(r"\n(\d+) skipped, \d+ deselected in ", told)
+    assert counts, f"without the vectors some test fails where it should be skipped (tests/outside.py):\n{told}"
+    named = re.findall(r"SKIPPED \[(\d+)\] \S+ no (/nowhere/\w+)/\S+; (\w+) names", told)
+    assert sum(int(number) for number, _, _ in named) == int(counts[1]), "each skip names the path and the variable"
+    assert {variable: folder for _, folder, variable in named} == nowhere
 
 
 def test_manifests_hold_no_code() -> None:

@@ -1,8 +1,6 @@
 """The quality figure ranks sharp images above degraded copies of themselves, on made-up images and on photographs."""
 
-import os
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,8 +11,7 @@ from PIL import Image
 
 from benchmarks.quality_ranking import DEGRADATIONS, Picture, blurred, enlarged, middle, moved, noisy, photographs
 from pipeline.quality import best_first, quality, spectrum
-
-REAL = Path(os.environ.get("CELEBAHQ_REAL", "../shared/data"))
+from tests.outside import REAL
 
 # What a printed or compressed image gains at its own resolution is not always below what it loses; these may lose some.
 HARD = tuple(name for name in DEGRADATIONS if name.startswith(("JPEG", "noise")))
@@ -100,10 +97,7 @@ def test_equal_figures_keep_their_order() -> None:
 
 @pytest.mark.vectors
 def test_real_photographs_rank_above_their_degraded_copies() -> None:
-    archive = REAL / "photos" / "bsds500_train_val.tar"
-    if not archive.is_file():
-        pytest.skip(f"{archive} not found: set CELEBAHQ_REAL")
-    images = list(islice(photographs(archive), 0, None, 15))
+    images = list(islice(photographs(REAL.needed("photos/bsds500_train_val.tar")), 0, None, 15))
     figures = np.array([quality(image) for image in images])
     wins = {
         name: np.mean([quality(degrade(image)) for image in images] < figures)
@@ -116,10 +110,7 @@ def test_real_photographs_rank_above_their_degraded_copies() -> None:
 
 @pytest.mark.vectors
 def test_published_images_rank_above_every_degraded_copy() -> None:
-    files = sorted((REAL / "celebahq" / "final").glob("*.png"))
-    if not files:
-        pytest.skip(f"{REAL / 'celebahq' / 'final'} holds no images: set CELEBAHQ_REAL")
-    for file in files:
+    for file in sorted(REAL.needed("celebahq/final").glob("*.png")):
         image = middle(Image.open(file))[256:768, 256:768].copy()
         figure = quality(image)
         for name, degrade in DEGRADATIONS.items():

@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.errors import DecoderError, DropReason, RejectedInputError
 from pipeline.faces.decode import SELF_TEST, SELF_TEST_MD5, Decoder, decode, image_size, self_test
 from pipeline.faces.jpeg import decode_8d
-from tests.faces.celebahq import VECTORS, cases, real_photograph
+from tests.outside import REAL, VECTORS, cases
 
 DECODERS: list[Decoder] = ["libjpeg-8d", "pillow"]
 PICTURE_HWC = decode(SELF_TEST.read_bytes(), "pillow")
@@ -246,14 +246,14 @@ def test_the_pixels_of_all_vectors(case: dict[str, Any]) -> None:
 
 @pytest.mark.vectors
 def test_the_pixels_of_a_real_photograph() -> None:
-    image_HWC = decode(real_photograph("000001.jpg").read_bytes(), "libjpeg-8d")
+    image_HWC = decode(REAL.needed("celeba/img_celeba/000001.jpg").read_bytes(), "libjpeg-8d")
     assert image_HWC.shape == (687, 409, 3)
     assert _md5(image_HWC) == "9cad8178d6cb0196b36f7b34bc5eb6d3"
 
 
 @pytest.mark.vectors
 def test_every_real_photograph_is_whole() -> None:
-    for path in sorted(real_photograph("000001.jpg").parent.iterdir()):
+    for path in sorted(REAL.needed("celeba/img_celeba").iterdir()):
         content = path.read_bytes()
         width, height = image_size(content, 100)
         assert decode(content, "libjpeg-8d").shape == (height, width, 3)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces import geometry
 from pipeline.faces.geometry import Box, Points, Rectangle
-from tests.faces.celebahq import cases
+from tests.outside import cases
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "golden" / "geometry.json").read_text())["cases"]
 

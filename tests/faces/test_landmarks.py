@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
 from pipeline.faces.landmarks import LANDMARK_COLUMNS, read_attributes, read_landmarks, read_partition
-from tests.faces.celebahq import REAL
+from tests.outside import REAL
 
 HEAD = " ".join(LANDMARK_COLUMNS)
 ROW = "69 109 106 113 77 142 73 152 108 154"
@@ -102,9 +102,7 @@ def test_attributes_are_signs_as_many_as_columns(tmp_path: Path) -> None:
 
 @pytest.mark.vectors
 def test_celebas_own_files(tmp_path: Path) -> None:
-    folder = REAL / "celeba"
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}; name the folder of the real data in CELEBAHQ_REAL")
+    folder = REAL.needed("celeba")
     sample = read_landmarks(folder / "list_landmarks_celeba.sample.txt")
     assert len(sample.values) == 9
     assert (sample.faults, sample.warnings) == ({}, ())

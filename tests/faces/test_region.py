@@ -13,7 +13,7 @@ from pipeline.faces import geometry
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.region import cut_region
-from tests.faces.celebahq import VECTORS, cases
+from tests.outside import VECTORS, cases
 
 
 def _plane(width: int, height: int, step: int = 1) -> np.ndarray:

@@ -1,9 +1,6 @@
 """The fast renderer against plain versions of the recipe's formulas, and against the published recipe's own results."""
 
 import hashlib
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,8 +17,7 @@ from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Box, Padding, Rectangle
 from pipeline.faces.pad import padded_part
 from pipeline.faces.render import render, transform
-
-VECTORS = Path(os.environ.get("CELEBAHQ_VECTORS", "../shared/vectors/celebahq"))
+from tests.outside import VECTORS, cases
 
 
 def picture(width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -191,16 +187,8 @@ def test_rendering_a_part_equals_rendering_the_whole_padded_image(
     assert difference.mean() < 0.2
 
 
-def golden_cases() -> list[Any]:
-    path = VECTORS / "cases.json"
-    cases = json.loads(path.read_text())["cases"] if path.is_file() else []
-    return [pytest.param(case, id=case["id"]) for case in cases] or [
-        pytest.param(None, marks=pytest.mark.skip(reason=f"{path} not found: set CELEBAHQ_VECTORS"))
-    ]
-
-
 @pytest.mark.vectors
-@pytest.mark.parametrize("case", golden_cases())
+@pytest.mark.parametrize("case", cases())
 def test_the_published_recipe_gives_the_same_picture(case: dict[str, Any]) -> None:
     """Against the thumbnails (means of 16 x 16 pixels) of what the published recipe made of made-up photographs."""
     image = Image.fromarray(decode((VECTORS / case["jpeg"]).read_bytes(), "libjpeg-8d"))

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 import struct
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from pipeline.errors import SourceError
 from pipeline.faces.landmarks import read_attributes
 from pipeline.sources import cifar10, mnist
 from pipeline.sources.admission import Limits
+from tests.outside import REAL
 
-REAL = (Path(__file__).parents[2] / os.environ.get("CELEBAHQ_REAL", "../shared/data")).resolve()
 LIMITS = Limits(member_bytes=100_000_000, total_bytes=200_000_000, ratio=100.0)
 
 
@@ -144,9 +143,8 @@ def test_labels_of_another_set_are_refused(labels: np.ndarray, tmp_path: Path) -
 
 @pytest.mark.vectors
 def test_the_real_mnist() -> None:
-    if not (REAL / "mnist").is_dir():
-        pytest.skip(f"{REAL}: no real data there; set CELEBAHQ_REAL to the folder that holds mnist/")
-    files = (REAL / "mnist/train-images-idx3-ubyte.gz", REAL / "mnist/train-labels-idx1-ubyte.gz")
+    folder = REAL.needed("mnist")
+    files = (folder / "train-images-idx3-ubyte.gz", folder / "train-labels-idx1-ubyte.gz")
     pictures = mnist.load(*files, None, 0, LIMITS)
     assert pictures.labels_NL.sum(axis=0).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     ink = np.mean([pictures.image(index).mean() for index in range(0, 60_000, 100)])

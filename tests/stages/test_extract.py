@@ -1,7 +1,6 @@
 """The extract stage: data/download becomes containers, a table and annotations under fixed names."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from pipeline.container import read_stored
 from pipeline.errors import TooManyDroppedError
 from pipeline.manifest import Photograph
 from stages import download, extract
+from tests.outside import REAL
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL = (ROOT / os.environ.get("CELEBAHQ_REAL", "../shared/data")).resolve()
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +59,8 @@ def test_too_many_drops_end_the_stage() -> None:
 
 @pytest.mark.vectors
 def test_the_twenty_real_photographs_keep_their_bytes() -> None:
-    if not (REAL / "celeba").is_dir():
-        pytest.skip(f"{REAL}: no real data there; set CELEBAHQ_REAL to the folder that holds celeba/")
-    images = REAL / "celeba/img_celeba"
-    landmarks = REAL / "celeba/list_landmarks_celeba.sample.txt"
+    images = REAL.needed("celeba/img_celeba")
+    landmarks = REAL.needed("celeba/list_landmarks_celeba.sample.txt")
     source = {
         "kind": "celeba",
         "images": str(images),

@@ -14,20 +14,19 @@ in float32 the weights must have travelled the same way up to a fifth of its len
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.outside import PGGAN
 from tests.training import pggan_metrics, pggan_networks, pggan_schedule, pggan_snapshot, pggan_training
 from tests.training.pggan import Case
 from tests.training.pggan_compare import Compared
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "pggan"
-VECTORS = Path(os.environ.get("PGGAN_VECTORS", ROOT.parent / "shared" / "vectors" / "pggan"))
 
 CHECKS: dict[str, Callable[[Case], Iterator[Compared]]] = {
     "G_forward": pggan_networks.g_forward,
@@ -48,10 +47,9 @@ CHECKS: dict[str, Callable[[Case], Iterator[Compared]]] = {
 def files() -> list[Any]:
     """One parameter per file of each folder."""
     found: list[Any] = []
-    for label, folder, marks in (("golden", GOLDEN, ()), ("vectors", VECTORS, (pytest.mark.vectors,))):
-        if not (folder / "cases.json").is_file():
-            missing = pytest.mark.skip(f"{folder}: no cases.json; set PGGAN_VECTORS to the folder of golden vectors")
-            found.append(pytest.param(folder, "", marks=(*marks, missing), id=f"{label}-absent"))
+    for label, folder, marks in (("golden", GOLDEN, ()), ("vectors", PGGAN.folder, (pytest.mark.vectors,))):
+        if marks and (reason := PGGAN.absent("cases.json")):
+            found.append(pytest.param(folder, "", marks=(*marks, pytest.mark.skip(reason)), id=f"{label}-absent"))
             continue
         described = json.loads((folder / "cases.json").read_text(encoding="utf-8"))["files"]
         for name in sorted(described):

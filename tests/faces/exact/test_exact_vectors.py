@@ -13,7 +13,7 @@ from pipeline.faces.exact import reference
 from pipeline.faces.exact.render import render
 from pipeline.faces.exact.trace import trace
 from pipeline.faces.region import Region, cut_region, enlarge
-from tests.faces.celebahq import VECTORS, cases
+from tests.outside import VECTORS, cases
 
 pytestmark = pytest.mark.vectors
 
@@ -69,10 +69,12 @@ def test_exact_fused_image(case: dict[str, Any]) -> None:
 
 def _one_of_each_branch() -> list[Any]:
     """The plain renderer takes seconds: it sees one case of each combination of branches."""
+    if VECTORS.absent("cases.json"):
+        return cases()
     chosen: dict[Any, Any] = {}
     for case in cases():
-        values = case.values[0]
-        chosen.setdefault(values and (values["padded"], values["shrink"] > 1, values["superres"] > 1), case)
+        (values,) = case.values
+        chosen.setdefault((values["padded"], values["shrink"] > 1, values["superres"] > 1), case)
     return list(chosen.values())
 
 
