@@ -57,7 +57,7 @@ class _Convolution(Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, transposed
-        if winograd.pays_for_maps(x, weight, stride):
+        if winograd.pays(x, weight, stride):
             return winograd.convolve(x, weight, transposed)
         padding = (weight.shape[-1] - 1) // 2
         return torch.ops.aten.convolution(x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], 1)
@@ -79,7 +79,7 @@ class _WeightSlopes(Function):
     def forward(ctx: Any, x: Tensor, slopes_y: Tensor, weight: Tensor, geometry: tuple[int, bool]) -> Tensor:
         ctx.save_for_backward(x, slopes_y)
         ctx.geometry = stride, transposed = geometry
-        if winograd.pays_for_weights(x, weight, stride):
+        if winograd.pays(x, weight, stride):
             return winograd.weight_slopes(slopes_y, x) if transposed else winograd.weight_slopes(x, slopes_y)
         padding = (weight.shape[-1] - 1) // 2
         _, slopes_weight, _ = torch.ops.aten.convolution_backward(

@@ -45,8 +45,7 @@ def always_by_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     def fits(x: Tensor, weight: Tensor, stride: int) -> bool:
         return weight.shape[2] == 3 and stride == 1 and not any(side % 2 for side in x.shape[2:])
 
-    monkeypatch.setattr(winograd, "pays_for_maps", fits)
-    monkeypatch.setattr(winograd, "pays_for_weights", fits)
+    monkeypatch.setattr(winograd, "pays", fits)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -76,8 +75,8 @@ def test_tiles_lose_little_in_float32() -> None:
     x, weight = drawn((2, 256, 8, 8), 1), drawn((256, 256, 3, 3), 2)
     exact = functional.conv2d(x, weight, padding=1)
     x, weight = x.float(), weight.float()
-    assert winograd.pays_for_maps(x, weight, 1) and winograd.pays_for_weights(x, weight, 1)
-    assert not winograd.pays_for_maps(x.bfloat16(), weight.bfloat16(), 1)
+    assert winograd.pays(x, weight, 1)
+    assert not winograd.pays(x.bfloat16(), weight.bfloat16(), 1)
     error = (convolve(x, weight) - exact).abs().max() / exact.abs().max()
     plain = (functional.conv2d(x, weight, padding=1) - exact).abs().max() / exact.abs().max()
     assert plain / 10 < error < 2e-6
