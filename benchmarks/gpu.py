@@ -29,6 +29,8 @@ from benchmarks import result
 from pipeline.params import TrainRun
 from training import preflight, schedule
 from training.data import Reals
+from training.device import prepare
+from training.ranks import ALONE
 from training.schedule import Step
 from training.trainer import Trainer
 
@@ -101,10 +103,9 @@ def in_mode(run: TrainRun, mode: str) -> TrainRun:
 
 def operations(run: TrainRun, step: Step) -> int:
     """Of one step."""
-    samples = preflight.samples_at_once(run, step, preflight.ALONE)
     with Operations() as counted:
-        preflight.take_shapes(run, 0, step, samples)
-    return counted.total * (step.minibatch // samples)
+        preflight.take(run, 0, step, ALONE, torch.device("meta"))
+    return counted.total
 
 
 def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) -> Speed:
@@ -122,10 +123,12 @@ def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) 
             torch.cuda.synchronize(device)
     torch.cuda.synchronize(device)
     seconds = time.monotonic() - started
+    recorded = step.resolution <= run.speed.graphs_up_to  # whose memory is reserved, not allocated
+    peak = torch.cuda.max_memory_reserved(device) if recorded else torch.cuda.max_memory_allocated(device)
     return Speed(
         images_per_second=round(steps * step.minibatch / seconds, 2),
         tflops=round(operations(run, step) * steps / seconds / 1e12, 3),
-        peak_gib=round(torch.cuda.max_memory_allocated(device) / 2**30, 3),
+        peak_gib=round(peak / 2**30, 3),
     )
 
 
@@ -157,6 +160,7 @@ def main(profile: str, modes: Sequence[str]) -> None:
         rows: dict[str, Any] = {}
         speeds: dict[tuple[int, bool], float] = {}
         changed = in_mode(run, mode)
+        prepare(changed, device)
         images: Any = Noise(run.resolution)
         trainer = Trainer(changed, Reals(images, changed), device)
         trainer.initialise()

@@ -1,8 +1,9 @@
 """A training step of ours against the plain one: `python -m benchmarks.step [RESOLUTION MINIBATCH] ...`.
 
 A step is D, the average and G, with full networks (fmap_base 8192); ours draws its numbers and prepares its reals
-within it. Each measurement is a process of its own with one thread: one step to warm up, one that counts. Ours, the
-plain one (`benchmarks.reference`) and ours in bfloat16 take turns, `ROUNDS` times; nothing else of it runs meanwhile.
+within it. Each measurement is a process of its own with one thread, set up as for a run (malloc too, for all sides):
+one step to warm up, two that count. Ours, the plain one (`benchmarks.reference`) and ours in bfloat16 take turns,
+`ROUNDS` times; nothing else of it runs meanwhile.
 Wall-clock seconds tell the speed; those of the processor are kept beside, as they suffer less from other programs.
 """
 
@@ -23,10 +24,11 @@ from pipeline.params import TrainRun
 from stages import read_params
 from training import schedule
 from training.data import Reals
+from training.device import prepare
 from training.trainer import Trainer
 
 DEFAULT = ((32, 16), (128, 8))
-ROUNDS = 3
+ROUNDS, STEPS = 3, 2
 SIDES = ("ours", "plain", "ours_bfloat16")
 
 
@@ -41,9 +43,9 @@ def full_run(resolution: int, minibatch: int, precision: str = "float32") -> Tra
 
 
 def measured(side: str, resolution: int, minibatch: int) -> dict[str, float]:
-    """Seconds of one step after one to warm up, by the clock and of the processor."""
+    """Seconds of a step, the mean of two after one to warm up, by the clock and of the processor."""
     run = full_run(resolution, minibatch, "bfloat16" if side == "ours_bfloat16" else "float32")
-    torch.set_num_threads(run.threads)
+    prepare(run, torch.device("cpu"))
     step = schedule.at(run.schedule, resolution, 0)
     images: Any = DrawnImages(resolution, minibatch)
     ours = Trainer(run, Reals(images, run), torch.device("cpu"))
@@ -56,15 +58,18 @@ def measured(side: str, resolution: int, minibatch: int) -> dict[str, float]:
     drawn = Draws(
         torch.rand(shape, generator=rng) * 2 - 1, latents[0], torch.rand(minibatch, generator=rng), latents[1]
     )
-    seconds: dict[str, float] = {}
-    for _ in range(2):
-        wall, processor = time.monotonic(), time.process_time()
+
+    def take() -> None:
         if side == "plain":
             plain.step(drawn, step.lod, step.learning_rate)
         else:
             ours.update(step)
-        seconds = {"wall": time.monotonic() - wall, "processor": time.process_time() - processor}
-    return seconds
+
+    take()
+    wall, processor = time.monotonic(), time.process_time()
+    for _ in range(STEPS):
+        take()
+    return {"wall": (time.monotonic() - wall) / STEPS, "processor": (time.process_time() - processor) / STEPS}
 
 
 def compared(resolution: int, minibatch: int) -> dict[str, Any]:

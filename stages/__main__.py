@@ -23,8 +23,8 @@ from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
 from stages import DATA, MANIFESTS, PARAMS, REPORTS, parse_params, profiles, read_manifest, read_params, table
 from training import interop
+from training.device import device_at_hand
 from training.generate import write_images
-from training.loop import device_at_hand
 
 GRAPH = Path("dvc.yaml")
 

@@ -18,7 +18,7 @@ from pipeline.shards.reader import DataSet
 from stages import StageRun, main, read_params, stage_run
 from training import checkpoint, generate
 from training.data import Reals
-from training.loop import device_at_hand
+from training.device import device_at_hand
 from training.metrics import curves
 from training.metrics.curves import Row
 from training.metrics.inception import InceptionNetwork

@@ -16,7 +16,7 @@ from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
 from training import checkpoint, launch
 from training.data import Reals
-from training.loop import device_at_hand
+from training.device import device_at_hand
 from training.loop import train as train_run
 from training.ranks import Ranks, joined
 from training.stopping import asked_to_stop

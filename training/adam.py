@@ -70,18 +70,20 @@ class Adam:
         self._steps += taken
         self._skipped += ~finite
         rate = learning_rate * torch.sqrt(1 - options.beta2**self._steps) / (1 - options.beta1**self._steps)
+        # factors of the tensors' own type: others would be applied tensor by tensor on a GPU
+        dtype = values[0].dtype
         second = [self._second[index] for index in active]
-        torch._foreach_mul_(second, 1 - (1 - options.beta2) * taken)
+        torch._foreach_mul_(second, (1 - (1 - options.beta2) * taken).to(dtype))
         torch._foreach_addcmul_(second, values, values, 1 - options.beta2)
         roots = torch._foreach_sqrt(second)
         torch._foreach_add_(roots, options.epsilon)
         moments = values
         if options.beta1 > 0:
             moments = [self._first[index] for index in active]
-            torch._foreach_mul_(moments, 1 - (1 - options.beta1) * taken)
+            torch._foreach_mul_(moments, (1 - (1 - options.beta1) * taken).to(dtype))
             torch._foreach_add_(moments, values, alpha=1 - options.beta1)
         ways = torch._foreach_div(moments, roots)
-        torch._foreach_mul_(ways, torch.where(finite, rate, 0.0))
+        torch._foreach_mul_(ways, torch.where(finite, rate, 0.0).to(dtype))
         torch._foreach_sub_([self._parameters[index] for index in active], ways)
         return finite
 

@@ -5,7 +5,6 @@ that was killed anywhere goes on to the same weights, bit for bit on a CPU.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pipeline.params import TrainRun
 from training import alarms, checkpoint, preflight, schedule
 from training.checkpoint import Checkpoint
 from training.data import Reals
+from training.device import prepare
 from training.distance import measuring
 from training.ranks import ALONE, Ranks, rows_of_part
 from training.schedule import Step
@@ -71,8 +71,8 @@ def train(
         `asked_to_stop` said so on any rank. The run is saved, in the middle of a tick too.
     """
     _check(run, ranks)
-    _prepare(run, device)
-    preflight.check(run, reals.label_size, device, ranks)
+    prepare(run, device)
+    preflight.check(run, reals, device, ranks)
     with ExitStack() as held:
         if ranks.first:
             held.enter_context(sole_writer(folder, reporter.tell))
@@ -89,22 +89,6 @@ def train(
     return loop.story
 
 
-def device_at_hand() -> torch.device:
-    """The GPU where there is one, else the CPU; matrix products of a GPU in full float32."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    return torch.device("cuda")
-
-
-def _prepare(run: TrainRun, device: torch.device) -> None:
-    torch.set_num_threads(run.threads)
-    if run.deterministic and device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its sums
-        torch.use_deterministic_algorithms(True)
-
-
 def _check(run: TrainRun, ranks: Ranks) -> None:
     options, group = run.schedule, run.networks.mbstd_group_size
     if options.devices % ranks.count:
@@ -112,10 +96,7 @@ def _check(run: TrainRun, ranks: Ranks) -> None:
             f"{ranks.count} processes were started for a run of {options.devices} devices. Start as many as "
             f"schedule.devices says, or a number that divides it."
         )
-    phases = (run.resolution // options.initial_resolution).bit_length()
-    for phase in range(phases):
-        kimg = phase * (options.train_kimg + options.fade_kimg) + options.train_kimg / 2
-        step = schedule.at(options, run.resolution, int(kimg * 1000))
+    for step in preflight.steps(run):
         try:
             rows_of_part(step.minibatch, group, 0, options.devices)
         except TrainingError as error:

@@ -66,7 +66,6 @@ def discriminator_loss(
     mixing_factors_N: Tensor,
     lod: Lod,
     noise: Noise = unchanged,
-    scale: Tensor | None = None,
 ) -> tuple[Tensor, DiscriminatorStatistics]:
     """Mean loss of the discriminator; the generator is taken as it is.
 
@@ -82,8 +81,6 @@ def discriminator_loss(
         Where between real (0) and fake (1) the gradient of WGAN-GP is measured, per sample.
     noise
         In the discriminator.
-    scale
-        What the gradients of the penalty are multiplied with on their way through the layers of a short type.
     """
     with torch.no_grad():
         fakes_NCHW = generator(latents_NL, labels_NC, lod)
@@ -95,7 +92,7 @@ def discriminator_loss(
         loss_N = real_scores_N.square() + options.fake_weight * (fake_scores_N - 1).square()
     else:
         mixed_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * mixing_factors_N.view(-1, 1, 1, 1)
-        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise, scale)
+        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise)
         penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
         loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
         penalty = Penalty(mixed_scores_N.detach(), norms_N.detach(), penalty_N.detach())
@@ -173,20 +170,15 @@ def _judged(
     return list(zip(apart(scores), (None, None) if logits is None else apart(logits), strict=True))
 
 
-def _gradient_norms(
-    discriminator: Discriminator, mixed_NCHW: Tensor, lod: Lod, noise: Noise, scale: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _gradient_norms(discriminator: Discriminator, mixed_NCHW: Tensor, lod: Lod, noise: Noise) -> tuple[Tensor, Tensor]:
     # The definition takes the gradient at full resolution, of which the current pixel is the mean over 2^k by 2^k,
     # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
     mixed_NCHW.requires_grad_(True)
-    scores_N, _ = discriminator(mixed_NCHW, lod, noise)
-    total = scores_N.sum()
+    # in full precision: the penalty is a small difference of norms, of which a short type would leave little
+    with discriminator.unlowered():
+        scores_N, _ = discriminator(mixed_NCHW, lod, noise)
     with no_slopes_of_weights():
-        (gradients_NCHW,) = torch.autograd.grad(
-            total if scale is None else total * scale, mixed_NCHW, create_graph=True
-        )
-    if scale is not None:
-        gradients_NCHW = gradients_NCHW / scale
+        (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
     norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** parted(lod)[0]
     return scores_N, norms_N
 

@@ -1,6 +1,27 @@
 """How a minibatch is cut where a device cannot hold it at once."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import TrainingError
+from pipeline.params import TrainRun
+from training.ranks import Ranks, rows_of_part
+from training.schedule import Step
+
+
+def cut(run: TrainRun, step: Step, ranks: Ranks) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """The samples of a step's minibatch that this rank takes, and of each part the positions among these.
+
+    Raises
+    ------
+    TrainingError
+        `run.speed.samples_at_once` allows less than a group.
+    """
+    group = run.networks.mbstd_group_size
+    own = ranks.rows(step.minibatch, group)
+    members = min(max(group, 1), step.minibatch)
+    parts = parts_of(len(own), members=members, limit=run.speed.samples_at_once.get(step.resolution))
+    return own, [rows_of_part(len(own), group, part, parts) for part in range(parts)]
 
 
 def parts_of(samples: int, *, members: int, limit: int | None) -> int:

@@ -2,19 +2,22 @@
 
 import gc
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 
 from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from training import schedule
-from training.losses import discriminator_loss, generator_loss
-from training.micro import parts_of
+from training.micro import cut
 from training.networks import Discriminator, Generator
+from training.networks.discriminator import unchanged
 from training.ranks import ALONE, Ranks
+from training.recording import FIRST_CALLS, Recorder
 from training.schedule import Step
-from training.trainer import CHANNELS, make_networks
+from training.trainer import CHANNELS, make_networks, may_record
+from training.updates import Call, Side, Updates
 
 MIB = 1 << 20
 SPARE = 0.05
@@ -29,11 +32,24 @@ class Load(NamedTuple):
     mib: float
 
 
-def check(run: TrainRun, label_size: int, device: torch.device, ranks: Ranks = ALONE) -> list[Load]:
+class Data(Protocol):
+    """A data set as far as sizes go (`training.data.Reals`)."""
+
+    @property
+    def label_size(self) -> int:
+        """Length of a label; 0 without labels."""
+        ...
+
+    def mib(self, resolution: int) -> float:
+        """Size of a level."""
+        ...
+
+
+def check(run: TrainRun, data: Data, device: torch.device, ranks: Ranks = ALONE) -> list[Load]:
     """Take the steps of every resolution that are largest, a fade where there is one; changes nothing.
 
-    On a GPU they are computed, the largest first, and their memory is measured, with the level of the data set that
-    may lie beside them and all that the optimisers will hold. Elsewhere only shapes are computed.
+    On a GPU they are computed, the largest first, as training does, recorded ones too, and their memory is measured,
+    with the level of the data set that will lie beside them. Elsewhere only shapes are computed.
 
     Raises
     ------
@@ -42,12 +58,15 @@ def check(run: TrainRun, label_size: int, device: torch.device, ranks: Ranks = A
     """
     loads: list[Load] = []
     for step in reversed(steps(run)):
-        samples = samples_at_once(run, step, ranks)
+        own, parts = cut(run, step, ranks)
+        samples = len(own) // len(parts)
         mib = 0.0
         if device.type == "cuda":
-            mib = _measured(run, label_size, step, samples, device)
+            level = data.mib(step.resolution)
+            held = level if level <= run.speed.gpu_mib else 0.0
+            mib = _measured(run, data.label_size, step, ranks, device, level_mib=held)
         else:
-            take_shapes(run, label_size, step, samples)
+            take(run, data.label_size, step, ranks, torch.device("meta"))
         loads.append(Load(step.resolution, samples, mib))
     return loads
 
@@ -66,14 +85,6 @@ def steps(run: TrainRun) -> list[Step]:
     return list(found.values())
 
 
-def samples_at_once(run: TrainRun, step: Step, ranks: Ranks) -> int:
-    """How many samples of a step each device computes at a time."""
-    group = run.networks.mbstd_group_size
-    own = len(ranks.rows(step.minibatch, group))
-    members = min(max(group, 1), step.minibatch)
-    return own // parts_of(own, members=members, limit=run.speed.samples_at_once.get(step.resolution))
-
-
 def suggested(step: Step, samples: int, *, members: int) -> str:
     """What to do where `samples` at once are too many."""
     smaller = [count for count in range(members, samples) if samples % count == 0 and count % members == 0]
@@ -86,69 +97,76 @@ def suggested(step: Step, samples: int, *, members: int) -> str:
     return f"set speed.samples_at_once: {{{step.resolution}: {smaller[-1]}}} (or less), or speed.precision to bfloat16"
 
 
-def take_shapes(run: TrainRun, label_size: int, step: Step, samples: int) -> None:
-    """Compute a step of `samples` without numbers or memory: what does not fit together is an error of torch's."""
-    device = torch.device("meta")
-    generator, discriminator, _ = make_networks(run, label_size, device)
-    _take(run, (generator, discriminator), step, samples, device)
+def take(run: TrainRun, label_size: int, step: Step, ranks: Ranks, device: torch.device) -> None:
+    """A step of throw-away networks on grey images, as a rank takes it, but for the exchange between ranks.
 
-
-def _measured(run: TrainRun, label_size: int, step: Step, samples: int, device: torch.device) -> float:
-    members = min(max(run.networks.mbstd_group_size, 1), step.minibatch)
-    networks = None
-    try:
-        networks = make_networks(run, label_size, device)
+    On the device "meta" it has neither numbers nor memory; what does not fit together is an error of torch's.
+    """
+    networks = make_networks(run, label_size, device)
+    if device.type != "meta":
         rng = torch.Generator().manual_seed(0)
         for network in networks:
             network.initialise(rng)
-        torch.cuda.reset_peak_memory_stats(device)
-        _take(run, networks[:2], step, samples, device)
-        weights = sum(parameter.nbytes for network in networks[:2] for parameter in network.parameters())
-        moments = 1 + (run.optimizer.beta1 > 0)
-        level = run.speed.gpu_mib  # at most
-        # the moments, and what the update holds beside the gradients: their finite form and the way of each weight
-        mib = (torch.cuda.max_memory_allocated(device) + weights * (moments + 2)) / MIB + level
+    generator, discriminator, _ = networks
+    sides = Side(generator, run, device), Side(discriminator, run, device)
+    updates = Updates(run, networks, sides, ALONE)
+    own, parts = cut(run, step, ranks)
+    of_d, of_g = _grey(run, networks[:2], step, len(own) // len(parts), device)
+    level = math.floor(step.lod)
+    share = torch.tensor(step.lod - level, device=device) if step.lod > level else None
+    rate = torch.tensor(step.learning_rate, dtype=torch.float64, device=device)
+    call = Call(level, share is not None, step.minibatch, (unchanged,) * len(parts))
+    records = step.resolution <= run.speed.graphs_up_to and may_record(run, device, ranks)
+    recorders = Recorder(updates.of_d, records=records), Recorder(updates.of_g, records=records)
+    for _ in range(FIRST_CALLS + 1 if records else 1):
+        for update, values in zip(recorders, (of_d, of_g), strict=True):
+            update(call, rate, share, *values * len(parts))
+
+
+def _grey(
+    run: TrainRun, networks: tuple[Generator, Discriminator], step: Step, samples: int, device: torch.device
+) -> tuple[list[Tensor | None], list[Tensor | None]]:
+    """What a part of D's minibatch is made from, and of G's."""
+    label_size, side = networks[0].label_size, step.resolution
+    latents_NL = torch.ones(samples, run.networks.latent_size, device=device)
+    labels_NC = None
+    if label_size:
+        labels_NC = torch.zeros(samples, label_size, device=device)
+        labels_NC[:, 0] = 1
+    reals_NCHW = torch.zeros(samples, CHANNELS, side, side, device=device)
+    mixing_N = torch.full((samples,), 0.5, device=device)
+    return [reals_NCHW, labels_NC, latents_NL, mixing_N], [latents_NL, labels_NC]
+
+
+def _measured(
+    run: TrainRun, label_size: int, step: Step, ranks: Ranks, device: torch.device, *, level_mib: float
+) -> float:
+    torch.cuda.empty_cache()
+    room = torch.cuda.mem_get_info(device)[0] / MIB * (1 - SPARE)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        take(run, label_size, step, ranks, device)
+        torch.cuda.synchronize(device)
+        recorded = step.resolution <= run.speed.graphs_up_to
+        # the memory of a recording is reserved, not allocated
+        peak = torch.cuda.max_memory_reserved(device) if recorded else torch.cuda.max_memory_allocated(device)
     except torch.OutOfMemoryError as error:
-        raise _too_large(step, samples, members, "more than the GPU has") from error
+        raise _too_large(run, step, ranks, "more than the GPU has") from error
     finally:
-        del networks
         gc.collect()
         torch.cuda.empty_cache()
-    room = torch.cuda.get_device_properties(device).total_memory / MIB * (1 - SPARE)
+    mib = (peak - before) / MIB + level_mib
     if mib > room:
-        raise _too_large(step, samples, members, f"{mib:.0f} MiB (speed.gpu_mib among them), the GPU has {room:.0f}")
+        raise _too_large(run, step, ranks, f"{mib:.0f} MiB (the images among them), the GPU has {room:.0f}")
     return mib
 
 
-def _too_large(step: Step, samples: int, members: int, needed: str) -> TrainingError:
+def _too_large(run: TrainRun, step: Step, ranks: Ranks, needed: str) -> TrainingError:
+    own, parts = cut(run, step, ranks)
+    samples = len(own) // len(parts)
+    members = min(max(run.networks.mbstd_group_size, 1), step.minibatch)
     return TrainingError(
         f"training would end at {step.resolution}x{step.resolution}: {samples} samples at once need {needed}. "
         f"In the run's params, {suggested(step, samples, members=members)}."
     )
-
-
-def _take(
-    run: TrainRun, networks: tuple[Generator, Discriminator], step: Step, samples: int, device: torch.device
-) -> None:
-    """Both losses and their gradients, of grey images."""
-    generator, discriminator = networks
-    latents_NL = torch.ones(samples, run.networks.latent_size, device=device)
-    labels_NC = None
-    if generator.label_size:
-        labels_NC = torch.zeros(samples, generator.label_size, device=device)
-        labels_NC[:, 0] = 1
-    loss, _ = discriminator_loss(
-        run.loss,
-        generator,
-        discriminator,
-        reals_NCHW=torch.zeros(samples, CHANNELS, step.resolution, step.resolution, device=device),
-        labels_NC=labels_NC,
-        latents_NL=latents_NL,
-        mixing_factors_N=torch.full((samples,), 0.5, device=device),
-        lod=step.lod,
-    )
-    torch.autograd.grad(loss, list(discriminator.parameters()), allow_unused=True)
-    loss, _ = generator_loss(
-        run.loss, generator, discriminator, latents_NL=latents_NL, labels_NC=labels_NC, lod=step.lod
-    )
-    torch.autograd.grad(loss, list(generator.parameters()), allow_unused=True)

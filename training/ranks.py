@@ -56,8 +56,12 @@ class Ranks:
             return list(tensors)
         flat = torch.cat([tensor.reshape(-1) for tensor in given])
         self._exchange(flat, dist.ReduceOp.SUM)
-        parts = iter((flat / self.count).split([tensor.numel() for tensor in given]))
-        return [None if tensor is None else next(parts).view(tensor.shape) for tensor in tensors]
+        parts = iter(flat.div_(self.count).split([tensor.numel() for tensor in given]))
+        # in each tensor's own order in memory, which operations over many tensors want to be that of the weights
+        return [
+            None if tensor is None else torch.empty_like(tensor).copy_(next(parts).view(tensor.shape))
+            for tensor in tensors
+        ]
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is true on any rank."""

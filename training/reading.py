@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,14 @@ class Readable(Protocol):
         ...
 
 
+class _Question(NamedTuple):
+    """What was asked for: `rows` are the bytes of the array of indices."""
+
+    resolution: int
+    place: int
+    rows: bytes
+
+
 class ReadAhead:
     """Reads what is asked, and what will be asked next, with `workers` processes; without any, when it is asked.
 
@@ -40,7 +48,7 @@ class ReadAhead:
         self._workers = workers
         self._ahead = ahead
         self._pool: ProcessPoolExecutor | None = None
-        self._under_way: deque[tuple[tuple[int, int, int], Future[Images]]] = deque()
+        self._under_way: deque[tuple[_Question, Future[Images]]] = deque()
 
     def read(
         self,
@@ -93,11 +101,11 @@ class ReadAhead:
     ) -> Future[Images]:
         """What is wanted now, under way; as much of what follows is too."""
         pool, rows = self._started(), rows_at(place)
-        if not self._under_way or self._under_way[0][0] != (resolution, place, len(rows)):
+        if not self._under_way or self._under_way[0][0] != _Question(resolution, place, rows.tobytes()):
             self._forget()
             self._ask(pool, resolution, place, rows)
         _, asked = self._under_way.popleft()
-        last = self._under_way[-1][0][1] if self._under_way else place
+        last = self._under_way[-1][0].place if self._under_way else place
         while len(self._under_way) < self._ahead:
             last = following(last)
             self._ask(pool, resolution, last, rows_at(last))
@@ -111,7 +119,8 @@ class ReadAhead:
         return self._pool
 
     def _ask(self, pool: ProcessPoolExecutor, resolution: int, place: int, rows: NDArray[np.int64]) -> None:
-        self._under_way.append(((resolution, place, len(rows)), pool.submit(_read, resolution, rows)))
+        question = _Question(resolution, place, rows.tobytes())
+        self._under_way.append((question, pool.submit(_read, resolution, rows)))
 
     def _forget(self) -> None:
         for _, asked in self._under_way:

@@ -25,8 +25,8 @@ class LossScale:
         self._log2 = torch.tensor(START, device=device)
 
     def factor(self) -> Tensor:
-        """What the loss is multiplied with."""
-        return torch.exp2(self._log2)
+        """What the loss is multiplied with: a power of two, so that dividing by it loses nothing."""
+        return torch.exp2(self._log2.floor())
 
     @torch.no_grad()
     def undo(self, slopes: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -18,11 +18,11 @@ from training.checkpoint import StateDict
 from training.data import Reals
 from training.draws import Stream
 from training.feed import Feed, placed
-from training.micro import parts_of
+from training.micro import cut
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import Noise, unchanged
 from training.noise import MultiplicativeNoise, WinningEstimate
-from training.ranks import ALONE, Ranks, rows_of_part
+from training.ranks import ALONE, Ranks
 from training.reals import process_reals
 from training.recording import Recorder
 from training.schedule import Step
@@ -65,17 +65,15 @@ class Trainer:
         self.generator, self.discriminator, self.average = make_networks(run, reals.label_size, device)
         self._g, self._d = Side(self.generator, run, device), Side(self.discriminator, run, device)
         updates = Updates(run, (self.generator, self.discriminator, self.average), (self._g, self._d), ranks)
-        may_record = device.type == "cuda" and ranks.count == 1 and isinstance(run.loss, WganLoss)
+        records = may_record(run, device, ranks)
         self._update_d, self._update_g, self._update_both = (
-            Recorder(update, records=may_record) for update in (updates.of_d, updates.of_g, updates.of_both)
+            Recorder(update, records=records) for update in (updates.of_d, updates.of_g, updates.of_both)
         )
         self._winning = WinningEstimate(device)
         self._tally_d = Tally(FIGURES_D[run.loss.kind], device)
         self._tally_g = Tally(FIGURES_G, device)
         self._skipped_before = 0
         self.images_shown = 0
-        if device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = run.speed.precision != "float32"
 
     def initialise(self) -> None:
         """Draw the weights that the run's seed stands for; the average starts as the generator."""
@@ -132,30 +130,29 @@ class Trainer:
     def _drawn_for_d(self, step: Step) -> tuple[tuple[Noise, ...], list[Tensor | None]]:
         """Noise and values of every part of the minibatch that begins at `images_shown`."""
         position, noises, values = self.images_shown, list[Noise](), list[Tensor | None]()
-        for rows in self._parts(step):
-            reals_NCHW, labels_NC = self._real_minibatch(step, position, rows)
-            mixing_N = draws.mixing_factors(self._run.seed, position, step.minibatch)[rows]
-            latents_NL = self._latents(Stream.D_LATENTS, step, position, rows)
-            values += [reals_NCHW, labels_NC, latents_NL, placed(mixing_N, self._device)]
+        own, parts = cut(self._run, step, self._ranks)
+        reals = self._real_minibatch(step, position, own)
+        for part in parts:
+            rows = own[part]
+            values += (
+                reals
+                if len(parts) == 1
+                else [None if value is None else value[placed(part, self._device)] for value in reals]
+            )
+            values.append(self._latents(Stream.D_LATENTS, step, position, rows))
+            values.append(placed(draws.mixing_factors(self._run.seed, position, step.minibatch)[rows], self._device))
             noises.append(self._noise(Stream.D_NOISE, step, position, rows))
         return tuple(noises), values
 
     def _drawn_for_g(self, step: Step, offset: int) -> tuple[tuple[Noise, ...], list[Tensor | None]]:
         position, noises, values = self.images_shown + offset, list[Noise](), list[Tensor | None]()
         labels_MC = self._reals.random_labels(position, step.minibatch)
-        for rows in self._parts(step):
+        own, parts = cut(self._run, step, self._ranks)
+        for rows in (own[part] for part in parts):
             values.append(self._latents(Stream.G_LATENTS, step, position, rows))
             values.append(None if labels_MC is None else placed(labels_MC[rows], self._device))
             noises.append(self._noise(Stream.G_NOISE, step, position, rows))
         return tuple(noises), values
-
-    def _parts(self, step: Step) -> list[NDArray[np.int64]]:
-        """The samples of the minibatch that this rank computes, in parts that its device can hold."""
-        group, ranks = self._run.networks.mbstd_group_size, self._ranks
-        own, limit = len(ranks.rows(step.minibatch, group)), self._run.speed.samples_at_once.get(step.resolution)
-        parts = parts_of(own, members=min(max(group, 1), step.minibatch), limit=limit)
-        first = ranks.index * parts
-        return [rows_of_part(step.minibatch, group, part, ranks.count * parts) for part in range(first, first + parts)]
 
     def take_figures(self) -> dict[str, float]:
         """Means since the last call, updates left out so far (see `Adam`), and their share since the last call."""
@@ -226,6 +223,11 @@ def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple
         network.lower(LOWERED[run.speed.precision])
     networks[2].requires_grad_(False).eval()
     return networks
+
+
+def may_record(run: TrainRun, device: torch.device, ranks: Ranks) -> bool:
+    """Whether steps can be recorded: by one GPU, where no noise is drawn within them."""
+    return device.type == "cuda" and ranks.count == 1 and isinstance(run.loss, WganLoss)
 
 
 def _torch_generator(seed: int, position: int) -> torch.Generator:

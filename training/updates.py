@@ -80,7 +80,7 @@ class Side:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
         self.optimizer.load_state_dict(state)
-        if self.scale is not None:
+        if self.scale is not None and "scale" in state:  # else the run went on in another precision so far
             self.scale.load_state_dict(state["scale"])
 
 
@@ -127,7 +127,6 @@ class Updates:
         return [*figures, *means]
 
     def _parts_of_d(self, call: Call, share: Tensor | None, values: Values) -> Iterable[Part]:
-        scale = None if self._d.scale is None else self._d.scale.factor()
         for noise, (reals_NCHW, labels_NC, latents_NL, mixing_N) in zip(
             call.noises, _parted(values, INPUTS_D), strict=True
         ):
@@ -142,7 +141,6 @@ class Updates:
                 mixing_factors_N=mixing_N,
                 lod=call.lod(share),
                 noise=noise,
-                scale=scale,
             )
             norms_N = () if figures.penalty is None else (figures.penalty.mixed_norms_N,)
             yield self._d.slopes(loss), (figures.loss_N, figures.real_scores_N, figures.fake_scores_N, *norms_N)

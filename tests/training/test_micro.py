@@ -36,19 +36,23 @@ LSGAN = {"kind": "lsgan", "fake_weight": 0.1, "noise_gain": 50.0, "label_weight"
 @pytest.mark.parametrize("changes", [{}, {"schedule__joint_steps": True}, {"loss": LSGAN}])
 def test_parts_lead_to_the_weights_of_the_whole(tmp_path: Path, changes: dict[str, Any]) -> None:
     dataset, trainers = make_dataset(tmp_path, label_size=3), list[Trainer]()
-    for limits in ({}, {8: 4}):
-        run = make_run(dataset, labels=True, speed__samples_at_once=limits, networks__mbstd_group_size=4, **changes)
-        trainer = Trainer(run, Reals(DataSet(dataset), run), torch.device("cpu"))
-        trainer.initialise()
-        trainer.images_shown = 240
-        step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-        assert step.resolution == 8 and 0 < step.lod < 1 and step.minibatch == 8
-        for _ in range(3):
-            trainer.update(step)
+    streamed = {"ram_mib": 0, "speed__workers": 1, "speed__minibatches_ahead": 3}
+    for cuts in ({}, {"speed__samples_at_once": {8: 4}}, {"speed__samples_at_once": {8: 4}, **streamed}):
+        run = make_run(dataset, labels=True, mirror=True, networks__mbstd_group_size=4, **changes, **cuts)
+        with Reals(DataSet(dataset), run) as reals:
+            trainer = Trainer(run, reals, torch.device("cpu"))
+            trainer.initialise()
+            trainer.images_shown = 240
+            step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
+            assert step.resolution == 8 and 0 < step.lod < 1 and step.minibatch == 8
+            for _ in range(3):
+                trainer.update(step)
         trainers.append(trainer)
-    whole, parts = trainers
-    assert whole.images_shown == parts.images_shown
-    for name, network in whole.networks().items():
-        for key, value in network.items():
-            torch.testing.assert_close(parts.networks()[name][key], value, rtol=1e-3, atol=1e-5)
-    assert parts.take_figures() == pytest.approx(whole.take_figures(), rel=1e-4)
+    whole, *in_parts = trainers
+    expected = whole.take_figures()
+    for parts in in_parts:
+        assert whole.images_shown == parts.images_shown
+        for name, network in whole.networks().items():
+            for key, value in network.items():
+                torch.testing.assert_close(parts.networks()[name][key], value, rtol=1e-3, atol=1e-5)
+        assert parts.take_figures() == pytest.approx(expected, rel=1e-4)

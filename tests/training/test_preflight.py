@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -11,6 +12,15 @@ from training.preflight import Load
 from training.ranks import Ranks
 
 CPU = torch.device("cpu")
+
+
+class Sizes(NamedTuple):
+    """A data set that is not there."""
+
+    label_size: int
+
+    def mib(self, resolution: int) -> float:
+        return resolution / 1000
 
 
 def test_the_largest_step_of_every_resolution_is_taken_largest_first() -> None:
@@ -31,13 +41,13 @@ def test_steps_are_those_that_the_run_reaches() -> None:
 
 def test_without_a_gpu_shapes_are_computed_of_the_parts() -> None:
     run = make_run(Path("unread"), speed__samples_at_once={8: 4})
-    assert preflight.check(run, 3, CPU) == [Load(8, 4, 0.0), Load(4, 8, 0.0)]
-    assert preflight.check(run, 0, CPU, Ranks(1, 2)) == [Load(8, 4, 0.0), Load(4, 4, 0.0)]
+    assert preflight.check(run, Sizes(3), CPU) == [Load(8, 4, 0.0), Load(4, 8, 0.0)]
+    assert preflight.check(run, Sizes(0), CPU, Ranks(1, 2)) == [Load(8, 4, 0.0), Load(4, 4, 0.0)]
 
 
 def test_a_group_that_cannot_be_held_is_found_before_the_run() -> None:
     with pytest.raises(TrainingError, match="a group"):
-        preflight.check(make_run(Path("unread"), speed__samples_at_once={8: 2}), 0, CPU)
+        preflight.check(make_run(Path("unread"), speed__samples_at_once={8: 2}), Sizes(0), CPU)
 
 
 def test_what_is_suggested_fits_the_groups() -> None:

@@ -49,7 +49,7 @@ def test_what_was_read_for_nothing_is_let_go_and_no_more_is_read_than_agreed(fol
         for position in (0, 8, 800, 16, 24, 24):
             found = reals.minibatch(8, position, 8)
             assert np.array_equal(found.images_NCHW, plain.minibatch(8, position, 8).images_NCHW)
-            places = [key[1] for key, _ in reals._ahead._under_way]
+            places = [question.place for question, _ in reals._ahead._under_way]
             assert places == [position + 8, position + 16, position + 24]
 
 

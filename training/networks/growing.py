@@ -1,6 +1,8 @@
 """What both networks share."""
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import NamedTuple, cast
 
 import torch
@@ -60,6 +62,7 @@ class GrowingNetwork(nn.Module):
         self.channels = channels
         self.label_size = label_size
         self.levels = resolution.bit_length() - 3
+        self._lowered: torch.dtype | None = None
 
     def initialise(self, rng: torch.Generator) -> None:
         """Draw all weights from `rng`, layer after layer; set biases to zero."""
@@ -69,9 +72,20 @@ class GrowingNetwork(nn.Module):
 
     def lower(self, dtype: torch.dtype | None) -> None:
         """Compute the 3x3 convolutions in `dtype`; None for the weights' own."""
+        self._lowered = dtype
         for module in self.modules():
             if isinstance(module, Layer) and module.weight.shape[2:] == (3, 3):
                 module.lowered = dtype
+
+    @contextmanager
+    def unlowered(self) -> Generator[None]:
+        """Compute in the weights' own type meanwhile."""
+        lowered = self._lowered
+        self.lower(None)
+        try:
+            yield
+        finally:
+            self.lower(lowered)
 
     def resolution_at(self, lod: Lod) -> int:
         """The current resolution r.
