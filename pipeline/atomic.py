@@ -56,8 +56,10 @@ def publish(folder: Path, target: Path) -> None:
     """Give a finished folder its final name; whatever stood there before goes away as one.
 
     Both must be on one file system. Killed at any moment, `target` is the old folder, absent,
-    or the new one, never a mixture.
+    or the new one, never a mixture. What a killed process left half written in `folder` goes away first.
     """
+    for left in folder.rglob(f"*{PARTIAL_SUFFIX}"):
+        left.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
     retired = target.with_name(target.name + ".retired")
     if retired.exists():

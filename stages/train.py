@@ -95,7 +95,8 @@ def take_part(name: str) -> None:
                 _lead(name, run, reals, ranks, asked)
             else:
                 folder = Path(ranks.of_first(None))
-                train_run(run, reals, folder, LiveReporter(folder, run), device_at_hand(), ranks=ranks)
+                reporter, device = LiveReporter(folder, run), device_at_hand()
+                train_run(run, reals, folder, reporter, device, ranks=ranks, asked_to_stop=asked)
         except StoppedError as stopped:
             if ranks.first:
                 if UNDER_DVC in os.environ:

@@ -62,6 +62,14 @@ def test_publish_replaces_a_folder_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["final", "new.txt"]
 
 
+def test_what_a_kill_left_half_written_is_not_published(tmp_path: Path) -> None:
+    (tmp_path / "work/deep").mkdir(parents=True)
+    for name in ("file", f"file{atomic.PARTIAL_SUFFIX}", f"deep/other{atomic.PARTIAL_SUFFIX}"):
+        (tmp_path / "work" / name).touch()
+    atomic.publish(tmp_path / "work", tmp_path / "final")
+    assert sorted(path.name for path in (tmp_path / "final").rglob("*")) == ["deep", "file"]
+
+
 def test_publish_mends_what_a_kill_between_its_renames_left(tmp_path: Path) -> None:
     (tmp_path / "final.retired").mkdir()
     (tmp_path / "final.retired" / "old.txt").touch()

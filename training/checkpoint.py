@@ -22,7 +22,7 @@ from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
 
-FORMAT = 3
+FORMAT = 4
 FALLBACKS = 2
 """Checkpoints that can be resumed from: the newest, and one before it should the newest be damaged."""
 

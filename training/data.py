@@ -105,6 +105,11 @@ class Reals:
         rows = draws.rows(self._run.seed, draws.Stream.G_LABELS, images_shown, count, len(self))
         return self._labels_ML[rows]
 
+    def read(self, resolution: int, images_shown: int, count: int) -> Minibatch:
+        """As `minibatch`, for who looks once: no level is brought into memory, and nothing is read ahead."""
+        rows = self.rows(images_shown, count)
+        return Minibatch(self._read(resolution, rows), *self.beside(images_shown, count, np.arange(count)))
+
     def first(self, resolution: int, count: int) -> Minibatch:
         """The first `count` images ever shown, unmirrored: what the pictures of reals show."""
         rows = self.rows(0, count)

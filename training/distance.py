@@ -36,7 +36,7 @@ class Distance:
 
     def __init__(self, options: SnapshotSwd, run: TrainRun, reals: Reals, scratch: Path) -> None:
         self.name = f"swd{short_count(options.images)}"
-        self._options = options
+        self.options = options
         self._run = run
         self._reals = reals
         self._scratch = scratch
@@ -52,7 +52,7 @@ class Distance:
             self._real_set[1],
             self._described(self._sample_batches(average, step), step, _Seed.SAMPLES),
             repeats=1,
-            directions=self._options.directions,
+            directions=self.options.directions,
             rng=self._rng(_Seed.DIRECTIONS),
             threads=self._run.threads,
         )
@@ -61,16 +61,16 @@ class Distance:
     def _described(self, batches: Iterator[NDArray[np.uint8]], step: Step, seed: _Seed) -> PatchSet:
         folder = self._scratch / seed.name.lower()
         shutil.rmtree(folder, ignore_errors=True)
-        return collect(batches, PatchSet(folder, step.resolution, self._options.patches_per_image, self._rng(seed)))
+        return collect(batches, PatchSet(folder, step.resolution, self.options.patches_per_image, self._rng(seed)))
 
     def _real_batches(self, step: Step) -> Iterator[NDArray[np.uint8]]:
         for start, count in self._parts(step):
-            batch = self._reals.minibatch(step.resolution, start, count)
+            batch = self._reals.read(step.resolution, start, count)
             mirrored_N111 = batch.mirrored_N[:, None, None, None]
             yield np.where(mirrored_N111, batch.images_NCHW[..., ::-1], batch.images_NCHW)
 
     def _sample_batches(self, average: GeneratorNetwork, step: Step) -> Iterator[NDArray[np.uint8]]:
-        images, latent_size = self._options.images, self._run.networks.latent_size
+        images, latent_size = self.options.images, self._run.networks.latent_size
         latents_NL = draws.latents(self._run.seed, Stream.SNAPSHOT_SWD, 0, (images, latent_size))
         labels_NL = self._reals.random_labels(0, images)
         for start, count in self._parts(step):
@@ -79,8 +79,8 @@ class Distance:
             yield generate.images(average, latents_NL[part], labels, lod=step.lod, minibatch=count)
 
     def _parts(self, step: Step) -> Iterator[tuple[int, int]]:
-        for start in range(0, self._options.images, step.minibatch):
-            yield start, min(step.minibatch, self._options.images - start)
+        for start in range(0, self.options.images, step.minibatch):
+            yield start, min(step.minibatch, self.options.images - start)
 
     def _rng(self, seed: _Seed) -> np.random.RandomState:
         return np.random.RandomState([self._run.seed, seed])

@@ -131,9 +131,10 @@ class _Loop:
         """One step of training, as often as a minibatch is repeated, and the end of the tick where it is due."""
         run, trainer, story = self.run, self.trainer, self.story
         step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-        if run.schedule.reset_optimizers and schedule.resets(story.lod, step.lod):
+        before = story.last_step(run)
+        if run.schedule.reset_optimizers and schedule.resets(before and before.lod, step.lod):
             trainer.reset_optimizers()
-        story.lod = step.lod
+        story.step_start = trainer.images_shown
         for _ in range(run.schedule.minibatch_repeats):
             trainer.update(step)
         if schedule.tick_ends(run.schedule, step, tick_start=story.tick_start, images=trainer.images_shown):
@@ -142,8 +143,10 @@ class _Loop:
 
     def stop(self) -> None:
         """Save, and end the run for now."""
+        step = self.story.last_step(self.run)
+        assert step is not None  # a run is asked after a step
         if self.ranks.first:
-            self.snapshots.save(self.trainer, self.story)
+            self.snapshots.save(self.trainer, self.story, step)
         self.ranks.any(False)  # none ends before all is saved
         raise StoppedError(
             f"asked to stop after {self.trainer.images_shown} images. The run is saved in {self.folder}; it goes on "
@@ -174,14 +177,14 @@ class _Loop:
             return
         wrong = alarms.in_figures(self.run.alarms, row)
         if due and wrong is None:
-            row |= snapshots.look(trainer, story)
+            row |= snapshots.look(trainer, story, step)
             wrong = alarms.in_samples(self.run.alarms, row)
         story.rows.append(row)
         self.reporter.tick(row)
         if wrong is not None:
             raise AlarmError(f"after {trainer.images_shown} images {wrong}. {snapshots.last_good()}")
         if due:
-            snapshots.save(trainer, story)
+            snapshots.save(trainer, story, step)
 
     def _check_alike(self) -> None:
         """Raise where ranks hold other weights than the first: a fault of a device, or of the code."""

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 from pipeline.params import TrainRun
-from training import alarms, checkpoint, draws, generate, grids, schedule
+from training import alarms, checkpoint, draws, generate, grids
 from training.checkpoint import NetworkInfo
 from training.data import Reals
 from training.distance import Distance
@@ -26,9 +26,9 @@ class Snapshots:
         self._folder = folder
         self._distance = distance
 
-    def look(self, trainer: Trainer, story: Story) -> Row:
-        """Draw the sheet of samples; returns the figures of the samples by name."""
-        step, run = self._step(trainer), self._run
+    def look(self, trainer: Trainer, story: Story, step: Step) -> Row:
+        """Draw the sheet of samples, at the step that was trained last; returns the figures of the samples by name."""
+        run = self._run
         count = run.grid_columns * run.grid_rows
         first = self._reals.first(step.resolution, count)
         reals_path = self._reals_path(step.resolution)
@@ -44,18 +44,18 @@ class Snapshots:
         swd = None if self._distance is None else self._distance.measure(trainer.average, step)
         if self._distance is None or swd is None:
             return figures
-        if step.resolution == run.resolution:
-            story.measured(trainer.images_shown, self._distance.name, swd)
+        if step.lod == 0:
+            story.measured(trainer.images_shown, self._distance.name, swd, self._distance.options)
         return figures | {self._distance.name: swd}
 
-    def save(self, trainer: Trainer, story: Story) -> None:
-        """Write a checkpoint, and remove what need not be kept beside it."""
+    def save(self, trainer: Trainer, story: Story, step: Step) -> None:
+        """Write a checkpoint, whose networks stand at `step`, and remove what need not be kept beside it."""
         info = NetworkInfo.of_run(
             self._run,
             channels=CHANNELS,
             label_size=self._reals.label_size,
             images_shown=trainer.images_shown,
-            lod=self._step(trainer).lod,
+            lod=step.lod,
         )
         state = {"trainer": trainer.state(), "story": story.told()}
         checkpoint.save(self._folder, info, trainer.networks(), state)
@@ -64,8 +64,8 @@ class Snapshots:
     def finish(self, story: Story) -> None:
         """Write the pictures of the whole run."""
         run, folder = self._run, self._folder
-        last_of = {schedule.at(run.schedule, run.resolution, shown).resolution: shown for shown in story.snapshots}
-        grown = {resolution: self._samples_path(shown) for resolution, shown in last_of.items()}
+        at_snapshots = [row for row in story.rows if row["images"] in story.snapshots]
+        grown = {int(row["resolution"]): self._samples_path(int(row["images"])) for row in at_snapshots}
         grids.write(folder / "progress.png", grids.progress(grown, run.grid_cell_pixels))
         grids.write(folder / "samples.png", grids.read(self._samples_path(story.snapshots[-1])))
         grids.write(folder / "reals.png", grids.read(self._reals_path(max(grown))))
@@ -79,9 +79,6 @@ class Snapshots:
     def _prune(self, story: Story, resumable: int) -> None:
         staying = story.kept(checkpoint.kept(story.snapshots, self._run.keep_snapshots))
         checkpoint.prune(self._folder, staying, resumable)
-
-    def _step(self, trainer: Trainer) -> Step:
-        return schedule.at(self._run.schedule, self._run.resolution, trainer.images_shown)
 
     def _samples_path(self, images_shown: int) -> Path:
         return self._folder / "grids" / f"samples-{images_shown:09d}.png"

@@ -24,4 +24,4 @@ Order = Literal["index", "shuffled"]
 class Section(BaseModel):
     """One section: every key given, none unknown, types exact."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -1,12 +1,15 @@
 """Several processes of one run: what each takes, and that two compute what one does."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -84,7 +87,8 @@ def test_two_processes_compute_what_one_does_on_the_joined_minibatch(folder: Pat
     both = [_steps_of(folder, rank)[name] for rank in range(RANKS)]
     assert len(alone["gradients"]) == len(both[0]["gradients"]) > 20
     for ours, theirs in zip(both[0]["gradients"], alone["gradients"], strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()) + 1e-7)
+        # sums in another order: whatever is wrong with groups, noise or averaging is off by tenths
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()) + 1e-7)
     assert both[0]["figures"] == pytest.approx(alone["figures"], rel=1e-5)
     assert both[0]["figures"] == both[1]["figures"]
     for network, weights in both[0]["networks"].items():
@@ -125,6 +129,30 @@ def test_torchrun_trains_a_stage_whose_first_process_alone_writes(tmp_path: Path
     assert result.returncode == 0, result.stderr[-4000:]
     assert result.stderr.count("of 0.2 kimg") == 5, "each tick is told once"
     assert len(curve(tmp_path, "loss/discriminator")) == 5
+
+
+def test_a_process_other_than_the_first_that_is_asked_to_stop_stops_all(tmp_path: Path) -> None:
+    run = make_run(make_dataset(tmp_path / "data/shard"), schedule__devices=2, schedule__total_kimg=40.0)
+    write_params(tmp_path, run.model_copy(update={"dataset": Path("data/shard")}))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    with subprocess.Popen(
+        [*words, "-m", "stages.train", "small"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            while process.poll() is None and not list(tmp_path.glob("data/.work/*/checkpoint-*.json")):
+                time.sleep(0.01)
+            (second,) = (
+                child
+                for child in psutil.Process(process.pid).children()
+                if child.environ().get("RANK") == "1" and "stages.train" in " ".join(child.cmdline())
+            )
+            second.send_signal(signal.SIGTERM)
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0, told[-4000:]
+    assert told.count("asked to stop after") == 1
 
 
 def test_a_process_for_each_gpu_that_shares_the_devices_evenly(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.errors import AlarmError, StoppedError, TrainingError
-from pipeline.params import TrainRun
+from pipeline.params import SnapshotSwd, TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from tests.training.test_loop import CPU, Recorder, files
@@ -101,11 +101,42 @@ def test_the_best_snapshot_at_full_resolution_stays(dataset: Path, tmp_path: Pat
     story = trained(run, tmp_path, recorder)
     distances = {row["images"]: row["swd16"] for row in recorder.rows if "swd16" in row}
     assert list(distances) == [192, 288, 384, 480]  # snapshots; at 4x4 there is no patch to measure
-    assert story.best == (min(distances, key=distances.__getitem__), "swd16", min(distances.values()))
-    assert story.best[0] < 480, "the test needs a run whose last snapshot is not its best"
+    whole = {row["images"]: row["swd16"] for row in recorder.rows if "swd16" in row and row["lod"] == 0}
+    assert list(whole) == [384, 480]
+    assert story.best == (384, "swd16", min(whole.values())), "the test needs a run whose last snapshot is not its best"
+    assert min(distances.values()) < min(whole.values()), "and whose half-faded one is nearer, but no rival"
     assert [path.name for path in checkpoint.network_files(tmp_path)] == [
         f"network-{shown:09d}.safetensors" for shown in (story.best[0], 480)
     ]
+
+
+def test_a_snapshot_is_that_of_the_step_trained_last(dataset: Path, tmp_path: Path) -> None:
+    """Where a phase without a fade ends, the first step at the next resolution is still to come."""
+    run = make_run(dataset, schedule__fade_kimg=0.0, schedule__total_kimg=0.16, snapshot_ticks=1)
+    recorder = Recorder()
+    story = trained(run, tmp_path, recorder)
+    assert story.best is None
+    assert [row["resolution"] for row in recorder.rows] == [4] * 4
+    info, _ = checkpoint.read_network(checkpoint.network_files(tmp_path)[-1], ())
+    assert (info.images_shown, info.lod, info.resolution) == (160, 1.0, 4)
+
+
+def test_a_distance_measured_otherwise_is_no_rival() -> None:
+    story, options = Story(), SnapshotSwd(images=16, patches_per_image=8, directions=8)
+    story.measured(100, "swd16", 3.0, options)
+    story.measured(200, "swd16", 4.0, options)
+    assert story.best == (100, "swd16", 3.0)
+    again = Story()
+    again.recall(story.told())
+    again.measured(300, "swd16", 5.0, options.model_copy(update={"directions": 64}))
+    assert again.best == (300, "swd16", 5.0)
+
+
+@pytest.mark.parametrize(("first", "then"), [("float32", "float16"), ("float16", "float32"), ("float16", "bfloat16")])
+def test_a_run_goes_on_in_another_precision(dataset: Path, tmp_path: Path, first: str, then: str) -> None:
+    with pytest.raises(StoppedError):
+        trained(make_run(dataset, speed__precision=first), tmp_path, stop=after(5))
+    assert trained(make_run(dataset, speed__precision=then), tmp_path).rows[-1]["images"] == 480
 
 
 def test_no_distance_is_measured_where_none_is_wanted(dataset: Path, tmp_path: Path) -> None:

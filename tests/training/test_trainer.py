@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -67,6 +68,49 @@ def test_repeated_updates_of_d_show_fresh_reals_and_move_the_average_each_time(d
     start = weights(trainer_of(make_run(dataset)), "Gs")
     moved = {n: (weights(trainer, "Gs") - start).norm() for n, trainer in trainers.items()}
     assert moved[3] > 2 * moved[1] > 0
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_both_networks_move_by_the_learning_rate_of_the_step(dataset: Path, joint: bool) -> None:
+    run = make_run(dataset, schedule__joint_steps=joint)
+    trainer = trainer_of(run)
+    step = schedule.at(run.schedule, 8, 0)
+    before = {name: weights(trainer, name) for name in ("G", "D")}
+    trainer.update(step._replace(learning_rate=0.0))
+    for name, start in before.items():
+        assert torch.equal(weights(trainer, name), start), name
+    trainers = [trainer_of(run), trainer_of(run)]
+    for factor, each in zip((1, 2), trainers, strict=True):
+        each.update(step._replace(learning_rate=factor * step.learning_rate))
+    once, twice = (weights(each, "D") - before["D"] for each in trainers)
+    torch.testing.assert_close(twice, 2 * once, rtol=0, atol=1e-6)
+
+
+def test_reals_are_mirrored_where_the_run_says_so(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def after_a_step(mirror: bool) -> torch.Tensor:
+        run = make_run(dataset, mirror=mirror)
+        trainer = trainer_of(run)
+        trainer.update(schedule.at(run.schedule, 8, 240))
+        return weights(trainer, "D")
+
+    plain = after_a_step(False)
+    assert not torch.equal(after_a_step(True), plain)
+    monkeypatch.setattr(draws, "mirrored", lambda seed, position, count: np.zeros(count, bool))
+    assert torch.equal(after_a_step(True), plain)
+
+
+def test_the_generators_labels_are_drawn_for_themselves(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def after_a_step() -> tuple[torch.Tensor, torch.Tensor]:
+        run = make_run(dataset, labels=True)
+        trainer = trainer_of(run)
+        trainer.update(schedule.at(run.schedule, 8, 0))
+        return weights(trainer, "G"), weights(trainer, "D")
+
+    drawn = after_a_step()
+    monkeypatch.setattr(Reals, "random_labels", lambda self, position, count: np.eye(3, dtype=np.float32)[[0] * count])
+    fixed = after_a_step()
+    assert not torch.equal(fixed[0], drawn[0])
+    assert torch.equal(fixed[1], drawn[1]), "those of D are the labels of its reals"
 
 
 def test_a_joint_step_takes_both_updates_from_the_same_weights(dataset: Path) -> None:

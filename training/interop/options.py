@@ -16,6 +16,9 @@ DEFAULTS: dict[str, Any] = {
 SIZES = {"num_channels": 1, "resolution": 32, "label_size": 0}
 """Options that are sizes of the data, with their defaults."""
 
+LARGEST_SIZE, LARGEST_DECAY = 1 << 16, 8.0
+"""Far above any network's: beyond, a file asks for what no machine holds."""
+
 WITHOUT_EFFECT = ("dtype", "structure", "is_template_graph")
 """How the original computes, not what."""
 
@@ -32,7 +35,7 @@ def network_options(static: Mapping[str, Any]) -> NetworkOptions:
     Raises
     ------
     NetworkError
-        An option that the original's networks do not have, or sizes of layers that are no numbers.
+        An option that the original's networks do not have, or sizes of layers that no network has.
     ValidationError
         A value that an option cannot have.
     """
@@ -40,9 +43,11 @@ def network_options(static: Mapping[str, Any]) -> NetworkOptions:
     if unknown:
         raise NetworkError(f"unknown options of the original's networks: {', '.join(sorted(unknown))}")
     values = {**DEFAULTS, **{key: value for key, value in static.items() if key in DEFAULTS}}
-    if not all(isinstance(values[name], int) for name in ("fmap_base", "fmap_max")):
-        raise NetworkError(f"fmap_base {values['fmap_base']!r} and fmap_max {values['fmap_max']!r}: not whole numbers")
+    _check_sizes({name: values[name] for name in ("fmap_base", "fmap_max")})
     latent_size = static.get("latent_size") or min(values["fmap_base"], values["fmap_max"])
+    _check_sizes({"latent_size": latent_size, "mbstd_group_size": values["mbstd_group_size"]})
+    if not 0 <= values["fmap_decay"] <= LARGEST_DECAY:
+        raise NetworkError(f"fmap_decay {values['fmap_decay']!r}: not from 0 to {LARGEST_DECAY:g}")
     return NetworkOptions(**values, **ABSENT, latent_size=latent_size)
 
 
@@ -52,12 +57,17 @@ def sizes(static: Mapping[str, Any]) -> dict[str, int]:
     Raises
     ------
     NetworkError
-        Not whole numbers, or a resolution that is no power of two from 4 to 1024.
+        Not sizes that a network has, or a resolution that is no power of two from 4 to 1024.
     """
     values = {name: static.get(name, default) for name, default in SIZES.items()}
-    if not all(isinstance(value, int) for value in values.values()):
-        raise NetworkError(f"sizes of a network that are not whole numbers: {values}")
+    _check_sizes(values)
     resolution = values["resolution"]
     if not 4 <= resolution <= 1024 or resolution & (resolution - 1):
         raise NetworkError(f"a network of resolution {resolution}, which is no power of two from 4 to 1024")
     return {"resolution": resolution, "channels": values["num_channels"], "label_size": values["label_size"]}
+
+
+def _check_sizes(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int) or not 0 <= value <= LARGEST_SIZE:
+            raise NetworkError(f"{name} {value!r}: not a whole number from 0 to {LARGEST_SIZE}")

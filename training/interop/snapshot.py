@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -81,8 +82,11 @@ def _network(state: Mapping[str, Any], kind: type[AnyNetwork], function: str) ->
     if state.get("build_func_name") != function:
         raise NetworkError(f"a network built by {state.get('build_func_name')!r} where {function!r} was expected")
     static = _plain_options(state.get("static_kwargs"))
-    network = kind(options.network_options(static), **options.sizes(static))
+    chosen, sizes = options.network_options(static), options.sizes(static)
     variables, lod = _variables(state.get("variables"))
+    with torch.device("meta"):
+        load_original(kind(chosen, **sizes), variables)  # what does not fit is refused before any memory is taken
+    network = kind(chosen, **sizes)
     load_original(network, variables)
     return network, lod
 

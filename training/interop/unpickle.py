@@ -55,10 +55,10 @@ class Element:
 class Array:
     """Stands in for `numpy.core.multiarray._reconstruct`: an array, empty until its state comes."""
 
-    value: NDArray[Any]
+    value: NDArray[Any] = np.empty(0, np.float32)
 
     def __init__(self, *_: Any) -> None:
-        self.value = np.empty(0, np.float32)
+        pass
 
     def __setstate__(self, state: Any) -> None:
         _, shape, element, in_columns, content = state
@@ -70,6 +70,8 @@ class Array:
 
 class Scalar:
     """Stands in for `numpy.core.multiarray.scalar`: one number."""
+
+    value: float = math.nan
 
     def __init__(self, element: Any, content: Any) -> None:
         if not isinstance(element, Element):
