@@ -139,7 +139,7 @@ def test_a_damaged_copy_is_refused_and_named(
     content = bytearray(deltas.contents["deltas00000.zip"])
     content[5000] ^= 1
     (tmp_path / "deltas00000.zip").write_bytes(content)
-    with pytest.raises(FetchError, match=r"deltas00000\.zip: .*CRC.*network\.local"):
+    with pytest.raises(SourceError, match=r"deltas00000\.zip: .*CRC.*network\.local"):
         downloads(tmp_path / "here", server.url, local=tmp_path).fetch(deltas.published, deltas.published.files)
     assert not list((tmp_path / "here").rglob("*.zip"))
 
