@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from pipeline.faces import delta
 from pipeline.params import LsunCategory
 from pipeline.params.lsun import LsunScene
 from pipeline.sources.fetch.places import PUBLISHED, places_of
@@ -43,6 +44,17 @@ def test_the_deltas_are_thirty_of_unknown_size_and_hash() -> None:
     assert [file.path for file in files] == [f"deltas{n:02d}000.zip" for n in range(30)]
     assert all(file.bytes is None and not file.hashes for file in files)
     assert len({file.drive_id for file in files}) == 30
+
+
+def test_the_deltas_are_checked_by_the_names_and_sizes_that_their_reader_wants() -> None:
+    manifest = read("celebahq-deltas")
+    assert manifest.members is not None
+    assert manifest.limits is not None
+    for file, first in zip(manifest.files, range(0, 30_000, delta.PER_ARCHIVE), strict=True):
+        wanted = range(first, first + delta.PER_ARCHIVE)
+        assert manifest.members.names(file.name) == [delta.member_name(idx) for idx in wanted]
+        assert {delta.archive_name(idx) for idx in wanted} == {file.name}
+    assert manifest.limits.member_bytes == delta.TOKEN_BYTES_MAX
 
 
 def test_lsun_has_forty_archives() -> None:

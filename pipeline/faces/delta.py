@@ -9,6 +9,7 @@ import base64
 import binascii
 import bz2
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from pipeline.errors import DropReason, RejectedInputError
 SHAPE_CHW = (3, 1024, 1024)
 ITERATIONS = 100_000
 PER_ARCHIVE = 1000
+TOKEN_BYTES_MAX = 1 << 23
+"""A delta that does not shrink at all has 4.3 MB as a token; more is no delta, and never read into memory."""
 _VERSION, _OVERHEAD, _BLOCK = 0x80, 1 + 8 + 16 + 32, 16  # of a Fernet token: version, time, IV, HMAC; AES blocks
 
 
@@ -41,20 +44,23 @@ def read_token(folder: Path, idx: int) -> bytes:
     Raises
     ------
     RejectedInputError
-        DELTA_MISSING: neither is there; DELTA_CORRUPT: the archive's checksum does not fit.
+        DELTA_MISSING: neither is there; DELTA_CORRUPT: the archive's checksum does not fit, or it claims more bytes
+        than a delta can have.
     """
     loose, archive = folder / member_name(idx), folder / archive_name(idx)
     if loose.is_file():
+        _check_length(loose.stat().st_size, str(loose))
         return loose.read_bytes()
     if not archive.is_file():
         raise RejectedInputError(DropReason.DELTA_MISSING, f"neither {archive} nor {loose} is there")
     try:
         with zipfile.ZipFile(archive) as opened:
-            path = next((path for path in opened.namelist() if path.split("/")[-1] == member_name(idx)), None)
-            if path is None:
+            info = next((info for info in opened.infolist() if info.filename.split("/")[-1] == member_name(idx)), None)
+            if info is None:
                 raise RejectedInputError(DropReason.DELTA_MISSING, f"{archive} has no {member_name(idx)}")
-            return opened.read(path)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+            _check_length(info.file_size, f"{archive}, {member_name(idx)}")
+            return opened.read(info)
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:  # the last one: encrypted
         raise RejectedInputError(DropReason.DELTA_CORRUPT, f"{archive}, {member_name(idx)}: {error}") from error
 
 
@@ -115,6 +121,13 @@ def seal_delta(delta_CHW: NDArray[np.uint8], jpeg: bytes, file: str) -> bytes:
 def _key(jpeg: bytes, file: str) -> bytes:
     kdf = PBKDF2HMAC(SHA256(), length=32, salt=file.encode("ascii"), iterations=ITERATIONS)
     return base64.urlsafe_b64encode(kdf.derive(jpeg))
+
+
+def _check_length(size: int, what: str) -> None:
+    if size > TOKEN_BYTES_MAX:
+        raise RejectedInputError(
+            DropReason.DELTA_CORRUPT, f"{what}: {size} bytes, a delta has {TOKEN_BYTES_MAX} at most; fetch it again"
+        )
 
 
 def _check_form(token: bytes) -> None:

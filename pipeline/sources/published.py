@@ -5,6 +5,7 @@ left out there, is None here, and is named in `unknown`.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated
@@ -93,6 +94,37 @@ class PublishedFile(_Fact):
             )
 
 
+def _takes_a_number(name: str) -> str:
+    try:
+        numbered = name.format(1) != name.format(2)
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"{name!r} has no place for one number, such as {{:05d}} ({error})") from error
+    if not numbered:
+        raise ValueError(f"{name!r} has no place for a number, such as {{:05d}}")
+    return name
+
+
+class Members(_Fact):
+    """What each archive of a data set holds, where no hash tells: members that are numbered on from its own number.
+
+    Attributes
+    ----------
+    name
+        Their name without folders, with the number's place as `str.format` has it, such as `delta{:05d}.dat`.
+    count
+        How many.
+    """
+
+    name: Annotated[str, AfterValidator(_takes_a_number)]
+    count: PositiveInt
+
+    def names(self, archive: str) -> list[str]:
+        """The members of the archive of that name, whose first digits are the number of its first member."""
+        digits = re.search("[0-9]+", archive)
+        first = 0 if digits is None else int(digits[0])
+        return [self.name.format(first + place) for place in range(self.count)]
+
+
 class Terms(_Fact):
     """What a user accepts: in short, the licence's name, and where the full text is."""
 
@@ -112,6 +144,10 @@ class Source(_Fact):
         The address at which Google Drive serves downloads; None where no file lies there.
     unknown
         Facts that could not be established.
+    members
+        What every archive without a published hash holds.
+    limits
+        What an archive may unpack to before it counts as a bomb; None where the limits of the user's own hold.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9-]+$")]
@@ -120,6 +156,8 @@ class Source(_Fact):
     drive: str | None = None
     terms: Terms
     unknown: tuple[str, ...] = ()
+    members: Members | None = None
+    limits: Limits | None = None
 
 
 class Published(Source):
@@ -129,12 +167,9 @@ class Published(Source):
     ----------
     photographs
         How many each archive of them holds, named 000001.jpg on.
-    limits
-        What an archive may unpack to before it counts as a bomb; None where the limits of the user's own hold.
     """
 
     photographs: PositiveInt | None = None
-    limits: Limits | None = None
     files: tuple[PublishedFile, ...]
 
     def find(self, name: str) -> PublishedFile | None:

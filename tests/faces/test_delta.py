@@ -66,6 +66,31 @@ def test_added_modulo_256() -> None:
     assert apply_delta(np.uint8([250, 3]), np.uint8([10, 254])).tolist() == [4, 1]
 
 
+def test_a_delta_larger_than_one_can_be_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "deltas00000.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("delta00000.dat", bytes(delta.TOKEN_BYTES_MAX))
+        archive.writestr("delta00001.dat", bytes(delta.TOKEN_BYTES_MAX + 1))
+    (tmp_path / "delta00002.dat").write_bytes(bytes(delta.TOKEN_BYTES_MAX + 1))
+    assert len(read_token(tmp_path, 0)) == delta.TOKEN_BYTES_MAX
+    monkeypatch.setattr(zipfile.ZipFile, "read", None)
+    monkeypatch.setattr(Path, "read_bytes", None)
+    for idx in (1, 2):
+        with pytest.raises(RejectedInputError, match=rf"delta0000{idx}\.dat: 8388609 bytes") as caught:
+            read_token(tmp_path, idx)
+        assert caught.value.reason is DropReason.DELTA_CORRUPT
+
+
+def test_an_archive_whose_packed_bytes_are_garbled_is_corrupt(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "deltas00000.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("delta00000.dat", b"a token " * 99)
+    content = bytearray((tmp_path / "deltas00000.zip").read_bytes())
+    content[44] = 0xFF  # the first byte of what is packed: no such kind of block
+    (tmp_path / "deltas00000.zip").write_bytes(content)
+    with pytest.raises(RejectedInputError) as caught:
+        read_token(tmp_path, 0)
+    assert caught.value.reason is DropReason.DELTA_CORRUPT
+
+
 def test_read_from_the_archive_of_its_thousand(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "deltas29000.zip", "w") as archive:
         archive.writestr("deltas/delta29123.dat", b"token")

@@ -6,7 +6,12 @@ import lzma
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
+
+from pipeline.errors import SourceError
+from pipeline.sources import archive
+from pipeline.sources.published import Source
 
 HEAD_BYTES = 512
 """So much is looked at before a byte is kept."""
@@ -45,6 +50,32 @@ def wrong_start(name: str, head: bytes) -> str | None:
 def tells_damage(name: str) -> bool:
     """Whether a file of that name carries sums by which `damage` knows it to be whole."""
     return name.endswith((".zip", ".gz"))
+
+
+def fault_inside(path: Path, name: str, source: Source) -> str | None:
+    """What is wrong inside an archive of no known hash, in words: its index is judged before it is unpacked."""
+    return misfit(path, name, source) or damage(path, name)
+
+
+def misfit(path: Path, name: str, source: Source) -> str | None:
+    """What of an archive's index is not as the manifest of `source` states, in words; None where nothing is stated.
+
+    Members are known by the last part of their names: some packers put a folder before them. Others than the stated
+    ones do no harm.
+    """
+    if source.members is None:
+        return None
+    try:
+        listed = archive.list_members(path, source.limits)
+    except SourceError as error:
+        return str(error)
+    count = Counter(member.split("/")[-1] for member in listed)
+    wanted = source.members.names(name)
+    missing = [member for member in wanted if not count[member]]
+    if missing:
+        return f"it lacks {len(missing)} of its {len(wanted)} members ({missing[0]} and so on): it is another archive"
+    twice = next((member for member in wanted if count[member] > 1), None)
+    return None if twice is None else f"it has {twice} more than once"
 
 
 def damage(path: Path, name: str) -> str | None:

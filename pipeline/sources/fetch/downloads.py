@@ -4,7 +4,8 @@ It lies outside the stages' work folders and is keyed by what a file is (`<manif
 params or code loses a byte of it. Stages take the files out as hard links.
 """
 
-import shutil
+import itertools
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from tqdm import tqdm
 
 from pipeline import atomic
-from pipeline.errors import FetchError
+from pipeline.errors import FetchError, SourceError
 from pipeline.params import NetworkParams
 from pipeline.sources import local
 from pipeline.sources.fetch import content, partial
-from pipeline.sources.fetch.partial import Partial
+from pipeline.sources.fetch.partial import Partial, naming_disk_faults
 from pipeline.sources.fetch.places import places_of
 from pipeline.sources.fetch.progress import Progress
 from pipeline.sources.fetch.retrieve import Patience, Retrieval
+from pipeline.sources.fetch.room import Room
 from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.fetch.transfer import StoppedError
 from pipeline.sources.published import PublishedFile, Source, digests
@@ -89,9 +92,9 @@ class Downloads:
             A copy in `network.local` is not the published file.
         """
         self.demand(source, files)
-        missing = [file for file in files if self._receipt(source, file) is None and not self._import(source, file)]
+        missing = [file for file in files if not self._is_here(source, file)]
         if missing and self._network.offline:
-            places = "\n  ".join(f"{source.name}/{file.path}" for file in missing)
+            places = "\n  ".join(_label(source, file) for file in missing)
             raise FetchError(
                 f"network.offline is true, and {len(missing)} file(s) of {source.dataset} are not here:\n  {places}\n"
                 f"Put them below network.local, or set network.offline to false."
@@ -100,25 +103,35 @@ class Downloads:
             self._fetch_all(source, missing)
         for file in files:
             receipt = self._receipt(source, file)
-            assert receipt is not None  # each was here, imported or fetched
-            self._delivered[f"{source.name}/{file.path}"] = receipt.model_dump(exclude={"mtime_ns"})
+            if receipt is None:
+                raise FetchError(f"{self._target(source, file)}: it was verified, and changed since. Run this again.")
+            self._delivered[_label(source, file)] = receipt.model_dump(exclude={"mtime_ns"})
         return [self._target(source, file) for file in files]
 
     def _target(self, source: Source, file: PublishedFile) -> Path:
         return self._folder / source.name / file.path
 
     def _fetch_all(self, source: Source, files: Sequence[PublishedFile]) -> None:
-        here = {file: partial.size_of(self._target(source, file)) for file in files}
-        known = [file for file in files if file.bytes is not None]
-        self._room(source.dataset, sum((file.bytes or 0) - here[file] for file in known))
+        sizes = {
+            _label(source, file): (file.bytes, partial.size_of(self._target(source, file)))
+            for file in files
+            if file.bytes is not None
+        }
+        with naming_disk_faults(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            room = Room(self._folder)
+            room.reserve(source.dataset, sizes)
         progress = Progress(
-            source.dataset, total=sum(file.bytes or 0 for file in known), here=sum(here[file] for file in known)
+            source.dataset,
+            total=sum(total for total, _ in sizes.values()),
+            here=sum(here for _, here in sizes.values()),
         )
         stop = threading.Event()
         errors: list[FetchError] = []
         pool = ThreadPoolExecutor(self._network.connections, thread_name_prefix="fetch")
         try:
-            for done in as_completed([pool.submit(self._fetch_one, source, file, progress, stop) for file in files]):
+            tasks = [pool.submit(self._fetch_one, source, file, progress, room, stop) for file in files]
+            for done in as_completed(tasks):
                 try:
                     done.result()
                 except FetchError as error:  # the other files go on: what they bring is kept
@@ -130,53 +143,74 @@ class Downloads:
         if errors:
             raise FetchError("\n".join(sorted(map(str, errors))))
 
-    def _fetch_one(self, source: Source, file: PublishedFile, progress: Progress, stop: threading.Event) -> None:
+    def _fetch_one(
+        self, source: Source, file: PublishedFile, progress: Progress, room: Room, stop: threading.Event
+    ) -> None:
         target = self._target(source, file)
-        label = f"{source.name}/{file.path}"
-        algorithms = tuple(file.hashes) or RECORDED
+        label = _label(source, file)
         with (
-            Partial(target, algorithms) as here,
-            progress.file(file.name, file.bytes, here.size) as arrived,
+            naming_disk_faults(target),
+            Partial(target, tuple(file.hashes) or RECORDED) as here,
+            progress.file(file.name, file.bytes, here.size) as shown,
         ):
             if self._receipt(source, file) is not None:  # another process was faster
                 here.abandon()
                 return
+
+            def arrived(size: int) -> None:
+                shown(size)
+                room.arrived(label, size)
+
             retrieval = Retrieval(
+                source=source,
                 file=file,
                 label=label,
                 places=places_of(source, file, self._network.mirrors),
                 patience=self._patience,
                 stop=stop,
                 arrived=arrived,
-                room=lambda missing: self._room(label, missing),
+                room=lambda total: room.reserve(label, {label: (total, here.size)}),
             )
             try:
                 origin = retrieval.into(here)
             except StoppedError:
                 return
+            finally:
+                room.release(label)
             self._sign(target, here.digests(), origin)
             progress.say(f"fetched {label}: {here.size} bytes from {origin}")
 
+    def _is_here(self, source: Source, file: PublishedFile) -> bool:
+        with naming_disk_faults(self._target(source, file)):
+            return self._receipt(source, file) is not None or self._import(source, file)
+
     def _import(self, source: Source, file: PublishedFile) -> bool:
-        """Link the user's own copy, if there is one; its bytes are checked like fetched ones."""
+        """Link the user's own copy, if there is one; its bytes are checked like fetched ones, under no final name."""
         if self._network.local is None:
             return False
         root = self._network.local
-        for copy in (root / source.name / file.path, root / file.path, root / file.name):
-            if copy.is_file():
-                file.check(copy)
-                fault = None if file.hashes else content.damage(copy, file.name)
-                if fault is not None:
-                    raise FetchError(f"{copy}: {fault}. Remove it or fetch it again; it lies in network.local.")
-                target = self._target(source, file)
-                partial.forget(target)
-                local.lay_down(copy, target)
-                self._sign(target, digests(target, tuple(file.hashes) or RECORDED), str(copy.resolve()))
-                return True
-        return False
+        places = (root / source.name / file.path, root / file.path, root / file.name)
+        copy = next((place for place in places if place.is_file()), None)
+        if copy is None:
+            return False
+        target = self._target(source, file)
+        beside = target.with_name(f"{target.name}.imported")
+        with Partial(target, ()) as here:  # while another process fetches it, nothing is imported
+            local.lay_down(copy, beside)
+            found = digests(beside, tuple(file.hashes) or RECORDED)
+            fault = file.fault(beside.stat().st_size, found)
+            if fault is None and not file.hashes:
+                fault = content.fault_inside(beside, file.name, source)
+            if fault is not None:
+                beside.unlink()
+                raise SourceError(f"{copy}: {fault}. Remove it or fetch it again; it lies in network.local.")
+            beside.replace(target)
+            self._sign(target, found, str(copy.resolve()))
+            here.abandon()
+        return True
 
     def _receipt(self, source: Source, file: PublishedFile) -> Receipt | None:
-        """What is known of the file that is here; None where none is, or not the published one."""
+        """What is known of the file that is here; None where none is. One that is another is put aside."""
         target = self._target(source, file)
         if not target.is_file():
             return None
@@ -192,11 +226,13 @@ class Downloads:
             found = digests(target, tuple(file.hashes) or RECORDED)
             receipt = None
         fault = file.fault(stat.st_size, found)
-        if fault is None and receipt is None and not file.hashes:
-            fault = content.damage(target, file.name)
+        if fault is None and not file.hashes:
+            # what a manifest asks of an archive may be younger than the receipt, its sums are not
+            look = content.fault_inside if receipt is None else content.misfit
+            fault = look(target, file.name, source)
         if fault is not None:
-            target.unlink()
-            _receipt_path(target).unlink(missing_ok=True)
+            aside = _put_aside(target)
+            tqdm.write(f"{target}: {fault}. It is not used, and lies in {aside.name} now.", file=sys.stderr)
             return None
         return receipt or self._sign(target, found, "found in the folder of downloads")
 
@@ -206,15 +242,18 @@ class Downloads:
         atomic.write_json(_receipt_path(target), receipt.model_dump())
         return receipt
 
-    def _room(self, what: str, missing: int) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._folder).free
-        if missing > free:
-            raise FetchError(
-                f"{what}: {missing} bytes are still to come, but {self._folder.resolve()} has {free} free. Make room, "
-                f"or make that folder a link to a larger disk."
-            )
+
+def _label(source: Source, file: PublishedFile) -> str:
+    return f"{source.name}/{file.path}"
 
 
 def _receipt_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.receipt.json")
+
+
+def _put_aside(target: Path) -> Path:
+    """Take a file's name away from it; nobody knows here whether its bytes are dear to the user."""
+    names = (target.with_name(f"{target.name}.refused{number or ''}") for number in itertools.count())
+    aside = next(name for name in names if not name.exists())
+    _receipt_path(target).unlink(missing_ok=True)
+    return target.rename(aside)

@@ -8,7 +8,12 @@ from pipeline.sources.fetch.faults import Next, PlaceError
 PAGE_BYTES = 1 << 16
 """As much of a page is looked at; the known ones are far shorter."""
 
-_START = re.compile(rb"^(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|title|body)\b", re.I | re.S)
+_START = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*+(?:(?><!--.*?-->|<\?xml\b.*?\?>)\s*+)*+<(?:!doctype\s+html|html|head|title|body)\b",
+    re.I | re.S,
+)
+"""Possessive throughout: what was passed over is never tried again, so that the time grows with the length alone."""
+_TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,1000}?)</title>", re.I | re.S)
 
 _KNOWN: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
@@ -40,7 +45,7 @@ _KNOWN: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 
 def is_page(head: bytes) -> bool:
-    """Whether the bytes start as an HTML page does. No published file is one."""
+    """Whether the bytes start as a page of HTML or XHTML does. No published file is one."""
     return _START.match(head) is not None
 
 
@@ -62,7 +67,7 @@ def fault_of(page: bytes, status: int) -> PlaceError:
     fault = known(page, status)
     if fault is not None:
         return fault
-    title = re.search(rb"<title[^>]*>(.*?)</title>", page, re.I | re.S)
+    title = _TITLE.search(page)
     words = " ".join(title[1].decode("utf-8", "replace").split())[:80] if title else "no title"
     return PlaceError(f"an HTML page ({words!r}, HTTP {status}) in place of the file", Next.ELSEWHERE)
 

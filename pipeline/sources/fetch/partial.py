@@ -4,7 +4,8 @@ import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -24,7 +25,10 @@ class _Digest(Protocol):
 
 
 class Origin(BaseModel):
-    """Which bytes the partial file began: the answer's address, its validators, and how many bytes there are in all."""
+    """Which bytes the partial file began: the answer's address, its validators, and how many bytes there are in all.
+
+    The address is without a password that the place may ask for.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -56,7 +60,7 @@ class Partial:
     Raises
     ------
     FetchError
-        Another process has it open, or the disk is full.
+        Another process has it open.
     """
 
     def __init__(self, target: Path, algorithms: Iterable[str]) -> None:
@@ -90,16 +94,14 @@ class Partial:
     def go_on_from(self, origin: Origin) -> None:
         """Note where the next bytes come from."""
         if origin != self.origin:
-            with _naming_full_disk(self.target):
-                atomic.write_bytes(self._state, origin.model_dump_json().encode())
+            atomic.write_bytes(self._state, origin.model_dump_json().encode())
             self.origin = origin
 
     def append(self, block: bytes) -> None:
         """Add bytes that have just arrived."""
         view = memoryview(block)
         while view:
-            with _naming_full_disk(self.target):
-                written = self._file.write(view)
+            written = self._file.write(view)
             for digest in self._digests.values():
                 digest.update(view[:written])
             self.size += written
@@ -176,18 +178,16 @@ def _state_of(target: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-class _naming_full_disk:  # noqa: N801 - used as a statement, `with _naming_full_disk(target)`
-    """Turn the system's error of a full disk into ours."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise FetchError(
-                f"{self._target}: the disk is full ({error.strerror}). What was fetched is kept: make room below "
-                f"{self._target.parent} and run this again."
-            ) from error
+@contextmanager
+def naming_disk_faults(target: Path) -> Generator[None]:
+    """Turn what the system says of a disk or a folder, while `target` is written or read, into ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            cause, remedy = "the disk is full", f"make room below {target.parent}"
+        else:
+            cause, remedy = f"{error.filename or target} cannot be read or written", "see who may write there"
+        raise FetchError(
+            f"{target}: {cause} ({error.strerror or error}). What was fetched is kept: {remedy} and run this again."
+        ) from error

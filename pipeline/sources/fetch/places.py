@@ -1,5 +1,6 @@
 """Where a published file can be had."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -16,6 +17,16 @@ class Place:
 
     url: str
     drive: bool
+
+    @property
+    def address(self) -> str:
+        """The address as it is recorded and shown."""
+        return without_credentials(self.url)
+
+
+def without_credentials(text: str) -> str:
+    """The text, its addresses without the name and password that may stand in them."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
 
 
 def places_of(source: Source, file: PublishedFile, mirrors: Sequence[str]) -> list[Place]:

@@ -4,14 +4,15 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from pipeline.errors import FetchError
 from pipeline.sources.fetch import content
 from pipeline.sources.fetch.faults import Next, PlaceError
 from pipeline.sources.fetch.partial import Partial
-from pipeline.sources.fetch.places import Place
+from pipeline.sources.fetch.places import Place, without_credentials
 from pipeline.sources.fetch.transfer import StoppedError, Transfer
-from pipeline.sources.published import PublishedFile
+from pipeline.sources.published import PublishedFile, Source
 
 STEP_BYTES = 1 << 20
 """Attempts that bring at least so much (of a small file: a 64th) are progress, and do not count as failed."""
@@ -24,23 +25,26 @@ class Patience:
     Attributes
     ----------
     attempts
-        Failed ones in a row, at one place, that brought nothing.
+        Failed ones in a row, at one place, that brought nothing; and beginnings there from the first byte.
     timeout_seconds
         No byte for so long is a stall.
     first_wait_seconds, longest_wait_seconds
         The wait after the first failed attempt, and the limit to which it doubles. Half of it is drawn at random.
+    longest_asked_seconds
+        A place that asks to be left alone for longer is given up.
     """
 
     attempts: int
     timeout_seconds: float
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 120.0
+    longest_asked_seconds: float = 600.0
 
     def wait_seconds(self, failures: int, asked_seconds: float) -> float:
         """How long to wait after so many failures in a row, where the place asked to be left alone for so long."""
         doubled = min(self.first_wait_seconds * 2.0 ** max(failures - 1, 0), self.longest_wait_seconds)
         jittered = doubled * (0.5 + 0.5 * random.random())
-        return max(jittered, min(asked_seconds, self.longest_wait_seconds))
+        return max(jittered, asked_seconds)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Retrieval:
 
     Parameters
     ----------
-    file
+    source, file
         What is published of it.
     label
         Its name in messages.
@@ -61,6 +65,7 @@ class Retrieval:
         See `Transfer`.
     """
 
+    source: Source
     file: PublishedFile
     label: str
     places: Sequence[Place]
@@ -84,16 +89,19 @@ class Retrieval:
             fault = self._from(place, partial)
             if fault is None:
                 partial.finish()
-                return place.url
+                # bytes that were all here before this run came from where they were begun
+                return place.address if partial.origin is None else partial.origin.url
             faults.append((place, fault))
-        causes = [f"  {place.url}: {fault.cause}" for place, fault in faults] or ["  no place is known or allowed"]
+        causes = [f"  {place.address}: {fault.cause}" for place, fault in faults] or ["  no place is known or allowed"]
         remedies = list(dict.fromkeys(fault.remedy for _, fault in faults if fault.remedy))
-        raise FetchError("\n".join([f"{self.label}: not fetched.", *causes, " ".join([*remedies, _ANY_REMEDY])]))
+        kept = f" (the {partial.size} bytes that are here are kept)" if partial.size else ""
+        remedies.append(_ANY_REMEDY.format(kept=kept))
+        raise FetchError(without_credentials("\n".join([f"{self.label}: not fetched.", *causes, " ".join(remedies)])))
 
     def _from(self, place: Place, partial: Partial) -> PlaceError | None:
         """Fill `partial` from one place; the last fault where that one does not give it."""
-        failures = corrupt = 0
-        best = partial.size
+        failures = corrupt = restarts = 0
+        before = counted = partial.size
         afresh = False
         transfer = Transfer(self.file, partial, self.patience.timeout_seconds, self.stop, self.arrived, self.room)
         while True:
@@ -104,26 +112,32 @@ class Retrieval:
             except PlaceError as fault:
                 if fault.then is Next.ELSEWHERE:
                     return fault
+                if fault.wait_seconds > self.patience.longest_asked_seconds:
+                    return _given_up(fault)
                 if fault.then is Next.CORRUPT:
                     partial.discard()
                     self.arrived(0)
                     corrupt += 1
                     if corrupt > 1:
                         return fault
-                if partial.size - best >= self._step():
-                    best = partial.size
+                if partial.size < before:  # counted on their own: a place could bring the same first half for ever
+                    restarts += 1
+                    counted = partial.size
+                before = partial.size
+                failures += 1
+                if partial.size - counted >= self._step(partial):
+                    counted = partial.size
                     failures = 0
-                else:
-                    failures += 1
-                if failures >= self.patience.attempts:
+                if max(failures, restarts) >= self.patience.attempts:
                     return fault
                 afresh = fault.then is Next.AFRESH
                 wait = self.patience.wait_seconds(failures, fault.wait_seconds)
             if self.stop.wait(wait):
                 raise StoppedError
 
-    def _step(self) -> int:
-        return STEP_BYTES if self.file.bytes is None else max(min(STEP_BYTES, self.file.bytes // 64), 1)
+    def _step(self, partial: Partial) -> int:
+        total = self.file.bytes or (partial.origin.total if partial.origin is not None else None)
+        return STEP_BYTES if total is None else max(min(STEP_BYTES, total // 64), 1)
 
     def _verify(self, partial: Partial) -> None:
         fault = self.file.fault(partial.size, partial.digests())
@@ -134,14 +148,23 @@ class Retrieval:
 
     def _fault_of_unhashed(self, partial: Partial) -> str | None:
         if content.tells_damage(self.file.name):
-            return content.damage(partial.path, self.file.name)
+            return content.fault_inside(partial.path, self.file.name, self.source)
         if self.file.bytes is None and (partial.origin is None or partial.origin.total is None):
             return "neither the manifest nor the server states its length, so nothing tells whether it is whole"
         return None
 
 
+def _given_up(fault: PlaceError) -> PlaceError:
+    until = datetime.now(UTC) + timedelta(seconds=fault.wait_seconds)
+    return PlaceError(
+        f"{fault.cause}; it asks to be left alone for {fault.wait_seconds:.0f} seconds",
+        Next.ELSEWHERE,
+        remedy=f"Run this again after {until:%Y-%m-%d %H:%M} UTC.",
+    )
+
+
 _ANY_REMEDY = (
-    "Run this again later (what is here is kept); or add a mirror to network.mirrors; or fetch it by hand and name its "
+    "Run this again later{kept}; or add a mirror to network.mirrors; or fetch it by hand and name its "
     "folder in network.local."
 )
 _CORRUPT_REMEDY = "If every place gives the same bytes, the manifest may be wrong: compare with the publisher's page."

@@ -21,6 +21,11 @@ from pipeline.sources.published import PublishedFile
 READ_BYTES = 1 << 18
 """Most that is taken from a connection at once."""
 
+_DIGITS = 30
+"""Longer numbers in headers are no sizes of files."""
+_LONGEST_ASKED_SECONDS = 1e8
+"""Three years: what a server asks for beyond counts as that."""
+
 _PASSING = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
@@ -54,7 +59,7 @@ class Transfer:
     arrived
         Told of the size of `partial` after every change of it.
     room
-        Told how many bytes are still to come when an answer says so; raises where the disk has not so many free.
+        Told how many bytes the file has in all when an answer says so; raises where the disk has not so many free.
     """
 
     file: PublishedFile
@@ -79,16 +84,22 @@ class Transfer:
         StoppedError
             `stop` was set.
         """
-        if self.partial.size and self.partial.size == self.file.bytes:
+        if self.file.bytes is not None and self.partial.size > self.file.bytes:
+            self.partial.discard()  # more than there can be
+        if self.partial.size and self.partial.size == self._end():
             return
         start = 0 if afresh or not self._may_go_on(place) else self.partial.size
         with requests.Session() as session:
             try:
                 self._ask(session, place, start, {})
-            except requests.RequestException as error:
-                raise _fault_of_request(error, self.timeout_seconds) from error
             except urllib3.exceptions.HTTPError as error:
                 raise self._fault_of_stream(error) from error
+
+    def _end(self) -> int | None:
+        """How many bytes there are in all, as far as the manifest or the last answer says."""
+        if self.file.bytes is not None:
+            return self.file.bytes
+        return None if self.partial.origin is None else self.partial.origin.total
 
     def _may_go_on(self, place: Place) -> bool:
         """Whether what is here may be continued from this place.
@@ -96,24 +107,22 @@ class Transfer:
         With a published hash the name means one sequence of bytes, wherever it comes from. Without one only the same
         address, by a validator, is known to go on with the same bytes.
         """
-        if self.file.bytes is not None and self.partial.size > self.file.bytes:
-            return False
         if self.file.hashes:
             return True
         origin = self.partial.origin
-        return origin is not None and origin.url == place.url and origin.validator is not None
+        return origin is not None and origin.url == place.address and origin.validator is not None
 
     def _ask(self, session: requests.Session, place: Place, start: int, confirmed: dict[str, str]) -> None:
         headers = {"Accept-Encoding": "identity", "User-Agent": "celebahq"}
         origin = self.partial.origin
         if start:
             headers["Range"] = f"bytes={start}-"
-            if origin is not None and origin.url == place.url and origin.validator is not None:
+            if not self.file.hashes and origin is not None and origin.validator is not None:
                 headers["If-Range"] = origin.validator
         url = place.url.partition("?")[0] if confirmed else place.url
-        timeouts = (self.timeout_seconds, self.timeout_seconds)
-        response = session.get(url, params=confirmed, headers=headers, stream=True, timeout=timeouts)
-        with closing(response):
+        with closing(self._open(session, url, confirmed, headers)) as response:
+            if self._says_that_all_is_here(response, start):
+                return
             self._refuse_status(response, start)
             # what goes on from a byte is kept from its first byte; what begins is looked at before
             continues = start > 0 and response.status_code == HTTPStatus.PARTIAL_CONTENT
@@ -126,6 +135,23 @@ class Transfer:
             if not fields or confirmed:
                 raise pages.fault_of(page, response.status_code)
         self._ask(session, place, start, fields)
+
+    def _open(
+        self, session: requests.Session, url: str, fields: dict[str, str], headers: dict[str, str]
+    ) -> requests.Response:
+        timeouts = (self.timeout_seconds, self.timeout_seconds)
+        try:
+            return session.get(url, params=fields, headers=headers, stream=True, timeout=timeouts)
+        except requests.RequestException as error:
+            raise _fault_of_request(error, self.timeout_seconds) from error
+        except (ValueError, urllib3.exceptions.HTTPError) as error:  # requests lets through what redirects lead to
+            raise PlaceError(f"it leads to an impossible address, or none ({error})", Next.ELSEWHERE) from error
+
+    def _says_that_all_is_here(self, response: requests.Response, start: int) -> bool:
+        """Whether nothing is left of a file whose length was not known: its end was asked for, and none is there."""
+        if response.status_code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or self.file.bytes is not None:
+            return False
+        return start > 0 and response.headers.get("Content-Range", "").strip() == f"bytes */{start}"
 
     def _refuse_status(self, response: requests.Response, start: int) -> None:
         status = response.status_code
@@ -144,27 +170,30 @@ class Transfer:
         self._refuse_encoding(response)
         total = self._total(response, start)
         origin = Origin(
-            url=place.url,
+            url=place.address,
             etag=response.headers.get("ETag"),
             last_modified=response.headers.get("Last-Modified"),
             total=total,
         )
         if start:
-            self._refuse_other_bytes(origin)
+            if not self.file.hashes:
+                self._refuse_other_bytes(origin)
         else:
             fault = content.wrong_start(self.file.name, first)
             if fault is not None:
                 raise PlaceError(f"what came {fault}", Next.ELSEWHERE)
+        if total is not None and self.file.hashes and total < self.partial.size:
+            raise PlaceError(f"it has {total} bytes, of which {self.partial.size} are here", Next.CORRUPT)
         if total is not None:
-            self.room(total - self.partial.size)
-        if start:
+            self.room(total)
+        if start or self.file.hashes:  # the hash will tell whether what is here and what comes belong together
             self.partial.go_on_from(origin)
         else:
             self.partial.begin(origin)
-        self._keep(response, first, total)
+        self._keep(response, start, first)
 
     def _refuse_encoding(self, response: requests.Response) -> None:
-        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        encoding = response.headers.get("Content-Encoding", "").strip().lower() or "identity"
         # some servers call a .gz file's own compression an encoding: its bytes as they come are the file
         own = encoding in ("gzip", "x-gzip") and self.file.name.endswith(".gz")
         if encoding != "identity" and not own:
@@ -176,15 +205,16 @@ class Transfer:
         """How many bytes the whole file has, as the answer says; refused where it cannot be this file."""
         length = response.headers.get("Content-Length", "")
         if response.status_code == HTTPStatus.OK:
-            total = int(length) if length.isdecimal() else None
+            total = int(length) if re.fullmatch(rf"\d{{1,{_DIGITS}}}", length, re.ASCII) else None
         else:
             given = response.headers.get("Content-Range", "")
-            match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", given.strip())
+            number = rf"(\d{{1,{_DIGITS}}})"
+            match = re.fullmatch(rf"bytes {number}-{number}/(?:{number}|\*)", given.strip(), re.ASCII)
             if match is None or int(match[1]) != start:
                 raise PlaceError(
-                    f"asked from byte {start}, it answers with the range {given or 'unknown'!r}", Next.AFRESH
+                    f"asked from byte {start}, it answers with the range {given[:80] or 'unknown'!r}", Next.AFRESH
                 )
-            total = None if match[3] == "*" else int(match[3])
+            total = None if match[3] is None else int(match[3])
         if self.file.bytes is not None and total is not None and total != self.file.bytes:
             raise PlaceError(f"it has {total} bytes, but the published file has {self.file.bytes}", Next.ELSEWHERE)
         return total
@@ -197,25 +227,37 @@ class Transfer:
         if (here.etag, here.last_modified, here.total) != (origin.etag, origin.last_modified, origin.total):
             raise PlaceError("the file there changed since its first part was fetched", Next.AFRESH)
 
-    def _keep(self, response: requests.Response, first: bytes, total: int | None) -> None:
-        end = self.file.bytes if self.file.bytes is not None else total
+    def _keep(self, response: requests.Response, start: int, first: bytes) -> None:
+        """Add the answer, which is the file from byte `start` on, to what is here; what is here of it is passed over.
+
+        Bytes beyond the end are left where a hash tells whether the rest is the file; elsewhere they are a fault.
+        """
+        end = self._end()
+        position = start
         block = first
         while block:
-            if end is not None and self.partial.size + len(block) > end:
-                raise PlaceError(f"more bytes came than the {end} that there should be", Next.CORRUPT)
-            self.partial.append(block)
+            fresh = block[max(self.partial.size - position, 0) :]
+            position += len(block)
+            if end is not None and self.partial.size + len(fresh) > end:
+                if not self.file.hashes:
+                    raise PlaceError(f"more bytes came than the {end} that there should be", Next.CORRUPT)
+                fresh = fresh[: end - self.partial.size]
+            self.partial.append(fresh)
             self.arrived(self.partial.size)
             if self.stop.is_set():
                 raise StoppedError
+            if self.file.hashes and self.partial.size == end:
+                return
             block = _read(response)
-        if end is not None and self.partial.size < end:
-            raise PlaceError(f"the answer ended after {self.partial.size} of {end} bytes", Next.AGAIN)
+        if position < self.partial.size or (end is not None and position < end):
+            raise PlaceError(f"the answer ended after {position} of {end or 'unknown'} bytes", Next.AGAIN)
 
     def _fault_of_stream(self, error: urllib3.exceptions.HTTPError) -> PlaceError:
         if isinstance(error, urllib3.exceptions.ReadTimeoutError):
             return _stall(self.timeout_seconds)
-        end = self.file.bytes if self.file.bytes is not None else self.partial.origin and self.partial.origin.total
-        return PlaceError(f"the connection broke after {self.partial.size} of {end or 'unknown'} bytes", Next.AGAIN)
+        return PlaceError(
+            f"the connection broke; {self.partial.size} of {self._end() or 'unknown'} bytes are here", Next.AGAIN
+        )
 
 
 def _first_of(response: requests.Response) -> bytes:
@@ -241,12 +283,13 @@ def _read(response: requests.Response) -> bytes:
 
 def _retry_after(response: requests.Response) -> float:
     given = response.headers.get("Retry-After", "")
-    if given.isdecimal():
-        return float(given)
     try:
-        return max((parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds(), 0.0)
+        if given.isdecimal():
+            return min(float(given), _LONGEST_ASKED_SECONDS)
+        seconds = (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError):
         return 0.0
+    return min(max(seconds, 0.0), _LONGEST_ASKED_SECONDS)
 
 
 def _stall(seconds: float) -> PlaceError:

@@ -45,6 +45,10 @@ class File:
         Which of them the answers carry.
     heeds_conditions
         Whether If-Range is looked at.
+    ranges
+        Whether Range is.
+    virus_scan
+        Whether every request is first answered with Google Drive's page about that.
     """
 
     content: bytes
@@ -52,6 +56,8 @@ class File:
     validators: Literal["etag", "date", "weak", "none"] = "etag"
     answers: tuple[Fault, ...] = ()
     heeds_conditions: bool = True
+    ranges: bool = True
+    virus_scan: bool = False
 
     def __post_init__(self) -> None:
         self.faults = list(self.answers)
@@ -81,12 +87,15 @@ class FaultyServer:
         Bytes of content sent, by path.
     requests
         Path and headers of every request.
+    scripts
+        Raw answers to a path, by the Range header that was sent; before `files`.
     watch
         Told of path and offset (in the whole file) of every block before it is sent.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, File] = {}
+        self.scripts: dict[str, Callable[[str | None], bytes]] = {}
         self.sent: dict[str, int] = defaultdict(int)
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.watch: Callable[[str, int], None] = lambda path, offset: None
@@ -140,6 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def end_headers(self) -> None:
+        self.send_header("Connection", "close")  # else a client may ask again on a connection that is just ending
+        super().end_headers()
+
     def do_GET(self) -> None:
         self.close_connection = True
         parts = urlsplit(self.path)
@@ -149,9 +162,15 @@ class _Handler(BaseHTTPRequestHandler):
         with self.faulty.lock:
             self.faulty.requests.append((self.place, {name.lower(): value for name, value in self.headers.items()}))
             file = self.faulty.files.get(self.place)
-            fault = file.faults.pop(0) if file is not None and file.faults and "again" not in asked else None
-        if file is None:
+            scanned = file is not None and file.virus_scan and "uuid" not in asked
+            ready = file is not None and not scanned and "again" not in asked
+            fault = file.faults.pop(0) if file is not None and file.faults and ready else None
+        if self.place in self.faulty.scripts:
+            self.wfile.write(self.faulty.scripts[self.place](self.headers.get("Range")))
+        elif file is None:
             self._page(404, web_pages.NOT_FOUND)
+        elif scanned:
+            self._page(200, web_pages.virus_scan(asked["id"][0]))
         elif fault is not None and fault.kind == "virus":
             if "uuid" not in asked:
                 file.faults.insert(0, fault)
@@ -168,12 +187,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._page(200, pages[kind])
         elif kind in STATUSES:
             self.send_response(STATUSES[kind])
-            for name, value in {"Retry-After": "1", "Content-Length": "0"}.items():
+            for name, value in {"Retry-After": "0", "Content-Length": "0"}.items():
                 self.send_header(name, value)
             self.end_headers()
         elif kind in ("redirect", "loop"):
             self.send_response(302)
-            self.send_header("Location", self.path if kind == "loop" else f"{urlsplit(self.path).path}?again=1")
+            again = f"{self.path}{'&' if '?' in self.path else '?'}again=1"
+            self.send_header("Location", self.path if kind == "loop" else again)
             self.send_header("Content-Length", "0")
             self.end_headers()
             if kind == "loop":
@@ -235,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         condition = self.headers.get("If-Range")
         changed = condition is not None and condition not in headers.values()
-        if asked is None or (changed and file.heeds_conditions):
+        if asked is None or not file.ranges or (changed and file.heeds_conditions):
             return None
         return int(asked.removeprefix("bytes=").rstrip("-"))
 

@@ -1,6 +1,7 @@
 """What a file's own bytes tell, and pages that are none of them."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,22 @@ def test_every_source_starts_as_its_name_says_and_no_page_does(datasets: dict[st
         (b"<html><body>Our systems have detected unusual traffic from your computer network", "automated requests"),
         (b"<html><title>Google Drive: Access Denied</title>", "access to this file is denied"),
         (b"<!DOCTYPE HTML><p>hello", "no title"),
+        (web_pages.XHTML, "download quota is used up"),
     ],
 )
 def test_pages_are_told_apart(page: bytes, cause: str) -> None:
     assert pages.is_page(page)
     assert cause in pages.fault_of(page, 200).cause
+
+
+@pytest.mark.parametrize("piece", [b"<!---->", b"<!-- ", b"<?xml ?>", b" ", b"<title", b"<title>"])
+def test_pages_are_told_in_a_time_that_grows_with_their_length(piece: bytes) -> None:
+    """A server could otherwise hold a run for ever with a few hundred bytes."""
+    page = piece * (pages.PAGE_BYTES // len(piece)) + b"x"
+    begin = time.process_time()
+    assert not pages.is_page(page) or piece.startswith(b"<title")
+    assert "no title" in pages.fault_of(page, 200).cause
+    assert time.process_time() - begin < 2
 
 
 def test_the_virus_scan_form_gives_its_own_fields_only() -> None:

@@ -1,10 +1,14 @@
 """The folder of downloads: what is here is not fetched again, what the user has is linked, what is stale goes."""
 
+import errno
 import fcntl
 import os
 import random
 import resource
+import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faulty_server import Fault, FaultyServer
@@ -66,6 +70,21 @@ def test_a_kept_file_that_changed_or_lost_its_receipt_is_looked_at_again(server:
     server.requests.clear()
     assert contents(downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)) == CONTENTS
     assert [path for path, _ in server.requests] == ["/big/one.bin"]
+
+
+def test_a_kept_file_that_disagrees_is_put_aside_and_never_deleted(
+    server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(server)
+    downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)
+    for number, mine in (("", b"mine"), ("1", b"mine too")):
+        (tmp_path / "big/one.bin").write_bytes(mine)
+        with pytest.raises(FetchError, match=r"offline is true, and 1 file"):
+            downloads(tmp_path, server.url, offline=True).fetch(PUBLISHED, PUBLISHED.files)
+        assert (tmp_path / f"big/one.bin.refused{number}").read_bytes() == mine
+        assert f"one.bin: {len(mine)} bytes, but the published" in (said := capsys.readouterr().err)
+        assert f"It is not used, and lies in one.bin.refused{number} now." in said
+    assert contents(downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)) == CONTENTS
 
 
 def test_a_kept_file_that_the_manifest_no_longer_means_is_fetched_again(server: FaultyServer, tmp_path: Path) -> None:
@@ -139,9 +158,86 @@ def test_a_damaged_copy_is_refused_and_named(
     content = bytearray(deltas.contents["deltas00000.zip"])
     content[5000] ^= 1
     (tmp_path / "deltas00000.zip").write_bytes(content)
-    with pytest.raises(FetchError, match=r"deltas00000\.zip: .*CRC.*network\.local"):
+    with pytest.raises(SourceError, match=r"deltas00000\.zip: .*CRC.*network\.local"):
         downloads(tmp_path / "here", server.url, local=tmp_path).fetch(deltas.published, deltas.published.files)
     assert not list((tmp_path / "here").rglob("*.zip"))
+
+
+def test_a_copy_that_goes_bad_on_its_way_gets_no_final_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one.bin").write_bytes(CONTENTS["one.bin"])
+
+    def copied_badly(_: Path, target: Path) -> None:
+        target.write_bytes(CONTENTS["one.bin"][::-1])
+
+    monkeypatch.setattr(os, "link", _refused)
+    monkeypatch.setattr(shutil, "copyfile", copied_badly)
+    with pytest.raises(SourceError, match=r"one\.bin: MD5 is"):
+        downloads(tmp_path / "here", local=tmp_path).fetch(PUBLISHED, PUBLISHED.files[:1])
+    assert [path.name for path in (tmp_path / "here/big").iterdir() if path.stat().st_size] == []
+    assert (tmp_path / "one.bin").read_bytes() == CONTENTS["one.bin"]
+
+
+def test_a_copy_is_not_imported_while_another_process_fetches_the_file(tmp_path: Path) -> None:
+    (tmp_path / "one.bin").write_bytes(CONTENTS["one.bin"])
+    (tmp_path / "here/big").mkdir(parents=True)
+    with (tmp_path / "here/big/one.bin.partial").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        other.write(b"its bytes")
+        with pytest.raises(FetchError, match="another process is fetching it"):
+            downloads(tmp_path / "here", local=tmp_path).fetch(PUBLISHED, PUBLISHED.files[:1])
+    assert (tmp_path / "here/big/one.bin.partial").read_bytes() == b"its bytes"
+    (path,) = downloads(tmp_path / "here", local=tmp_path).fetch(PUBLISHED, PUBLISHED.files[:1])
+    assert path.samefile(tmp_path / "one.bin")
+    assert not list(tmp_path.rglob("*.partial*"))
+
+
+def _refused(*_: Path) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_the_others_are_filled(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(server)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FetchError, match=r"file/here cannot be read or written \(Not a directory\)"):
+        downloads(tmp_path / "file/here", server.url).fetch(PUBLISHED, PUBLISHED.files)
+    real = Path.open
+
+    def refusing(path: Path, *args: Any, **values: Any) -> Any:
+        if path.name == "one.bin.partial":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *args, **values)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(FetchError, match=r"big/one\.bin: .*one\.bin\.partial cannot be .* \(Permission denied\)"):
+        downloads(tmp_path / "here", server.url, connections=1).fetch(PUBLISHED, PUBLISHED.files)
+    assert {path.name for path in (tmp_path / "here/big").glob("*.bin")} == {"two.bin", "three.bin"}
+
+
+def test_files_that_arrive_side_by_side_share_the_room(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the two would fit. Their lengths are known only from the answers; the first waits for the second's."""
+    unhashed = dataset("big", CONTENTS, hashed=False).published
+    serve(server)
+    asked, first = threading.Semaphore(0), threading.Lock()
+
+    def free(_: Path) -> Any:
+        asked.release()
+        return shutil._ntuple_diskusage(10**6, 0, 60_000)  # type: ignore[attr-defined]
+
+    def wait_for_three_questions(_: str, offset: int) -> None:
+        if offset == 4096 and first.acquire(blocking=False):
+            for _ in range(3):  # before all, and one for each file
+                assert asked.acquire(timeout=20)
+
+    monkeypatch.setattr(shutil, "disk_usage", free)
+    server.watch = wait_for_three_questions
+    with pytest.raises(FetchError, match=r"big/\w+\.bin: 50000 bytes are still to come, beside \d+ of other files on"):
+        downloads(tmp_path, server.url, connections=2).fetch(unhashed, unhashed.files[:2])
+    assert len(list((tmp_path / "big").glob("*.bin"))) == 1
+    assert len(downloads(tmp_path, server.url, connections=1).fetch(unhashed, unhashed.files)) == 3
 
 
 def test_what_cannot_fit_is_not_begun(server: FaultyServer, tmp_path: Path) -> None:

@@ -3,18 +3,20 @@
 `CELEBAHQ_KILLS=30 pytest tests/sources/fetch/test_kill.py -s` kills more often and prints the figures.
 """
 
+import io
 import os
 import random
 import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from faulty_server import FaultyServer
 from fetching import downloads
-from tiny_sources import dataset
+from tiny_sources import DataSet, dataset
 
 from pipeline.sources.fetch.transfer import READ_BYTES
 from pipeline.sources.published import Published
@@ -33,7 +35,7 @@ downloads(Path(folder), url, connections=2).fetch(published, published.files)
 
 
 def test_killed_at_any_byte_it_goes_on_and_fetches_next_to_nothing_again(server: FaultyServer, tmp_path: Path) -> None:
-    data = dataset("big", {f"{n}.bin": random.Random(n).randbytes((6 + 3 * n) << 20) for n in range(4)})
+    data = _half_of_it_hashed(6 << 20, 3 << 20)
     for name, content in data.contents.items():
         server.put(f"/big/{name}", content)
     total = sum(map(len, data.contents.values()))
@@ -63,6 +65,79 @@ def test_killed_at_any_byte_it_goes_on_and_fetches_next_to_nothing_again(server:
     assert again <= 0.05 * total + killed * READ_BYTES
 
 
+MOMENTS = ("before the check", "before the rename", "before the receipt", "in the receipt")
+DYING = """
+import os, signal
+from pipeline import atomic
+from pipeline.sources.fetch import downloads as module, retrieve
+moment, name = os.environ["DIE"].split(":")
+
+def dying(owner, attribute, named):
+    whole = getattr(owner, attribute)
+    def function(*given, **more):
+        if named(given) == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(*given, **more)
+    setattr(owner, attribute, function)
+
+match moment:
+    case "before the check":
+        dying(retrieve.Retrieval, "_verify", lambda given: given[0].file.name)
+    case "before the rename":
+        dying(Path, "replace", lambda given: given[1].name)
+    case "before the receipt":
+        dying(module.Downloads, "_sign", lambda given: given[1].name)
+    case "in the receipt":
+        dying(Path, "replace", lambda given: given[1].name.removesuffix(".receipt.json"))
+"""
+
+
+def test_killed_after_the_last_byte_nothing_is_fetched_again(server: FaultyServer, tmp_path: Path) -> None:
+    data = _half_of_it_hashed(100_000, 0, count=2)
+    for name, content in data.contents.items():
+        server.put(f"/big/{name}", content)
+    (tmp_path / "manifest.json").write_text(data.published.model_dump_json())
+    deaths = [f"{moment}:{name}" for name in data.contents for moment in MOMENTS]
+    for death in [*deaths, "never:"]:
+        died = _run(tmp_path, server, death)
+        assert died.returncode == (0 if death == "never:" else -signal.SIGKILL), (death, died.stderr.decode())
+        _check_nothing_wrong(tmp_path, data.published, data.contents)
+    total = sum(map(len, data.contents.values()))
+    again = sum(server.sent.values()) - total
+    print(f"\n{len(deaths)} kills after the last byte of {total}: {again} bytes fetched again")
+    assert again == 0
+    assert {path.name for path in (tmp_path / "big").iterdir() if path.suffix != ".json"} == set(data.contents)
+    assert len(list((tmp_path / "big").glob("*.receipt.json"))) == len(data.contents)
+
+
+def _run(folder: Path, server: FaultyServer, death: str) -> "subprocess.CompletedProcess[bytes]":
+    # one after the other: what one file's death costs another that is on its way is not counted here
+    script = CHILD.replace("connections=2", "connections=1").replace("\npublished = ", f"\n{DYING}\npublished = ")
+    return subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parent), str(folder), server.url, "manifest.json"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "DIE": death},
+        capture_output=True,
+        check=False,
+    )
+
+
+def _half_of_it_hashed(smallest: int, step: int, count: int = 4) -> DataSet:
+    """Files with published hashes, and as many zips without."""
+    contents = {n: random.Random(n).randbytes(smallest + step * n) for n in range(count)}
+    hashed = dataset("big", {f"{n}.bin": content for n, content in contents.items() if n % 2 == 0})
+    unhashed = dataset("big", {f"{n}.zip": _zip(content) for n, content in contents.items() if n % 2}, hashed=False)
+    files = (*hashed.published.files, *unhashed.published.files)
+    return DataSet(hashed.published.model_copy(update={"files": files}), {**hashed.contents, **unhashed.contents})
+
+
+def _zip(content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("one"), content)
+    return stream.getvalue()
+
+
 def _killer(server: FaultyServer, child: "subprocess.Popen[bytes]", moment: int | None) -> Callable[[str, int], None]:
     """Kill the child once the server has sent so many bytes."""
 
@@ -73,7 +148,7 @@ def _killer(server: FaultyServer, child: "subprocess.Popen[bytes]", moment: int 
     return watch
 
 
-def _check_nothing_wrong(folder: Path, published: Published, contents: dict[str, bytes]) -> None:
+def _check_nothing_wrong(folder: Path, published: Published, contents: Mapping[str, bytes]) -> None:
     for file in published.files:
         path = folder / "big" / file.path
         assert not path.exists() or path.read_bytes() == contents[file.path]

@@ -1,5 +1,6 @@
 """One file, one fault: what is asked of the server, what is kept, and what the error says."""
 
+import hashlib
 import random
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,6 @@ def fetch(folder: Path, data: DataSet, *mirrors: str, **values: Any) -> bytes:
     return path.read_bytes()
 
 
-def etag(server: FaultyServer, path: str = PATH) -> str:
-    return server.files[path].headers()["ETag"]
-
-
 @pytest.mark.parametrize("kind", ["drop", "reset", "stall"])
 def test_a_broken_answer_is_continued_where_it_broke(kind: Any, server: FaultyServer, tmp_path: Path) -> None:
     server.put(PATH, CONTENT, Fault(kind, 0.5), Fault(kind, 0.5))
@@ -38,7 +35,7 @@ def test_a_broken_answer_is_continued_where_it_broke(kind: Any, server: FaultySe
     first, *others = server.ranges(PATH)
     assert first is None
     assert all(asked is not None for asked in others)
-    assert {headers["if-range"] for _, headers in server.requests[1:]} == {etag(server)}
+    assert not any("if-range" in headers for _, headers in server.requests)  # the hash decides
     assert all(headers["accept-encoding"] == "identity" for _, headers in server.requests)
     if kind != "reset":  # a reset connection may take with it what was sent and not yet read
         assert server.sent[PATH] == len(CONTENT)
@@ -70,7 +67,7 @@ def test_two_versions_of_a_file_are_never_joined(heeds: bool, server: FaultyServ
     server.watch = lambda _, offset: file.change() if offset == 98_304 and file.changes == 0 else None
     data = dataset("big", {NAME: OTHER})
     assert fetch(tmp_path, data, server.url) == OTHER
-    assert server.ranges(PATH) == [None, "bytes=100000-", *([] if heeds else [None])]
+    assert server.ranges(PATH) == [None, "bytes=100000-", None]  # joined, refused by the hash, begun again
 
 
 @pytest.mark.parametrize("heeds", [True, False], ids=["If-Range heeded", "If-Range overlooked"])
@@ -80,6 +77,8 @@ def test_two_versions_of_a_file_that_nothing_can_check_are_never_joined(
     file = server.put(PATH, CONTENT, Fault("drop", 0.5), other=OTHER, heeds_conditions=heeds)
     server.watch = lambda _, offset: file.change() if offset == 98_304 and file.changes == 0 else None
     assert fetch(tmp_path, big(hashed=False), server.url) == OTHER
+    assert server.requests[1][1]["if-range"] == f'"{hashlib.md5(CONTENT).hexdigest()}-0"'
+    assert server.ranges(PATH) == [None, "bytes=100000-", *([] if heeds else [None])]
 
 
 def test_bytes_of_a_known_file_go_on_at_another_mirror(server: FaultyServer, tmp_path: Path) -> None:
@@ -220,4 +219,4 @@ def test_waits_double_up_to_a_limit_and_heed_what_the_server_asks() -> None:
         assert max(waits) <= limit
         assert len(set(waits)) > 40
     assert patience.wait_seconds(1, 7.0) == 7.0
-    assert patience.wait_seconds(1, 7000.0) == 20.0
+    assert patience.wait_seconds(1, 500.0) == 500.0

@@ -5,19 +5,26 @@ import hashlib
 import io
 import random
 import struct
-import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import packing
+import small_sets
 
+from pipeline.sources.admission import Limits
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
-from pipeline.sources.published import Published, PublishedFile, Terms
+from pipeline.sources.published import Members, Published, PublishedFile, Terms
 from pipeline.sources.synthetic.annotations import attributes_text, landmarks_text, partition_text
 
+DELTAS = {
+    "members": Members(name="delta{:05d}.dat", count=20),
+    "limits": Limits(member_bytes=10_000, total_bytes=100_000, ratio=10.0),
+}
+"""What the manifest of the deltas says of each archive, for smaller ones."""
 TERMS = Terms(statement="research only", licence="a licence", url="https://example.org/terms")
 
 
@@ -32,7 +39,9 @@ class DataSet:
         return [self.published.at(path) for path in paths]
 
 
-def dataset(name: str, contents: Mapping[str, bytes], *, hashed: bool = True, drive: str | None = None) -> DataSet:
+def dataset(
+    name: str, contents: Mapping[str, bytes], *, hashed: bool = True, drive: str | None = None, **facts: Any
+) -> DataSet:
     """A data set of those files; each is on Drive too, under an id made from its path, where `drive` is given."""
     files = [
         PublishedFile(
@@ -45,7 +54,7 @@ def dataset(name: str, contents: Mapping[str, bytes], *, hashed: bool = True, dr
         for path, content in contents.items()
     ]
     published = Published(
-        name=name, dataset=name, home="https://example.org", drive=drive, terms=TERMS, files=tuple(files)
+        name=name, dataset=name, home="https://example.org", drive=drive, terms=TERMS, files=tuple(files), **facts
     )
     return DataSet(published, contents)
 
@@ -59,9 +68,14 @@ def make_all(folder: Path) -> dict[str, DataSet]:
     randomness = random.Random(1)
     made = [
         dataset("celeba", _celeba(folder, randomness)),
-        dataset("celebahq-deltas", {f"deltas{n:02d}000.zip": _deltas(n, randomness) for n in range(3)}, hashed=False),
+        dataset(
+            "celebahq-deltas",
+            {f"deltas{n:02d}000.zip": _deltas(n, randomness) for n in range(3)},
+            hashed=False,
+            **DELTAS,
+        ),
         dataset("lsun", _lsun(folder)),
-        dataset("cifar10", {"cifar-10-binary.tar.gz": _cifar10(randomness)}),
+        dataset("cifar10", {"cifar-10-binary.tar.gz": _cifar10(folder)}),
         dataset("mnist", _mnist(randomness)),
     ]
     return {each.published.name: each for each in made}
@@ -92,14 +106,8 @@ def _lsun(folder: Path) -> dict[str, bytes]:
     return {category.zip: path.read_bytes()}
 
 
-def _cifar10(randomness: random.Random) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name in [*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"]:
-            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-            info.size = 3073 * 4
-            archive.addfile(info, io.BytesIO(randomness.randbytes(info.size)))
-    return stream.getvalue()
+def _cifar10(folder: Path) -> bytes:
+    return small_sets.cifar10(folder / "cifar-10-binary.tar.gz", small_sets.cifar_batches(4)).read_bytes()
 
 
 def _mnist(randomness: random.Random) -> dict[str, bytes]:

@@ -10,6 +10,10 @@ LOGIN = b"""<!doctype html><html lang="en"><head><title>Sign in - Google Account
 PARKED = b"""\xef\xbb\xbf  <!-- parked --> <HTML><head><title>Welcome to
 our new home</title></head><body>The file you look for has moved.</body></html>"""
 
+XHTML = b"""<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">
+<html xmlns="http://www.w3.org/1999/xhtml"><head><title>Google Drive - Quota exceeded</title></head><body/></html>"""
+
 NOT_FOUND = b"<!DOCTYPE html><html><title>Error 404 (Not Found)!!1</title></html>"
 
 
