@@ -1,9 +1,9 @@
 """A training run that is killed again and again: `python -m benchmarks.kills [KILLS]`.
 
 The stage train grows a small network from 4x4 to 16x16, over two fades: once undisturbed, once with `KILLS` SIGKILLs.
-Each start is let go on to its next checkpoint and killed a drawn time later, up to `LONGEST_WAIT`: while images are
-computed, ticks reported or snapshots written. What both publish is compared byte for byte. Uses the data set of the
-last `dvc repro`.
+The kills are spread over the whole run, fades and growth among it: each start is let go on to a checkpoint further on
+and killed a drawn time later, up to `LONGEST_WAIT`, while images are computed, ticks reported or snapshots written.
+What both publish is compared byte for byte. Uses the data set of the last `dvc repro`.
 """
 
 import json
@@ -56,10 +56,10 @@ def newest(place: Path) -> int:
     return max((int(record.stem.rpartition("-")[2]) for record in records), default=0)
 
 
-def kill_once(place: Path, rng: random.Random) -> int:
-    """Start, wait for another checkpoint and for a drawn moment after it, kill; returns the newest checkpoint."""
+def kill_once(place: Path, rng: random.Random, images: int) -> int:
+    """Start, wait for a checkpoint after `images` and for a drawn moment, kill; returns the newest checkpoint."""
     process, before = start(place), newest(place)
-    while process.poll() is None and newest(place) == before:
+    while process.poll() is None and newest(place) < max(images, before + 1):
         time.sleep(0.001)
     time.sleep(rng.uniform(0, LONGEST_WAIT))
     process.send_signal(signal.SIGKILL)
@@ -93,7 +93,7 @@ def main(kills: int) -> None:
         shutil.rmtree(place / "runs")
         started, reached = time.monotonic(), list[int]()
         for number in range(kills):
-            reached.append(kill_once(place, rng))
+            reached.append(kill_once(place, rng, IMAGES * number // (kills + 2)))
             print(f"kill {number + 1}: newest checkpoint after {reached[-1]} images", flush=True)
         if start(place).wait():
             raise SystemExit("the last start failed")
@@ -101,6 +101,7 @@ def main(kills: int) -> None:
         figures = {
             "kills": kills,
             "newest_checkpoints_when_killed": reached,
+            "in_fades": [sum(IMAGES * n < 5 * shown < IMAGES * (n + 1) for shown in reached) for n in (1, 3)],
             "images": IMAGES,
             "files": len(expected),
             "identical": found == expected,
