@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,44 @@ from training import schedule
 from training.networks import Discriminator, Generator
 
 CELEBA = "celeba-128-{}"
+PUBLISHED: list[tuple[str, str, dict[str, Any]]] = [
+    (
+        "a", "networks",
+        {
+            "use_batchnorm": True, "use_layernorm": True, "use_leakyrelu": False, "use_tanh": True, "latent_size": 128,
+            "normalize_latents": False, "use_wscale": False, "use_pixelnorm": False, "mbstd_group_size": 0,
+            "mbdisc_kernels": 0, "fmap_base": 2048, "fmap_max": 512,
+        },
+    ),
+    (
+        "a", "schedule",
+        {
+            "initial_resolution": 128, "minibatch": 64, "discriminator_repeats": 5, "learning_rate": 1e-4,
+            "train_kimg": 800, "fade_kimg": 800, "total_kimg": 10000,
+        },
+    ),
+    ("a", "optimizer", {"beta1": 0.0, "beta2": 0.9}),
+    ("a", "loss", {"kind": "wgan-gp", "wgan_lambda": 10.0, "wgan_target": 1.0, "wgan_epsilon": 0.0}),
+    ("b", "schedule", {"initial_resolution": 4}),
+    ("c", "schedule", {"minibatch": 16}),
+    (
+        "d", "networks",
+        {
+            "use_batchnorm": False, "use_layernorm": False, "use_leakyrelu": True, "use_tanh": False,
+            "latent_size": 512, "normalize_latents": True,
+        },
+    ),
+    ("d", "schedule", {"discriminator_repeats": 1}),
+    ("d", "optimizer", {"beta2": 0.99}),
+    ("d", "loss", {"wgan_epsilon": 0.001}),
+    ("e-star", "networks", {"mbdisc_kernels": 100, "mbdisc_kernel_size": 5}),
+    ("e", "networks", {"mbdisc_kernels": 0, "mbstd_group_size": 16}),
+    ("f", "networks", {"use_wscale": True}),
+    ("f", "schedule", {"learning_rate": 1e-3}),
+    ("g", "networks", {"use_pixelnorm": True}),
+    ("h", "networks", {"fmap_base": 8192}),
+]  # fmt: skip
+"""Table 1 of Karras et al. 2018: what each step has, and all that follow until one says otherwise."""
 LADDER = ["a", "b", "c", "d", "e-star", "e", "f", "g", "h"]
 
 
@@ -88,9 +127,10 @@ def test_each_step_of_the_ladder_changes_what_it_says() -> None:
         {"networks.use_pixelnorm"},
         {"networks.fmap_base", "schedule.total_kimg"},
     ]  # fmt: skip
-    baseline = runs[0]
-    assert (baseline["schedule"]["minibatch"], baseline["schedule"]["discriminator_repeats"]) == (64, 5)
-    assert baseline["schedule"]["initial_resolution"] == baseline["resolution"] == 128
+    steps = dict(zip(LADDER, runs, strict=True))
+    for step, section, values in PUBLISHED:
+        assert {key: steps[step][section][key] for key in values} == values, f"{step}: {section}"
+    assert {run["resolution"] for run in runs} == {128}
 
 
 def test_the_schedules_for_more_devices_are_the_published_ones() -> None:
@@ -107,11 +147,33 @@ def test_the_schedules_for_more_devices_are_the_published_ones() -> None:
     assert [count for count, _ in rows[4]] == [512, 256, 128, 64, 32, 16, 16, 16, 16]
     assert [count for count, _ in rows[8]] == [512, 256, 128, 64, 32, 32, 32, 32, 32]
     assert [rate for _, rate in rows[1]][-2:] == [0.001, 0.0015]
-    assert [rate for _, rate in rows[8]][-4:] == [0.0015, 0.002, 0.003, 0.003]
+    assert [rate for _, rate in rows[2]][-3:] == [0.001, 0.0015, 0.002]
+    assert [rate for _, rate in rows[4]][-4:] == [0.001, 0.0015, 0.002, 0.003]
+    assert [rate for _, rate in rows[8]][-5:] == [0.001, 0.0015, 0.002, 0.003, 0.003]
+
+
+@pytest.mark.parametrize(("profile", "phase", "total"), [("v1-1gpu", 800, 19000), ("lsun-256", 800, 20000)])
+def test_the_papers_schedules_have_few_images_at_once(profile: str, phase: int, total: int) -> None:
+    run = _preset(profile)
+    assert (run.schedule.train_kimg, run.schedule.fade_kimg, run.schedule.total_kimg) == (phase, phase, total)
+    phases = run.resolution.bit_length() - 2
+    steps = [schedule.at(run.schedule, run.resolution, 1000 * 2 * phase * number) for number in range(phases)]
+    assert [step.minibatch for step in steps] == [16, 16, 16, 16, 16, 16, 14, 6, 3][:phases]
+    assert {step.learning_rate for step in steps} == {0.001}
+    assert run.networks.mbstd_group_size == 16
+
+
+@pytest.mark.parametrize(("profile", "scale"), [("mnist-1k-k2", 0.5), ("mnist-1k-k4", 0.25)])
+def test_discrete_modes_are_counted_with_small_discriminators(profile: str, scale: float) -> None:
+    run, modes = _preset(profile), profiles.read_profile(profile).evaluate.modes
+    assert (run.resolution, run.networks.discriminator_fmap_scale) == (32, scale)
+    assert modes is not None
+    assert modes.samples == 25600
 
 
 def test_cifar_is_trained_as_in_the_paper() -> None:
     run = _preset("cifar10")
     assert isinstance(run.loss, WganLoss)
     assert (run.loss.wgan_target, run.schedule.joint_steps) == (750, True)
+    assert (run.schedule.train_kimg, run.schedule.fade_kimg, run.schedule.total_kimg) == (400, 400, 20000)
     assert (run.networks.fmap_base, run.networks.fmap_max, run.networks.latent_size) == (4096, 128, 128)
