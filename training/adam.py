@@ -36,10 +36,6 @@ class Adam:
         """Updates left out because a gradient was not finite."""
         return int(self._skipped)
 
-    def minimise(self, loss: Tensor, learning_rate: float | Tensor) -> Tensor:
-        """Take one step down the gradient of `loss`; returns whether it was taken (see `step`)."""
-        return self.step(self.gradients(loss), learning_rate)
-
     def gradients(self, loss: Tensor) -> tuple[Tensor | None, ...]:
         """What `step` wants: the gradient of `loss` for each parameter, None where it does not depend on one."""
         return torch.autograd.grad(loss, self._parameters, allow_unused=True)

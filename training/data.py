@@ -29,6 +29,10 @@ class Minibatch:
     mirrored_N: NDArray[np.bool_]
     labels_NL: NDArray[np.float32] | None
 
+    def as_shown(self) -> NDArray[np.uint8]:
+        """The images, mirrored where they are to be."""
+        return np.where(self.mirrored_N[:, None, None, None], self.images_NCHW[..., ::-1], self.images_NCHW)
+
 
 class Reals:
     """The real images of one run.

@@ -65,9 +65,7 @@ class Distance:
 
     def _real_batches(self, step: Step) -> Iterator[NDArray[np.uint8]]:
         for start, count in self._parts(step):
-            batch = self._reals.read(step.resolution, start, count)
-            mirrored_N111 = batch.mirrored_N[:, None, None, None]
-            yield np.where(mirrored_N111, batch.images_NCHW[..., ::-1], batch.images_NCHW)
+            yield self._reals.read(step.resolution, start, count).as_shown()
 
     def _sample_batches(self, average: GeneratorNetwork, step: Step) -> Iterator[NDArray[np.uint8]]:
         images, latent_size = self.options.images, self._run.networks.latent_size

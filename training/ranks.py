@@ -5,11 +5,8 @@ compute what one process computes on the joined minibatch. Every random number i
 which a rank takes its rows.
 """
 
-import ctypes
 import json
 import os
-import signal
-import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import TrainingError
+from training.stopping import die_with_parent
 
 PATIENCE = timedelta(hours=2)
 """How long a rank waits for another, which may be measuring a snapshot at full resolution."""
-
-_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +111,7 @@ def joined() -> Generator[Ranks]:
         yield ALONE
         return
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", ranks.index)))
     try:

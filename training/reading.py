@@ -1,9 +1,7 @@
 """Images of a data set, read by other processes before they are needed."""
 
-import ctypes
 import multiprocessing
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import TrainingError
+from training.stopping import die_with_parent
 
 Images = NDArray[np.uint8]
-
-_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class Readable(Protocol):
@@ -138,8 +135,7 @@ def _start(dataset: Readable) -> None:
     # who stops a run stops its first process, which stops this one; where it dies at once, so does this
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     _Worker.dataset = dataset
 
 

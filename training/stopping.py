@@ -1,8 +1,10 @@
 """How a run is asked to stop, and kept from being trained twice at once."""
 
+import ctypes
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,15 @@ from types import FrameType
 from pipeline.errors import TrainingError
 
 REQUESTS = (signal.SIGTERM, signal.SIGINT)
+
+
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+
+
+def die_with_parent() -> None:
+    """End this process as soon as the one that started it has ended, however it did (on Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
 
 
 def never() -> bool:

@@ -31,12 +31,7 @@ from training.updates import Call, Side, Updates
 
 CHANNELS = 3
 
-FIGURES_D = {
-    "wgan-gp": ("loss/discriminator", "score/real", "score/fake", "gradient_norm"),
-    "lsgan": ("loss/discriminator", "score/real", "score/fake", "winning_estimate"),
-}
 FIGURES_G = ("loss/generator",)
-"""What is averaged over a tick, by loss."""
 
 LOWERED = {"float32": None, "tf32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """The type of the 3x3 convolutions by precision; None for that of the weights."""
@@ -70,7 +65,7 @@ class Trainer:
             Recorder(update, records=records) for update in (updates.of_d, updates.of_g, updates.of_both)
         )
         self._winning = WinningEstimate(device)
-        self._tally_d = Tally(FIGURES_D[run.loss.kind], device)
+        self._tally_d = Tally(figures_of_d(run, reals.label_size), device)
         self._tally_g = Tally(FIGURES_G, device)
         self._skipped_before = 0
         self.images_shown = 0
@@ -223,6 +218,14 @@ def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple
         network.lower(LOWERED[run.speed.precision])
     networks[2].requires_grad_(False).eval()
     return networks
+
+
+def figures_of_d(run: TrainRun, label_size: int) -> tuple[str, ...]:
+    """What is averaged over a tick: the figures of `Updates.of_d`, and of LSGAN how far D is ahead."""
+    wgan = isinstance(run.loss, WganLoss)
+    labels = ("loss/labels_real", "loss/labels_fake") if label_size else ()
+    figures = ("loss/discriminator", "score/real", "score/fake", *(("gradient_norm",) if wgan else ()), *labels)
+    return figures if wgan else (*figures, "winning_estimate")
 
 
 def may_record(run: TrainRun, device: torch.device, ranks: Ranks) -> bool:

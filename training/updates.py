@@ -87,7 +87,8 @@ class Side:
 class Updates:
     """The updates; each changes weights, moments and average, and returns the means of its figures.
 
-    D: loss, scores of reals and of fakes, and of WGAN-GP the gradient norm. G: loss.
+    D: loss, scores of reals and of fakes, of WGAN-GP the gradient norm, with labels their losses of reals and of fakes.
+    G: loss.
     """
 
     def __init__(
@@ -142,8 +143,10 @@ class Updates:
                 lod=call.lod(share),
                 noise=noise,
             )
-            norms_N = () if figures.penalty is None else (figures.penalty.mixed_norms_N,)
-            yield self._d.slopes(loss), (figures.loss_N, figures.real_scores_N, figures.fake_scores_N, *norms_N)
+            norms_N = None if figures.penalty is None else figures.penalty.mixed_norms_N
+            label_losses_N = figures.real_label_loss_N, figures.fake_label_loss_N
+            told = (figures.loss_N, figures.real_scores_N, figures.fake_scores_N, norms_N, *label_losses_N)
+            yield self._d.slopes(loss), [figure_N for figure_N in told if figure_N is not None]
 
     def _parts_of_g(self, call: Call, share: Tensor | None, values: Values) -> Iterable[Part]:
         for noise, (latents_NL, labels_NC) in zip(call.noises, _parted(values, INPUTS_G), strict=True):

@@ -134,12 +134,13 @@ def test_a_saved_state_goes_on_alike(beta1: float) -> None:
     assert all(torch.equal(a, b) for a, b in zip(steady, resumed, strict=True))
 
 
-def test_minimise_goes_down() -> None:
+def test_steps_down_the_gradient_go_down() -> None:
     parameters = _parameters()
     optimizer = Adam(parameters, PLAIN)
     before = sum(parameter.square().sum() for parameter in parameters)
     for _ in range(10):
-        assert optimizer.minimise(sum((parameter.square().sum() for parameter in parameters), torch.zeros(())), 0.01)
+        loss = sum((parameter.square().sum() for parameter in parameters), torch.zeros(()))
+        assert optimizer.step(optimizer.gradients(loss), 0.01)
     assert sum(parameter.square().sum() for parameter in parameters) < before
     with pytest.raises(TrainingError, match="does not depend"):
-        optimizer.minimise(torch.ones(2, requires_grad=True).sum(), 0.01)
+        optimizer.step(optimizer.gradients(torch.ones(2, requires_grad=True).sum()), 0.01)

@@ -99,6 +99,20 @@ def test_reals_are_mirrored_where_the_run_says_so(dataset: Path, monkeypatch: py
     assert torch.equal(after_a_step(True), plain)
 
 
+@pytest.mark.parametrize("loss", [None, LSGAN])
+def test_figures_tell_what_labels_cost(dataset: Path, loss: dict[str, Any] | None) -> None:
+    changes = {} if loss is None else {"loss": loss}
+    figures = {}
+    for labels in (False, True):
+        run = make_run(dataset, labels=labels, **changes)
+        trainer = trainer_of(run)
+        trainer.update(schedule.at(run.schedule, 8, 0))
+        figures[labels] = trainer.take_figures()
+    assert set(figures[True]) - set(figures[False]) == {"loss/labels_real", "loss/labels_fake"}
+    assert 0.5 < figures[True]["loss/labels_real"] < 2, "about log(3), of three labels that nothing is known of"
+    assert figures[True]["loss/labels_real"] != figures[True]["loss/labels_fake"]
+
+
 def test_the_generators_labels_are_drawn_for_themselves(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def after_a_step() -> tuple[torch.Tensor, torch.Tensor]:
         run = make_run(dataset, labels=True)
@@ -125,7 +139,8 @@ def test_a_joint_step_takes_both_updates_from_the_same_weights(dataset: Path) ->
     latents_NL = torch.from_numpy(draws.latents(run.seed, Stream.G_LATENTS, 0, (8, 8)))
     networks = (first.generator, first.discriminator)
     loss, _ = generator_loss(run.loss, *networks, latents_NL=latents_NL, labels_NC=None, lod=step.lod)
-    Adam(first.generator.parameters(), run.optimizer).minimise(loss, step.learning_rate)
+    optimizer = Adam(first.generator.parameters(), run.optimizer)
+    optimizer.step(optimizer.gradients(loss), step.learning_rate)
     assert torch.equal(weights(joint, "G"), weights(first, "G"))
 
 

@@ -156,9 +156,7 @@ class Protocol:
     def _real_batches(self, position: int, count: int) -> Batches:
         for start in range(0, count, self._params.minibatch):
             size = min(self._params.minibatch, count - start)
-            batch = self._reals.minibatch(self._run.resolution, position + start, size)
-            mirrored_N111 = batch.mirrored_N[:, None, None, None]
-            yield np.where(mirrored_N111, batch.images_NCHW[..., ::-1], batch.images_NCHW)
+            yield self._reals.minibatch(self._run.resolution, position + start, size).as_shown()
 
     def _fake_batches(self, snapshot: Snapshot) -> Batches:
         latents_NL = snapshot.latents(self._params.seed, self._total)
