@@ -87,8 +87,11 @@ def test_a_run_killed_and_asked_to_stop_publishes_what_an_undisturbed_one_does(p
 def test_a_published_run_is_made_longer(place: Path) -> None:
     write_params(place, make_run(Path("data/shard"), schedule__total_kimg=0.2))
     train("small")
+    shutil.copytree(place / "runs/small", place / "cache", copy_function=os.link)  # as DVC holds what it committed
+    committed = files(place / "cache")
     write_params(place, make_run(Path("data/shard"), schedule__total_kimg=0.4, alarms=None))
     train("small")
+    assert files(place / "cache") == committed, "a file was changed in place"
     rows = [step for step, _ in curve(place, "loss/discriminator")]
     assert rows == [48, 96, 144, 192, 208, 256, 304, 352, 400]  # the shorter run's last tick ended with it
     assert json.loads((place / "records/train/small.json").read_text())["run"]["schedule"]["total_kimg"] == 0.4

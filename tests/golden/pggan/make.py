@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 LOSS, LAYERS, REALS, SCHEDULE, ADAM = (
     "loss_02_lod1.3_target750.npz", "layers.npz", "process_reals.npz", "schedule.npz", "adam.npz",
 )  # fmt: skip
+WHOLE = ("g_06_label10.npz", "d_04_label10_g4_b4.npz", "loss_01_lod0_target1_grads.npz", ADAM)
+"""Forward passes, and a loss with its gradients, as they are."""
 SWD, MSSSIM, FID, SNAPSHOT = "metric_swd.npz", "metric_msssim.npz", "metric_fid_is.npz", "snapshot_b_io.npz"
 INACTIVE = re.compile(r"^[GD]/(32x32/|(ToRGB|FromRGB)_lod(0|3)/)")
 """Layers of the networks in LOSS (32x32) that lod 1.3 does not reach."""
@@ -35,7 +37,7 @@ KEPT = {
 def main(source: Path) -> None:
     """Write the files and their cases.json."""
     cases: dict[str, Any] = json.loads((source / "cases.json").read_text(encoding="utf-8"))
-    kept = {name: cases["files"][name] for name in (LOSS, LAYERS, REALS, SCHEDULE, ADAM, SWD, MSSSIM, FID, SNAPSHOT)}
+    kept = {name: cases["files"][name] for name in (*WHOLE, LOSS, LAYERS, REALS, SCHEDULE, SWD, MSSSIM, FID, SNAPSHOT)}
     kept[REALS]["lods"] = [1.5, 3.0]
     kept[SCHEDULE]["tables"] = {name: kept[SCHEDULE]["tables"][name] for name in ("v2_1gpu_1024", "defaults_128")}
     for name, about in kept.items():
