@@ -15,6 +15,12 @@ from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.manifest import Stored
 
+WRITE_BYTES = 1 << 20
+"""Small members reach the disk's cache in writes of so many bytes."""
+
+_BLANK = tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)
+_BLANK_SUM = sum(_BLANK[:124]) + sum(_BLANK[135:148]) + 8 * ord(" ") + sum(_BLANK[156:])
+
 
 class ContainerWriter:
     """Appends members to one open container; see `writing_container`."""
@@ -25,9 +31,7 @@ class ContainerWriter:
 
     def add(self, name: str, content: bytes) -> Stored:
         """Append `content` as member `name` (ASCII, under 100 characters); return where it lies."""
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        header = info.tobuf(tarfile.USTAR_FORMAT)
+        header = header_of(name, len(content))
         offset = self._archive.offset + len(header)
         padding = bytes(-len(content) % tarfile.BLOCKSIZE)
         # tarfile's own addfile copies in small steps
@@ -50,8 +54,27 @@ def writing_container(path: Path, reference: str) -> Generator[ContainerWriter]:
         Its final name relative to the data folder, recorded in every `Stored` (the file may be
         written in a work folder and published later).
     """
-    with atomic.writing(path) as partial, tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as archive:
+    with (
+        atomic.writing(path) as partial,
+        partial.open("wb", WRITE_BYTES) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         yield ContainerWriter(archive, reference)
+
+
+def header_of(name: str, size: int) -> bytes:
+    """The block that `tarfile` writes for a `TarInfo` of nothing but name and size, made ten times as fast.
+
+    Fields by place (POSIX.1-1988, ustar): name 0...100, size as 11 octal digits at 124, checksum at 148: the sum of
+    all bytes, where its own eight count as spaces.
+    """
+    encoded, digits = name.encode("ascii"), b"%011o" % size
+    if len(encoded) >= 100 or len(digits) != 11:
+        raise ValueError(f"{name!r} of {size} bytes: a plain tar holds names under 100 letters and files under 8 GiB")
+    total = _BLANK_SUM + sum(encoded) + sum(digits)
+    return b"".join(
+        (encoded.ljust(100, b"\0"), _BLANK[100:124], digits, _BLANK[135:148], b"%06o\0 " % total, _BLANK[156:])
+    )
 
 
 def read_stored(data: Path, stored: Stored) -> bytes:

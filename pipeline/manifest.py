@@ -10,7 +10,7 @@ import types
 import typing
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -265,7 +265,13 @@ def _record(outcome: Input | Drop) -> dict[str, Any]:
             "drop_reason": outcome.reason.value,
             "drop_detail": outcome.detail,
         }
-    return asdict(outcome)
+    return _plain(outcome)
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    """As `dataclasses.asdict`, but nothing is copied: rows and what they hold never change."""
+    values = ((name, getattr(row, name)) for name in _hints(type(row)))
+    return {name: _plain(value) if is_dataclass(value) else value for name, value in values}
 
 
 def _row(row_type: type[Row], record: dict[str, Any]) -> Row:

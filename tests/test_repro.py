@@ -168,7 +168,8 @@ def _publish(server: FaultyServer, root: Path, categories: list[str]) -> None:
         known = PublishedCategory.model_validate(content["categories"][name])
         packed = make_category(root / "mirror", name, known, records=6, bad_records=0, seed=2).read_bytes()
         server.put(f"/lsun/{known.zip}", packed)
-        content["categories"][name] |= {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
+        facts = {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest(), "images": 6}
+        content["categories"][name] |= facts
     path.write_text(yaml.safe_dump(content))
 
 

@@ -6,7 +6,7 @@ An archive is untrusted. It is refused as a whole: one hostile member makes the 
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,27 +68,35 @@ def admit(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limit
 def _fault(entry: Entry) -> str | None:
     name = entry.name
     parts = name.replace("\\", "/").split("/")
-    longest = max(len(part.encode(errors="replace")) for part in parts)
-    odd = "\\" in name or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
-    faults = {
-        "is a link or a device": not entry.regular,
-        "is encrypted": entry.encrypted,
-        "has an absolute name": parts[0] == "" or parts[0].endswith(":"),
-        "has a name that leaves the archive": ".." in parts,
-        "has a backslash, a control character or broken Unicode in its name": odd,
-        f"has a name longer than the {NAME_BYTES_MAX} bytes of a file's": longest > NAME_BYTES_MAX,
-        f"has a name longer than {PATH_BYTES_MAX} bytes": len(name.encode(errors="replace")) > PATH_BYTES_MAX,
-        f"claims {entry.size} bytes": entry.size < 0,
-    }
-    return next((fault for fault, is_there in faults.items() if is_there), None)
+    faults = (
+        (not entry.regular, "is a link, a device or a folder with content"),
+        (entry.encrypted, "is encrypted"),
+        (parts[0] == "" or parts[0].endswith(":"), "has an absolute name"),
+        (".." in parts, "has a name that leaves the archive"),
+        ("\\" in name or _is_odd(name), "has a backslash, a control character or broken Unicode in its name"),
+        (max(map(_bytes, parts)) > NAME_BYTES_MAX, f"has a name longer than the {NAME_BYTES_MAX} bytes of a file's"),
+        (_bytes(name) > PATH_BYTES_MAX, f"has a name longer than {PATH_BYTES_MAX} bytes"),
+        (entry.size < 0, f"claims {entry.size} bytes"),
+    )
+    return next((fault for is_there, fault in faults if is_there), None)
+
+
+def _is_odd(name: str) -> bool:
+    if name.isascii():
+        return not name.isprintable()
+    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+
+
+def _bytes(name: str) -> int:
+    return len(name) if name.isascii() else len(name.encode(errors="replace"))
 
 
 def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str | None:
     """Remember the member; say where another has its place, also on file systems that fold case and accents."""
-    place = PurePosixPath(unicodedata.normalize("NFC", name).casefold())
-    if str(place) == ".":
+    folded = unicodedata.normalize("NFC", name).casefold()
+    key = "/".join(part for part in folded.split("/") if part not in ("", "."))
+    if not key:
         return "has no name"
-    key = str(place)
     if key in taken:
         other = taken[key]
         return (
@@ -96,9 +104,9 @@ def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str
         )
     if key in folders:
         return f"is a file, but {folders[key]!r} needs a folder of that name"
-    taken[key] = name
-    for parent in place.parents:
-        above = str(parent)
+    taken[name if key == name else key] = name
+    above = key
+    while above := above.rpartition("/")[0]:
         if above in taken:
             return f"lies in a folder that is also a file, {taken[above]!r}"
         if folders.setdefault(above, name) != name:

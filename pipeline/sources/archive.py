@@ -4,6 +4,7 @@ An archive is untrusted: `admission` judges its index, and no member's bytes go 
 """
 
 import bz2
+import errno
 import gzip
 import lzma
 import stat
@@ -28,23 +29,16 @@ TAR_HEADER_BYTES_MAX = 1 << 20
 DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
+    gzip.BadGzipFile,
     zlib.error,
     lzma.LZMAError,
     struct.error,
     EOFError,
-    # what the libraries meet in an index of garbage
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    MemoryError,
-    OSError,
+    UnicodeError,
     *sevenzip.DAMAGE,
 )
-UNREADABLE = RuntimeError
-"""What `zipfile` raises for encryption and, in a subclass, for methods that it does not know."""
+UNREADABLE = (RuntimeError, *sevenzip.UNREADABLE)
+"""What `zipfile` raises for encryption and, in a subclass, for methods that it does not know; py7zr's alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +102,23 @@ def _naming(path: Path) -> Generator[None]:
         raise SourceError(
             f"{path}: the archive is damaged ({type(error).__name__}: {error}). Fetch or pack it again."
         ) from error
+    except MemoryError as error:
+        raise SourceError(
+            f"{path}: takes more memory to unpack than there is. Pack it again with a smaller dictionary; or fetch it "
+            f"again, if it is damaged."
+        ) from error
+    except OSError as error:
+        # without a number it is no fault of the system but of the bytes, as is a seek to where no file can reach
+        if error.errno in (None, errno.EINVAL):
+            raise SourceError(f"{path}: the archive is damaged ({error}). Fetch or pack it again.") from error
+        raise SourceError(
+            f"{path}: cannot be read ({error}). See to its permissions and its disk, and run again."
+        ) from error
 
 
 def _entries(path: Path) -> Iterator[Entry]:
     if sevenzip.is_sevenzip(path):
-        return iter(sevenzip.entries(path))
+        return sevenzip.entries(path)
     if _is_zip(path):
         return _zip_entries(path)
     if _is_tar(path):
@@ -130,15 +136,19 @@ def _is_tar(path: Path) -> bool:
     try:
         with _tar(path):
             return True
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError):
         return False
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return False  # bzip2's word for damage
 
 
 def _zip_entries(path: Path) -> Iterator[Entry]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            if not info.is_dir():
-                regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
+            if not info.is_dir() or info.file_size:
+                regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.is_dir()
                 yield Entry(info.filename, info.file_size, regular, bool(info.flag_bits & 1))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.params import CelebASource
-from pipeline.sources import local
+from pipeline.sources import local, sevenzip
 from pipeline.sources.contents import Contents
 from pipeline.sources.published import Published
 
@@ -87,5 +87,5 @@ def _check(images: Path, annotations: list[Path], published: Published) -> None:
             f"{images.parent}: {len(missing)} of {len(wanted)} parts are missing ({', '.join(missing)}). "
             f"Put them beside {images.name}; they are published at {published.home}."
         )
-    parts = [] if images.is_dir() else local.parts_of(images)
+    parts = [] if images.is_dir() else sevenzip.files_of(images)
     published.check(path for path in [*parts, *annotations] if path.is_file())

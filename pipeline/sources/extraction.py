@@ -68,7 +68,7 @@ def extract(delivered: Path, contents: Contents, photographs_per_container: int,
         for place, start in enumerate(range(0, len(numbered), photographs_per_container))
     ]
     missing = [group for group in groups if not group.part.exists()]
-    wanted = [entry.member for group in missing for entry in group.members]
+    wanted = frozenset(entry.member for group in missing for entry in group.members)
     _fill(missing, archive.read_members(images, wanted) if pictures is None else pictures.read(wanted))
     account = manifest.join_parts(table, Photograph, [group.part for group in groups])
     for group in groups:

@@ -29,11 +29,6 @@ def lay_down(file: Path, target: Path) -> None:
             shutil.copyfile(file, partial)
 
 
-def parts_of(images: Path) -> list[Path]:
-    """The files that make up `images`: all parts where it is the first of a multi-part 7z, else itself."""
-    return sevenzip.files_of(images)
-
-
 def lay_down_images(images: Path, folder: Path, packed_name: str) -> str:
     """Bring photographs into `folder` as one archive; return its name (of its first part) there.
 
@@ -60,7 +55,7 @@ def lay_down_images(images: Path, folder: Path, packed_name: str) -> str:
             f"{images}: no such file or folder. Put the photographs there, or correct download.source.images in "
             f"params.yaml (relative paths start at the repository's root)."
         )
-    for part in parts_of(images):
+    for part in sevenzip.files_of(images):
         lay_down(part, folder / part.name)
     return images.name
 

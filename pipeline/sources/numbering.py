@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.sources.contents import Numbering
@@ -16,11 +16,16 @@ _CELEBA_NAME = re.compile(r"(\d{6})\.jpg")
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """One member: its name in the archive, the photograph's index (from 0) and the name that tables show."""
+    """One member: its name in the archive, the photograph's index (from 0), and where the name for tables starts."""
 
     member: str
     index: int
-    file: str
+    start: int
+
+    @property
+    def file(self) -> str:
+        """The name that tables show."""
+        return self.member[self.start :]
 
 
 def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
@@ -40,16 +45,14 @@ def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
     SourceError
         Two members have the same CelebA number.
     """
-    common = _common_folder(members)
-    own = {name: name[len(common) :] for name in members}
-    numbers: dict[str, int] = {}
-    if numbering == "celeba":
-        numbers = _celeba_numbers(members)
-        own |= {name: PurePosixPath(name).name for name in numbers}
+    common = len(_common_folder(members))
+    numbers = _celeba_numbers(members) if numbering == "celeba" else {}
     after = max(numbers.values(), default=-1) + 1
-    others = sorted(name for name in members if name not in numbers)
-    numbers |= {name: after + place for place, name in enumerate(others)}
-    return [Numbered(name, numbers[name], own[name]) for name in members]
+    places = {name: after + place for place, name in enumerate(sorted(name for name in members if name not in numbers))}
+    return [
+        Numbered(name, numbers[name], name.rfind("/") + 1) if name in numbers else Numbered(name, places[name], common)
+        for name in members
+    ]
 
 
 def check_complete(archive: Path, numbered: Sequence[Numbered], photographs: int) -> None:
@@ -72,7 +75,7 @@ def check_complete(archive: Path, numbered: Sequence[Numbered], photographs: int
 def _celeba_numbers(members: Sequence[str]) -> dict[str, int]:
     found: dict[int, str] = {}
     for name in members:
-        match = _CELEBA_NAME.fullmatch(PurePosixPath(name).name)
+        match = _CELEBA_NAME.fullmatch(name, name.rfind("/") + 1)
         if match is None or int(match[1]) == 0:
             continue
         index = int(match[1]) - 1

@@ -90,6 +90,23 @@ def sevenzip_link(folder: Path) -> Path:
     return folder / "images.7z"
 
 
+def sevenzip_folder_with_content(folder: Path) -> Path:
+    """The last member calls itself a folder; py7zr alone would pass over its bytes, a 7z program gives them."""
+    path = folder / "images.7z"
+    with py7zr.SevenZipFile(path, "w") as archive:
+        archive.set_encoded_header_mode(False)
+        archive.writef(io.BytesIO(NOISE), "000001.jpg")
+        archive.writef(io.BytesIO(NOISE), "000002.jpg")
+        attributes = archive.files.files_list[-1]["attributes"]
+    before, _, after = path.read_bytes().rpartition(struct.pack("<I", attributes))
+    path.write_bytes(with_sums(before + struct.pack("<I", 0x10) + after))
+    return path
+
+
+def zip_folder_with_content(folder: Path) -> Path:
+    return zipped(folder, [(zipfile.ZipInfo("img/"), NOISE)])
+
+
 def bomb(pack: packing.Pack, size: int = 8_000_000) -> Build:
     return lambda folder: pack(folder, {"000001.jpg": bytes(size)})
 

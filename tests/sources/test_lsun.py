@@ -1,5 +1,7 @@
 import hashlib
 import io
+import os
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,6 +171,51 @@ def test_unpacks_once_and_keeps_nothing_else(tower: tuple[Path, Path], tmp_path:
     assert published.unpack(path, tmp_path).stat().st_mtime_ns == before
 
 
+def test_what_a_killed_run_left_half_unpacked_takes_no_room(
+    tower: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, database = tower
+    info = published.database_in(path)
+    stale = tmp_path / f"{info.CRC:08x}-{info.file_size}" / "data.mdb.partial"
+    stale.parent.mkdir()
+    stale.write_bytes(bytes(1000))
+
+    class Usage:
+        """A disk on which the database just fits where nothing else is."""
+
+        def __init__(self, _: Path) -> None:
+            self.free = info.file_size - sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+
+    monkeypatch.setattr(shutil, "disk_usage", Usage)
+    assert published.unpack(path, tmp_path).read_bytes() == database.read_bytes()
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(("local", "central", "value"), [(6, 8, 1), (8, 10, 99), (4, 6, 99)])
+def test_zips_that_cannot_be_unpacked_are_named(
+    tower: tuple[Path, Path], tmp_path: Path, local: int, central: int, value: int
+) -> None:
+    """Encrypted, of an unknown method, of a version to come."""
+    content = bytearray(tower[0].read_bytes())
+    content[local] = content[content.index(b"PK\x01\x02") + central] = value
+    path = tmp_path / "tower.zip"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"tower\.zip: cannot be unpacked .* set lsun\.source\.directory"):
+        published.unpack(path, tmp_path / "scratch")
+
+
+def test_the_published_count_is_compared_with_the_database() -> None:
+    database = Path("data.mdb")
+    assert published.check_count(TOWER, database, TOWER.images, 100) is None
+    warning = "data.mdb: holds 90 records, published are 708264"
+    assert published.check_count(TOWER, database, 90, 80) == warning
+    assert published.check_count(TOWER, database, 90, None) == warning
+    with pytest.raises(SourceError, match=f"{warning}; wanted are 100. Lower lsun.max_images"):
+        published.check_count(TOWER, database, 90, 100)
+    small = TOWER.model_copy(update={"images": 95})
+    assert published.check_count(small, database, 90, 100), "of a category with fewer images all are taken"
+
+
 def test_damaged_zips_are_named(tower: tuple[Path, Path], tmp_path: Path) -> None:
     whole = tower[0].read_bytes()
     path = tmp_path / "tower.zip"
@@ -221,6 +268,30 @@ def test_keys_are_walked_once_and_kept(tower: tuple[Path, Path], tmp_path: Path)
         with open_keys(records, cache) as keys:
             assert keys[13] == walked[13]
         assert cache.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "spoilt", "another file"])
+def test_a_damaged_index_is_made_again(damage: str, tower: tuple[Path, Path], tmp_path: Path) -> None:
+    cache = tmp_path / "keys.arrow"
+    with open_records(tower[1]) as records:
+        with open_keys(records, cache):
+            pass
+        whole = cache.read_bytes()
+        spoilt = {"cut": whole[: len(whole) // 2], "emptied": b"", "another file": b"text" * 1000}
+        cache.write_bytes(spoilt.get(damage, whole[:-200] + bytes(200)))
+        with open_keys(records, cache) as keys:
+            assert [keys[place] for place in range(len(keys))] == list(records.keys())
+        assert cache.read_bytes() == whole
+
+
+def test_keys_are_those_of_the_content_not_of_the_file(tower: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = tmp_path / DATABASE
+    copy.write_bytes(tower[1].read_bytes())
+    os.utime(copy, (0, 0))
+    with open_records(tower[1]) as one:
+        identity = one.identity
+    with open_records(copy) as other:
+        assert other.identity == identity
 
 
 def test_keys_of_another_database_are_not_taken(tower: tuple[Path, Path], tmp_path: Path) -> None:

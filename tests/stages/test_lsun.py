@@ -100,7 +100,7 @@ def test_a_category_comes_over_the_network_only_under_its_terms(address: str, mo
     manifest_file = Path("manifests/lsun.yaml")
     head = yaml.safe_load(manifest_file.read_text())
     sha256 = hashlib.sha256(made.read_bytes()).hexdigest()
-    head["categories"]["tower"] |= {"bytes": made.stat().st_size, "sha256": sha256}
+    head["categories"]["tower"] |= {"bytes": made.stat().st_size, "sha256": sha256, "images": 6}
     manifest_file.write_text(yaml.safe_dump(head))
     choose(address, source={"kind": "network"}, network={"local": "mine", "offline": True})
     with pytest.raises(TermsError, match=r"terms --accept-terms lsun"):
@@ -109,6 +109,13 @@ def test_a_category_comes_over_the_network_only_under_its_terms(address: str, mo
     lsun("tower")
     assert len(DataSet(OUT)) == 5
     record = json.loads(Path("records/lsun/tower.json").read_text())
+    assert (record["report"]["records"], record["report"]["published_records"]) == (6, 6)
+    # the keys outlive the run, and serve another with other params
+    (index,) = Path("data/.lsun-index").iterdir()
+    before = index.stat().st_mtime_ns
+    choose(address, source={"kind": "network"}, network={"local": "mine", "offline": True}, images_per_shard=2)
+    lsun("tower")
+    assert (len(DataSet(OUT)), index.stat().st_mtime_ns) == (5, before)
     assert record["fetched"]["lsun/scenes/tower_train_lmdb.zip"]["hashes"] == {"sha256": sha256}
     assert Path("data/.downloads/lsun/scenes/tower_train_lmdb.zip").samefile(made)
 
@@ -131,7 +138,9 @@ def test_published_spellings_are_taken_and_categories_may_be_whole(address: str)
         lsun("tvmonitor")
 
 
-def test_a_zip_of_the_published_size_and_other_bytes_is_refused(address: str) -> None:
+def test_a_zip_of_the_published_size_and_other_bytes_is_refused(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = make_category(Path("mirror"), "tower", known_category("tower"), records=4, bad_records=0, seed=1)
     manifest_file = Path("manifests/lsun.yaml")
     content = yaml.safe_load(manifest_file.read_text())
@@ -142,5 +151,10 @@ def test_a_zip_of_the_published_size_and_other_bytes_is_refused(address: str) ->
         lsun("tower")
     content["categories"]["tower"]["sha256"] = hashlib.sha256(made.read_bytes()).hexdigest()
     manifest_file.write_text(yaml.safe_dump(content))
+    choose(address, source={"kind": "local", "directory": "mirror"}, max_images=5)
+    with pytest.raises(SourceError, match=r"data\.mdb: holds 4 records, published are 708264; wanted are 5"):
+        lsun("tower")
+    choose(address, source={"kind": "local", "directory": "mirror"}, max_images=4)
     lsun("tower")
+    assert "holds 4 records, published are 708264. The hash is the published one" in capsys.readouterr().err
     assert len(DataSet(OUT)) == 4

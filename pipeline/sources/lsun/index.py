@@ -1,4 +1,4 @@
-"""The keys of a database, in order, kept in a file: walking millions of them is done once, not in every resumed run."""
+"""The keys of a database, in order, kept in a file: walking millions of them is done once, not in every run."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,19 +31,24 @@ class Keys:
 
 @contextmanager
 def open_keys(records: Records, cache: Path) -> Generator[Keys]:
-    """The keys of `records` from the file `cache`, which is written first where it is absent or of another database."""
+    """The keys of `records` from the file `cache`, which is written first where it is absent, damaged or of another."""
     schema = SCHEMA.with_metadata({IDENTITY: records.identity.encode()})
-    if not _fits(cache, schema):
+    if not _fits(cache, schema, records.count):
         _write(records, cache, schema)
     with pa.memory_map(str(cache)) as file:
         yield Keys(pa.ipc.open_file(file).read_all()["key"])
 
 
-def _fits(cache: Path, schema: pa.Schema) -> bool:
+def _fits(cache: Path, schema: pa.Schema, count: int) -> bool:
     if not cache.is_file():
         return False
-    with pa.memory_map(str(cache)) as file:
-        return pa.ipc.open_file(file).schema.equals(schema, check_metadata=True)
+    try:
+        with pa.memory_map(str(cache)) as file:
+            found = pa.ipc.open_file(file).read_all()
+            found.validate(full=True)
+    except (pa.ArrowException, OSError):
+        return False
+    return found.schema.equals(schema, check_metadata=True) and len(found) == count
 
 
 def _write(records: Records, cache: Path, schema: pa.Schema) -> None:

@@ -90,6 +90,8 @@ def database_in(path: Path) -> zipfile.ZipInfo:
             found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == DATABASE]
     except zipfile.BadZipFile as error:
         raise SourceError(f"{path}: no complete zip ({error}); fetch it again") from error
+    except NotImplementedError as error:
+        raise _unreadable(path, error) from error
     if len(found) != 1:
         raise SourceError(
             f"{path}: holds {len(found)} files named {DATABASE}, an LSUN category has one; fetch it again"
@@ -100,7 +102,8 @@ def database_in(path: Path) -> zipfile.ZipInfo:
 def unpack(path: Path, scratch: Path) -> Path:
     """Unpack the database of the zip `path` below `scratch`, or find it unpacked there; return its file.
 
-    Other databases below `scratch` are removed.
+    Whatever else lies below `scratch` is removed first: other databases, and what a killed run left half unpacked,
+    for unpacking begins anew.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def unpack(path: Path, scratch: Path) -> Path:
     info = database_in(path)
     target = scratch / f"{info.CRC:08x}-{info.file_size}" / DATABASE
     for other in scratch.glob("*/"):
-        if other != target.parent:
+        if other != target.parent or not target.exists():
             shutil.rmtree(other)
     if target.exists():
         return target
@@ -131,4 +134,37 @@ def unpack(path: Path, scratch: Path) -> Path:
             shutil.copyfileobj(packed, file, 2**20)  # reading to the end checks the zip's CRC
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise SourceError(f"{path}: damaged ({error}); fetch it again") from error
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
     return target
+
+
+def _unreadable(path: Path, error: RuntimeError) -> SourceError:
+    """About what `zipfile` raises for encryption and, in a subclass, for methods that it does not know."""
+    return SourceError(
+        f"{path}: cannot be unpacked ({error}). No published zip is so: fetch it again, or unpack it by hand and set "
+        f"lsun.source.directory to the folder that holds {path.stem}/{DATABASE}."
+    )
+
+
+def check_count(category: PublishedCategory, database: Path, records: int, max_images: int | None) -> str | None:
+    """Compare the records of a database, unpacked from a zip of the published hash, with the published count.
+
+    Returns
+    -------
+    str or None
+        What is amiss, for the user to read: a count in the manifest is as published, and no one has counted again.
+
+    Raises
+    ------
+    SourceError
+        There are fewer than `max_images`, though as many are published: the data set would be smaller than asked.
+    """
+    if records == category.images:
+        return None
+    fault = f"{database}: holds {records} records, published are {category.images}"
+    if max_images is not None and records < max_images <= category.images:
+        raise SourceError(
+            f"{fault}; wanted are {max_images}. Lower lsun.max_images, or correct the count in manifests/lsun.yaml."
+        )
+    return fault

@@ -57,14 +57,21 @@ class Records:
         self.count: int = stat["entries"]
         information = environment.info()
         needed = (information["last_pgno"] + 1) * stat["psize"]
-        file = path.stat()
-        self.identity = f"{file.st_size} bytes of {file.st_mtime_ns}, transaction {information['last_txnid']}"
+        size = path.stat().st_size
+        self._contents = f"{self.count} records, {size} bytes, transaction {information['last_txnid']}"
         # reading a page beyond the end of a mapped file would end the process without a word
-        if file.st_size < needed:
+        if size < needed:
             raise SourceError(
-                f"{path}: {file.st_size} bytes, but its pages reach to {needed}. "
+                f"{path}: {size} bytes, but its pages reach to {needed}. "
                 f"The copy is incomplete: fetch or unpack it again."
             )
+
+    @property
+    def identity(self) -> str:
+        """What tells the keys of one database from those of another, wherever and whenever its file was made."""
+        with self._environment.begin() as transaction, transaction.cursor() as cursor:
+            ends = [cursor.key().hex() for found in (cursor.first(), cursor.last()) if found]
+        return f"{self._contents}, keys {ends}"
 
     def keys(self) -> Iterator[bytes]:
         """All keys; values are not touched."""

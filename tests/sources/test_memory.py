@@ -1,0 +1,67 @@
+"""What an extraction holds in memory: nothing by the archive's bytes, and little by its members."""
+
+import io
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import py7zr
+import pytest
+
+from pipeline.sources import extraction
+from pipeline.sources.contents import Contents
+
+BYTES_PER_MEMBER = 900
+"""Most of it is the index that py7zr or zipfile makes of an archive; names and places of photographs are the rest."""
+
+COPY = [{"id": py7zr.FILTER_COPY}]
+Pack = Callable[[Path, int, int], None]
+
+
+def _members(count: int, size: int) -> Iterator[tuple[str, bytes]]:
+    random = np.random.default_rng(1)
+    for number in range(1, count + 1):
+        yield f"img_celeba/{number:06d}.jpg", b"\xff\xd8\xff" + random.bytes(size)
+
+
+def _zip(path: Path, count: int, size: int) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in _members(count, size):
+            archive.writestr(name, content)
+
+
+def _sevenzip(path: Path, count: int, size: int) -> None:
+    with py7zr.SevenZipFile(path, "w", filters=COPY) as archive:
+        for name, content in _members(count, size):
+            archive.writef(io.BytesIO(content), name)
+
+
+def _peak(folder: Path, pack: Pack, count: int, size: int) -> int:
+    """Bytes of Python objects at the worst moment."""
+    folder.mkdir()
+    pack(folder / "images", count, size)
+    contents = Contents(images="images", numbering="celeba", landmarks=None, partition=None, attributes=None)
+    tracemalloc.start()
+    try:
+        extraction.extract(folder, contents, 500, folder / "out")
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("pack", [_zip, _sevenzip])
+def test_memory_does_not_grow_with_the_bytes(pack: Pack, tmp_path: Path) -> None:
+    _peak(tmp_path / "warm", pack, 10, 100)  # what is imported and cached by the first run
+    small, large = (_peak(tmp_path / str(size), pack, 400, size) for size in (20_000, 200_000))
+    assert large - small < 8 << 20, f"{(large - small) / 1e6:.1f} MB more for 72 MB more of an archive"
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("pack", [_zip, _sevenzip])
+def test_a_member_costs_little_memory(pack: Pack, tmp_path: Path) -> None:
+    _peak(tmp_path / "warm", pack, 10, 100)
+    few, many = (_peak(tmp_path / str(count), pack, count, 50) for count in (3_000, 13_000))
+    assert (many - few) / 10_000 < BYTES_PER_MEMBER
