@@ -145,14 +145,21 @@ def _measured(
     room = torch.cuda.mem_get_info(device)[0] / MIB * (1 - SPARE)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
+    recorded = step.resolution <= run.speed.graphs_up_to and may_record(run, device, ranks)
     try:
         take(run, label_size, step, ranks, device)
         torch.cuda.synchronize(device)
-        recorded = step.resolution <= run.speed.graphs_up_to
         # the memory of a recording is reserved, not allocated
         peak = torch.cuda.max_memory_reserved(device) if recorded else torch.cuda.max_memory_allocated(device)
     except torch.OutOfMemoryError as error:
         raise _too_large(run, step, ranks, "more than the GPU has") from error
+    except RuntimeError as error:  # what torch raises of an operation that cannot be recorded
+        if not recorded:
+            raise
+        raise TrainingError(
+            f"steps at {step.resolution}x{step.resolution} cannot be recorded on this GPU ({error}). Set "
+            f"speed.graphs_up_to of the run to a lower resolution, or to 0."
+        ) from error
     finally:
         gc.collect()
         torch.cuda.empty_cache()
