@@ -90,7 +90,7 @@ def database_in(path: Path) -> zipfile.ZipInfo:
             found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == DATABASE]
     except zipfile.BadZipFile as error:
         raise SourceError(f"{path}: no complete zip ({error}); fetch it again") from error
-    except NotImplementedError as error:
+    except RuntimeError as error:
         raise _unreadable(path, error) from error
     if len(found) != 1:
         raise SourceError(
