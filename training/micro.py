@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
-from training.ranks import Ranks, rows_of_part
+from training.ranks import Ranks, members_of, rows_of_part
 from training.schedule import Step
 
 
@@ -19,9 +19,15 @@ def cut(run: TrainRun, step: Step, ranks: Ranks) -> tuple[NDArray[np.int64], lis
     """
     group = run.networks.mbstd_group_size
     own = ranks.rows(step.minibatch, group)
-    members = min(max(group, 1), step.minibatch)
+    members = members_of(group, step.minibatch)
     parts = parts_of(len(own), members=members, limit=run.speed.samples_at_once.get(step.resolution))
     return own, [rows_of_part(len(own), group, part, parts) for part in range(parts)]
+
+
+def samples_at_once(run: TrainRun, step: Step, ranks: Ranks) -> int:
+    """How many samples of a step this rank computes at a time; all parts have so many."""
+    own, parts = cut(run, step, ranks)
+    return len(own) // len(parts)
 
 
 def parts_of(samples: int, *, members: int, limit: int | None) -> int:

@@ -10,10 +10,10 @@ from torch import Tensor
 from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from training import schedule
-from training.micro import cut
+from training.micro import cut, samples_at_once
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import unchanged
-from training.ranks import ALONE, Ranks
+from training.ranks import ALONE, Ranks, members_of
 from training.recording import FIRST_CALLS, Recorder
 from training.schedule import Step
 from training.trainer import CHANNELS, make_networks, may_record
@@ -58,8 +58,7 @@ def check(run: TrainRun, data: Data, device: torch.device, ranks: Ranks = ALONE)
     """
     loads: list[Load] = []
     for step in reversed(steps(run)):
-        own, parts = cut(run, step, ranks)
-        samples = len(own) // len(parts)
+        samples = samples_at_once(run, step, ranks)
         mib = 0.0
         if device.type == "cuda":
             level = data.mib(step.resolution)
@@ -110,8 +109,8 @@ def take(run: TrainRun, label_size: int, step: Step, ranks: Ranks, device: torch
     generator, discriminator, _ = networks
     sides = Side(generator, run, device), Side(discriminator, run, device)
     updates = Updates(run, networks, sides, ALONE)
-    own, parts = cut(run, step, ranks)
-    of_d, of_g = _grey(run, networks[:2], step, len(own) // len(parts), device)
+    _, parts = cut(run, step, ranks)
+    of_d, of_g = _grey(run, networks[:2], step, samples_at_once(run, step, ranks), device)
     level = math.floor(step.lod)
     share = torch.tensor(step.lod - level, device=device) if step.lod > level else None
     rate = torch.tensor(step.learning_rate, dtype=torch.float64, device=device)
@@ -170,9 +169,8 @@ def _measured(
 
 
 def _too_large(run: TrainRun, step: Step, ranks: Ranks, needed: str) -> TrainingError:
-    own, parts = cut(run, step, ranks)
-    samples = len(own) // len(parts)
-    members = min(max(run.networks.mbstd_group_size, 1), step.minibatch)
+    samples = samples_at_once(run, step, ranks)
+    members = members_of(run.networks.mbstd_group_size, step.minibatch)
     return TrainingError(
         f"training would end at {step.resolution}x{step.resolution}: {samples} samples at once need {needed}. "
         f"In the run's params, {suggested(step, samples, members=members)}."

@@ -124,6 +124,11 @@ def joined() -> Generator[Ranks]:
         dist.destroy_process_group()
 
 
+def members_of(group: int, minibatch: int) -> int:
+    """How many samples of a minibatch belong together, where `networks.mbstd_group_size` is `group`."""
+    return max(min(group, minibatch), 1)
+
+
 def rows_of_part(minibatch: int, group: int, part: int, parts: int) -> NDArray[np.int64]:
     """The samples of a minibatch that belong to part 0, 1, … of `parts` equal ones, each of whole groups.
 
@@ -140,7 +145,7 @@ def rows_of_part(minibatch: int, group: int, part: int, parts: int) -> NDArray[n
     TrainingError
         The groups cannot be shared out evenly.
     """
-    members = max(min(group, minibatch), 1)
+    members = members_of(group, minibatch)
     groups, rest = divmod(minibatch, members)
     if minibatch < 1 or rest or groups % parts:
         raise TrainingError(

@@ -89,6 +89,8 @@ def test_a_published_run_is_made_longer(place: Path) -> None:
     train("small")
     shutil.copytree(place / "runs/small", place / "cache", copy_function=os.link)  # as DVC holds what it committed
     committed = files(place / "cache")
+    for name in committed:
+        (place / "cache" / name).chmod(0o444)
     write_params(place, make_run(Path("data/shard"), schedule__total_kimg=0.4, alarms=None))
     train("small")
     assert files(place / "cache") == committed, "a file was changed in place"
