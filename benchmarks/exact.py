@@ -23,10 +23,10 @@ from benchmarks import result
 from benchmarks.swd import PeakMemory
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
-from pipeline.faces.delta import apply_delta, open_delta, seal_delta
-from pipeline.faces.exact.render import render
 from pipeline.faces.geometry import Padding, Points, Rectangle
 from pipeline.faces.region import cut_region, enlarge
+from pipeline.published.deltas import apply_delta, open_delta, seal_delta
+from pipeline.published.exact.render import render
 
 RESOLUTION, SAMPLES = 1024, 4096
 Pixels = NDArray[np.uint8]

@@ -27,10 +27,11 @@ from torch.utils.flop_counter import flop_registry
 
 from benchmarks import result
 from pipeline.params import TrainRun
-from training import preflight, schedule
-from training.data import Reals
-from training.device import prepare
-from training.ranks import ALONE
+from training import schedule
+from training.data.real_images import Reals
+from training.distributed.process_group import ALONE
+from training.runtime import preflight
+from training.runtime.device import prepare
 from training.schedule import Step
 from training.trainer import Trainer
 
@@ -86,7 +87,7 @@ def run_of(name: str) -> TrainRun:
     """The only run of a profile, or that of a JSON file."""
     if name.endswith(".json"):
         return TrainRun.model_validate_json(Path(name).read_text(encoding="utf-8"))
-    from stages import profiles  # noqa: PLC0415 - needs packages that a machine for benchmarks may lack
+    from stages import profiles
 
     (run,) = profiles.read_profile(name).train.runs.values()
     return run

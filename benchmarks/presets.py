@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from benchmarks import result
 from pipeline.params import TrainRun
 from stages import profiles
-from training.data import Reals
+from training.data.real_images import Reals
+from training.history import Row
 from training.loop import train
-from training.story import Row
 
 STEPS = 200
 MAPS = 64

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks import result
-from pipeline.quality import quality, spectrum
+from pipeline.faces.quality import quality, spectrum
 
 mpl.use("Agg")
 

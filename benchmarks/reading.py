@@ -18,10 +18,10 @@ from benchmarks import result
 from pipeline.params import TrainRun
 from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
-from pipeline.shards.virtual import write_view
+from pipeline.shards.view import write_view
 from pipeline.shards.writer import writing_shard
 from stages import read_params
-from training.data import Reals
+from training.data.real_images import Reals
 
 RESOLUTION = 256
 MINIBATCH = 16

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import NetworkOptions, TrainRun, WganLoss
-from training.networks.growing import feature_maps
+from training.networks.progressive import feature_maps
 
 
 class ScaledConv(nn.Module):
@@ -196,8 +196,8 @@ class PlainTrainer:
         real_scores, fake_scores = self.discriminator(reals, lod), self.discriminator(fakes, lod)
         mixed = (reals + (fakes - reals) * mixing.view(-1, 1, 1, 1)).requires_grad_(True)
         mixed_scores = self.discriminator(mixed, lod)
-        (slopes,) = torch.autograd.grad(mixed_scores.sum(), mixed, create_graph=True)
-        norms = slopes.flatten(1).norm(dim=1) / 2 ** math.floor(lod)
+        (grads,) = torch.autograd.grad(mixed_scores.sum(), mixed, create_graph=True)
+        norms = grads.flatten(1).norm(dim=1) / 2 ** math.floor(lod)
         target, weight = self.loss.wgan_target, self.loss.wgan_lambda / self.loss.wgan_target**2
         penalty = weight * (norms - target) ** 2
         (fake_scores - real_scores + penalty + self.loss.wgan_epsilon * real_scores**2).mean().backward()

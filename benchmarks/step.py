@@ -23,8 +23,8 @@ from benchmarks.reference import Draws, PlainTrainer
 from pipeline.params import TrainRun
 from stages import read_params
 from training import schedule
-from training.data import Reals
-from training.device import prepare
+from training.data.real_images import Reals
+from training.runtime.device import prepare
 from training.trainer import Trainer
 
 DEFAULT = ((32, 16), (128, 8))

@@ -120,7 +120,7 @@ def stage_run(
     inputs: Sequence[Path],
     out: Path,
     module: str | None = None,
-    precious: bool = False,
+    keep_work: bool = False,
 ) -> Generator[StageRun]:
     """Run the body of a stage in a work folder; publish the folder as `out` when it ends well.
 
@@ -136,7 +136,7 @@ def stage_run(
         The folder to publish.
     module
         The stage's module where `name` has an item, else `stages.<name>`.
-    precious
+    keep_work
         The result is days of work (a training run): work folders of other params or code are kept, and what an
         earlier run published from the same things is taken up again, not made anew. DVC must `persist` the out.
     """
@@ -152,8 +152,8 @@ def stage_run(
     digest = provenance.digest_of(made_from)
     work = WORK / f"{name}-{digest[:16]}"
     record = RECORDS / f"{name.replace('@', '/')}.json"
-    _retire_stale(name, work, precious)
-    if precious and not work.exists() and out.exists() and _digest_recorded(record) == digest:
+    _retire_stale(name, work, keep_work)
+    if keep_work and not work.exists() and out.exists() and _digest_recorded(record) == digest:
         work.parent.mkdir(parents=True, exist_ok=True)
         out.replace(work)
     run = StageRun(name, work, work.exists() and any(work.iterdir()), {}, {})

@@ -14,17 +14,17 @@ from ruamel.yaml import YAML
 
 from pipeline import atomic, provenance
 from pipeline.errors import ExactMatchError, ParamsError, PipelineError, RejectedInputError
-from pipeline.examine import Examined, examine, given_by_files, given_by_run, known_steps
-from pipeline.faces.exact.self_test import self_test
-from pipeline.faces.image_list import read_list
-from pipeline.published import VERDICTS, Verdict
+from pipeline.published.exact.self_test import self_test
+from pipeline.published.image_list import read_list
+from pipeline.published.inspect_image import Examined, given_by_files, given_by_run, inspect_image, known_steps
+from pipeline.published.ledger import VERDICTS, Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
 from stages import DATA, MANIFESTS, PARAMS, REPORTS, parse_params, profiles, read_manifest, read_params, table
 from training import interop
-from training.device import device_at_hand
 from training.generate import write_images
+from training.runtime.device import device_at_hand
 
 GRAPH = Path("dvc.yaml")
 
@@ -92,7 +92,7 @@ def exact(
                 given = given_by_files(image, photographs, landmarks)
             else:
                 given = given_by_run(image, DATA / "align" / "align.parquet", DATA)
-            examined = examine(image, given, deltas, known.get(image.idx, {}))
+            examined = inspect_image(image, given, deltas, known.get(image.idx, {}))
         except RejectedInputError as rejected:
             examined = Examined(image, [], VERDICTS.get(rejected.reason, Verdict.PROC_MISMATCH), str(rejected), None)
         failed += examined.verdict is not Verdict.MATCH

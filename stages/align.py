@@ -9,9 +9,9 @@ from pipeline.cluster import connect, map_rows, outcomes
 from pipeline.container import read_stored
 from pipeline.faces.alignment import ATTRIBUTES, LANDMARKS, PARTITION, Located, join, keep_only, place
 from pipeline.faces.decode import image_size
-from pipeline.faces.image_list import read_list
 from pipeline.manifest import Accounting, Aligned, Drop, join_parts, write_rows
 from pipeline.params import AlignParams, Params
+from pipeline.published.image_list import read_list
 from stages import DATA, StageRun, main, read_params, stage_run, table
 
 SHOWN_WARNINGS = 10

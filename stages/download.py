@@ -1,11 +1,11 @@
 """Stage download: the raw files of the source in `params.yaml`, checked, as published."""
 
 from pipeline.errors import SourceError
-from pipeline.sources.deliver import deliver
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.fetch.terms import Acceptance
-from pipeline.sources.obtain import DELTAS, FORMS, obtain
 from pipeline.sources.published import Published
+from pipeline.sources.resolve import DELTAS, FORMS, resolve
+from pipeline.sources.stage_files import stage_files
 from stages import DATA, DOWNLOADS, MANIFESTS, main, read_manifest, read_params, stage_run
 
 
@@ -23,8 +23,8 @@ def download() -> None:
     published = {name: read_manifest(path, Published) for name, path in manifests.items()}
     with stage_run("download", params={"download": params.download}, inputs=inputs, out=DATA / "download") as run:
         downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
-        here = obtain(source, published, downloads)
-        deliver(here, published[form.manifest] if form is not None else None, run.work)
+        here = resolve(source, published, downloads)
+        stage_files(here, published[form.manifest] if form is not None else None, run.work)
         run.notes.update(downloads.record)
         files = [path for path in run.work.rglob("*") if path.is_file()]
         run.report.update(files=len(files), bytes=sum(path.stat().st_size for path in files))

@@ -17,13 +17,13 @@ from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import StageRun, main, read_params, stage_run
 from training import checkpoint, generate
-from training.data import Reals
-from training.device import device_at_hand
-from training.metrics import curves
-from training.metrics.curves import Row
+from training.data.real_images import Reals
+from training.metrics import plots
+from training.metrics.evaluation import Judges, Protocol
 from training.metrics.inception import InceptionNetwork
-from training.metrics.modes import fit
-from training.metrics.protocol import Judges, Protocol
+from training.metrics.mode_count import fit
+from training.metrics.plots import Row
+from training.runtime.device import device_at_hand
 
 RUNS = Path("runs")
 EVALUATIONS = Path("evaluations")
@@ -89,7 +89,7 @@ def _judges(params: EvaluateParams, stage: StageRun) -> Judges:
 def _measure(protocol: Protocol, network: Path) -> Row:
     snapshot = generate.load(network, device_at_hand())
     figures = protocol.measure_fakes(snapshot)
-    return {curves.X: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **figures}
+    return {plots.X: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **figures}
 
 
 def _remembered(path: Path, measure: Callable[[], Row]) -> Row:
@@ -100,15 +100,15 @@ def _remembered(path: Path, measure: Callable[[], Row]) -> Row:
 
 
 def _write(folder: Path, protocol: Protocol, rows: list[Row], floors: Row) -> None:
-    axis = [curves.X, "resolution"]
-    curves.write_csv(folder / "swd.csv", rows, [*axis, *protocol.swd_names])
-    curves.write_csv(folder / "msssim.csv", rows, [*axis, *protocol.msssim_names])
+    axis = [plots.X, "resolution"]
+    plots.write_csv(folder / "swd.csv", rows, [*axis, *protocol.swd_names])
+    plots.write_csv(folder / "msssim.csv", rows, [*axis, *protocol.msssim_names])
     if protocol.inception_names:
-        curves.write_csv(folder / "inception.csv", rows, [*axis, *protocol.inception_names])
+        plots.write_csv(folder / "inception.csv", rows, [*axis, *protocol.inception_names])
     if protocol.modes_names:
-        curves.write_csv(folder / "modes.csv", rows, [*axis, *protocol.modes_names])
+        plots.write_csv(folder / "modes.csv", rows, [*axis, *protocol.modes_names])
     picture = folder / "swd_by_kimg.png"
-    curves.draw(picture, rows, protocol.swd_names, label="sliced Wasserstein distance x 1,000", floors=floors)
+    plots.draw(picture, rows, protocol.swd_names, label="sliced Wasserstein distance x 1,000", floors=floors)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Stage fit_denoise: the JPEG-artefact network, fitted on the extracted photographs, brought by the user, or none."""
 
-from pipeline.restoration.provide import provide
+from pipeline.restoration.load_or_train import load_or_train
 from stages import DATA, main, read_params, stage_run, table
 
 
@@ -11,7 +11,7 @@ def fit_denoise() -> None:
         "fit_denoise", params={"fit_denoise": params.fit_denoise}, inputs=[table("extract")], out=DATA / "fit_denoise"
     ) as run:
         network = params.fit_denoise.network
-        run.report.update(provide("rednet", network, table=table("extract"), data=DATA, work=run.work))
+        run.report.update(load_or_train("rednet", network, table=table("extract"), data=DATA, work=run.work))
 
 
 if __name__ == "__main__":

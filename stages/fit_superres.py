@@ -1,6 +1,6 @@
 """Stage fit_superres: the x4 network, fitted on the extracted photographs, brought by the user, or none."""
 
-from pipeline.restoration.provide import provide
+from pipeline.restoration.load_or_train import load_or_train
 from stages import DATA, main, read_params, stage_run, table
 
 
@@ -14,7 +14,7 @@ def fit_superres() -> None:
         out=DATA / "fit_superres",
     ) as run:
         network = params.fit_superres.network
-        run.report.update(provide("srresnet", network, table=table("extract"), data=DATA, work=run.work))
+        run.report.update(load_or_train("srresnet", network, table=table("extract"), data=DATA, work=run.work))
 
 
 if __name__ == "__main__":

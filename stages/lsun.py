@@ -10,7 +10,7 @@ from pipeline import provenance
 from pipeline.cluster import connect
 from pipeline.errors import SourceError
 from pipeline.params import LsunCategory, Params
-from pipeline.shards.complete import complete
+from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.fetch.terms import Acceptance
@@ -70,7 +70,7 @@ def lsun(spelling: str) -> None:
                 work=run.work,
             )
         run.count(account, section.max_dropped)
-        run.report.update(complete(run.work))
+        run.report.update(finalize_dataset(run.work))
         run.notes.update(downloads.record)
     if scratch.exists():
         shutil.rmtree(scratch)

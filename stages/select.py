@@ -10,10 +10,10 @@ from typing import Any
 
 from pipeline import atomic, manifest
 from pipeline.errors import DropReason
-from pipeline.faces.image_list import PublishedImage, read_list
+from pipeline.faces.quality import best_first
 from pipeline.manifest import Drop, Input, Scored, Selected, extend
 from pipeline.params import SelectParams
-from pipeline.quality import best_first
+from pipeline.published.image_list import PublishedImage, read_list
 from stages import DATA, main, read_params, stage_run, table
 
 BEFORE = ("extract", "align", "crop", "denoise", "superres")

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from pipeline import manifest, provenance
 from pipeline.cluster import connect
-from pipeline.faces.image_list import read_list
-from pipeline.finish import Finisher
+from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
 from pipeline.params import Params, SuperresParams
-from pipeline.published import PublishedFinisher, check_matches, write_ledger
-from pipeline.shards.assemble import assemble, positions
-from pipeline.shards.complete import complete
+from pipeline.published.image_list import read_list
+from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
+from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
+from pipeline.shards.write_shards import positions, write_shards
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
@@ -47,7 +47,7 @@ def shard() -> None:
             libraries=json.dumps({library: provenance.library_versions()[library] for library in LIBRARIES}),
         )
         with connect(params.cluster) as client:
-            account = assemble(
+            account = write_shards(
                 client,
                 partial(
                     open_finisher,
@@ -66,17 +66,17 @@ def shard() -> None:
             run.report["exact"] = counts = _write_ledger(run.work, params)
             check_matches(counts, params.exact.min_match, run.work / LEDGER)
         run.count(account, max_dropped=1.0 if with_deltas else 0.0)
-        run.report.update(complete(run.work))
+        run.report.update(finalize_dataset(run.work))
 
 
 def open_finisher(
     params: SuperresParams, *, resolution: int, data: Path, image_list: Path
-) -> Finisher | PublishedFinisher:
+) -> FinalRenderer | PublishedRenderer:
     """What makes the final images, in a worker."""
-    finisher = Finisher(params, resolution=resolution, network=data / NETWORK.name, data=data)
+    finisher = FinalRenderer(params, resolution=resolution, network=data / NETWORK.name, data=data)
     if params.method != "delta":
         return finisher
-    return PublishedFinisher(finisher, read_list(image_list), data.parent / DELTAS, data)
+    return PublishedRenderer(finisher, read_list(image_list), data.parent / DELTAS, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline import manifest, previews
+from pipeline import manifest
 from pipeline.cluster import connect, map_rows, outcomes
 from pipeline.faces import geometry
+from pipeline.faces.final_image import FinalRenderer, lanczos_factor, read_region
 from pipeline.faces.geometry import Rectangle
+from pipeline.faces.quality import best_first, quality
 from pipeline.faces.render import render
-from pipeline.finish import Finisher, lanczos_factor, read_region
 from pipeline.manifest import Cropped, Denoised, Drop, Scored, extend
 from pipeline.params import SuperresParams
-from pipeline.previews import Picture
-from pipeline.quality import best_first, quality
+from pipeline.report import sheets
+from pipeline.report.sheets import Picture
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
@@ -64,7 +65,7 @@ def superres_chunk(
     previewed: Mapping[int, Cropped],
 ) -> Iterator[Scored | Drop]:
     """Scores of some faces. Beside the table, strips: of each face, and of the `previewed` ones before and after."""
-    finisher = Finisher(params, resolution=resolution, network=data / NETWORK.name, data=data)
+    finisher = FinalRenderer(params, resolution=resolution, network=data / NETWORK.name, data=data)
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
     scored = params.method != "delta"
@@ -83,8 +84,8 @@ def superres_chunk(
         return extend(row, Scored, quality=figure, padded=finished.padded, enlarge=finished.enlarge)
 
     yield from outcomes(rows, score)
-    previews.write_strip(stem.with_name(f"{stem.name}.faces.png"), faces)
-    previews.write_strip(stem.with_name(f"{stem.name}.restored.png"), restored)
+    sheets.write_strip(stem.with_name(f"{stem.name}.faces.png"), faces)
+    sheets.write_strip(stem.with_name(f"{stem.name}.restored.png"), restored)
 
 
 def _foreseen(row: Denoised, resolution: int) -> Scored:
@@ -100,18 +101,18 @@ def _as_cropped(count: int) -> dict[int, Cropped]:
     """`count` faces that came through denoise, as they were cut: by index."""
     kept = {row.index for row in manifest.read_kept(table("denoise"), Denoised)}
     rows = [row for row in manifest.read_kept(table("crop"), Cropped) if row.index in kept]
-    return {rows[position].index: rows[position] for position in previews.spread(len(rows), count)}
+    return {rows[position].index: rows[position] for position in sheets.spread(len(rows), count)}
 
 
 def _overview_and_detail(final_HWC: Picture, side: int) -> list[Picture]:
-    return [previews.reduced(final_HWC, side), previews.detail(final_HWC, side, *LEFT_EYE)]
+    return [sheets.reduced(final_HWC, side), sheets.detail(final_HWC, side, *LEFT_EYE)]
 
 
 def _upright(data: Path, row: Cropped, resolution: int) -> Picture:
     """A region as it is, not enlarged, in the final image's frame."""
     region = read_region(data, row)
     if row.landmarks is None:
-        return previews.reduced(region.image_HWC, PREVIEW_PIXELS)
+        return sheets.reduced(region.image_HWC, PREVIEW_PIXELS)
     smaller = Rectangle(region.rectangle.quad_42, region.rectangle.zoom * PREVIEW_PIXELS / resolution)
     return render(region.image_HWC, smaller, border=region.border, resolution=PREVIEW_PIXELS).image_HWC
 
@@ -126,19 +127,19 @@ def _write_sheets(work: Path, strip_pixels: int) -> None:
     strips = sorted(work.glob("superres-*.faces.png"))
     restored = sorted(work.glob("superres-*.restored.png"))
     if not last.exists():
-        columns = [column for path in restored for column in previews.read_columns(path, PREVIEW_PIXELS)]
-        previews.write_sheet(work / "before_after.png", columns, EXTREMES)
+        columns = [column for path in restored for column in sheets.read_columns(path, PREVIEW_PIXELS)]
+        sheets.write_sheet(work / "before_after.png", columns, EXTREMES)
         figures = [
             row.quality for row in manifest.read_kept(work / "superres.parquet", Scored) if row.quality is not None
         ]
         factor = FACE_PIXELS // strip_pixels
-        shown = previews.pick_columns(strips, strip_pixels, previews.spread(len(figures), FACES))
-        overviews = [previews.repeated(column[:strip_pixels], factor) for column in shown]
-        previews.write_sheet(work / "faces.png", overviews, FACES_PER_ROW)
+        shown = sheets.pick_columns(strips, strip_pixels, sheets.spread(len(figures), FACES))
+        overviews = [sheets.repeated(column[:strip_pixels], factor) for column in shown]
+        sheets.write_sheet(work / "faces.png", overviews, FACES_PER_ROW)
         order = best_first(figures)
         extremes = [*order[:EXTREMES], *order[-EXTREMES:]]
-        columns = previews.pick_columns(strips, strip_pixels, extremes)
-        previews.write_sheet(last, [previews.repeated(column, factor) for column in columns], EXTREMES)
+        columns = sheets.pick_columns(strips, strip_pixels, extremes)
+        sheets.write_sheet(last, [sheets.repeated(column, factor) for column in columns], EXTREMES)
     for path in (*strips, *restored):
         path.unlink()
 

@@ -14,13 +14,14 @@ from pipeline.params import TrainRun
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
-from training import checkpoint, launch
-from training.data import Reals
-from training.device import device_at_hand
+from training import checkpoint
+from training.data.real_images import Reals
+from training.distributed import launch
+from training.distributed.process_group import Ranks, joined
+from training.history import Row
 from training.loop import train as train_run
-from training.ranks import Ranks, joined
-from training.stopping import asked_to_stop
-from training.story import Row
+from training.runtime.device import device_at_hand
+from training.runtime.signals import asked_to_stop
 
 RUNS = Path("runs")
 UNDER_DVC = "DVC_STAGE"
@@ -112,7 +113,7 @@ def _lead(name: str, run: TrainRun, reals: Reals, ranks: Ranks, asked_to_stop: C
         inputs=[run.dataset / layout.VIEW, *labels],  # the view holds the MD5 of every image
         out=RUNS / name,
         module="stages.train",
-        precious=True,
+        keep_work=True,
     ) as stage:
         folder, device = Path(ranks.of_first(str(stage.work))), device_at_hand()
         reporter = LiveReporter(stage.work / "live", run)

@@ -5,10 +5,10 @@ from typing import get_args
 
 import pytest
 
-from pipeline.faces import delta
 from pipeline.params import LsunCategory
 from pipeline.params.lsun import LsunScene
-from pipeline.sources.fetch.places import PUBLISHED, places_of
+from pipeline.published import deltas
+from pipeline.sources.fetch.mirrors import PUBLISHED, places_of
 from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published
 from stages import read_manifest
@@ -50,11 +50,11 @@ def test_the_deltas_are_checked_by_the_names_and_sizes_that_their_reader_wants()
     manifest = read("celebahq-deltas")
     assert manifest.members is not None
     assert manifest.limits is not None
-    for file, first in zip(manifest.files, range(0, 30_000, delta.PER_ARCHIVE), strict=True):
-        wanted = range(first, first + delta.PER_ARCHIVE)
-        assert manifest.members.names(file.name) == [delta.member_name(idx) for idx in wanted]
-        assert {delta.archive_name(idx) for idx in wanted} == {file.name}
-    assert manifest.limits.member_bytes == delta.TOKEN_BYTES_MAX
+    for file, first in zip(manifest.files, range(0, 30_000, deltas.PER_ARCHIVE), strict=True):
+        wanted = range(first, first + deltas.PER_ARCHIVE)
+        assert manifest.members.names(file.name) == [deltas.member_name(idx) for idx in wanted]
+        assert {deltas.archive_name(idx) for idx in wanted} == {file.name}
+    assert manifest.limits.member_bytes == deltas.TOKEN_BYTES_MAX
 
 
 def test_lsun_has_forty_archives() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.faces.image_list import read_list
 from pipeline.manifest import Sharded, read_kept
+from pipeline.published.image_list import read_list
 from tests.data.celebahq.make import make
 from tests.house import DVC, ENVIRONMENT, House
 

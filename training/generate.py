@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import NetworkError
-from training import checkpoint, draws, grids
+from training import checkpoint, image_grid
 from training.checkpoint import NetworkInfo
-from training.draws import Stream
+from training.data import random_streams
+from training.data.random_streams import Stream
 from training.networks import Generator
 
 _AT_ONCE = 8
@@ -30,7 +31,7 @@ class Snapshot:
 
     def latents(self, seed: int, count: int) -> NDArray[np.float32]:
         """The `count` latent vectors (N, L) that `seed` stands for."""
-        return draws.latents(seed, Stream.SAMPLES, 0, (count, self.info.generator.latent_size))
+        return random_streams.latents(seed, Stream.SAMPLES, 0, (count, self.info.generator.latent_size))
 
     def images(
         self, latents_NL: NDArray[np.float32], labels_NL: NDArray[np.float32] | None, minibatch: int
@@ -96,7 +97,7 @@ def write_images(network: Path, folder: Path, *, count: int, seed: int, device: 
         part = slice(start, start + _AT_ONCE)
         made_NCHW = snapshot.images(latents_NL[part], None if labels_NL is None else labels_NL[part], _AT_ONCE)
         for number, image_CHW in enumerate(made_NCHW, start):
-            grids.write(folder / f"{number:06d}.png", image_CHW.transpose(1, 2, 0))
+            image_grid.write(folder / f"{number:06d}.png", image_CHW.transpose(1, 2, 0))
 
 
 def to_uint8(images_NCHW: Tensor, shrink: int = 1) -> Tensor:

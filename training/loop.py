@@ -15,16 +15,17 @@ import torch
 
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
-from training import alarms, checkpoint, preflight, schedule
+from training import checkpoint, health, schedule
 from training.checkpoint import Checkpoint
-from training.data import Reals
-from training.device import prepare
-from training.distance import measuring
-from training.ranks import ALONE, Ranks, rows_of_part
+from training.data.real_images import Reals
+from training.distributed.process_group import ALONE, Ranks, rows_of_part
+from training.history import Row, RunHistory
+from training.metrics.snapshot_swd import measuring
+from training.runtime import preflight
+from training.runtime.device import prepare
+from training.runtime.signals import never, sole_writer
 from training.schedule import Step
 from training.snapshots import Snapshots
-from training.stopping import never, sole_writer
-from training.story import Row, Story
 from training.trainer import Trainer
 
 
@@ -53,7 +54,7 @@ def train(
     *,
     ranks: Ranks = ALONE,
     asked_to_stop: Callable[[], bool] = never,
-) -> Story:
+) -> RunHistory:
     """Train until `run.schedule.total_kimg`, going on from the newest checkpoint in `folder`.
 
     `folder` then holds the kept network files (`checkpoint.kept`, and the best by the snapshots' distance), the newest
@@ -66,7 +67,7 @@ def train(
         The minibatch does not suit the networks or the ranks, `folder` holds another run or only damaged
         checkpoints, or another process trains in it.
     AlarmError
-        The run has gone wrong (`training.alarms`).
+        The run has gone wrong (`training.health`).
     StoppedError
         `asked_to_stop` said so on any rank. The run is saved, in the middle of a tick too.
     """
@@ -78,15 +79,15 @@ def train(
             held.enter_context(sole_writer(folder, reporter.tell))
         distance = held.enter_context(measuring(run, reals, folder)) if ranks.first else None
         snapshots = Snapshots(run, reals, folder, distance)
-        loop = _Loop(run, folder, reporter, ranks, Trainer(run, reals, device, ranks), Story(), snapshots)
+        loop = _Loop(run, folder, reporter, ranks, Trainer(run, reals, device, ranks), RunHistory(), snapshots)
         loop.start()
         while not schedule.run_ends(run.schedule, loop.trainer.images_shown):
             loop.step()
             if not schedule.run_ends(run.schedule, loop.trainer.images_shown) and ranks.any(asked_to_stop()):
                 loop.stop()
         if ranks.first:
-            snapshots.finish(loop.story)
-    return loop.story
+            snapshots.finish(loop.history)
+    return loop.history
 
 
 def _check(run: TrainRun, ranks: Ranks) -> None:
@@ -110,7 +111,7 @@ class _Loop:
     reporter: Reporter
     ranks: Ranks
     trainer: Trainer
-    story: Story
+    history: RunHistory
     snapshots: Snapshots
 
     def start(self) -> None:
@@ -121,32 +122,32 @@ class _Loop:
         else:
             _check_same(self.run, found, self.folder)
             self.trainer.restore(found.info.images_shown, found.networks, found.state["trainer"])
-            self.story.recall(found.state["story"])
+            self.history.recall(found.state["story"])
         if self.ranks.first:
             if found is not None:
                 self.reporter.tell(f"going on after {self.trainer.images_shown / 1000:.1f} thousand images")
-            self.reporter.begin(self.story.rows)
+            self.reporter.begin(self.history.rows)
 
     def step(self) -> None:
         """One step of training, as often as a minibatch is repeated, and the end of the tick where it is due."""
-        run, trainer, story = self.run, self.trainer, self.story
+        run, trainer, history = self.run, self.trainer, self.history
         step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-        before = story.last_step(run)
+        before = history.last_step(run)
         if run.schedule.reset_optimizers and schedule.resets(before and before.lod, step.lod):
             trainer.reset_optimizers()
-        story.step_start = trainer.images_shown
+        history.step_start = trainer.images_shown
         for _ in range(run.schedule.minibatch_repeats):
             trainer.update(step)
-        if schedule.tick_ends(run.schedule, step, tick_start=story.tick_start, images=trainer.images_shown):
-            story.tick_start = trainer.images_shown
+        if schedule.tick_ends(run.schedule, step, tick_start=history.tick_start, images=trainer.images_shown):
+            history.tick_start = trainer.images_shown
             self._end_tick(step)
 
     def stop(self) -> None:
         """Save, and end the run for now."""
-        step = self.story.last_step(self.run)
+        step = self.history.last_step(self.run)
         assert step is not None  # a run is asked after a step
         if self.ranks.first:
-            self.snapshots.save(self.trainer, self.story, step)
+            self.snapshots.save(self.trainer, self.history, step)
         self.ranks.any(False)  # none ends before all is saved
         raise StoppedError(
             f"asked to stop after {self.trainer.images_shown} images. The run is saved in {self.folder}; it goes on "
@@ -159,8 +160,8 @@ class _Loop:
         return checkpoint.read(self.folder, shown) if found is None and shown is not None else found
 
     def _end_tick(self, step: Step) -> None:
-        trainer, story, snapshots = self.trainer, self.story, self.snapshots
-        due = story.snapshot_due(self.run, trainer.images_shown)
+        trainer, history, snapshots = self.trainer, self.history, self.snapshots
+        due = history.snapshot_due(self.run, trainer.images_shown)
         row = {
             "images": trainer.images_shown,
             "lod": step.lod,
@@ -171,20 +172,20 @@ class _Loop:
         }
         if due:
             self._check_alike()
-            story.snapshots.append(trainer.images_shown)
+            history.snapshots.append(trainer.images_shown)
         if not self.ranks.first:  # an alarm ends the first rank, and with it the run
-            story.rows.append(row)
+            history.rows.append(row)
             return
-        wrong = alarms.in_figures(self.run.alarms, row)
+        wrong = health.in_figures(self.run.alarms, row)
         if due and wrong is None:
-            row |= snapshots.look(trainer, story, step)
-            wrong = alarms.in_samples(self.run.alarms, row)
-        story.rows.append(row)
+            row |= snapshots.look(trainer, history, step)
+            wrong = health.in_samples(self.run.alarms, row)
+        history.rows.append(row)
         self.reporter.tick(row)
         if wrong is not None:
             raise AlarmError(f"after {trainer.images_shown} images {wrong}. {snapshots.last_good()}")
         if due:
-            snapshots.save(trainer, story, step)
+            snapshots.save(trainer, history, step)
 
     def _check_alike(self) -> None:
         """Raise where ranks hold other weights than the first: a fault of a device, or of the code."""

@@ -13,21 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import LsganLoss, WganLoss
-from training.convolution import no_slopes_of_weights
 from training.networks import Discriminator, Generator
-from training.networks.discriminator import Noise, unchanged
-from training.networks.growing import Lod, parted
+from training.networks.discriminator import Noise, identity
+from training.networks.progressive import Lod, split_lod
+from training.ops.conv2d import no_weight_grad
 
 
 @dataclass(frozen=True)
 class Penalty:
     """The gradient penalty, per sample and detached.
 
-    `mixed_norms_N` are gradient norms with respect to the images at full resolution, `penalty_N` what they cost.
+    `interpolated_norms_N` are gradient norms with respect to the images at full resolution, `penalty_N` what they cost.
     """
 
-    mixed_scores_N: Tensor
-    mixed_norms_N: Tensor
+    interpolated_scores_N: Tensor
+    interpolated_norms_N: Tensor
     penalty_N: Tensor
 
 
@@ -63,21 +63,21 @@ def discriminator_loss(
     reals_NCHW: Tensor,
     labels_NC: Tensor | None,
     latents_NL: Tensor,
-    mixing_factors_N: Tensor,
+    interpolation_weights_N: Tensor,
     lod: Lod,
-    noise: Noise = unchanged,
+    noise: Noise = identity,
 ) -> tuple[Tensor, DiscriminatorStatistics]:
     """Mean loss of the discriminator; the generator is taken as it is.
 
     Parameters
     ----------
     reals_NCHW
-        Processed reals (`training.reals`) at the current resolution, range [-1, 1].
+        Processed reals (`training.data.preprocess`) at the current resolution, range [-1, 1].
     labels_NC
         Labels of the reals, which the fakes are made with too; None without labels.
     latents_NL
         Latent vectors of the fakes.
-    mixing_factors_N
+    interpolation_weights_N
         Where between real (0) and fake (1) the gradient of WGAN-GP is measured, per sample.
     noise
         In the discriminator.
@@ -91,11 +91,11 @@ def discriminator_loss(
         penalty = None
         loss_N = real_scores_N.square() + options.fake_weight * (fake_scores_N - 1).square()
     else:
-        mixed_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * mixing_factors_N.view(-1, 1, 1, 1)
-        mixed_scores_N, norms_N = _gradient_norms(discriminator, mixed_NCHW, lod, noise)
+        interpolated_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * interpolation_weights_N.view(-1, 1, 1, 1)
+        interpolated_scores_N, norms_N = _gradient_norms(discriminator, interpolated_NCHW, lod, noise)
         penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
         loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
-        penalty = Penalty(mixed_scores_N.detach(), norms_N.detach(), penalty_N.detach())
+        penalty = Penalty(interpolated_scores_N.detach(), norms_N.detach(), penalty_N.detach())
     real_label_loss_N = _label_loss(real_logits_NC, labels_NC)
     fake_label_loss_N = _label_loss(fake_logits_NC, labels_NC)
     if real_label_loss_N is not None and fake_label_loss_N is not None:
@@ -118,7 +118,7 @@ def generator_loss(
     latents_NL: Tensor,
     labels_NC: Tensor | None,
     lod: Lod,
-    noise: Noise = unchanged,
+    noise: Noise = identity,
 ) -> tuple[Tensor, GeneratorStatistics]:
     """Mean loss of the generator: how far its images are from being scored as reals, and how well their labels show.
 
@@ -157,29 +157,31 @@ def _judged(
     """Scores and logits of two minibatches: in one pass where samples meet in groups only, which both can keep."""
     options, count = discriminator.options, len(minibatches[0])
     members = max(options.mbstd_group_size, 1)
-    if noise is not unchanged or options.mbdisc_kernels or count % members:
+    if noise is not identity or options.mbdisc_kernels or count % members:
         return [discriminator(images_NCHW, lod, noise) for images_NCHW in minibatches]
     # sample n of M groups belongs to group n mod M: as rows of M samples, groups are columns
     rows = [images_NCHW.unflatten(0, (members, -1)) for images_NCHW in minibatches]
     scores, logits = discriminator(torch.cat(rows, dim=1).flatten(0, 1), lod)
     groups = count // members
 
-    def apart(values: Tensor) -> tuple[Tensor, ...]:
+    def split(values: Tensor) -> tuple[Tensor, ...]:
         return tuple(part.flatten(0, 1) for part in values.unflatten(0, (members, -1)).split(groups, dim=1))
 
-    return list(zip(apart(scores), (None, None) if logits is None else apart(logits), strict=True))
+    return list(zip(split(scores), (None, None) if logits is None else split(logits), strict=True))
 
 
-def _gradient_norms(discriminator: Discriminator, mixed_NCHW: Tensor, lod: Lod, noise: Noise) -> tuple[Tensor, Tensor]:
+def _gradient_norms(
+    discriminator: Discriminator, interpolated_NCHW: Tensor, lod: Lod, noise: Noise
+) -> tuple[Tensor, Tensor]:
     # The definition takes the gradient at full resolution, of which the current pixel is the mean over 2^k by 2^k,
     # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
-    mixed_NCHW.requires_grad_(True)
+    interpolated_NCHW.requires_grad_(True)
     # in full precision: the penalty is a small difference of norms, of which a short type would leave little
-    with discriminator.unlowered():
-        scores_N, _ = discriminator(mixed_NCHW, lod, noise)
-    with no_slopes_of_weights():
-        (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), mixed_NCHW, create_graph=True)
-    norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** parted(lod)[0]
+    with discriminator.full_precision():
+        scores_N, _ = discriminator(interpolated_NCHW, lod, noise)
+    with no_weight_grad():
+        (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), interpolated_NCHW, create_graph=True)
+    norms_N = gradients_NCHW.square().sum(dim=(1, 2, 3)).sqrt() / 2 ** split_lod(lod)[0]
     return scores_N, norms_N
 
 

@@ -7,13 +7,14 @@
 from pathlib import Path
 
 from pipeline.params import TrainRun
-from training import alarms, checkpoint, draws, generate, grids
+from training import checkpoint, generate, health, image_grid
 from training.checkpoint import NetworkInfo
-from training.data import Reals
-from training.distance import Distance
-from training.draws import Stream
+from training.data import random_streams
+from training.data.random_streams import Stream
+from training.data.real_images import Reals
+from training.history import Row, RunHistory
+from training.metrics.snapshot_swd import Distance
 from training.schedule import Step
-from training.story import Row, Story
 from training.trainer import CHANNELS, Trainer
 
 
@@ -26,29 +27,29 @@ class Snapshots:
         self._folder = folder
         self._distance = distance
 
-    def look(self, trainer: Trainer, story: Story, step: Step) -> Row:
+    def look(self, trainer: Trainer, history: RunHistory, step: Step) -> Row:
         """Draw the sheet of samples, at the step that was trained last; returns the figures of the samples by name."""
         run = self._run
         count = run.grid_columns * run.grid_rows
         first = self._reals.first(step.resolution, count)
         reals_path = self._reals_path(step.resolution)
         if not reals_path.exists():
-            grids.write(reals_path, grids.sheet(first.images_NCHW, run.grid_columns, run.grid_cell_pixels))
-        latents_NL = draws.latents(run.seed, Stream.GRID, 0, (count, run.networks.latent_size))
+            image_grid.write(reals_path, image_grid.sheet(first.images_NCHW, run.grid_columns, run.grid_cell_pixels))
+        latents_NL = random_streams.latents(run.seed, Stream.GRID, 0, (count, run.networks.latent_size))
         samples = generate.images(trainer.average, latents_NL, first.labels_NL, lod=step.lod, minibatch=step.minibatch)
-        grids.write(
-            self._samples_path(trainer.images_shown), grids.sheet(samples, run.grid_columns, run.grid_cell_pixels)
+        image_grid.write(
+            self._samples_path(trainer.images_shown), image_grid.sheet(samples, run.grid_columns, run.grid_cell_pixels)
         )
-        std = alarms.sample_std(samples)
-        figures = {} if std is None else {alarms.SAMPLE_STD: std}
+        std = health.sample_std(samples)
+        figures = {} if std is None else {health.SAMPLE_STD: std}
         swd = None if self._distance is None else self._distance.measure(trainer.average, step)
         if self._distance is None or swd is None:
             return figures
         if step.lod == 0:
-            story.measured(trainer.images_shown, self._distance.name, swd, self._distance.options)
+            history.measured(trainer.images_shown, self._distance.name, swd, self._distance.options)
         return figures | {self._distance.name: swd}
 
-    def save(self, trainer: Trainer, story: Story, step: Step) -> None:
+    def save(self, trainer: Trainer, history: RunHistory, step: Step) -> None:
         """Write a checkpoint, whose networks stand at `step`, and remove what need not be kept beside it."""
         info = NetworkInfo.of_run(
             self._run,
@@ -57,27 +58,27 @@ class Snapshots:
             images_shown=trainer.images_shown,
             lod=step.lod,
         )
-        state = {"trainer": trainer.state(), "story": story.told()}
+        state = {"trainer": trainer.state(), "story": history.told()}
         checkpoint.save(self._folder, info, trainer.networks(), state)
-        self._prune(story, resumable=checkpoint.FALLBACKS)
+        self._prune(history, resumable=checkpoint.FALLBACKS)
 
-    def finish(self, story: Story) -> None:
+    def finish(self, history: RunHistory) -> None:
         """Write the pictures of the whole run."""
         run, folder = self._run, self._folder
-        at_snapshots = [row for row in story.rows if row["images"] in story.snapshots]
+        at_snapshots = [row for row in history.rows if row["images"] in history.snapshots]
         grown = {int(row["resolution"]): self._samples_path(int(row["images"])) for row in at_snapshots}
-        grids.write(folder / "progress.png", grids.progress(grown, run.grid_cell_pixels))
-        grids.write(folder / "samples.png", grids.read(self._samples_path(story.snapshots[-1])))
-        grids.write(folder / "reals.png", grids.read(self._reals_path(max(grown))))
-        self._prune(story, resumable=1)
+        image_grid.write(folder / "progress.png", image_grid.progress(grown, run.grid_cell_pixels))
+        image_grid.write(folder / "samples.png", image_grid.read(self._samples_path(history.snapshots[-1])))
+        image_grid.write(folder / "reals.png", image_grid.read(self._reals_path(max(grown))))
+        self._prune(history, resumable=1)
 
     def last_good(self) -> str:
         """Which network file an alarm leaves, in words."""
         newest = checkpoint.network_files(self._folder)[-1:]
         return f"The last good snapshot is kept: {newest[0]}" if newest else "There is no snapshot yet"
 
-    def _prune(self, story: Story, resumable: int) -> None:
-        staying = story.kept(checkpoint.kept(story.snapshots, self._run.keep_snapshots))
+    def _prune(self, history: RunHistory, resumable: int) -> None:
+        staying = history.kept(checkpoint.kept(history.snapshots, self._run.keep_snapshots))
         checkpoint.prune(self._folder, staying, resumable)
 
     def _samples_path(self, images_shown: int) -> Path:

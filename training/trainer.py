@@ -13,27 +13,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.params import TrainRun, WganLoss
-from training import draws, schedule
+from training import schedule
 from training.checkpoint import StateDict
-from training.data import Reals
-from training.draws import Stream
-from training.feed import Feed, placed
-from training.micro import cut
+from training.data import random_streams
+from training.data.device_loader import Feed, to_device
+from training.data.preprocess import process_reals
+from training.data.random_streams import Stream
+from training.data.real_images import Reals
+from training.distributed.batch_split import cut
+from training.distributed.process_group import ALONE, Ranks
+from training.metrics.running_mean import RunningMeans
 from training.networks import Discriminator, Generator
-from training.networks.discriminator import Noise, unchanged
-from training.noise import MultiplicativeNoise, WinningEstimate
-from training.ranks import ALONE, Ranks
-from training.reals import process_reals
-from training.recording import Recorder
+from training.networks.adaptive_noise import MultiplicativeNoise, WinningEstimate
+from training.networks.discriminator import Noise, identity
+from training.runtime.cuda_graphs import Recorder
 from training.schedule import Step
-from training.tally import Tally
-from training.updates import Call, Side, Updates
+from training.train_step import OptimizedNetwork, StepKind, Updates
 
 CHANNELS = 3
 
 FIGURES_G = ("loss/generator",)
 
-LOWERED = {"float32": None, "tf32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+COMPUTE_DTYPES = {"float32": None, "tf32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """The type of the 3x3 convolutions by precision; None for that of the weights."""
 
 
@@ -58,15 +59,18 @@ class Trainer:
         self._ranks = ranks
         self._feed = Feed(reals, device, gpu_mib=run.speed.gpu_mib)
         self.generator, self.discriminator, self.average = make_networks(run, reals.label_size, device)
-        self._g, self._d = Side(self.generator, run, device), Side(self.discriminator, run, device)
+        self._g, self._d = (
+            OptimizedNetwork(self.generator, run, device),
+            OptimizedNetwork(self.discriminator, run, device),
+        )
         updates = Updates(run, (self.generator, self.discriminator, self.average), (self._g, self._d), ranks)
         records = may_record(run, device, ranks)
         self._update_d, self._update_g, self._update_both = (
             Recorder(update, records=records) for update in (updates.of_d, updates.of_g, updates.of_both)
         )
         self._winning = WinningEstimate(device)
-        self._tally_d = Tally(figures_of_d(run, reals.label_size), device)
-        self._tally_g = Tally(FIGURES_G, device)
+        self._tally_d = RunningMeans(figures_of_d(run, reals.label_size), device)
+        self._tally_g = RunningMeans(FIGURES_G, device)
         self._skipped_before = 0
         self.images_shown = 0
 
@@ -96,24 +100,24 @@ class Trainer:
         fades = step.lod > level
         if options.joint_steps:
             (noises_d, values_d), (noises_g, values_g) = self._drawn_for_d(step), self._drawn_for_g(step, 0)
-            call = Call(level, fades, step.minibatch, (*noises_d, *noises_g))
+            call = StepKind(level, fades, step.minibatch, (*noises_d, *noises_g))
             means = self._run_update(self._update_both, call, step, [*values_d, *values_g])
             self._learn_of_d(means[:-1], step)
             self._tally_g.add(means[-1])
             return
         for _ in range(options.discriminator_repeats):
             noises, values = self._drawn_for_d(step)
-            call = Call(level, fades, step.minibatch, noises)
+            call = StepKind(level, fades, step.minibatch, noises)
             self._learn_of_d(self._run_update(self._update_d, call, step, values), step)
         noises, values = self._drawn_for_g(step, -step.minibatch)
-        call = Call(level, fades, step.minibatch, noises)
+        call = StepKind(level, fades, step.minibatch, noises)
         self._tally_g.add(*self._run_update(self._update_g, call, step, values))
 
     def _run_update(
-        self, update: Recorder, call: Call, step: Step, values: Sequence[Tensor | None]
+        self, update: Recorder, call: StepKind, step: Step, values: Sequence[Tensor | None]
     ) -> Sequence[Tensor]:
-        rate = placed(np.array([step.learning_rate]), self._device)[0]
-        share = placed(np.array([step.lod - call.level], np.float32), self._device)[0] if call.fades else None
+        rate = to_device(np.array([step.learning_rate]), self._device)[0]
+        share = to_device(np.array([step.lod - call.level], np.float32), self._device)[0] if call.fades else None
         recordable = step.resolution <= self._run.speed.graphs_up_to
         return (update if recordable else update.plainly)(call, rate, share, *values)
 
@@ -132,10 +136,14 @@ class Trainer:
             values += (
                 reals
                 if len(parts) == 1
-                else [None if value is None else value[placed(part, self._device)] for value in reals]
+                else [None if value is None else value[to_device(part, self._device)] for value in reals]
             )
             values.append(self._latents(Stream.D_LATENTS, step, position, rows))
-            values.append(placed(draws.mixing_factors(self._run.seed, position, step.minibatch)[rows], self._device))
+            values.append(
+                to_device(
+                    random_streams.interpolation_weights(self._run.seed, position, step.minibatch)[rows], self._device
+                )
+            )
             noises.append(self._noise(Stream.D_NOISE, step, position, rows))
         return tuple(noises), values
 
@@ -145,7 +153,7 @@ class Trainer:
         own, parts = cut(self._run, step, self._ranks)
         for rows in (own[part] for part in parts):
             values.append(self._latents(Stream.G_LATENTS, step, position, rows))
-            values.append(None if labels_MC is None else placed(labels_MC[rows], self._device))
+            values.append(None if labels_MC is None else to_device(labels_MC[rows], self._device))
             noises.append(self._noise(Stream.G_NOISE, step, position, rows))
         return tuple(noises), values
 
@@ -199,13 +207,13 @@ class Trainer:
 
     def _noise(self, stream: Stream, step: Step, position: int, rows: NDArray[np.int64]) -> Noise:
         if isinstance(self._run.loss, WganLoss) or self._run.loss.noise_gain == 0:
-            return unchanged
-        rng = draws.noise(self._run.seed, stream, position)
+            return identity
+        rng = random_streams.noise(self._run.seed, stream, position)
         return MultiplicativeNoise(self._winning.strength(self._run.loss), rng, step.minibatch, rows)
 
     def _latents(self, stream: Stream, step: Step, position: int, rows: NDArray[np.int64]) -> Tensor:
         shape = (step.minibatch, self._run.networks.latent_size)
-        return placed(draws.latents(self._run.seed, stream, position, shape)[rows], self._device)
+        return to_device(random_streams.latents(self._run.seed, stream, position, shape)[rows], self._device)
 
 
 def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple[Generator, Discriminator, Generator]:
@@ -215,7 +223,7 @@ def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple
     for network in networks:
         network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in its types
     for network in networks[:2]:
-        network.lower(LOWERED[run.speed.precision])
+        network.set_compute_dtype(COMPUTE_DTYPES[run.speed.precision])
     networks[2].requires_grad_(False).eval()
     return networks
 

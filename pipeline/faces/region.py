@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import geometry
-from pipeline.faces.exact.lanczos import resize
 from pipeline.faces.geometry import Rectangle
+from pipeline.faces.lanczos import resize
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,14 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.errors import ParamsError
-from pipeline.params.section import (
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    Resolution,
-    Section,
-)
+from pipeline.params.section import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Resolution, Section
 
 
 class NetworkOptions(Section):

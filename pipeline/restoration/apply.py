@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline import provenance
 from pipeline.errors import NetworkError
-from pipeline.restoration import compute
+from pipeline.restoration.device import reproducible, select_device
 from pipeline.restoration.networks import RestorationNetwork
 from pipeline.restoration.tiling import Span, spans
 from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, describe, load_network
@@ -74,7 +74,7 @@ class Restorer:
                 f"{folder / DESCRIPTION}: no network was made, yet a step asks for one. In params.yaml set "
                 f"{folder.name}.network.kind to train or file, or the step's method to other than network."
             )
-        device = compute.device()
+        device = select_device()
         network = _load_once(folder / WEIGHTS, description["sha256"], device)
         return cls(network, tile_pixels=tile_pixels, device=device)
 
@@ -106,7 +106,7 @@ class Restorer:
         restored = np.empty((height * scale, width * scale, 3), np.uint8)
         windows = [*product(spans(height, tile, halo), spans(width, tile, halo))]
         step = TILES_PER_BATCH[self._device.type]
-        with torch.inference_mode(), compute.reproducible(threads=1):
+        with torch.inference_mode(), reproducible(threads=1):
             for batch in (windows[i : i + step] for i in range(0, len(windows), step)):
                 tiles = np.stack([image_HWC[y.start : y.stop, x.start : x.stop] for y, x in batch])
                 results = to_pixels(self._network(to_network(tiles, self._device)))

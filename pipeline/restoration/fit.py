@@ -17,14 +17,14 @@ from tqdm import tqdm
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
 from pipeline.params import TrainedNetwork
-from pipeline.restoration import compute
 from pipeline.restoration.adversary import discriminator_loss, restorer_loss
 from pipeline.restoration.apply import to_network
+from pipeline.restoration.checkpoint import FitState
 from pipeline.restoration.degradations import degradation_for
+from pipeline.restoration.device import reproducible, select_device
 from pipeline.restoration.evaluation import Pairs, mean_psnr_plain, mean_psnr_restored, write_sheet
 from pipeline.restoration.networks import Architecture, NetworkSpec
 from pipeline.restoration.patches import CleanImages, PatchSampler, clean_side, held_out_pairs, read_clean
-from pipeline.restoration.state import FitState
 from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, save_network
 
 CHECKPOINT = "checkpoint.pt"
@@ -87,7 +87,7 @@ def fit(architecture: Architecture, params: TrainedNetwork, *, table: Path, data
         seed=params.seed,
     )
     pairs = held_out_pairs(images.held_out, degradation, pixels=_MEASURED_PIXELS, seed=params.seed)
-    with compute.reproducible(params.threads):
+    with reproducible(params.threads):
         state = FitState.start(spec, params)
         state.resume(work / CHECKPOINT)
         _run(state, params, sampler, pairs, work)
@@ -109,7 +109,7 @@ def learning_rate(params: TrainedNetwork, step: int) -> float:
 
 def _run(state: FitState, params: TrainedNetwork, sampler: PatchSampler, pairs: Pairs, work: Path) -> None:
     every = min(math.ceil(params.steps / _HISTORY_ROWS), _HISTORY_STEPS_MAX)
-    device = compute.device()
+    device = select_device()
     steps = range(state.step, params.steps)
     for step in tqdm(steps, initial=state.step, total=params.steps, unit="step", leave=False, disable=None):
         degraded, clean = (to_network(patches, device) for patches in sampler(step))
@@ -170,7 +170,7 @@ def _publish(
     rows.writerow(["step", "loss", "psnr", "psnr_before"])
     rows.writerows([step, f"{loss:.6f}", f"{value:.4f}", f"{before:.4f}"] for step, loss, value in state.history)
     atomic.write_bytes(work / HISTORY, text.getvalue().encode())
-    write_sheet(work / SHEET, pairs, state.network, compute.device(), rows=_SHEET_ROWS)
+    write_sheet(work / SHEET, pairs, state.network, select_device(), rows=_SHEET_ROWS)
     save_network(work / WEIGHTS, state.network, spec)
     made = {"kind": "train", **asdict(spec), "scale": state.network.scale, "params": params.model_dump(mode="json")}
     digest = provenance.digest_of_file(work / WEIGHTS)

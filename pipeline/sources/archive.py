@@ -20,8 +20,8 @@ from typing import IO, Any, cast
 
 from pipeline.errors import SourceError
 from pipeline.sources import sevenzip
-from pipeline.sources.admission import Entry, Limits, admit
-from pipeline.sources.ahead import ahead
+from pipeline.sources.archive_safety import Entry, Limits, check_archive
+from pipeline.sources.prefetch import ahead
 
 TAR_HEADER_BYTES_MAX = 1 << 20
 """The most that a tar may say about one member: names and attributes, before its bytes."""
@@ -61,7 +61,7 @@ def list_members(path: Path, limits: Limits | None = None) -> list[str]:
     """
     with _naming(path):
         packed_bytes = sum(part.stat().st_size for part in sevenzip.files_of(path))
-        return admit(path, packed_bytes, _entries(path), limits)
+        return check_archive(path, packed_bytes, _entries(path), limits)
 
 
 def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:

@@ -20,7 +20,7 @@ DELTAS = "deltas"
 """Folder of the CelebA-HQ delta archives, as they are published."""
 
 
-def deliver(source: CelebASource, published: Published, folder: Path) -> Contents:
+def stage_files(source: CelebASource, published: Published, folder: Path) -> Contents:
     """Check the user's copies of CelebA's files and lay them down in `folder` as the published tree.
 
     A file that bears a published name must be the published file; one of another name (a sample, an

@@ -11,7 +11,7 @@ from pipeline.sources.published import Published
 IMAGES = "Img"
 
 
-def deliver(source: AlignedCelebASource, published: Published, folder: Path) -> Contents:
+def stage_files(source: AlignedCelebASource, published: Published, folder: Path) -> Contents:
     """Check the user's copies and lay them down in `folder` as the published tree.
 
     Raises

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.errors import SourceError
 from pipeline.params import Cifar10Source
 from pipeline.sources import archive, local
-from pipeline.sources.admission import Limits
+from pipeline.sources.archive_safety import Limits
 from pipeline.sources.contents import Arrays, Contents
 from pipeline.sources.pictures import Pictures, one_hot
 from pipeline.sources.published import Published
@@ -21,7 +21,7 @@ TRAINING = tuple(f"{FOLDER}/data_batch_{number}.bin" for number in range(1, 6))
 TEST = f"{FOLDER}/test_batch.bin"
 
 
-def deliver(source: Cifar10Source, published: Published, folder: Path) -> Contents:
+def stage_files(source: Cifar10Source, published: Published, folder: Path) -> Contents:
     """Lay the archive down in `folder`, checked against the published one where it bears its name.
 
     Raises

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline import atomic
 from pipeline.errors import SourceError
-from pipeline.sources.admission import OWN_LIMITS, Limits
+from pipeline.sources.archive_safety import OWN_LIMITS, Limits
 
 FILE = "contents.json"
 

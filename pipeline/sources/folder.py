@@ -9,7 +9,7 @@ from pipeline.sources.contents import Contents
 LANDMARKS = "landmarks.txt"
 
 
-def deliver(source: FolderSource, folder: Path) -> Contents:
+def stage_files(source: FolderSource, folder: Path) -> Contents:
     """Lay the photographs and the landmarks down in `folder`.
 
     Raises

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import SourceError
 from pipeline.params import MnistRgbSource, MnistSource
 from pipeline.sources import local
-from pipeline.sources.admission import Limits, too_large
+from pipeline.sources.archive_safety import Limits, too_large
 from pipeline.sources.contents import Arrays, Contents
 from pipeline.sources.pictures import Pictures, one_hot
 from pipeline.sources.published import Published
@@ -31,7 +31,7 @@ UNSIGNED_BYTES = 8
 """The idx format's code for the type of its values."""
 
 
-def deliver(source: MnistSource | MnistRgbSource, published: Published, folder: Path) -> Contents:
+def stage_files(source: MnistSource | MnistRgbSource, published: Published, folder: Path) -> Contents:
     """Lay the two files down in `folder`, checked against the published ones where they bear their names.
 
     Raises

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.errors import SourceError
-from pipeline.sources.admission import Limits
+from pipeline.sources.archive_safety import Limits
 
 BLOCK_BYTES = 1 << 20
 

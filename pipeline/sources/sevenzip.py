@@ -18,8 +18,8 @@ import py7zr.io
 
 from pipeline.errors import SourceError
 from pipeline.sources import sevenzip_program as system
-from pipeline.sources.admission import Entry
-from pipeline.sources.ahead import Put, Unpacked, ahead, pushed
+from pipeline.sources.archive_safety import Entry
+from pipeline.sources.prefetch import Put, Unpacked, ahead, pushed
 from pipeline.sources.sevenzip_program import Listed, check
 
 SIP_BYTES = 1024

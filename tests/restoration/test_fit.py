@@ -10,10 +10,10 @@ from PIL import Image
 from pipeline.errors import NetworkError
 from pipeline.params import TrainedNetwork
 from pipeline.restoration import fit as fitting
+from pipeline.restoration.checkpoint import FitState
 from pipeline.restoration.fit import fit, learning_rate
 from pipeline.restoration.networks import Architecture, NetworkSpec
 from pipeline.restoration.patches import PatchSampler
-from pipeline.restoration.state import FitState
 from pipeline.restoration.weights import describe, load_network
 from tests.restoration.photographs import SMALL
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.shards.layout import Header, shard_name
-from pipeline.shards.virtual import write_view
+from pipeline.shards.view import write_view
 from pipeline.shards.writer import writing_shard
 
 HEADER = Header(

@@ -1,4 +1,4 @@
-"""A table of selected faces without photographs, and images for it; runs `assemble` as a process of its own."""
+"""A table of selected faces without photographs, and images for it; runs `write_shards` as a process of its own."""
 
 import sys
 import time
@@ -13,8 +13,8 @@ from pipeline import manifest
 from pipeline.cluster import connect
 from pipeline.manifest import Accounting, Selected, Stored, write_rows
 from pipeline.params import ClusterParams
-from pipeline.shards.assemble import assemble, positions
 from pipeline.shards.layout import Header
+from pipeline.shards.write_shards import positions, write_shards
 
 HEADER = Header(
     resolution=32, codec="gzip", params_digest="0" * 64, decoder="pillow", renderer="fast", libraries='{"numpy": "2"}'
@@ -64,7 +64,7 @@ def build(folder: Path, workers: int, seconds: float = 0.0) -> Accounting:
 
 def build_with(client: Client, folder: Path, seconds: float = 0.0) -> Accounting:
     kept = manifest.account(folder / "select.parquet").kept
-    return assemble(
+    return write_shards(
         client,
         partial(Painter, seconds),
         HEADER,

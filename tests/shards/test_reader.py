@@ -18,7 +18,7 @@ from pipeline.shards import reader
 from pipeline.shards.codecs import CODECS
 from pipeline.shards.pyramid import pyramid
 from pipeline.shards.reader import DataSet
-from pipeline.shards.virtual import write_view
+from pipeline.shards.view import write_view
 from tests.shards.conftest import HEADER, images, write
 
 MakeDataSet = Callable[..., tuple[Path, np.ndarray]]

@@ -10,7 +10,7 @@ from pipeline.container import read_stored
 from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Photograph
 from pipeline.sources import archive, extraction
-from pipeline.sources.admission import Limits
+from pipeline.sources.archive_safety import Limits
 from pipeline.sources.contents import Contents, Numbering
 
 JPEG = b"\xff\xd8\xff\xe0"

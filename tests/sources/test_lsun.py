@@ -14,17 +14,17 @@ from PIL import Image
 
 from pipeline import manifest
 from pipeline.cluster import connect
+from pipeline.demo.scenes import encode_scene
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.params import ClusterParams
 from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
-from pipeline.shards.virtual import write_view
+from pipeline.shards.view import write_view
 from pipeline.sources.lsun import published
 from pipeline.sources.lsun.convert import convert
 from pipeline.sources.lsun.index import open_keys
 from pipeline.sources.lsun.published import DATABASE, PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
-from pipeline.sources.lsun.scenes import encode_scene
 from pipeline.sources.lsun.synthetic import make_category
 from stages import read_manifest
 

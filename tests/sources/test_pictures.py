@@ -13,7 +13,7 @@ from PIL import Image
 from pipeline.errors import SourceError
 from pipeline.faces.landmarks import read_attributes
 from pipeline.sources import cifar10, mnist
-from pipeline.sources.admission import Limits
+from pipeline.sources.archive_safety import Limits
 from tests.outside import REAL
 
 LIMITS = Limits(member_bytes=100_000_000, total_bytes=200_000_000, ratio=100.0)

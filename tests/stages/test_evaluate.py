@@ -15,13 +15,13 @@ from pipeline.params import TrainRun
 from stages import evaluate as stage
 from stages.evaluate import evaluate
 from tests.training.metrics.test_inception import make_network, options_of
-from tests.training.metrics.test_modes import make_digits
-from tests.training.metrics.test_modes import options_of as options_for_digits
+from tests.training.metrics.test_mode_count import make_digits
+from tests.training.metrics.test_mode_count import options_of as options_for_digits
 from tests.training.small import ROOT, make_dataset, make_run
 from training import checkpoint
 from training.checkpoint import NetworkInfo
+from training.metrics.evaluation import Protocol
 from training.metrics.inception import names
-from training.metrics.protocol import Protocol
 from training.networks import Generator
 
 SNAPSHOTS = {400: 1.0, 1200: 0.0}

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline import manifest
 from pipeline.errors import DropReason
-from pipeline.faces.image_list import PublishedImage
 from pipeline.manifest import Drop, Scored, Selected, Stored
 from pipeline.params import SelectParams
+from pipeline.published.image_list import PublishedImage
 from stages.select import BEFORE, chosen, listed, select
 from tests.stages.faces import choose
 

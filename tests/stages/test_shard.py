@@ -12,9 +12,9 @@ import pytest
 from pipeline import manifest
 from pipeline.container import writing_container
 from pipeline.errors import ShardError, SourceError
+from pipeline.faces.final_image import FinalRenderer
 from pipeline.faces.geometry import rectangle_of_landmarks
 from pipeline.faces.png import encode_png
-from pipeline.finish import Finisher
 from pipeline.manifest import Selected, Sharded, Stored
 from pipeline.params import SuperresParams
 from pipeline.shards.reader import DataSet
@@ -116,7 +116,7 @@ def test_faces_are_finished_as_they_were_scored(address: str) -> None:
     params = SuperresParams(
         method="lanczos", renderer="fast", faces_per_chunk=1, tile_pixels=64, previews=0, max_dropped=0.0
     )
-    finisher = Finisher(params, resolution=RESOLUTION, network=Path("none"), data=DATA)
+    finisher = FinalRenderer(params, resolution=RESOLUTION, network=Path("none"), data=DATA)
     with DataSet(OUT) as data:
         assert data.labels is None
         for position, row in enumerate(manifest.read_kept(DATA / "select/select.parquet", Selected)):

@@ -20,14 +20,14 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Path("input.bin").write_bytes(b"1")
 
 
-def _run(content: str, *, params: int = 1, precious: bool = False, fail: bool = False) -> bool:
+def _run(content: str, *, params: int = 1, keep_work: bool = False, fail: bool = False) -> bool:
     with stage_run(
         "probe",
         params={"probe.value": params},
         inputs=[Path("input.bin")],
         out=Path("data/probe"),
         module=MODULE,
-        precious=precious,
+        keep_work=keep_work,
     ) as run:
         (run.work / f"{content}.txt").write_text(content)
         if fail:
@@ -69,7 +69,7 @@ def test_stale_work_is_never_resumed(change: str) -> None:
 def test_stale_work_of_days_is_kept_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SourceError):
         _run("days of work", fail=True)
-    _run("other", params=2, precious=True)
+    _run("other", params=2, keep_work=True)
     (left,) = Path("data/.work").iterdir()
     assert (left / "days of work.txt").exists()
     assert str(left) in capsys.readouterr().err
@@ -77,10 +77,10 @@ def test_stale_work_of_days_is_kept_and_named(capsys: pytest.CaptureFixture[str]
 
 def test_a_precious_result_of_the_same_things_is_taken_up_again() -> None:
     """DVC may be killed between the end of a stage and its own note of it: two weeks of training must not go."""
-    _run("trained", precious=True)
-    assert _run("looked at again", precious=True)
+    _run("trained", keep_work=True)
+    assert _run("looked at again", keep_work=True)
     assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["looked at again", "trained"]
-    assert not _run("other", params=2, precious=True)
+    assert not _run("other", params=2, keep_work=True)
     assert [path.stem for path in Path("data/probe").iterdir()] == ["other"]
 
 

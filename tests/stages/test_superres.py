@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline import manifest
+from pipeline.faces.final_image import FinalRenderer
 from pipeline.faces.png import decode_png
-from pipeline.finish import Finisher
+from pipeline.faces.quality import quality
 from pipeline.manifest import Cropped, Denoised, Scored, extend
-from pipeline.quality import quality
 from stages import read_params
 from stages.align import align
 from stages.crop import crop
@@ -58,7 +58,7 @@ def test_every_face_has_the_figure_of_its_final_image() -> None:
     rows = manifest.read_kept(TABLE, Scored)
     assert [row.index for row in rows] == list(range(FACES))
     params = read_params().superres
-    finisher = Finisher(params, resolution=RESOLUTION, network=DATA / "fit_superres", data=DATA)
+    finisher = FinalRenderer(params, resolution=RESOLUTION, network=DATA / "fit_superres", data=DATA)
     for row in rows:
         finished = finisher.finish(row)
         expected = (quality(finished.image_HWC), finished.padded, finished.enlarge)

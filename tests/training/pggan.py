@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.params import OptimizerOptions, ScheduleOptions, WganLoss
-from training.interop.options import network_options, sizes
+from training.interop.tf_options import network_options, sizes
+from training.interop.tf_variables import load_original
 from training.networks import Discriminator, Generator
-from training.variables import load_original
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -13,8 +13,8 @@ from tests.training.pggan_compare import Compared, compare
 from training.metrics.features import frechet_distance, inception_score
 from training.metrics.laplacian import pyramid, reconstruct
 from training.metrics.msssim import msssim, msssim_of_pairs, ssim
-from training.metrics.patches import LENGTH, DescriptorFile, cut
 from training.metrics.swd import PatchSet, collect, distance, draw_directions, level_sides, sliced_wasserstein
+from training.metrics.swd_patches import LENGTH, DescriptorFile, cut
 
 Images = NDArray[np.uint8]
 

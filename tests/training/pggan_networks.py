@@ -8,8 +8,8 @@ import torch
 
 from tests.training.pggan import Case, at_full_resolution, discriminator, generator
 from tests.training.pggan_compare import Compared, compare
-from training.convolution import leaky_relu
-from training.layers import (
+from training.interop.tf_variables import original_name, tensor_from_original
+from training.networks.layers import (
     Conv,
     ConvDown,
     ConvUp,
@@ -20,7 +20,7 @@ from training.layers import (
     pixel_norm,
     upscale,
 )
-from training.variables import original_name, tensor_from_original
+from training.ops.conv2d import leaky_relu
 
 
 def g_forward(case: Case) -> Iterator[Compared]:

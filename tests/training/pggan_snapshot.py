@@ -10,7 +10,7 @@ import torch
 from tests.training.pggan import Case, at_full_resolution
 from tests.training.pggan_compare import Compared, compare
 from training import generate, interop
-from training.variables import to_original
+from training.interop.tf_variables import to_original
 
 CPU = torch.device("cpu")
 

@@ -14,14 +14,14 @@ from tests.training.pggan import Case, discriminator, generator, loss_options, o
 from tests.training.pggan_compare import Compared, compare, compare_slopes
 from tests.training.small import make_run
 from training import schedule
-from training.adam import Adam
+from training.data.preprocess import process_reals
+from training.distributed.process_group import ALONE
+from training.interop.tf_variables import to_original
 from training.losses import discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
-from training.networks.discriminator import unchanged
-from training.ranks import ALONE
-from training.reals import process_reals
-from training.updates import Call, Side, Updates
-from training.variables import to_original
+from training.networks.discriminator import identity
+from training.optim.adam import Adam
+from training.train_step import OptimizedNetwork, StepKind, Updates
 
 FLOAT, DOUBLE = torch.float32, torch.float64
 CPU = torch.device("cpu")
@@ -66,8 +66,8 @@ def loss_of_d(
         "D_loss": parts.loss_N,
         "real_scores": parts.real_scores_N,
         "fake_scores": parts.fake_scores_N,
-        "mixed_scores": parts.penalty.mixed_scores_N,
-        "mixed_norms": parts.penalty.mixed_norms_N,
+        "mixed_scores": parts.penalty.interpolated_scores_N,
+        "mixed_norms": parts.penalty.interpolated_norms_N,
         "label_penalty_reals": parts.real_label_loss_N,
         "label_penalty_fakes": parts.fake_label_loss_N,
     }
@@ -82,17 +82,17 @@ def loss_of_g(case: Case, g: Generator, d: Discriminator, prefix: str, lod: floa
 
 
 def made_from_d(case: Case, prefix: str, lod: float, dtype: torch.dtype) -> dict[str, Any]:
-    """What a loss of the discriminator is made from, in the order of `training.updates`."""
+    """What a loss of the discriminator is made from, in the order of `training.train_step`."""
     return {
         "reals_NCHW": process_reals(case.tensor(f"{prefix}reals_uint8"), None, lod).to(dtype),
         "labels_NC": case.labels(f"{prefix}real_labels", dtype),
         "latents_NL": case.tensor(f"{prefix}D_latents").to(dtype),
-        "mixing_factors_N": case.tensor(f"{prefix}mixing_factors").to(dtype),
+        "interpolation_weights_N": case.tensor(f"{prefix}interpolation_weights").to(dtype),
     }
 
 
 def made_from_g(case: Case, prefix: str, dtype: torch.dtype) -> dict[str, Any]:
-    """What a loss of the generator is made from, in the order of `training.updates`."""
+    """What a loss of the generator is made from, in the order of `training.train_step`."""
     return {
         "latents_NL": case.tensor(f"{prefix}G_latents").to(dtype),
         "labels_NC": case.labels(f"{prefix}G_labels", dtype),
@@ -146,7 +146,7 @@ def steps_of(case: Case, dtype: torch.dtype) -> Iterator[Compared]:
         optimizer=optimizer_options(about["adam"]).model_dump(),
         ema_decay=about["Gs_beta"],
     )
-    sides = Side(g, run, CPU), Side(d, run, CPU)
+    sides = OptimizedNetwork(g, run, CPU), OptimizedNetwork(d, run, CPU)
     updates = Updates(run, (g, d, average), sides, ALONE)
     for step in about["steps"]:
         number, lod, rate = step["step"], step["lod"], torch.tensor(step["lr"], dtype=DOUBLE)
@@ -157,22 +157,22 @@ def steps_of(case: Case, dtype: torch.dtype) -> Iterator[Compared]:
         previous_lod = lod
         level = math.floor(lod)
         share = torch.tensor(lod - level, dtype=dtype) if lod > level else None
-        call = Call(level, share is not None, len(case.tensor(f"step{number}/D_latents")), (unchanged,))
+        call = StepKind(level, share is not None, len(case.tensor(f"step{number}/D_latents")), (identity,))
         d_loss, values = loss_of_d(case, g, d, f"step{number}/", lod)
-        slopes = gradients(d_loss, d, "grad_D/") if number == 1 else {}
+        grads = gradients(d_loss, d, "grad_D/") if number == 1 else {}
         means = updates.of_d(call, rate, share, *made_from_d(case, f"step{number}/", lod, dtype).values())
         yield compare(f"step{number}: what the update tells", means[0], d_loss.detach(), allowed=1e-6)
         g_loss = loss_of_g(case, g, d, f"step{number}/", lod)
-        slopes |= gradients(g_loss, g, "grad_G/") if number == 1 else {}
+        grads |= gradients(g_loss, g, "grad_G/") if number == 1 else {}
         updates.of_g(call, rate, share, *made_from_g(case, f"step{number}/", dtype).values())
         values["G_loss_mean"] = g_loss.detach().numpy()
-        yield from compare_step(case, number, values, slopes, dtype)
+        yield from compare_step(case, number, values, grads, dtype)
         for name, network in (("G", g), ("D", d), ("Gs", average)):
             yield from compare_weights(case, f"after{number}/{name}", network, dtype)
 
 
 def compare_step(
-    case: Case, number: int, values: Mapping[str, Any], slopes: Mapping[str, Any], dtype: torch.dtype
+    case: Case, number: int, values: Mapping[str, Any], grads: Mapping[str, Any], dtype: torch.dtype
 ) -> Iterator[Compared]:
     recorded = [name for name in values if f"step{number}/{name}" in case.arrays]
     assert len(recorded) >= 5
@@ -181,7 +181,7 @@ def compare_step(
         allowed = 1e-5 if dtype == DOUBLE else loose
         yield compare(f"{full} ({dtype})", values[name], case.arrays[full], allowed=allowed, noise=case.noise(full))
     if dtype == DOUBLE:
-        stored = {name: value for name, value in slopes.items() if f"step{number}/{name}" in case.arrays}
+        stored = {name: value for name, value in grads.items() if f"step{number}/{name}" in case.arrays}
         for name, value in stored.items():
             full, noise = f"step{number}/{name}", case.noise(f"step{number}/{name.partition('/')[0]}")
             yield compare(full, value, case.arrays[full], allowed=1e-4, noise=noise)

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.params import TrainRun
 from pipeline.shards.layout import Header
-from pipeline.shards.virtual import write_view
+from pipeline.shards.view import write_view
 from pipeline.shards.writer import writing_shard
 from stages import read_params
 

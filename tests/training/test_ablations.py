@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.training.test_networks import SMALL
 from torch import Tensor
 
 from pipeline.params import LsganLoss, NetworkOptions
 from tests.training.test_losses import Draws
-from tests.training.test_networks import SMALL
-from training import draws
-from training.draws import Stream
-from training.layers import BatchNorm, LayerNorm, MinibatchDiscrimination
+from training.data import random_streams
+from training.data.random_streams import Stream
 from training.losses import discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
-from training.noise import MultiplicativeNoise, WinningEstimate
+from training.networks.adaptive_noise import MultiplicativeNoise, WinningEstimate
+from training.networks.layers import BatchNorm, LayerNorm, MinibatchDiscrimination
 
 LSGAN = LsganLoss(kind="lsgan", fake_weight=0.1, noise_gain=0.2, label_weight=0.5)
 BASELINE = {
@@ -153,7 +153,7 @@ def test_the_penalty_can_be_trained_through_every_option() -> None:
 
 def test_the_loss_of_lsgan_is_by_its_definition() -> None:
     drawn = Draws(0.3, labels=True)
-    common = {"reals_NCHW": drawn.reals_NCHW, "mixing_factors_N": drawn.mixing_N}
+    common = {"reals_NCHW": drawn.reals_NCHW, "interpolation_weights_N": drawn.interpolation_weights_N}
     networks = (drawn.generator, drawn.discriminator)
     loss, parts = discriminator_loss(
         LSGAN, *networks, labels_NC=drawn.labels_NC, latents_NL=drawn.latents_NL, lod=0.3, **common
@@ -179,12 +179,12 @@ def test_noise_begins_where_the_fakes_score_above_one_half() -> None:
 
 
 def test_noise_is_one_factor_per_sample_and_map_of_the_stated_deviation() -> None:
-    noise = MultiplicativeNoise(torch.tensor(0.05), draws.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
+    noise = MultiplicativeNoise(torch.tensor(0.05), random_streams.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
     factors = noise(torch.ones(400, 16, 2, 2))
     assert torch.equal(factors, factors[:, :, :1, :1].expand_as(factors))
     assert float(factors.mean()) == pytest.approx(1.0, abs=0.01)
     assert float(factors[:, :, 0, 0].std()) == pytest.approx(0.05 * 4, rel=0.02)
-    again = MultiplicativeNoise(torch.tensor(0.05), draws.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
+    again = MultiplicativeNoise(torch.tensor(0.05), random_streams.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
     assert torch.equal(again(torch.ones(400, 16, 2, 2)), factors)
     assert not torch.equal(noise(torch.ones(400, 16, 2, 2)), factors)
 
@@ -206,7 +206,7 @@ def test_noise_reaches_the_input_of_every_convolution_but_the_first() -> None:
 
 def test_noise_of_some_rows_is_that_of_the_whole_minibatch() -> None:
     rows, ones = np.array([1, 3, 6]), torch.ones(8, 5, 2, 2)
-    whole = MultiplicativeNoise(torch.tensor(0.1), draws.noise(1, Stream.D_NOISE, 0), 8, np.arange(8))
-    part = MultiplicativeNoise(torch.tensor(0.1), draws.noise(1, Stream.D_NOISE, 0), 8, rows)
+    whole = MultiplicativeNoise(torch.tensor(0.1), random_streams.noise(1, Stream.D_NOISE, 0), 8, np.arange(8))
+    part = MultiplicativeNoise(torch.tensor(0.1), random_streams.noise(1, Stream.D_NOISE, 0), 8, rows)
     for _ in range(2):
         assert torch.equal(part(ones[:3]), whole(ones)[rows])

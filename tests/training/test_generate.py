@@ -10,7 +10,7 @@ from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import checkpoint, generate
 from training.checkpoint import NetworkInfo
-from training.data import Reals
+from training.data.real_images import Reals
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")

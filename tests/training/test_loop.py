@@ -9,10 +9,10 @@ from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
-from training import checkpoint, generate, grids, trainer
-from training.data import Reals
+from training import checkpoint, generate, image_grid, trainer
+from training.data.real_images import Reals
+from training.history import Row
 from training.loop import train
-from training.story import Row
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -85,7 +85,7 @@ def test_a_run_leaves_what_it_promises(run: TrainRun, whole: tuple[Path, Recorde
     networks = checkpoint.network_files(folder)
     assert len(networks) <= run.keep_snapshots
     assert networks[-1] == checkpoint.network_path(folder, 480)
-    assert grids.read(folder / "progress.png").shape == (2 * 16, 4 * 16, 3)
+    assert image_grid.read(folder / "progress.png").shape == (2 * 16, 4 * 16, 3)
 
 
 def test_the_samples_are_made_by_the_averaged_generator(run: TrainRun, whole: tuple[Path, Recorder]) -> None:

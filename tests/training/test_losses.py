@@ -2,13 +2,13 @@ import math
 
 import pytest
 import torch
+from tests.training.test_networks import SMALL
 from torch import Tensor
 
 from pipeline.params import WganLoss
-from tests.training.test_networks import SMALL
-from training.layers import upscale
 from training.losses import DiscriminatorStatistics, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
+from training.networks.layers import upscale
 
 OPTIONS = WganLoss(kind="wgan-gp", wgan_lambda=10.0, wgan_target=1.0, wgan_epsilon=0.001, label_weight=1.0)
 LABELS_NC = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]]
@@ -29,7 +29,7 @@ class Draws:
         self.lod, self.labels_NC = lod, LABELS_NC if labels else None
         self.reals_NCHW = torch.rand(4, 3, side, side, generator=rng, dtype=torch.float64) * 2 - 1
         self.latents_NL = torch.randn(4, 6, generator=rng, dtype=torch.float64)
-        self.mixing_N = torch.tensor([0.0, 0.3, 0.6, 1.0], dtype=torch.float64)
+        self.interpolation_weights_N = torch.tensor([0.0, 0.3, 0.6, 1.0], dtype=torch.float64)
 
     def loss_of_d(self, options: WganLoss = OPTIONS) -> tuple[Tensor, DiscriminatorStatistics]:
         return discriminator_loss(
@@ -39,7 +39,7 @@ class Draws:
             reals_NCHW=self.reals_NCHW,
             labels_NC=self.labels_NC,
             latents_NL=self.latents_NL,
-            mixing_factors_N=self.mixing_N,
+            interpolation_weights_N=self.interpolation_weights_N,
             lod=self.lod,
         )
 
@@ -48,7 +48,7 @@ def _penalty_at_full_resolution(draws: Draws) -> Tensor:
     """Gradient norms by the definition: of images at 16x16, which the network averages down itself."""
     with torch.no_grad():
         fakes = draws.generator(draws.latents_NL, draws.labels_NC, draws.lod)
-        mixed = draws.reals_NCHW + (fakes - draws.reals_NCHW) * draws.mixing_N.view(-1, 1, 1, 1)
+        mixed = draws.reals_NCHW + (fakes - draws.reals_NCHW) * draws.interpolation_weights_N.view(-1, 1, 1, 1)
         for _ in range(math.floor(draws.lod)):
             mixed = upscale(mixed)
     mixed.requires_grad_()
@@ -63,7 +63,7 @@ def test_norms_are_those_at_full_resolution(lod: float) -> None:
     draws = Draws(lod)
     _, parts = draws.loss_of_d()
     assert parts.penalty is not None
-    torch.testing.assert_close(parts.penalty.mixed_norms_N, _penalty_at_full_resolution(draws))
+    torch.testing.assert_close(parts.penalty.interpolated_norms_N, _penalty_at_full_resolution(draws))
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -72,7 +72,7 @@ def test_the_loss_is_the_sum_of_its_terms(labels: bool) -> None:
     draws = Draws(0.3, labels=labels)
     loss, parts = draws.loss_of_d(options)
     assert parts.penalty is not None
-    penalty_N = (parts.penalty.mixed_norms_N - 2.0) ** 2 * 5.0 / 2.0**2
+    penalty_N = (parts.penalty.interpolated_norms_N - 2.0) ** 2 * 5.0 / 2.0**2
     torch.testing.assert_close(parts.penalty.penalty_N, penalty_N)
     expected_N = parts.fake_scores_N - parts.real_scores_N + penalty_N + 0.1 * parts.real_scores_N**2
     assert (parts.real_label_loss_N is not None) == (parts.fake_label_loss_N is not None) == labels

@@ -11,12 +11,14 @@ from torch import Tensor
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
-from training import convolution, layers, schedule
-from training.data import Reals
+from training import schedule
+from training.data.real_images import Reals
 from training.losses import discriminator_loss
-from training.scaling import FALL, RISE, START, LossScale
+from training.networks import layers
+from training.ops import conv2d
+from training.optim.loss_scale import FALL, RISE, START, LossScale
+from training.train_step import OptimizedNetwork
 from training.trainer import Trainer, make_networks
-from training.updates import Side
 
 CPU = torch.device("cpu")
 
@@ -68,8 +70,8 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
 
         return spied
 
-    monkeypatch.setattr(layers, "convolve", spy("convolve", convolution.convolve))
-    monkeypatch.setattr(layers, "convolve_transposed", spy("up", convolution.convolve_transposed))
+    monkeypatch.setattr(layers, "convolve", spy("convolve", conv2d.convolve))
+    monkeypatch.setattr(layers, "convolve_transposed", spy("up", conv2d.convolve_transposed))
     norms: list[torch.dtype] = []
     std = torch.Tensor.var
     monkeypatch.setattr(
@@ -82,7 +84,7 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
         reals_NCHW=torch.zeros(8, 3, 8, 8),
         labels_NC=None,
         latents_NL=torch.randn(8, 8, generator=torch.Generator().manual_seed(2)),
-        mixing_factors_N=torch.full((8,), 0.5),
+        interpolation_weights_N=torch.full((8,), 0.5),
         lod=0.0,
     )
     judged, penalised = seen[:-4], seen[-4:]
@@ -92,7 +94,7 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
     assert {name for name, dtype in judged if dtype == torch.float32} == {"convolve 1"}
     assert norms and set(norms) == {torch.float32}  # of the minibatch statistic
     assert parts.penalty is not None
-    assert parts.penalty.mixed_norms_N.dtype == parts.loss_N.dtype == torch.float32
+    assert parts.penalty.interpolated_norms_N.dtype == parts.loss_N.dtype == torch.float32
     seen.clear()
     average(torch.zeros(1, 8), None, 0.0)
     assert {dtype for _, dtype in seen} == {torch.float32}
@@ -101,7 +103,7 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
 def test_the_pixel_norm_of_short_numbers_is_taken_in_float32() -> None:
     x_NCHW = torch.full((1, 512, 2, 2), 3.0, dtype=torch.float16)  # 512 squares overflow nothing, but round
     x_NCHW[0, 0] = 300.0  # whose square does
-    joined = convolution.leaky_relu_and_norm(x_NCHW, 1e-8)
+    joined = conv2d.leaky_relu_and_norm(x_NCHW, 1e-8)
     expected = layers.pixel_norm(x_NCHW.double(), 1e-8)
     assert joined.dtype == torch.float16
     assert layers.pixel_norm(x_NCHW, 1e-8).dtype == torch.float32
@@ -131,17 +133,17 @@ def test_the_scale_falls_where_a_step_is_left_out_and_rises_slowly_otherwise() -
 def test_infinite_gradients_of_float16_change_nothing_but_the_scale(dataset: Path) -> None:
     run = run_at(dataset, "float16")
     weight = torch.nn.Linear(2, 1, bias=False)
-    side = Side(weight, run, CPU)
+    side = OptimizedNetwork(weight, run, CPU)
     before = weight.weight.detach().clone()
     x = torch.tensor([[1.0, 2.0]])
-    side.step(side.slopes(weight(x).sum() * math.inf), 0.1)
+    side.step(side.grads(weight(x).sum() * math.inf), 0.1)
     assert torch.equal(weight.weight, before)
     assert side.optimizer.skipped == 1
     assert side.state_dict()["scale"]["log2"] == START - FALL
-    (slopes,) = side.slopes(weight(x).sum())
-    assert slopes is not None
-    torch.testing.assert_close(slopes, x)
-    side.step([slopes], 0.1)
+    (grads,) = side.grads(weight(x).sum())
+    assert grads is not None
+    torch.testing.assert_close(grads, x)
+    side.step([grads], 0.1)
     assert not torch.equal(weight.weight, before)
 
 

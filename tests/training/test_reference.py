@@ -8,10 +8,11 @@ import torch
 from benchmarks.reference import Draws, PlainTrainer, plain_names
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
-from training import draws, schedule
-from training.data import Reals
-from training.draws import Stream
-from training.reals import process_reals
+from training import schedule
+from training.data import random_streams
+from training.data.preprocess import process_reals
+from training.data.random_streams import Stream
+from training.data.real_images import Reals
 from training.trainer import Trainer
 
 STEPS = 2
@@ -32,11 +33,13 @@ def test_steps_lead_to_the_same_weights(tmp_path: Path, images_shown: int) -> No
     for _ in range(STEPS):
         position = ours.images_shown
         images = torch.from_numpy(reals.minibatch(step.resolution, position, step.minibatch).images_NCHW)
-        latents = [draws.latents(run.seed, stream, position, shape) for stream in (Stream.D_LATENTS, Stream.G_LATENTS)]
+        latents = [
+            random_streams.latents(run.seed, stream, position, shape) for stream in (Stream.D_LATENTS, Stream.G_LATENTS)
+        ]
         drawn = Draws(
             process_reals(images, None, step.lod),
             torch.from_numpy(latents[0]),
-            torch.from_numpy(draws.mixing_factors(run.seed, position, step.minibatch)),
+            torch.from_numpy(random_streams.interpolation_weights(run.seed, position, step.minibatch)),
             torch.from_numpy(latents[1]),
         )
         plain.step(drawn, step.lod, step.learning_rate)

@@ -11,12 +11,13 @@ from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from tests.training.test_loop import CPU, Recorder, files, resumed
-from training import draws, schedule
-from training.adam import Adam
-from training.data import Reals
-from training.draws import Stream
+from training import schedule
+from training.data import random_streams
+from training.data.random_streams import Stream
+from training.data.real_images import Reals
 from training.loop import train
 from training.losses import generator_loss
+from training.optim.adam import Adam
 from training.trainer import Trainer
 
 LSGAN = {"kind": "lsgan", "fake_weight": 0.1, "noise_gain": 50.0, "label_weight": 1.0}
@@ -95,7 +96,7 @@ def test_reals_are_mirrored_where_the_run_says_so(dataset: Path, monkeypatch: py
 
     plain = after_a_step(False)
     assert not torch.equal(after_a_step(True), plain)
-    monkeypatch.setattr(draws, "mirrored", lambda seed, position, count: np.zeros(count, bool))
+    monkeypatch.setattr(random_streams, "mirrored", lambda seed, position, count: np.zeros(count, bool))
     assert torch.equal(after_a_step(True), plain)
 
 
@@ -136,7 +137,7 @@ def test_a_joint_step_takes_both_updates_from_the_same_weights(dataset: Path) ->
     assert torch.equal(weights(joint, "D"), weights(apart, "D"))
     assert not torch.equal(weights(joint, "G"), weights(apart, "G"))
     first = trainer_of(run)
-    latents_NL = torch.from_numpy(draws.latents(run.seed, Stream.G_LATENTS, 0, (8, 8)))
+    latents_NL = torch.from_numpy(random_streams.latents(run.seed, Stream.G_LATENTS, 0, (8, 8)))
     networks = (first.generator, first.discriminator)
     loss, _ = generator_loss(run.loss, *networks, latents_NL=latents_NL, labels_NC=None, lod=step.lod)
     optimizer = Adam(first.generator.parameters(), run.optimizer)

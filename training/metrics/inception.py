@@ -16,8 +16,8 @@ from pipeline import provenance
 from pipeline.errors import NetworkError
 from pipeline.params import InceptionOptions
 from training.metrics import short_count
-from training.metrics.curves import Row
 from training.metrics.features import frechet_distance, inception_score, kernel_distance, precision_and_recall
+from training.metrics.plots import Row
 
 SPLITS = 10
 """Parts of the inception score's images: 10 of 5,000."""

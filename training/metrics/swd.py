@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics.laplacian import pyramid
-from training.metrics.patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres
+from training.metrics.swd_patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres
 
 COARSEST = 16
 SCALE = 1000.0
@@ -44,7 +44,7 @@ class PatchSet:
     folder
         Where the descriptors are kept; 588 bytes per patch and level. The caller removes it.
     resolution
-        Side of the images.
+        OptimizedNetwork of the images.
     patches_per_image
         Patches cut from each image at each level.
     rng

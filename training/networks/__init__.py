@@ -3,11 +3,11 @@
 `lod` is how far the current resolution lies below the full one, in powers of two: 0 is full resolution, a fraction
 is a cross-fade between two. Images go in and out at the current resolution r = R / 2^floor(lod); range about [-1, 1].
 Modules carry the names of the original's variables, `.` in place of `/`, so weights map one to one
-(`training.variables`).
+(`training.interop.tf_variables`).
 """
 
 from training.networks.discriminator import Discriminator
 from training.networks.generator import Generator
-from training.networks.growing import feature_maps
+from training.networks.progressive import feature_maps
 
 __all__ = ["Discriminator", "Generator", "feature_maps"]

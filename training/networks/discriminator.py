@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
-from training.convolution import leaky_relu
-from training.layers import (
+from training.networks.layers import (
     Conv,
     ConvDown,
     Dense,
@@ -19,13 +18,14 @@ from training.layers import (
     downscale,
     minibatch_stddev,
 )
-from training.networks.growing import GAIN, GrowingNetwork, Lod, feature_maps, mixed, parted
+from training.networks.progressive import GAIN, Lod, ProgressiveNetwork, feature_maps, mixed, split_lod
+from training.ops.conv2d import leaky_relu
 
 Noise = Callable[[Tensor], Tensor]
 """What is done to the input of each convolution but the 1x1 ones."""
 
 
-def unchanged(x: Tensor) -> Tensor:
+def identity(x: Tensor) -> Tensor:
     """No noise."""
     return x
 
@@ -95,7 +95,7 @@ class DiscriminatorHead(nn.Module):
         return self.Dense1(x_NL if self.Discrimination is None else self.Discrimination(x_NL))
 
 
-class Discriminator(GrowingNetwork):
+class Discriminator(ProgressiveNetwork):
     """Images to scores, high for reals, and label logits where there are labels."""
 
     def __init__(self, options: NetworkOptions, *, resolution: int, channels: int, label_size: int) -> None:
@@ -122,7 +122,7 @@ class Discriminator(GrowingNetwork):
             self(images_NCHW, lod)
             hook.remove()
 
-    def forward(self, images_NCHW: Tensor, lod: Lod, noise: Noise = unchanged) -> tuple[Tensor, Tensor | None]:
+    def forward(self, images_NCHW: Tensor, lod: Lod, noise: Noise = identity) -> tuple[Tensor, Tensor | None]:
         """Scores (N,) and label logits (N, label_size), or None for a network without labels.
 
         Parameters
@@ -132,7 +132,7 @@ class Discriminator(GrowingNetwork):
         lod
             Current level of detail.
         noise
-            See `training.noise`.
+            See `training.networks.adaptive_noise`.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class Discriminator(GrowingNetwork):
             lies outside the network's levels.
         """
         self._check(images_NCHW, lod)
-        level, share = parted(lod)
+        level, share = split_lod(lod)
         side = self.resolution >> level
         images_NCHW = channels_last(images_NCHW)
         x = self._from_rgb(level)(images_NCHW)

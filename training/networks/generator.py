@@ -5,9 +5,9 @@ from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
-from training.convolution import leaky_relu, leaky_relu_and_norm
-from training.layers import BatchNorm, Conv, ConvUp, DenseToMaps, pixel_norm, upscale
-from training.networks.growing import GAIN, GrowingNetwork, Lod, feature_maps, mixed, parted
+from training.networks.layers import BatchNorm, Conv, ConvUp, DenseToMaps, pixel_norm, upscale
+from training.networks.progressive import GAIN, Lod, ProgressiveNetwork, feature_maps, mixed, split_lod
+from training.ops.conv2d import leaky_relu, leaky_relu_and_norm
 
 
 class Activation(nn.Module):
@@ -65,7 +65,7 @@ class GeneratorBase(nn.Module):
         return self.Activation1(self.Conv(self.Activation0(self.Dense(latents_NL))))
 
 
-class Generator(GrowingNetwork):
+class Generator(ProgressiveNetwork):
     """Latent vectors, and labels where there are any, to images."""
 
     def __init__(self, options: NetworkOptions, *, resolution: int, channels: int, label_size: int) -> None:
@@ -101,7 +101,7 @@ class Generator(GrowingNetwork):
             Labels are missing, or `lod` lies outside the network's levels.
         """
         side = self.resolution_at(lod)
-        level, share = parted(lod)
+        level, share = split_lod(lod)
         x = before = self.child("4x4")(self._normalised_input(latents_NL, labels_NC))
         reached = 4
         while reached < side:

@@ -20,11 +20,11 @@ from pipeline.errors import FetchError, SourceError
 from pipeline.params import NetworkParams
 from pipeline.sources import local
 from pipeline.sources.fetch import content, partial
+from pipeline.sources.fetch.free_space import Room
+from pipeline.sources.fetch.mirrors import places_of
 from pipeline.sources.fetch.partial import Partial, naming_disk_faults
-from pipeline.sources.fetch.places import places_of
 from pipeline.sources.fetch.progress import Progress
 from pipeline.sources.fetch.retrieve import Patience, Retrieval
-from pipeline.sources.fetch.room import Room
 from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.fetch.transfer import StoppedError
 from pipeline.sources.published import PublishedFile, Source, digests

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.errors import FetchError
 from pipeline.sources.fetch import content
-from pipeline.sources.fetch.faults import Next, PlaceError
+from pipeline.sources.fetch.download_errors import Next, PlaceError
+from pipeline.sources.fetch.mirrors import Place, without_credentials
 from pipeline.sources.fetch.partial import Partial
-from pipeline.sources.fetch.places import Place, without_credentials
 from pipeline.sources.fetch.transfer import StoppedError, Transfer
 from pipeline.sources.published import PublishedFile, Source
 

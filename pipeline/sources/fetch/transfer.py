@@ -12,10 +12,10 @@ from http import HTTPStatus
 import requests
 import urllib3
 
-from pipeline.sources.fetch import content, pages
-from pipeline.sources.fetch.faults import Next, PlaceError
+from pipeline.sources.fetch import content, drive_pages
+from pipeline.sources.fetch.download_errors import Next, PlaceError
+from pipeline.sources.fetch.mirrors import Place
 from pipeline.sources.fetch.partial import Origin, Partial
-from pipeline.sources.fetch.places import Place
 from pipeline.sources.published import PublishedFile
 
 READ_BYTES = 1 << 18
@@ -127,13 +127,13 @@ class Transfer:
             # what goes on from a byte is kept from its first byte; what begins is looked at before
             continues = start > 0 and response.status_code == HTTPStatus.PARTIAL_CONTENT
             first = _read(response) if continues else _first_of(response)
-            if continues or not pages.is_page(first):
+            if continues or not drive_pages.is_page(first):
                 self._take(response, place, start if continues else 0, first)
                 return
             page = _page_of(response, first)
-            fields = pages.confirmation(page) if place.drive and pages.is_virus_scan(page) else {}
+            fields = drive_pages.confirmation(page) if place.drive and drive_pages.is_virus_scan(page) else {}
             if not fields or confirmed:
-                raise pages.fault_of(page, response.status_code)
+                raise drive_pages.fault_of(page, response.status_code)
         self._ask(session, place, start, fields)
 
     def _open(
@@ -163,7 +163,7 @@ class Transfer:
         if status in _PASSING:
             raise PlaceError(said, Next.AGAIN, wait_seconds=_retry_after(response))
         page = _page_of(response, _first_of(response))
-        raise pages.known(page, status) or PlaceError(said, Next.ELSEWHERE)
+        raise drive_pages.known(page, status) or PlaceError(said, Next.ELSEWHERE)
 
     def _take(self, response: requests.Response, place: Place, start: int, first: bytes) -> None:
         """Judge the answer by its headers and first bytes, then keep what comes."""
@@ -271,9 +271,9 @@ def _first_of(response: requests.Response) -> bytes:
 def _page_of(response: requests.Response, first: bytes) -> bytes:
     """An HTML page as far as it is looked at; where redirects led to is a part of what it says."""
     page = first
-    while len(page) < pages.PAGE_BYTES and (block := _read(response)):
+    while len(page) < drive_pages.PAGE_BYTES and (block := _read(response)):
         page += block
-    return page[: pages.PAGE_BYTES] + b"\n" + (response.url or "").encode()
+    return page[: drive_pages.PAGE_BYTES] + b"\n" + (response.url or "").encode()
 
 
 def _read(response: requests.Response) -> bytes:

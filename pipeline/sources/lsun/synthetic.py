@@ -7,9 +7,9 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
+from pipeline.demo.scenes import encode_scene
 from pipeline.errors import SourceError
 from pipeline.sources.lsun.published import DATABASE, PublishedCategory
-from pipeline.sources.lsun.scenes import encode_scene
 
 MAP_BYTES_PER_RECORD = 2**18
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline.demo.faces import annotations, faults
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
-from pipeline.faces.delta import apply_delta, archive_name, member_name, seal_delta
-from pipeline.faces.exact.render import render
-from pipeline.faces.image_list import PublishedImage, write_list
 from pipeline.faces.region import cut_region, enlarge
 from pipeline.params import SyntheticSource
-from pipeline.published import Verdict, md5_of
-from pipeline.sources.synthetic import annotations, faults
+from pipeline.published.deltas import apply_delta, archive_name, member_name, seal_delta
+from pipeline.published.exact.render import render
+from pipeline.published.image_list import PublishedImage, write_list
+from pipeline.published.ledger import Verdict, md5_of
 
 SOURCE = SyntheticSource(
     kind="synthetic", photographs=10, bad_photographs=0, face_pixels_min=70, face_pixels_max=330, seed=5

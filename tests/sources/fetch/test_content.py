@@ -8,14 +8,14 @@ import pytest
 import web_pages
 from tiny_sources import DataSet
 
-from pipeline.sources.fetch import content, pages
+from pipeline.sources.fetch import content, drive_pages
 
 
 def test_every_source_starts_as_its_name_says_and_no_page_does(datasets: dict[str, DataSet]) -> None:
     for data in datasets.values():
         for path, held in data.contents.items():
             assert content.wrong_start(path, held[: content.HEAD_BYTES]) is None
-            assert not pages.is_page(held[: content.HEAD_BYTES])
+            assert not drive_pages.is_page(held[: content.HEAD_BYTES])
             if path.endswith((".zip", ".gz", ".001")):
                 assert "as no" in str(content.wrong_start(path, web_pages.QUOTA))
     assert "no text" in str(content.wrong_start("list.txt", b"a\0b"))
@@ -35,29 +35,29 @@ def test_every_source_starts_as_its_name_says_and_no_page_does(datasets: dict[st
     ],
 )
 def test_pages_are_told_apart(page: bytes, cause: str) -> None:
-    assert pages.is_page(page)
-    assert cause in pages.fault_of(page, 200).cause
+    assert drive_pages.is_page(page)
+    assert cause in drive_pages.fault_of(page, 200).cause
 
 
 @pytest.mark.parametrize("piece", [b"<!---->", b"<!-- ", b"<?xml ?>", b" ", b"<title", b"<title>"])
 def test_pages_are_told_in_a_time_that_grows_with_their_length(piece: bytes) -> None:
     """A server could otherwise hold a run for ever with a few hundred bytes."""
-    page = piece * (pages.PAGE_BYTES // len(piece)) + b"x"
+    page = piece * (drive_pages.PAGE_BYTES // len(piece)) + b"x"
     begin = time.process_time()
-    assert not pages.is_page(page) or piece.startswith(b"<title")
-    assert "no title" in pages.fault_of(page, 200).cause
+    assert not drive_pages.is_page(page) or piece.startswith(b"<title")
+    assert "no title" in drive_pages.fault_of(page, 200).cause
     assert time.process_time() - begin < 2
 
 
 def test_the_virus_scan_form_gives_its_own_fields_only() -> None:
-    fields = pages.confirmation(web_pages.virus_scan("abc"))
+    fields = drive_pages.confirmation(web_pages.virus_scan("abc"))
     assert fields == {
         "id": "abc",
         "export": "download",
         "confirm": "t",
         "uuid": "5e0c1a2b-0000-4e5f-8a9b-0c1d2e3f4a5b",
     }
-    assert pages.confirmation(web_pages.QUOTA) == {}
+    assert drive_pages.confirmation(web_pages.QUOTA) == {}
 
 
 @pytest.mark.parametrize("source", ["celebahq-deltas", "mnist", "cifar10", "lsun"])

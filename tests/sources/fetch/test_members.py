@@ -14,7 +14,7 @@ from tiny_sources import DELTAS, dataset, make_all
 
 from pipeline.errors import FetchError, SourceError
 from pipeline.sources import cifar10
-from pipeline.sources.admission import OWN_LIMITS
+from pipeline.sources.archive_safety import OWN_LIMITS
 from pipeline.sources.published import Members
 
 NAME = "deltas01000.zip"

@@ -19,7 +19,7 @@ from fetching import HASTY, STEADY, downloads
 from tiny_sources import DataSet, drive_id
 
 from pipeline.errors import FetchError
-from pipeline.sources.fetch.places import PUBLISHED, places_of
+from pipeline.sources.fetch.mirrors import PUBLISHED, places_of
 from pipeline.sources.published import Published
 
 SCHEDULES = 240

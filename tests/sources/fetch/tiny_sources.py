@@ -14,11 +14,11 @@ from typing import Any
 import packing
 import small_sets
 
-from pipeline.sources.admission import Limits
+from pipeline.demo.faces.annotations import attributes_text, landmarks_text, partition_text
+from pipeline.sources.archive_safety import Limits
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
 from pipeline.sources.published import Members, Published, PublishedFile, Terms
-from pipeline.sources.synthetic.annotations import attributes_text, landmarks_text, partition_text
 
 DELTAS = {
     "members": Members(name="delta{:05d}.dat", count=20),

@@ -11,12 +11,12 @@ from pipeline import provenance
 from pipeline.errors import NetworkError
 from pipeline.params import EvaluateParams, InceptionOptions
 from pipeline.shards.reader import DataSet
-from tests.training.metrics.test_protocol import _params, _snapshot
+from tests.training.metrics.test_evaluation import _params, _snapshot
 from tests.training.small import make_dataset, make_run
-from training.data import Reals
+from training.data.real_images import Reals
+from training.metrics.evaluation import Judges, Protocol
 from training.metrics.features import frechet_distance
 from training.metrics.inception import Collected, InceptionNetwork, figures, names
-from training.metrics.protocol import Judges, Protocol
 
 CPU = torch.device("cpu")
 

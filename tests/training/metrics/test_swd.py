@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.metrics import patches, swd
+from training.metrics import swd, swd_patches
 from training.metrics.swd import PatchSet, collect, draw_directions, level_sides, sliced_wasserstein
 
 
@@ -45,7 +45,7 @@ def test_the_streamed_distance_is_the_plain_one(tmp_path: Path, monkeypatch: pyt
     whole_a, whole_b = (np.concatenate(list(file.blocks())) for file in (file_a, file_b))
     projected_a, projected_b = (np.sort(whole @ directions.T, axis=0) for whole in (whole_a, whole_b))
     plain = np.abs(projected_a - projected_b).mean()
-    monkeypatch.setattr(patches, "_BLOCK_ROWS", 100)
+    monkeypatch.setattr(swd_patches, "_BLOCK_ROWS", 100)
     monkeypatch.setattr(swd, "_PROJECTED_BYTES", 7 * 4 * file_a.count)
     assert swd.distance(file_a, file_b, directions, 1) == pytest.approx(plain, rel=1e-5)
 

@@ -1,0 +1,1 @@
+"""What the embedded demo draws: photographs of faces and scenes. Only the synthetic sources import it."""

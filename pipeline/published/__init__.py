@@ -1,0 +1,1 @@
+"""CelebA-HQ as NVIDIA published it: image list, deltas, exact renderer, ledger, examination of single images."""

@@ -1,0 +1,160 @@
+"""The selected faces to shards: one task owns one shard, and leaves its table last."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from dask.distributed import Client
+from numpy.typing import NDArray
+
+from pipeline import manifest
+from pipeline.cluster import run_all
+from pipeline.errors import RejectedInputError, ShardError
+from pipeline.manifest import Accounting, Attributes, Drop, Input, Selected, Sharded
+from pipeline.shards.layout import Header, shard_name
+from pipeline.shards.writer import ShardWriter, writing_shard
+
+PARTS = "shard-*.part.parquet"
+
+
+class Finished(Protocol):
+    """A final image: uint8 RGB (R, R, 3)."""
+
+    @property
+    def image_HWC(self) -> NDArray[np.uint8]: ...  # noqa: D102, N802 - a shape suffix
+
+
+class FinalRenderer(Protocol):
+    """Makes the final image of a row, or rejects it: `pipeline.faces.final_image`, `pipeline.published.ledger`."""
+
+    def finish(self, row: Selected, /) -> Finished: ...  # noqa: D102
+
+
+def write_shards(
+    client: Client,
+    open_finisher: Callable[[], FinalRenderer],
+    header: Header,
+    *,
+    table: Path,
+    places: NDArray[np.int64],
+    images_per_shard: int,
+    work: Path,
+) -> Accounting:
+    """Write the final images of all kept rows of `table` to shards in `work`, and `work/shard.parquet` about them.
+
+    Parameters
+    ----------
+    open_finisher
+        Called once in the worker for each shard; picklable.
+    places
+        Which kept row of `table` (0 is the first by index) stands at each position of the data set; see `positions`.
+        Rows that the finisher rejects are left out, and those after them move up.
+
+    Raises
+    ------
+    ShardError
+        Some images have attributes, and some none or another number of them.
+    """
+    joined = work / "shard.parquet"
+    if not joined.exists():
+        rows = manifest.read_kept(table, _Labelled)
+        _check_attributes(rows)
+        shards = range(-(-len(places) // images_per_shard))
+        task = _WriteShard(open_finisher, header, table.resolve(), places, images_per_shard, work.resolve())
+        run_all(client, task, [number for number in shards if not task.part(number).exists()])
+        _join(joined, [task.part(number) for number in shards])
+    # also those that a run left which was stopped just here
+    for part in work.glob(PARTS):
+        part.unlink()
+    return manifest.account(joined)
+
+
+def positions(numbers: Sequence[int], count: int, order: str, seed: int) -> NDArray[np.int64]:
+    """Which row stands at each position of the data set.
+
+    Parameters
+    ----------
+    numbers
+        The number of each row: distinct, 0...`count` - 1, not all of them need be there.
+    order
+        `index`: by number. `shuffled`: numbers 0...`count` - 1 in the order of `numpy.random.RandomState(seed)`, whose
+        sequence numpy keeps for good, so that a missing row changes nothing in the order of the others.
+    """
+    sequence = np.arange(count)
+    if order == "shuffled":
+        np.random.RandomState(seed).shuffle(sequence)
+    rows = {number: row for row, number in enumerate(numbers)}
+    return np.array([rows[number] for number in sequence.tolist() if number in rows], np.int64)
+
+
+def labels_of(attributes: Sequence[int] | None) -> NDArray[np.float32] | None:
+    """Yes/no attributes (1/-1) as labels: float32 (L,), 1 for yes and 0 for no."""
+    return None if attributes is None else (np.array(attributes) > 0).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Labelled(Input):
+    attributes: Attributes | None
+
+
+def _check_attributes(rows: Sequence[_Labelled]) -> None:
+    lengths: dict[int | None, str] = {}
+    for row in rows:
+        lengths.setdefault(None if row.attributes is None else len(row.attributes), row.file)
+    if len(lengths) > 1:
+        found = ", ".join(f"{file} has {length}" for length, file in lengths.items())
+        raise ShardError(
+            f"images differ in their number of attributes ({found}), so the data set cannot have labels. Complete the "
+            f"file of attributes, or name none (download.source.attributes: null)."
+        )
+
+
+@dataclass(frozen=True)
+class _WriteShard:
+    open_finisher: Callable[[], FinalRenderer]
+    header: Header
+    table: Path
+    places: NDArray[np.int64]
+    images_per_shard: int
+    work: Path
+
+    def part(self, number: int) -> Path:
+        return self.work / f"shard-{number:05d}.part.parquet"
+
+    def __call__(self, number: int) -> None:
+        start = number * self.images_per_shard
+        rows = manifest.read_kept_at(self.table, Selected, self.places[start : start + self.images_per_shard].tolist())
+        name = shard_name(number)
+        finisher = self.open_finisher()
+        outcomes: list[Sharded | Drop] = []
+        with ExitStack() as stack:
+            shard: ShardWriter | None = None  # opened for the first image: where all are rejected there is no shard
+            for row in rows:
+                try:
+                    image_CHW = finisher.finish(row).image_HWC.transpose(2, 0, 1)
+                except RejectedInputError as rejected:
+                    outcomes.append(Drop.of(row, rejected))
+                    continue
+                if shard is None:
+                    shard = stack.enter_context(writing_shard(self.work / name, self.header, len(rows)))
+                place = len(shard)
+                md5 = shard.add(image_CHW, index=row.index, file=row.file, labels=labels_of(row.attributes))
+                outcomes.append(
+                    manifest.extend(row, Sharded, position=start + place, shard=name, row=place, image_md5=md5)
+                )
+        manifest.write_rows(self.part(number), Sharded, outcomes)
+
+
+def _join(joined: Path, parts: Sequence[Path]) -> None:
+    """One table of all shards, with positions counted over the images that are there."""
+    outcomes: list[Sharded | Drop] = []
+    images = 0
+    for part in parts:
+        kept = manifest.read_kept(part, Sharded)
+        outcomes += [manifest.extend(row, Sharded, position=images + row.row) for row in kept]
+        outcomes += manifest.read_dropped(part)
+        images += len(kept)
+    manifest.write_rows(joined, Sharded, outcomes)

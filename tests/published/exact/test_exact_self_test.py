@@ -1,0 +1,50 @@
+"""The self-test of the exact renderer: it passes here, and says so where a processor or a library would be wrong."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import RendererError
+from pipeline.faces.region import Region
+from pipeline.published.exact import self_test as tested
+
+CONTRACTED = """
+import numba
+plain = numba.njit
+def contracting(*functions, **options):
+    return plain(*functions, **(options | {"cache": False, "fastmath": {"contract"}}))
+numba.njit = contracting
+from pipeline.published.exact.self_test import self_test
+self_test()
+"""
+
+
+def test_it_passes_here_also_from_many_threads() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: tested.self_test.__wrapped__(), range(16))) == [None] * 16
+
+
+def test_todays_pillow_in_place_of_the_legacy_resize_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def enlarge(region: Region, factor: int) -> Region:
+        height, width, _ = region.image_HWC.shape
+        size = (width * factor, height * factor)
+        image_HWC = np.asarray(Image.fromarray(region.image_HWC).resize(size, Image.Resampling.LANCZOS))
+        return Region(image_HWC, region.rectangle.enlarged(factor), region.shrink, region.border)
+
+    monkeypatch.setattr(tested, "enlarge", enlarge)
+    with pytest.raises(RendererError, match="enlarged"):
+        tested.self_test.__wrapped__()
+
+
+def test_contraction_to_fused_multiply_add_is_found() -> None:
+    features = Path("/proc/cpuinfo")
+    if not features.is_file() or " fma " not in features.read_text():
+        pytest.skip("this processor has no fused multiply-add to contract to")
+    run = subprocess.run([sys.executable, "-c", CONTRACTED], capture_output=True, text=True, check=False)
+    assert "RendererError" in run.stderr
+    assert "another kind of processor" in run.stderr

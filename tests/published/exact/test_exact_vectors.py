@@ -1,0 +1,95 @@
+"""The exact recipe against the golden vectors of the original stack: every step, the image, the delta."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.faces import geometry
+from pipeline.faces.decode import decode
+from pipeline.faces.region import Region, cut_region, enlarge
+from pipeline.published.deltas import apply_delta, open_delta
+from pipeline.published.exact import reference
+from pipeline.published.exact.render import render
+from pipeline.published.exact.trace import trace
+from tests.outside import VECTORS, cases
+
+pytestmark = pytest.mark.vectors
+
+
+def _md5(pixels: np.ndarray) -> str:
+    return hashlib.md5(np.ascontiguousarray(pixels), usedforsecurity=False).hexdigest()
+
+
+def _jpeg(case: dict[str, Any]) -> bytes:
+    content = (VECTORS / case["jpeg"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == case["jpeg_sha256"]
+    return content
+
+
+def _landmarks(case: dict[str, Any]) -> np.ndarray:
+    return np.array(case["landmarks"], np.float32)
+
+
+def _enlarged(case: dict[str, Any]) -> Region:
+    rectangle = geometry.rectangle_of_landmarks(_landmarks(case), 1024)
+    region = cut_region(decode(_jpeg(case), "libjpeg-8d"), rectangle, 1024)
+    return enlarge(region, max(geometry.enlarge_factor(region.rectangle.zoom), 1))
+
+
+def _proc(case: dict[str, Any]) -> np.ndarray:
+    region = _enlarged(case)
+    image_HWC = render(region.image_HWC, region.rectangle, border=region.border, resolution=1024).image_HWC
+    return np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("case", cases())
+def test_exact_every_step(case: dict[str, Any]) -> None:
+    traced = trace(_jpeg(case), _landmarks(case))
+    expected = [
+        ("decode", case["width"], case["height"], case["rgb_md5"]),
+        *((stage["name"], stage["width"], stage["height"], stage["md5"]) for stage in case["stages"]),
+        ("transform", 4096, 4096, case["transform_4096_md5"]),
+        ("proc", 1024, 1024, case["proc_md5"]),
+    ]
+    assert [(step.name, step.width, step.height, step.md5) for step in traced.steps] == expected
+    assert (traced.padding is not None) == case["padded"]
+    if traced.padding is not None:
+        assert [getattr(traced.padding, side) for side in ("left", "top", "right", "bottom")] == case["pad"]
+        assert traced.padding.blur_sigma == case["blur"]
+    assert traced.rectangle.zoom == case["zoom_end"]
+    assert traced.rectangle.transform_corners_42.ravel().tolist() == np.float32(case["quad_end"]).ravel().tolist()
+
+
+@pytest.mark.parametrize("case", cases())
+def test_exact_fused_image(case: dict[str, Any]) -> None:
+    assert _md5(_proc(case)) == case["proc_md5"]
+
+
+def _one_of_each_branch() -> list[Any]:
+    """The plain renderer takes seconds: it sees one case of each combination of branches."""
+    if VECTORS.absent("cases.json"):
+        return cases()
+    chosen: dict[Any, Any] = {}
+    for case in cases():
+        (values,) = case.values
+        chosen.setdefault((values["padded"], values["shrink"] > 1, values["superres"] > 1), case)
+    return list(chosen.values())
+
+
+@pytest.mark.parametrize("case", _one_of_each_branch())
+def test_exact_plain_image(case: dict[str, Any]) -> None:
+    region = _enlarged(case)
+    image_HWC, padded = reference.render(region.image_HWC, region.rectangle, border=region.border, resolution=1024)
+    assert _md5(image_HWC.transpose(2, 0, 1)) == case["proc_md5"]
+    assert padded == case["padded"]
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if not case.values[0] or "delta" in case.values[0]])
+def test_exact_final_image(case: dict[str, Any]) -> None:
+    token = (VECTORS / case["delta"]).read_bytes()
+    assert hashlib.sha256(token).hexdigest() == case["delta_sha256"]
+    delta_CHW = open_delta(token, _jpeg(case), case["jpeg"])
+    assert _md5(delta_CHW) == case["delta_plain_md5"]
+    assert _md5(apply_delta(_proc(case), delta_CHW)) == case["final_md5"]

@@ -1,0 +1,156 @@
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dask.distributed import Client, LocalCluster
+
+from pipeline import manifest
+from pipeline.errors import ShardError
+from pipeline.manifest import Selected, Sharded
+from pipeline.shards.reader import DataSet
+from pipeline.shards.view import write_view
+from pipeline.shards.write_shards import labels_of, positions
+from tests.shards.painting import build, build_with, paint, selected, write_selection
+
+ROOT = Path(__file__).parents[2]
+INDICES = [3 * n + 1 for n in range(30)]
+
+
+def sums(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def client() -> Generator[Client]:
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reference")
+    write_selection(folder / "select.parquet", INDICES)
+    build(folder, workers=1)
+    return folder / "work"
+
+
+def test_every_selected_image_is_there_and_known(reference: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    for path in reference.iterdir():
+        (work / path.name).write_bytes(path.read_bytes())
+    assert write_view(work) == 30
+    data = DataSet(work)
+    expected = np.array(INDICES)
+    np.random.RandomState(123).shuffle(expected)
+    assert data.index.tolist() == expected.tolist()
+    images_NCHW = data.read(32, range(30))
+    for image_CHW, index in zip(images_NCHW, expected.tolist(), strict=True):
+        np.testing.assert_array_equal(image_CHW.transpose(1, 2, 0), paint(index))
+    assert data.labels is not None
+    assert data.labels.tolist() == [[1.0, 0.0, 0.0]] * 30
+
+
+def test_the_table_points_to_the_image(reference: Path) -> None:
+    rows = manifest.read_kept(reference / "shard.parquet", Sharded)
+    assert [row.index for row in rows] == INDICES
+    assert sorted(row.position for row in rows) == list(range(30))
+    for row in rows:
+        assert (row.shard, row.row) == (f"shard-{row.position // 7:05d}.h5", row.position % 7)
+        assert row.image_md5 == hashlib.md5(paint(row.index).transpose(2, 0, 1).tobytes()).hexdigest()
+
+
+def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: Path, tmp_path: Path) -> None:
+    write_selection(tmp_path / "select.parquet", INDICES)
+    work = tmp_path / "work"
+    process = start(tmp_path)
+    wait_until_amid(work, 2, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until_quiet(work)
+    # two workers hold a shard each, half written under another name
+    assert 1 <= len(list(work.glob("*.partial"))) <= 2
+    assert not (work / "shard.parquet").exists()
+    done = {path: path.stat().st_mtime_ns for path in work.glob("*.h5")}
+    assert len(done) >= 2
+    build(tmp_path, workers=2)
+    assert sums(work) == sums(reference)
+    assert {path: path.stat().st_mtime_ns for path in done} == done, "finished shards are not written again"
+
+
+def test_stopped_while_tidying_up_leaves_nothing_either(client: Client, reference: Path, tmp_path: Path) -> None:
+    write_selection(tmp_path / "select.parquet", INDICES)
+    shutil.copytree(reference, tmp_path / "work")
+    (tmp_path / "work" / "shard-00004.part.parquet").write_bytes(b"a part that is joined already")
+    account = build_with(client, tmp_path)
+    assert (account.given, account.kept) == (30, 30)
+    assert sums(tmp_path / "work") == sums(reference)
+
+
+def start(folder: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.shards.painting", str(folder), "2", "0.05"]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+
+
+def wait_until_amid(work: Path, shards: int, process: "subprocess.Popen[bytes]") -> None:
+    """Until so many shards are done and another one is half written."""
+    deadline = time.monotonic() + 60
+    while len(list(work.glob("*.part.parquet"))) < shards or not any(work.glob("*.h5.partial")):
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def wait_until_quiet(work: Path) -> None:
+    """Until the workers of a killed process have noticed, and write no more."""
+    before = None
+    while before != (now := {path: path.stat().st_mtime_ns for path in work.iterdir()}):
+        before = now
+        time.sleep(0.5)
+
+
+def test_in_index_order_nothing_moves() -> None:
+    assert positions(range(5), 5, "index", 123).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_shuffle_is_the_published_one() -> None:
+    # np.random.RandomState(123).shuffle(np.arange(8)), as written down by numpy 1.11 and every later one
+    assert sorted(positions(range(8), 8, "shuffled", 123).tolist()) == list(range(8))
+    expected = np.arange(1000)
+    np.random.RandomState(123).shuffle(expected)
+    assert positions(range(1000), 1000, "shuffled", 123).tolist() == expected.tolist()
+    assert positions(range(1000), 1000, "shuffled", 124).tolist() != expected.tolist()
+
+
+def test_rows_of_the_published_list_stand_by_their_number_and_a_missing_one_moves_no_other() -> None:
+    numbers = [4, 0, 2, 3]  # of five; image 1 is missing
+    assert positions(numbers, 5, "index", 123).tolist() == [1, 2, 3, 0]
+    order = np.arange(5)
+    np.random.RandomState(123).shuffle(order)
+    present = [number for number in order.tolist() if number != 1]
+    assert [numbers[row] for row in positions(numbers, 5, "shuffled", 123)] == present
+
+
+def test_attributes_become_labels() -> None:
+    labels = labels_of((1, -1, 1))
+    assert labels is not None
+    assert labels.dtype == np.float32
+    assert labels.tolist() == [1, 0, 1]
+    assert labels_of(None) is None
+
+
+def test_attributes_of_some_images_only_are_refused_before_work_starts(client: Client, tmp_path: Path) -> None:
+    manifest.write_rows(tmp_path / "select.parquet", Selected, [selected(0), selected(1, None)])
+    with pytest.raises(
+        ShardError, match=r"000000\.jpg has 3, 000001\.jpg has None.*download\.source\.attributes: null"
+    ):
+        build_with(client, tmp_path)
+    assert not (tmp_path / "work").exists()

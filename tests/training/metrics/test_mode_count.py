@@ -1,0 +1,115 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import TrainingError
+from pipeline.params import ModesOptions
+from pipeline.shards.layout import Header
+from pipeline.shards.reader import DataSet
+from pipeline.shards.view import write_view
+from pipeline.shards.writer import writing_shard
+from training.metrics.mode_count import DigitClassifier, ModeCount, divergence_from_uniform, fit, modes_of, names
+
+CPU = torch.device("cpu")
+SEGMENTS = [
+    "1110111",
+    "0010010",
+    "1011101",
+    "1011011",
+    "0111010",
+    "1101011",
+    "1101111",
+    "1010010",
+    "1111111",
+    "1111011",
+]
+"""The strokes of each digit on a seven-segment display: top, left and right above, middle, left and right, bottom."""
+PLACES = ((0, 0, 2, 10), (0, 0, 9, 2), (0, 8, 9, 2), (8, 0, 2, 10), (9, 0, 9, 2), (9, 8, 9, 2), (16, 0, 2, 10))
+
+
+def drawn(digit: int, rng: np.random.Generator) -> np.ndarray:
+    """A digit of 32x32 somewhere near the middle, grey."""
+    image = rng.integers(0, 40, (32, 32), dtype=np.uint8)
+    top, left = rng.integers(4, 10), rng.integers(6, 16)
+    for lit, (y, x, height, width) in zip(SEGMENTS[digit], PLACES, strict=True):
+        if lit == "1":
+            image[top + y : top + y + height, left + x : left + x + width] = rng.integers(180, 256)
+    return image
+
+
+def make_digits(folder: Path, count: int, label_size: int = 10) -> Path:
+    rng = np.random.default_rng(1)
+    header = Header(32, "none", "0" * 64, "none", "none", "{}")
+    with writing_shard(folder / "shard-00000.h5", header, count) as shard:
+        for index in range(count):
+            image = np.stack([drawn(index % 10, rng)] * 3)
+            labels = np.eye(label_size, dtype=np.float32)[index % label_size] if label_size else None
+            shard.add(image, index=index, file=f"{index}.png", labels=labels)
+    write_view(folder)
+    return folder
+
+
+def options_of(folder: Path, **changes: int) -> ModesOptions:
+    values = {"digits": folder, "samples": 400, "steps": 150, "minibatch": 32, "learning_rate": 0.003, "held_out": 100}
+    return ModesOptions.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_digits(tmp_path_factory.mktemp("digits"), 600)
+
+
+@pytest.fixture(scope="module")
+def fitted(digits: Path) -> tuple[DigitClassifier, float]:
+    return fit(DataSet(digits), options_of(digits), 1, CPU)
+
+
+def test_the_classifier_reads_digits_it_has_not_seen(fitted: tuple[DigitClassifier, float]) -> None:
+    classifier, accuracy = fitted
+    assert accuracy > 0.95
+    rng = np.random.default_rng(9)
+    wanted = rng.integers(0, 1000, 60)
+    images_NCHW = np.stack([[drawn(int(digit), rng) for digit in f"{mode:03}"] for mode in wanted])
+    assert (modes_of(classifier, images_NCHW) == wanted).mean() > 0.9
+
+
+def test_the_same_seed_fits_the_same_classifier(digits: Path) -> None:
+    options = options_of(digits, steps=3)
+    first, second, other = (fit(DataSet(digits), options, seed, CPU)[0].state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert not torch.equal(first["scores.weight"], other["scores.weight"])
+
+
+def test_modes_are_counted_in_the_stated_number_of_samples(digits: Path, fitted: tuple[DigitClassifier, float]) -> None:
+    rng = np.random.default_rng(3)
+    images_NCHW = np.stack([[drawn(n // 100, rng), drawn(n // 10 % 10, rng), drawn(n % 10, rng)] for n in range(40)])
+    options = options_of(digits, samples=30)
+    count = ModeCount(options, fitted[0])
+    for start in (0, 25):
+        count.feed(images_NCHW[start : start + 25])
+    assert count.counts_M.sum() == 30
+    assert names(options) == list(count.figures()) == ["modes30", "modes30_kl"]
+    figures = count.figures()
+    assert 26 <= figures["modes30"] <= 30
+    assert figures["modes30_kl"] == pytest.approx(divergence_from_uniform(count.counts_M), abs=1e-6)
+
+
+def test_the_divergence_goes_from_zero_to_the_log_of_the_number_of_modes() -> None:
+    assert divergence_from_uniform(np.full(1000, 7)) == pytest.approx(0)
+    one = np.zeros(1000, np.int64)
+    one[5] = 12
+    assert divergence_from_uniform(one) == pytest.approx(math.log(1000))
+    half = np.repeat([2, 0], 500)
+    assert divergence_from_uniform(half) == pytest.approx(math.log(2))
+
+
+def test_other_data_sets_are_refused(tmp_path: Path, digits: Path) -> None:
+    with pytest.raises(TrainingError, match=r"labels of shape \(20, 3\); the classifier of evaluate\.modes wants"):
+        fit(DataSet(make_digits(tmp_path / "three", 20, 3)), options_of(tmp_path / "three"), 1, CPU)
+    with pytest.raises(TrainingError, match="labels none"):
+        fit(DataSet(make_digits(tmp_path / "none", 20, 0)), options_of(tmp_path / "none"), 1, CPU)
+    with pytest.raises(TrainingError, match=r"600 digits, of which evaluate\.modes\.held_out 600 leaves none"):
+        fit(DataSet(digits), options_of(digits, held_out=600), 1, CPU)

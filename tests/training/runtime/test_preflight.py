@@ -1,0 +1,110 @@
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from pipeline.errors import TrainingError
+from stages import profiles
+from tests.training.small import make_run
+from training.distributed.process_group import Ranks
+from training.runtime import preflight
+from training.runtime.preflight import Load
+
+CPU = torch.device("cpu")
+
+
+class Sizes(NamedTuple):
+    """A data set that is not there."""
+
+    label_size: int
+
+    def mib(self, resolution: int) -> float:
+        return resolution / 1000
+
+
+def test_the_largest_step_of_every_resolution_is_taken_largest_first() -> None:
+    (run,) = profiles.read_profile("v2-1gpu").train.runs.values()
+    steps = preflight.steps(run)
+    assert [(step.resolution, step.minibatch) for step in steps] == [
+        (4, 128), (8, 128), (16, 128), (32, 64), (64, 32), (128, 16), (256, 8), (512, 4), (1024, 4)
+    ]  # fmt: skip
+    assert [step.lod % 1 for step in steps] == [0.0] + [0.5] * 8
+
+
+def test_steps_are_those_that_the_run_reaches() -> None:
+    run = make_run(Path("unread"), resolution=16, schedule__total_kimg=0.33, grid_cell_pixels=16)
+    assert [step.resolution for step in preflight.steps(run)] == [4, 8]
+    sudden = make_run(Path("unread"), schedule__fade_kimg=0.0)
+    assert [(step.resolution, step.lod) for step in preflight.steps(sudden)] == [(4, 1.0), (8, 0.0)]
+
+
+def test_without_a_gpu_shapes_are_computed_of_the_parts() -> None:
+    run = make_run(Path("unread"), speed__samples_at_once={8: 4})
+    assert preflight.check(run, Sizes(3), CPU) == [Load(8, 4, 0.0), Load(4, 8, 0.0)]
+    assert preflight.check(run, Sizes(0), CPU, Ranks(1, 2)) == [Load(8, 4, 0.0), Load(4, 4, 0.0)]
+
+
+def test_a_group_that_cannot_be_held_is_found_before_the_run() -> None:
+    with pytest.raises(TrainingError, match="a group"):
+        preflight.check(make_run(Path("unread"), speed__samples_at_once={8: 2}), Sizes(0), CPU)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """A GPU that is not there, as far as its memory goes: bytes by what torch calls them."""
+    memory = {"free": 100 << 20, "allocated": 40 << 20, "reserved": 60 << 20}
+    for name, value in {
+        "empty_cache": None,
+        "reset_peak_memory_stats": None,
+        "synchronize": None,
+        "memory_allocated": 0,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (memory["free"], 1 << 40))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: memory["allocated"])
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: memory["reserved"])
+    monkeypatch.setattr(preflight, "take", lambda *_: None)
+    return memory
+
+
+class Large(Sizes):
+    """A data set whose levels are of 30 MiB and of 60."""
+
+    def mib(self, resolution: int) -> float:
+        return 7.5 * resolution
+
+
+def test_only_what_will_lie_on_the_gpu_is_counted(gpu: dict[str, int]) -> None:
+    cuda = torch.device("cuda")
+    assert [load.mib for load in preflight.check(make_run(Path("x")), Large(0), cuda)] == [40, 40]
+    run = make_run(Path("x"), speed__gpu_mib=50)
+    assert [load.mib for load in preflight.check(run, Large(0), cuda)] == [40, 70], "the level of 8x8 stays outside"
+    run = make_run(Path("x"), speed__gpu_mib=50, speed__graphs_up_to=4)
+    with pytest.raises(TrainingError, match=r"at 4x4: 8 samples at once need 90 MiB .* has 85\..*samples_at_once"):
+        gpu["free"] = round(85 / 0.95 * (1 << 20))
+        preflight.check(run, Large(0), cuda)
+
+
+def test_what_cannot_be_recorded_or_held_is_found_before_the_run(
+    gpu: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    run, cuda = make_run(Path("x"), speed__graphs_up_to=8), torch.device("cuda")
+    monkeypatch.setattr(preflight, "take", lambda *_: fail(RuntimeError("operation not permitted")))
+    with pytest.raises(TrainingError, match=r"8x8 cannot be recorded .*not permitted.*graphs_up_to"):
+        preflight.check(run, Sizes(0), cuda)
+    with pytest.raises(RuntimeError, match="not permitted"):
+        preflight.check(make_run(Path("x")), Sizes(0), cuda)
+    monkeypatch.setattr(preflight, "take", lambda *_: fail(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(TrainingError, match=r"at 8x8: 8 samples at once need more than the GPU has"):
+        preflight.check(run, Sizes(0), cuda)
+
+
+def test_what_is_suggested_fits_the_groups() -> None:
+    step = preflight.steps(make_run(Path("unread")))[-1]
+    assert "{8: 8}" in preflight.suggested(step, 16, members=4)
+    assert "{8: 12}" in preflight.suggested(step, 24, members=4)
+    assert "mbstd_group_size" in preflight.suggested(step, 4, members=4)

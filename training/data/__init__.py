@@ -1,0 +1,1 @@
+"""Real images: order, prefetching, preprocessing, and every random number of a run."""

@@ -1,0 +1,26 @@
+"""Real images as the discriminator sees them (SPEC §4: growing)."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.networks.layers import downscale, upscale
+
+
+def process_reals(images_NCHW: Tensor, mirrored_N: Tensor | None, lod: float) -> Tensor:
+    """uint8 images at the current resolution to float32 in [-1, 1], mirrored and faded.
+
+    Parameters
+    ----------
+    mirrored_N
+        Booleans: which images to flip left to right; None flips none.
+    lod
+        Its fraction tells how much of the image comes from the resolution below.
+    """
+    images = images_NCHW.to(torch.float32) * (2 / 255) - 1
+    if mirrored_N is not None:
+        images = torch.where(mirrored_N.view(-1, 1, 1, 1), images.flip(3), images)
+    fade = float(np.float32(lod) - np.float32(math.floor(lod)))  # the original's lod is a float32
+    return images + (upscale(downscale(images)) - images) * fade if fade > 0 else images

@@ -1,0 +1,1 @@
+"""Differentiable operations with fast first and second derivatives."""

@@ -1,0 +1,1 @@
+"""Adam, loss scale and running average of weights."""

@@ -1,0 +1,1 @@
+"""What a run needs of the machine: device, CUDA graphs, preflight, signals, locks."""
