@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.training.test_networks import SMALL
+from tests.training.networks.test_networks import SMALL
 from torch import Tensor
 
 from pipeline.params import LsganLoss, NetworkOptions

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from tests.training.test_networks import SMALL
+from tests.training.networks.test_networks import SMALL
 from torch import Tensor
 
 from pipeline.params import WganLoss

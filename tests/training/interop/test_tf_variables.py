@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.training.test_networks import SMALL
+from tests.training.networks.test_networks import SMALL
 
 from pipeline.errors import NetworkError
 from training.interop.tf_variables import load_original, to_original

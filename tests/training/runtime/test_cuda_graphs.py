@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.test_preflight import Sizes
+from tests.training.runtime.test_preflight import Sizes
 from torch import Tensor
 
 from pipeline.shards.reader import DataSet
