@@ -15,8 +15,8 @@ PROFILES = Path("profiles")
 
 
 def names() -> list[str]:
-    """The profiles that there are."""
-    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    """The names of the profiles; a file with a leading underscore is only a base of others."""
+    return sorted(path.stem for path in PROFILES.glob("[!_]*.yaml"))
 
 
 def content_of(name: str) -> str:
