@@ -9,7 +9,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro test lint format deps profile plots lock clean
+.PHONY: help env repro test lint format profile plots lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +43,6 @@ lint: env ## style, types, direction of imports
 format: env ## format the code
 	ruff format .
 	ruff check --fix .
-
-deps: env ## write each stage's code dependencies into dvc.yaml
-	python -m stages deps
 
 profile: env ## put profiles/NAME.yaml in place of params.yaml: make profile NAME=celebahq-network
 	@python -m stages profile "$(NAME)"

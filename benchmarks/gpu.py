@@ -87,7 +87,7 @@ def run_of(name: str) -> TrainRun:
     """The only run of a profile, or that of a JSON file."""
     if name.endswith(".json"):
         return TrainRun.model_validate_json(Path(name).read_text(encoding="utf-8"))
-    from stages import profiles
+    from stages import profiles  # noqa: PLC0415 - needs packages that a machine for benchmarks may lack
 
     (run,) = profiles.read_profile(name).train.runs.values()
     return run

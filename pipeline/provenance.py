@@ -1,9 +1,7 @@
 """What a result was made from: the digests that name a unit of work, and the record left beside results."""
 
-import ast
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import platform
 from collections.abc import Iterable
@@ -11,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FIRST_PARTY = ("pipeline", "training", "stages")
+PACKAGES = ("pipeline", "training", "stages")
 DECIDING_LIBRARIES = (
     "numpy",
     "numba",
@@ -25,8 +23,6 @@ DECIDING_LIBRARIES = (
     "torch",
 )
 """Libraries whose version can change a byte of a result."""
-
-_CODE = (".py", ".pyc")
 
 
 def digest_of(value: Any) -> str:
@@ -52,30 +48,12 @@ def digest_of_inputs(paths: Iterable[Path]) -> dict[str, str]:
     return digests
 
 
-def code_closure(module: str) -> list[Path]:
-    """Source files of `module` and of all first-party modules that it imports, directly or not, sorted.
-
-    Data files that lie beside a module belong to it.
-    """
-    found: dict[str, Path] = {}
-    data: set[Path] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        path = _source(name)
-        if name in found or path is None:
-            continue
-        found[name] = path
-        data |= {beside for beside in path.parent.iterdir() if beside.is_file() and beside.suffix not in _CODE}
-        waiting += _imported(path)
-        if "." in name:
-            waiting.append(name.rpartition(".")[0])
-    return sorted({*found.values(), *data})
-
-
-def code_digest(module: str) -> str:
-    """SHA-256 over the source of `module` and all first-party code that it reaches."""
-    return digest_of([hashlib.sha256(path.read_bytes()).hexdigest() for path in code_closure(module)])
+@cache
+def code_digest() -> str:
+    """SHA-256 over the source files of the project's packages, with their names."""
+    root = Path(__file__).parents[1]
+    sources = (path for package in PACKAGES for path in (root / package).rglob("*.py"))
+    return digest_of({str(path.relative_to(root)): digest_of_file(path) for path in sources})
 
 
 @cache
@@ -88,24 +66,3 @@ def library_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
-
-
-def _source(name: str) -> Path | None:
-    """The file of a first-party module, found without importing it; None where `name` is none."""
-    package, _, rest = name.partition(".")
-    spec = importlib.util.find_spec(package) if package in FIRST_PARTY else None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0], *rest.split("."))
-    return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
-
-
-def _imported(path: Path) -> list[str]:
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            names.append(node.module)
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in names if _source(name) is not None]

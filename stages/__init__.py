@@ -30,6 +30,7 @@ DOWNLOADS = DATA / ".downloads"
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
 RECORDS = Path("records")
+RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
 def read_params(path: Path = PARAMS) -> Params:
@@ -85,19 +86,19 @@ def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
 
 @dataclass
 class StageRun:
-    """One execution of a stage: where to write, and what to report.
+    """One execution of a stage.
 
     Attributes
     ----------
     work
-        The folder to fill. Its name holds the digest of input, params and code, so what a killed run
-        left there is exactly what this run would make again.
+        The folder to fill. Its name holds the digest of params, inputs and recipe, so what a killed run left there
+        is what this run would make again.
     resumed
         Whether an earlier run left something in `work`.
     report
         Numbers for `reports/<name>.json`, the stage's DVC metrics. Nothing that varies between equal runs.
     notes
-        What else goes into the record of the run, `records/<name>.json`.
+        Further entries of the record, `records/<name>.json`.
     """
 
     name: str
@@ -119,10 +120,12 @@ def stage_run(
     params: Mapping[str, BaseModel | Any],
     inputs: Sequence[Path],
     out: Path,
-    module: str | None = None,
     keep_work: bool = False,
 ) -> Generator[StageRun]:
-    """Run the body of a stage in a work folder; publish the folder as `out` when it ends well.
+    """Run the body of a stage in a work folder; publish the folder as `out` on success.
+
+    Code and library versions are recorded, but do not decide which work is resumed: the stage's number in
+    `stages/recipes.yaml` does.
 
     Parameters
     ----------
@@ -134,11 +137,9 @@ def stage_run(
         Files and folders that decide the result; tables stand for the containers they describe.
     out
         The folder to publish.
-    module
-        The stage's module where `name` has an item, else `stages.<name>`.
     keep_work
-        The result is days of work (a training run): work folders of other params or code are kept, and what an
-        earlier run published from the same things is taken up again, not made anew. DVC must `persist` the out.
+        The result is days of work (a training run): work folders of other params are kept, and a published result of
+        the same params and inputs is continued instead of made anew. DVC must `persist` the output.
     """
     plain = {
         key: value.model_dump(mode="json") if isinstance(value, BaseModel) else value for key, value in params.items()
@@ -146,26 +147,38 @@ def stage_run(
     made_from = {
         "params": plain,
         "inputs": provenance.digest_of_inputs(inputs),
-        "code": provenance.code_digest(module or f"stages.{name}"),
-        "libraries": provenance.library_versions(),
+        "recipe": recipe_of(name.partition("@")[0]),
     }
+    made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions()}
     digest = provenance.digest_of(made_from)
     work = WORK / f"{name}-{digest[:16]}"
     record = RECORDS / f"{name.replace('@', '/')}.json"
+    begun_by = work.with_name(f"{work.name}.json")
     _retire_stale(name, work, keep_work)
-    if keep_work and not work.exists() and out.exists() and _digest_recorded(record) == digest:
+    if keep_work and not work.exists() and out.exists() and _read_json(record).get("digest") == digest:
         work.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_json(begun_by, {key: _read_json(record)[key] for key in made_by})
         out.replace(work)
     run = StageRun(name, work, work.exists() and any(work.iterdir()), {}, {})
     work.mkdir(parents=True, exist_ok=True)
     if run.resumed:
-        print(f"{name}: resuming what a stopped run left in {work}", file=sys.stderr)
+        print(f"{name}: resuming from {work}", file=sys.stderr)
+        _print_differences(name, _read_json(begun_by), made_by)
+    else:
+        atomic.write_json(begun_by, made_by)
     started = time.monotonic()
     yield run
     seconds = round(time.monotonic() - started, 2)
-    atomic.write_json(record, {**made_from, "digest": digest, "report": run.report, "seconds": seconds, **run.notes})
+    facts = {**made_from, **made_by, "digest": digest, "report": run.report, "seconds": seconds, **run.notes}
+    atomic.write_json(record, facts)
     atomic.write_json(REPORTS / f"{name.replace('@', '/')}.json", run.report)
     atomic.publish(work, out)
+    begun_by.unlink(missing_ok=True)
+
+
+def recipe_of(stage: str) -> int:
+    """The number of a stage in `stages/recipes.yaml`, raised whenever the bytes that the stage makes change."""
+    return yaml.safe_load(RECIPES.read_text(encoding="utf-8"))[stage]
 
 
 def main(stage: Any) -> None:
@@ -181,22 +194,37 @@ def table(stage: str) -> Path:
     return DATA / stage / f"{stage}.parquet"
 
 
-def _digest_recorded(record: Path) -> str | None:
-    return json.loads(record.read_text(encoding="utf-8")).get("digest") if record.is_file() else None
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _print_differences(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Print how the code and the libraries differ from those that began this work."""
+    libraries: dict[str, str] = before.get("libraries", now["libraries"])
+    changed = [
+        f"{library} {libraries.get(library, 'not installed')} -> {version}"
+        for library, version in now["libraries"].items()
+        if libraries.get(library) != version
+    ]
+    if before.get("code", now["code"]) != now["code"]:
+        changed.insert(0, "the project's code")
+    if changed:
+        print(f"{name}: changed since this work was begun: {', '.join(changed)}", file=sys.stderr)
 
 
 def _retire_stale(name: str, current: Path, keep: bool) -> None:
-    for folder in sorted(WORK.glob(f"{name}-*")):
+    for folder in sorted(WORK.glob(f"{name}-*/")):
         if folder == current or len(folder.name) != len(current.name):
             continue
         if keep:
             print(
-                f"{name}: {folder} was made with other params, data or code. It is kept: delete it by hand, or, to go "
-                f"on from it all the same, rename it to {current}",
+                f"{name}: {folder} was made with other params or data. It is kept: delete it by hand, or, to continue "
+                f"from it all the same, rename it to {current}",
                 file=sys.stderr,
             )
         else:
             shutil.rmtree(folder)
+            folder.with_name(f"{folder.name}.json").unlink(missing_ok=True)
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -12,7 +12,7 @@ import typer
 from pydantic import ConfigDict
 from ruamel.yaml import YAML
 
-from pipeline import atomic, provenance
+from pipeline import atomic
 from pipeline.errors import ExactMatchError, ParamsError, PipelineError, RejectedInputError
 from pipeline.published.exact.self_test import self_test
 from pipeline.published.image_list import read_list
@@ -186,31 +186,6 @@ def generate(
     """Write images of a network file as PNG; the seed decides which."""
     write_images(network, folder, count=count, seed=seed, device=device_at_hand())
     print(f"{count} images in {folder}")
-
-
-@app.command()
-def deps() -> None:
-    """Write each stage's code dependencies (its import closure) into dvc.yaml."""
-    yaml = YAML()
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 120
-    graph = yaml.load(GRAPH.read_text(encoding="utf-8"))
-    for name, stage in graph["stages"].items():
-        body: dict[str, Any] = stage.get("do", stage)
-        kept = [dep for dep in body["deps"] if not is_code(dep)]
-        body["deps"][:] = [*kept, *closure_of(name)]
-    with atomic.writing(GRAPH) as partial:
-        yaml.dump(graph, partial)
-
-
-def is_code(dep: str) -> bool:
-    """Whether a dependency of dvc.yaml is a file of our packages."""
-    return dep.partition("/")[0] in provenance.FIRST_PARTY
-
-
-def closure_of(stage: str) -> list[str]:
-    """The code that a stage reaches, as dvc.yaml names it."""
-    return [str(path.relative_to(Path.cwd())) for path in provenance.code_closure(f"stages.{stage}")]
 
 
 def command_line() -> None:

@@ -47,7 +47,6 @@ def evaluate(name: str) -> None:
             params={"evaluate": params.evaluate, f"train.runs.{name}": run},
             inputs=[*networks, run.dataset / layout.VIEW, *labels, *digits],
             out=EVALUATIONS / name,
-            module="stages.evaluate",
         ) as stage,
         DataSet(run.dataset) as dataset,
     ):

@@ -47,7 +47,7 @@ def lsun(spelling: str) -> None:
         published_zip = known_category(category) if file.suffix == ".zip" else None
         values["sha256"] = published_zip.sha256 if published_zip else provenance.digest_of_file(file)
         index = INDICES / f"{values['sha256']}.arrow"
-    with stage_run(name, params=values, inputs=[MANIFEST], out=DATA / "lsun" / spelling, module="stages.lsun") as run:
+    with stage_run(name, params=values, inputs=[MANIFEST], out=DATA / "lsun" / spelling) as run:
         header = Header(
             resolution=section.resolution,
             codec=section.codec,

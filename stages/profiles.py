@@ -1,6 +1,7 @@
-"""The files of `profiles/`: complete params, or what differs from another profile, named by `base`."""
+"""The files of `profiles/`: each says what differs from its `base`; the demo is complete and has none."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,15 @@ def names() -> list[str]:
 
 
 def content_of(name: str) -> str:
-    """The complete text of a profile, as params.yaml holds it.
+    """The complete text of a profile, ready to be written to params.yaml.
 
-    A profile with `base: NAME` is that profile with its own values in place, merged key by key; a section of another
-    `kind` and a table by resolution stand as they are. A run under a new name takes the place of the base's only run,
-    with what it does not say.
+    A profile is merged into its base key by key. A section of another `kind` and a table by resolution replace those of
+    the base. A run with a new name replaces the base's only run and inherits what it does not set.
 
     Raises
     ------
     ParamsError
-        There is no such profile, or a base leads back to itself.
+        The profile does not exist, or its bases form a loop.
     """
     return _content_of(name, ())
 
@@ -54,7 +54,10 @@ def _content_of(name: str, above: tuple[str, ...]) -> str:
     _overlay(merged, own)
     stream = io.StringIO()
     _yaml().dump(merged, stream)
-    return "\n".join([*_head(text), "", stream.getvalue().removeprefix("\n".join(_head(stream.getvalue()))).lstrip()])
+    body = re.sub(r"\A(#.*\n)+", "", stream.getvalue())
+    body = re.sub(r"(?m)(?<!\A)^(?=\w)", "\n", re.sub(r"\n{2,}", "\n", body.lstrip()))
+    head = re.match(r"(#.*\n)+", text)
+    return f"{head[0] if head else ''}\n{re.sub(r' {2,}#', ' #', body)}"
 
 
 def _yaml() -> YAML:
@@ -65,11 +68,6 @@ def _yaml() -> YAML:
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     return yaml
-
-
-def _head(text: str) -> list[str]:
-    lines = text.splitlines()
-    return lines[: next(index for index, line in enumerate(lines) if not line.startswith("#"))]
 
 
 def _rename_run(base: CommentedMap, own: dict[str, Any]) -> None:
@@ -85,6 +83,8 @@ def _overlay(base: dict[Any, Any], own: dict[Any, Any]) -> None:
             _overlay(base[key], value)
         else:
             base[key] = value
+            if _is_section(value):
+                value.fa.set_block_style()
 
 
 def _is_section(value: Any) -> bool:

@@ -112,7 +112,6 @@ def _lead(name: str, run: TrainRun, reals: Reals, ranks: Ranks, asked_to_stop: C
         params={f"train.runs.{name}": run.deciding()},
         inputs=[run.dataset / layout.VIEW, *labels],  # the view holds the MD5 of every image
         out=RUNS / name,
-        module="stages.train",
         keep_work=True,
     ) as stage:
         folder, device = Path(ranks.of_first(str(stage.work))), device_at_hand()

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.params import Params
-from stages.__main__ import closure_of, is_code
+from stages import RECIPES
 
 GRAPH: dict[str, Any] = yaml.safe_load(Path("dvc.yaml").read_text())
 STAGES: dict[str, dict[str, Any]] = {name: stage.get("do", stage) for name, stage in GRAPH["stages"].items()}
@@ -43,14 +43,20 @@ def test_a_command_holds_no_tunable_flag(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_deps_are_the_import_closure(name: str) -> None:
-    listed = [dep for dep in STAGES[name]["deps"] if is_code(dep)]
-    assert listed == closure_of(name), "DVC does not follow imports: run `make deps`"
+def test_a_stage_follows_its_recipe_and_no_code(name: str) -> None:
+    recipe: list[Any] = [key for key in STAGES[name]["params"] if isinstance(key, dict)]
+    assert recipe == [{"stages/recipes.yaml": [name]}], f"{name} must list its recipe among its params"
+    code = [dep for dep in STAGES[name]["deps"] if Path(dep).parts[0] in ("pipeline", "training", "stages")]
+    assert not code, "a change of code runs nothing: raise the stage's number in stages/recipes.yaml instead"
+
+
+def test_every_stage_has_a_recipe() -> None:
+    assert list(yaml.safe_load(RECIPES.read_text())) == list(STAGES), "stages/recipes.yaml lists the stages of dvc.yaml"
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_params_of_a_stage_exist_and_include_its_own(name: str) -> None:
-    keys: list[str] = STAGES[name]["params"]
+    keys = [key for key in STAGES[name]["params"] if isinstance(key, str)]
     for key in keys:
         place: Any = _params()
         for part in key.replace(".${key}", "").split("."):
@@ -60,7 +66,7 @@ def test_params_of_a_stage_exist_and_include_its_own(name: str) -> None:
 
 
 def test_lsun_depends_on_every_value_but_the_list_of_categories() -> None:
-    listed = {key.removeprefix("lsun.") for key in STAGES["lsun"]["params"]}
+    listed = {key.removeprefix("lsun.") for key in STAGES["lsun"]["params"] if isinstance(key, str)}
     assert listed == set(_params()["lsun"]) - {"categories"}, "a category must not run again when another is added"
 
 
@@ -68,7 +74,7 @@ def test_what_is_read_was_made_by_another_stage_or_is_in_the_repository() -> Non
     outs = {next(iter(out)) if isinstance(out, dict) else out for stage in STAGES.values() for out in stage["outs"]}
     for name, stage in STAGES.items():
         for dep in stage["deps"]:
-            known = is_code(dep) or dep.startswith("${") or dep in outs or Path(dep).exists()
+            known = dep.startswith("${") or dep in outs or Path(dep).exists()
             assert known, f"{name} depends on {dep}, which no stage makes"
 
 
@@ -97,6 +103,29 @@ def test_manifests_hold_no_code() -> None:
         ".parquet",
         ".md",
     }
+
+
+USUAL_WORDS = {
+    r"slopes?": "grad, gradient (of a leaky ReLU: negative_slope)",
+    r"told": "logged, stated, known",
+    r"recall\(": "load_state_dict",
+    r"(SPEC|EXACT) §": "a section of the paper, a public source, or a page under docs/",
+    r"DESIGN, rule|STYLE,": "a page under docs/",
+    r"unlowered|lowered": "full_precision, compute_dtype",
+    r"lay_down|lays? down": "link_or_copy, stage_files",
+    r"beside": "next to, in the same folder, together with",
+}
+
+
+def test_names_and_sentences_use_the_usual_words() -> None:
+    found = [
+        f"{path}:{number}: {match[0]!r}; the usual word is: {usual}"
+        for path in _tracked("pipeline/*.py", "training/*.py", "stages/*.py", "benchmarks/*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for word, usual in USUAL_WORDS.items()
+        if (match := re.search(rf"\b(?:{word})", line)) and not re.search(r"\w", line[match.end() : match.end() + 1])
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_files_stay_short() -> None:

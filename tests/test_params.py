@@ -24,6 +24,12 @@ def test_every_profile_is_valid(name: str) -> None:
     profiles.read_profile(name)
 
 
+def test_a_profile_says_only_what_differs_from_the_demo() -> None:
+    lines = {path.stem: len(path.read_text().splitlines()) for path in profiles.PROFILES.glob("*.yaml")}
+    assert max(count for name, count in lines.items() if name != "demo") <= 40
+    assert sum(lines.values()) <= 600
+
+
 def test_the_default_params_are_the_demo() -> None:
     assert Path("params.yaml").read_bytes() == Path("profiles/demo.yaml").read_bytes()
 
@@ -99,7 +105,7 @@ def test_an_absent_or_broken_file_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_deltas_need_the_published_recipe_throughout(tmp_path: Path, section: str, key: str, value: object) -> None:
-    params = yaml.safe_load(Path("profiles/celebahq.yaml").read_text())
+    params = yaml.safe_load(profiles.content_of("celebahq"))
     params[section][key] = value
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(ParamsError, match=rf"'delta', which needs {section}\.{key}"):

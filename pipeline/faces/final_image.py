@@ -123,6 +123,6 @@ def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.ui
 
 def _load(network: Path, tile_pixels: int) -> "Restorer":
     # torch takes seconds to import; a data set made without networks must not need it
-    from pipeline.restoration.apply import Restorer
+    from pipeline.restoration.apply import Restorer  # noqa: PLC0415
 
     return Restorer.load(network, tile_pixels=tile_pixels)

@@ -91,9 +91,9 @@ def test_the_network_enlarges_fourfold(tmp_path: Path) -> None:
     # torch is slow to import, and most of this file must work without it
     import torch  # noqa: PLC0415
 
-    from pipeline.restoration.apply import Restorer
-    from pipeline.restoration.networks import NetworkSpec, initialise
-    from pipeline.restoration.weights import save_network
+    from pipeline.restoration.apply import Restorer  # noqa: PLC0415
+    from pipeline.restoration.networks import NetworkSpec, initialise  # noqa: PLC0415
+    from pipeline.restoration.weights import save_network  # noqa: PLC0415
 
     folder = tmp_path / "fit_superres"
     spec = NetworkSpec(architecture="srresnet", channels=4, blocks=1)

@@ -24,7 +24,7 @@ def _a_copy_of_the_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_profile_takes_the_place_of_params_and_the_difference_is_shown() -> None:
     result = CliRunner().invoke(app, ["profile", "lsun"], catch_exceptions=False)
-    assert Path("params.yaml").read_bytes() == Path("profiles/lsun.yaml").read_bytes()
+    assert Path("params.yaml").read_text() == profiles.content_of("lsun")
     assert "--- params.yaml" in result.output
     assert "+++ profiles/lsun.yaml" in result.output
     assert not Path("params.previous.yaml").exists()

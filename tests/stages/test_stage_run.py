@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 import stages
+from pipeline import provenance
 from pipeline.errors import SourceError, TooManyDroppedError
 from pipeline.manifest import Accounting
 from stages import stage_run
-
-MODULE = "stages"
 
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("input.bin").write_bytes(b"1")
+    monkeypatch.setattr(stages, "recipe_of", lambda stage: 1)
 
 
 def _run(content: str, *, params: int = 1, keep_work: bool = False, fail: bool = False) -> bool:
@@ -26,7 +26,6 @@ def _run(content: str, *, params: int = 1, keep_work: bool = False, fail: bool =
         params={"probe.value": params},
         inputs=[Path("input.bin")],
         out=Path("data/probe"),
-        module=MODULE,
         keep_work=keep_work,
     ) as run:
         (run.work / f"{content}.txt").write_text(content)
@@ -42,7 +41,7 @@ def test_a_stage_publishes_its_folder_report_and_record() -> None:
     assert json.loads(Path("reports/probe.json").read_text()) == {"content": "one"}
     record = json.loads(Path("records/probe.json").read_text())
     assert record["params"] == {"probe.value": 1}
-    assert set(record) == {"params", "inputs", "code", "libraries", "digest", "report", "seconds"}
+    assert set(record) == {"params", "inputs", "recipe", "code", "libraries", "digest", "report", "seconds"}
     assert not list(Path("data/.work").iterdir())
 
 
@@ -55,22 +54,48 @@ def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
     assert sorted(path.name for path in Path("data/probe").iterdir()) == ["half.txt", "rest.txt"]
 
 
-@pytest.mark.parametrize("change", ["params", "input"])
-def test_stale_work_is_never_resumed(change: str) -> None:
+@pytest.mark.parametrize("change", ["params", "input", "recipe"])
+def test_stale_work_is_never_resumed(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError):
         _run("half", fail=True)
     if change == "input":
         Path("input.bin").write_bytes(b"2")
+    if change == "recipe":
+        monkeypatch.setattr(stages, "recipe_of", lambda stage: 2)
     assert not _run("whole", params=2 if change == "params" else 1)
     assert [path.name for path in Path("data/probe").iterdir()] == ["whole.txt"]
     assert not list(Path("data/.work").iterdir())
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["stopped", "published"])
+def test_work_is_resumed_after_an_upgrade_which_is_printed(
+    published: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if published:
+        _run("begun", keep_work=True)
+    else:
+        with pytest.raises(SourceError):
+            _run("begun", fail=True)
+    assert _resumed_message(capsys) == ""
+    newer = {**provenance.library_versions(), "numpy": "9.9"}
+    old = provenance.library_versions()["numpy"]
+    monkeypatch.setattr(provenance, "library_versions", lambda: newer)
+    monkeypatch.setattr(provenance, "code_digest", lambda: "other")
+    assert _run("rest", keep_work=published)
+    assert f"changed since this work was begun: the project's code, numpy {old} -> 9.9\n" in _resumed_message(capsys)
+    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["begun", "rest"]
+    assert json.loads(Path("records/probe.json").read_text())["libraries"] == newer
+
+
+def _resumed_message(capsys: pytest.CaptureFixture[str]) -> str:
+    return "".join(line for line in capsys.readouterr().err.splitlines(True) if "changed" in line)
 
 
 def test_stale_work_of_days_is_kept_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SourceError):
         _run("days of work", fail=True)
     _run("other", params=2, keep_work=True)
-    (left,) = Path("data/.work").iterdir()
+    (left,) = Path("data/.work").glob("*/")
     assert (left / "days of work.txt").exists()
     assert str(left) in capsys.readouterr().err
 
@@ -94,7 +119,7 @@ def test_work_of_a_stage_with_a_longer_name_is_not_touched() -> None:
 def test_counts_are_reported_before_they_are_judged() -> None:
     with (
         pytest.raises(TooManyDroppedError),
-        stage_run("probe", params={}, inputs=[], out=Path("data/probe"), module=MODULE) as run,
+        stage_run("probe", params={}, inputs=[], out=Path("data/probe")) as run,
     ):
         run.count(Accounting(4, 1, {"too small": 3}), 0.5)
     assert run.report == {"given": 4, "kept": 1, "dropped": {"too small": 3}}

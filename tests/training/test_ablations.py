@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.training.networks.test_networks import SMALL
 from torch import Tensor
 
 from pipeline.params import LsganLoss, NetworkOptions
+from tests.training.networks.test_networks import SMALL
 from tests.training.test_losses import Draws
 from training.data import random_streams
 from training.data.random_streams import Stream

@@ -2,10 +2,10 @@ import math
 
 import pytest
 import torch
-from tests.training.networks.test_networks import SMALL
 from torch import Tensor
 
 from pipeline.params import WganLoss
+from tests.training.networks.test_networks import SMALL
 from training.losses import DiscriminatorStatistics, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 from training.networks.layers import upscale

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.runtime.test_preflight import Sizes
 from torch import Tensor
 
 from pipeline.shards.reader import DataSet
+from tests.training.runtime.test_preflight import Sizes
 from tests.training.small import make_dataset, make_run
 from training import schedule
 from training.data.real_images import Reals
