@@ -1,4 +1,4 @@
-"""What a result was made from: the digests that name a unit of work, and the record left beside results."""
+"""What a result was made from: digests of params, inputs and code, and versions of libraries."""
 
 import hashlib
 import importlib.metadata

@@ -1,7 +1,7 @@
-"""The DVC stages, and what all of them do alike: read `params.yaml`, work beside, publish, leave a record.
+"""The DVC stages, and what they share: read `params.yaml`, work in a folder of their own, publish it, write a record.
 
-Stages never import each other. They find their input where the stage before published it:
-`data/<stage>/`, with the table `data/<stage>/<stage>.parquet`.
+Stages never import each other. Their input is what earlier stages published in `data/<stage>/`, with the table
+`data/<stage>/<stage>.parquet`.
 """
 
 import json
@@ -26,7 +26,7 @@ PARAMS = Path("params.yaml")
 DATA = Path("data")
 WORK = DATA / ".work"
 DOWNLOADS = DATA / ".downloads"
-"""Published files, fetched once; outside the work folders, so that no change of params or code loses them."""
+"""Downloaded files; outside the work folders, so that no change of params loses them."""
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
 RECORDS = Path("records")
@@ -42,7 +42,7 @@ def read_params(path: Path = PARAMS) -> Params:
         The file is absent, is no YAML, or has a missing, unknown or impossible value; the message lists each.
     """
     if not path.is_file():
-        raise ParamsError(f"{path.resolve()}: no such file. Run from the repository's root, where params.yaml lies.")
+        raise ParamsError(f"{path.resolve()}: no such file. Run from the repository's root, which holds params.yaml.")
     return parse_params(path.read_text(encoding="utf-8"), path)
 
 

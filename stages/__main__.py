@@ -1,4 +1,4 @@
-"""The `celebahq` command: what a person does around `dvc repro`."""
+"""The `celebahq` command: what you do before and after `dvc repro`."""
 
 import difflib
 import json
@@ -33,7 +33,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 @app.command()
 def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")] = "") -> None:
-    """Put a profile in place of params.yaml: validated first, the difference shown, the old file kept beside."""
+    """Write a profile to params.yaml: validate it, show the difference, keep the edited old file."""
     new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
     parse_params(new, path)
     old = PARAMS.read_text(encoding="utf-8")
@@ -46,12 +46,12 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
         shutil.copyfile(PARAMS, kept)
         print(f"\nyour edited {PARAMS} is kept as {kept}")
     atomic.write_bytes(PARAMS, new.encode())
-    print(f"\n{PARAMS} is now {path}: dvc repro runs it, dvc status says what would run")
+    print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")
 
 
 @app.command()
 def summary() -> None:
-    """Print what the stages report, a few lines each (dvc metrics show has the same as one wide table)."""
+    """Print the report of each stage in a few lines (dvc metrics show prints them as one wide table)."""
     order = list(YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8"))["stages"])
     found = sorted(
         REPORTS.rglob("*.json"), key=lambda path: order.index(path.relative_to(REPORTS).parts[0].split(".")[0])
@@ -74,7 +74,7 @@ def exact(
     landmarks: Annotated[Path | None, typer.Option(help="CelebA's landmarks file, with --photographs")] = None,
     deltas: Annotated[Path | None, typer.Option(help="the folder of delta archives; without it, data/download")] = None,
 ) -> None:
-    """Take single images of CelebA-HQ apart: the MD5 of each step, and the step that departs where that is known."""
+    """Inspect single images of CelebA-HQ: the MD5 after each step, and the first step that differs, where known."""
     params = read_params()
     if (photographs is None) != (landmarks is None):
         raise ParamsError("--photographs and --landmarks go together; without both, the tables of data/ are read.")
@@ -152,13 +152,13 @@ def terms(
 
 
 class _Head(Source):
-    """What every manifest says of itself; what it says of files is passed over."""
+    """The head of a manifest; its files are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 @app.command()
-def unpack(folder: Annotated[Path, typer.Argument(help="where to; a run that was stopped goes on there")]) -> None:
+def unpack(folder: Annotated[Path, typer.Argument(help="the target; an interrupted run is resumed there")]) -> None:
     """Write the extracted photographs as plain files, byte for byte under their published names."""
     done = unpack_photographs(DATA, table("extract"), folder)
     print(f"{folder}: {done.written} photographs written, {done.kept} were there already")
