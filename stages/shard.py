@@ -18,7 +18,7 @@ from pipeline.published.image_list import read_list
 from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
-from pipeline.shards.write_shards import positions, write_shards
+from pipeline.shards.write_shards import Renderer, positions, write_shards
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
@@ -69,14 +69,12 @@ def shard() -> None:
         run.report.update(finalize_dataset(run.work))
 
 
-def open_finisher(
-    params: SuperresParams, *, resolution: int, data: Path, image_list: Path
-) -> FinalRenderer | PublishedRenderer:
+def open_finisher(params: SuperresParams, *, resolution: int, data: Path, image_list: Path) -> Renderer:
     """What makes the final images, in a worker."""
     finisher = FinalRenderer(params, resolution=resolution, network=data / NETWORK.name, data=data)
-    if params.method != "delta":
-        return finisher
-    return PublishedRenderer(finisher, read_list(image_list), data.parent / DELTAS, data)
+    if params.method == "delta":
+        finisher = PublishedRenderer(finisher, read_list(image_list), data.parent / DELTAS, data)
+    return lambda row: finisher.finish(row).image_HWC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
