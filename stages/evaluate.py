@@ -1,4 +1,4 @@
-"""Stage evaluate: how near the snapshots of a training run come to the reals, by thousands of images shown."""
+"""Stage evaluate: distance of a training run's snapshots to the reals, over thousands of images shown."""
 
 import json
 import shutil
@@ -19,9 +19,9 @@ from stages import StageRun, main, read_params, stage_run
 from training import checkpoint, generate
 from training.data.real_images import Reals
 from training.metrics import plots
-from training.metrics.evaluation import Judges, Protocol
+from training.metrics.evaluation import Evaluator, MetricNetworks
 from training.metrics.inception import InceptionNetwork
-from training.metrics.mode_count import fit
+from training.metrics.mode_count import train_classifier
 from training.metrics.plots import Row
 from training.runtime.device import device_at_hand
 
@@ -53,61 +53,49 @@ def evaluate(name: str) -> None:
         torch.set_num_threads(params.evaluate.threads)
         cv2.setNumThreads(params.evaluate.threads)
         parts, scratch = stage.work / "parts", stage.work / "scratch"
-        judges = _judges(params.evaluate, stage)
-        protocol = Protocol(params.evaluate, run, Reals(dataset, run), scratch, judges)
-        floors = _remembered(parts / "reals.json", protocol.measure_reals)
+        metric_networks = _metric_networks(params.evaluate, stage)
+        evaluator = Evaluator(params.evaluate, run, Reals(dataset, run), scratch, metric_networks)
+        reals = _cached(parts / "reals.json", evaluator.measure_reals)
         rows = [
-            _remembered(parts / f"{network.stem}.json", lambda network=network: _measure(protocol, network))
+            _cached(parts / f"{network.stem}.json", lambda network=network: _measure(evaluator, network))
             for network in tqdm(networks, unit="snapshot", leave=False, disable=None)
         ]
-        _write(stage.work, protocol, rows, floors)
+        for file, names in evaluator.names.items():
+            plots.write_csv(stage.work / f"{file}.csv", rows, [plots.KIMG, "resolution", *names])
+        label = "sliced Wasserstein distance x 1,000"
+        plots.draw(stage.work / "swd_by_kimg.png", rows, evaluator.names["swd"], label=label, baselines=reals)
         shutil.rmtree(parts)
         shutil.rmtree(scratch)
+        images_used = min(len(dataset), params.evaluate.swd_images)
         stage.report.update(rows[-1])
-        stage.report["reals"] = {
-            **floors,
-            "images": len(dataset),
-            "images_used": min(len(dataset), params.evaluate.swd_images),
-        }
-        if judges.inception is None:
+        stage.report["reals"] = {**reals, "images": len(dataset), "images_used": images_used}
+        if metric_networks.inception is None:
             stage.report["inception"] = WITHOUT_INCEPTION
             print(f"evaluate@{name}: FID, inception score, KID, precision, recall {WITHOUT_INCEPTION}", file=sys.stderr)
 
 
-def _judges(params: EvaluateParams, stage: StageRun) -> Judges:
+def _metric_networks(params: EvaluateParams, stage: StageRun) -> MetricNetworks:
     device = device_at_hand()
     network = InceptionNetwork(params.inception, device) if params.inception else None
     if params.modes is None:
-        return Judges(network, None)
+        return MetricNetworks(network, None)
     with DataSet(params.modes.digits) as digits:
-        classifier, accuracy = fit(digits, params.modes, params.seed, device)
+        classifier, accuracy = train_classifier(digits, params.modes, params.seed, device)
     stage.report["digits_read_rightly"] = round(accuracy, 4)
-    return Judges(network, classifier)
+    return MetricNetworks(network, classifier)
 
 
-def _measure(protocol: Protocol, network: Path) -> Row:
+def _measure(evaluator: Evaluator, network: Path) -> Row:
     snapshot = generate.load(network, device_at_hand())
-    figures = protocol.measure_fakes(snapshot)
-    return {plots.X: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **figures}
+    metrics = evaluator.measure_fakes(snapshot)
+    return {plots.KIMG: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **metrics}
 
 
-def _remembered(path: Path, measure: Callable[[], Row]) -> Row:
-    """What `measure` gives, or gave to a run that was stopped after it."""
+def _cached(path: Path, measure: Callable[[], Row]) -> Row:
+    """The result of `measure`, which is kept in `path` for a restart."""
     if not path.exists():
         atomic.write_json(path, measure())
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _write(folder: Path, protocol: Protocol, rows: list[Row], floors: Row) -> None:
-    axis = [plots.X, "resolution"]
-    plots.write_csv(folder / "swd.csv", rows, [*axis, *protocol.swd_names])
-    plots.write_csv(folder / "msssim.csv", rows, [*axis, *protocol.msssim_names])
-    if protocol.inception_names:
-        plots.write_csv(folder / "inception.csv", rows, [*axis, *protocol.inception_names])
-    if protocol.modes_names:
-        plots.write_csv(folder / "modes.csv", rows, [*axis, *protocol.modes_names])
-    picture = folder / "swd_by_kimg.png"
-    plots.draw(picture, rows, protocol.swd_names, label="sliced Wasserstein distance x 1,000", floors=floors)
 
 
 if __name__ == "__main__":

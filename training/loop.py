@@ -20,7 +20,7 @@ from training.checkpoint import Checkpoint
 from training.data.real_images import Reals
 from training.distributed.process_group import ALONE, Ranks, rows_of_part
 from training.history import Row, RunHistory
-from training.metrics.snapshot_swd import measuring
+from training.metrics.snapshot_swd import snapshot_metric
 from training.runtime import preflight
 from training.runtime.device import prepare
 from training.runtime.signals import never, sole_writer
@@ -77,7 +77,7 @@ def train(
     with ExitStack() as held:
         if ranks.first:
             held.enter_context(sole_writer(folder, reporter.tell))
-        distance = held.enter_context(measuring(run, reals, folder)) if ranks.first else None
+        distance = held.enter_context(snapshot_metric(run, reals, folder)) if ranks.first else None
         snapshots = Snapshots(run, reals, folder, distance)
         loop = _Loop(run, folder, reporter, ranks, Trainer(run, reals, device, ranks), RunHistory(), snapshots)
         loop.start()

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from pipeline.params import LsganLoss, WganLoss
 from training.networks import Discriminator, Generator
-from training.networks.discriminator import Noise, identity
+from training.networks.discriminator import FeatureNoise as Noise
+from training.networks.discriminator import identity
 from training.networks.progressive import Lod, split_lod
 from training.ops.conv2d import no_weight_grad
 

@@ -13,7 +13,7 @@ from training.data import random_streams
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.history import Row, RunHistory
-from training.metrics.snapshot_swd import Distance
+from training.metrics.snapshot_swd import SnapshotMetric
 from training.schedule import Step
 from training.trainer import CHANNELS, Trainer
 
@@ -21,7 +21,7 @@ from training.trainer import CHANNELS, Trainer
 class Snapshots:
     """The writer of one run, in its folder."""
 
-    def __init__(self, run: TrainRun, reals: Reals, folder: Path, distance: Distance | None) -> None:
+    def __init__(self, run: TrainRun, reals: Reals, folder: Path, distance: SnapshotMetric | None) -> None:
         self._run = run
         self._reals = reals
         self._folder = folder

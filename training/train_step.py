@@ -16,7 +16,7 @@ from pipeline.params import TrainRun
 from training import losses
 from training.distributed.process_group import Ranks
 from training.networks import Discriminator, Generator
-from training.networks.discriminator import Noise
+from training.networks.discriminator import FeatureNoise as Noise
 from training.networks.progressive import FadeLod, Lod
 from training.optim import ema
 from training.optim.adam import Adam

@@ -24,8 +24,9 @@ from training.distributed.batch_split import cut
 from training.distributed.process_group import ALONE, Ranks
 from training.metrics.running_mean import RunningMeans
 from training.networks import Discriminator, Generator
-from training.networks.adaptive_noise import MultiplicativeNoise, WinningEstimate
-from training.networks.discriminator import Noise, identity
+from training.networks.adaptive_noise import FakeScoreEma, MultiplicativeNoise
+from training.networks.discriminator import FeatureNoise as Noise
+from training.networks.discriminator import identity
 from training.runtime.cuda_graphs import Recorder
 from training.schedule import Step
 from training.train_step import OptimizedNetwork, StepKind, Updates
@@ -68,7 +69,7 @@ class Trainer:
         self._update_d, self._update_g, self._update_both = (
             Recorder(update, records=records) for update in (updates.of_d, updates.of_g, updates.of_both)
         )
-        self._winning = WinningEstimate(device)
+        self._winning = FakeScoreEma(device)
         self._tally_d = RunningMeans(figures_of_d(run, reals.label_size), device)
         self._tally_g = RunningMeans(FIGURES_G, device)
         self._skipped_before = 0

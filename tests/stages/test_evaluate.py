@@ -20,8 +20,8 @@ from tests.training.metrics.test_mode_count import options_of as options_for_dig
 from tests.training.small import ROOT, make_dataset, make_run
 from training import checkpoint
 from training.checkpoint import NetworkInfo
-from training.metrics.evaluation import Protocol
-from training.metrics.inception import names
+from training.metrics.evaluation import Evaluator
+from training.metrics.inception import metric_names
 from training.networks import Generator
 
 SNAPSHOTS = {400: 1.0, 1200: 0.0}
@@ -93,7 +93,7 @@ def test_with_an_inception_network_every_snapshot_has_its_figures() -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params))
     evaluate("small")
     rows = _rows("inception.csv")
-    assert list(rows[0]) == ["kimg", "resolution", *names(options)]
+    assert list(rows[0]) == ["kimg", "resolution", *metric_names(options)]
     report = json.loads(Path("reports/evaluate/small.json").read_text())
     assert report["fid24"] == float(rows[-1]["fid24"])
     assert report["reals"]["fid24"] < report["fid24"]
@@ -126,18 +126,18 @@ def test_a_stopped_evaluation_goes_on_to_the_same_bytes(monkeypatch: pytest.Monk
     evaluate("small")
     whole = _files()
     shutil.rmtree(OUT)
-    measure, measured = Protocol.measure_fakes, []
+    measure, measured = Evaluator.measure_fakes, []
 
-    def stop_after_the_first(self: Protocol, snapshot: Any) -> dict[str, float]:
+    def stop_after_the_first(self: Evaluator, snapshot: Any) -> dict[str, float]:
         if measured:
             raise KeyboardInterrupt
         measured.append(snapshot.info.images_shown)
         return measure(self, snapshot)
 
-    monkeypatch.setattr(Protocol, "measure_fakes", stop_after_the_first)
+    monkeypatch.setattr(Evaluator, "measure_fakes", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):
         evaluate("small")
-    monkeypatch.setattr(Protocol, "measure_fakes", measure)
+    monkeypatch.setattr(Evaluator, "measure_fakes", measure)
     monkeypatch.setattr(stage.generate, "load", _recording(measured))
     evaluate("small")
     assert measured == [400, 1200]

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +12,7 @@ from pipeline.shards.pyramid import pyramid as averaged_down
 from tests.training.pggan import Case
 from tests.training.pggan_compare import Compared, compare
 from training.metrics.features import frechet_distance, inception_score
-from training.metrics.laplacian import pyramid, reconstruct
+from training.metrics.laplacian import pyramid
 from training.metrics.msssim import msssim, msssim_of_pairs, ssim
 from training.metrics.swd import PatchSet, collect, distance, draw_directions, level_sides, sliced_wasserstein
 from training.metrics.swd_patches import LENGTH, DescriptorFile, cut
@@ -52,6 +53,14 @@ def _pyramid_and_patches(case: Case, sides: tuple[int, ...]) -> Iterator[Compare
             yield compare(
                 f"patches of level {level}", patches, case.arrays[f"descriptors_a/level{level}"], allowed=1e-6
             )
+
+
+def reconstruct(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The image of a Laplacian pyramid."""
+    image_HWC = parts[-1]
+    for detail_HWC in reversed(parts[:-1]):
+        image_HWC = detail_HWC + np.asarray(cv2.pyrUp(image_HWC), np.float32)
+    return image_HWC
 
 
 def _cut_at(case: Case, name: str, level: int) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from training.networks.layers import (
     pixel_norm,
     upscale,
 )
-from training.ops.conv2d import leaky_relu
+from training.ops.activations import leaky_relu
 
 
 def g_forward(case: Case) -> Iterator[Compared]:

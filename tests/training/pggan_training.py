@@ -87,7 +87,7 @@ def made_from_d(case: Case, prefix: str, lod: float, dtype: torch.dtype) -> dict
         "reals_NCHW": process_reals(case.tensor(f"{prefix}reals_uint8"), None, lod).to(dtype),
         "labels_NC": case.labels(f"{prefix}real_labels", dtype),
         "latents_NL": case.tensor(f"{prefix}D_latents").to(dtype),
-        "interpolation_weights_N": case.tensor(f"{prefix}interpolation_weights").to(dtype),
+        "interpolation_weights_N": case.tensor(f"{prefix}mixing_factors").to(dtype),
     }
 
 

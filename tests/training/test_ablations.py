@@ -15,7 +15,7 @@ from training.data import random_streams
 from training.data.random_streams import Stream
 from training.losses import discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
-from training.networks.adaptive_noise import MultiplicativeNoise, WinningEstimate
+from training.networks.adaptive_noise import FakeScoreEma, MultiplicativeNoise
 from training.networks.layers import BatchNorm, LayerNorm, MinibatchDiscrimination
 
 LSGAN = LsganLoss(kind="lsgan", fake_weight=0.1, noise_gain=0.2, label_weight=0.5)
@@ -169,7 +169,7 @@ def test_the_loss_of_lsgan_is_by_its_definition() -> None:
 
 
 def test_noise_begins_where_the_fakes_score_above_one_half() -> None:
-    winning = WinningEstimate(torch.device("cpu"))
+    winning = FakeScoreEma(torch.device("cpu"))
     for scores in ([7.0, 9.0], [1.0, 1.0], [-3.0, 0.0]):
         winning.update(torch.tensor(scores).mean())
     assert float(winning.value) == pytest.approx(0.9 * (0.9 * 0.1 + 0.1))

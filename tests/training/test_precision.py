@@ -15,7 +15,7 @@ from training import schedule
 from training.data.real_images import Reals
 from training.losses import discriminator_loss
 from training.networks import layers
-from training.ops import conv2d
+from training.ops import activations, conv2d
 from training.optim.loss_scale import FALL, RISE, START, LossScale
 from training.train_step import OptimizedNetwork
 from training.trainer import Trainer, make_networks
@@ -70,8 +70,8 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
 
         return spied
 
-    monkeypatch.setattr(layers, "convolve", spy("convolve", conv2d.convolve))
-    monkeypatch.setattr(layers, "convolve_transposed", spy("up", conv2d.convolve_transposed))
+    monkeypatch.setattr(layers, "conv2d", spy("convolve", conv2d.conv2d))
+    monkeypatch.setattr(layers, "conv_transpose2d", spy("up", conv2d.conv_transpose2d))
     norms: list[torch.dtype] = []
     std = torch.Tensor.var
     monkeypatch.setattr(
@@ -103,7 +103,7 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
 def test_the_pixel_norm_of_short_numbers_is_taken_in_float32() -> None:
     x_NCHW = torch.full((1, 512, 2, 2), 3.0, dtype=torch.float16)  # 512 squares overflow nothing, but round
     x_NCHW[0, 0] = 300.0  # whose square does
-    joined = conv2d.leaky_relu_and_norm(x_NCHW, 1e-8)
+    joined = activations.leaky_relu_and_pixel_norm(x_NCHW, 1e-8)
     expected = layers.pixel_norm(x_NCHW.double(), 1e-8)
     assert joined.dtype == torch.float16
     assert layers.pixel_norm(x_NCHW, 1e-8).dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Network snapshots of the original TensorFlow implementation, read without it."""
+"""Network snapshots (.pkl) of the original TensorFlow implementation, read without TensorFlow."""
 
 from training.interop.tf_snapshot import Original, read, write
 

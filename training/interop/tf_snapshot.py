@@ -1,4 +1,4 @@
-"""A snapshot of the original as networks of ours, and as a network file of ours."""
+"""A snapshot of the original as our networks, and as our network file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ AnyNetwork = TypeVar("AnyNetwork", Generator, Discriminator)
 
 @dataclass(frozen=True)
 class Original:
-    """The three networks of a snapshot, in evaluation mode, and the level of detail they stand at."""
+    """The three networks of a snapshot, in evaluation mode, and their level of detail."""
 
     generator: Generator
     discriminator: Discriminator
@@ -33,12 +33,12 @@ class Original:
 
 
 def read(path: Path) -> Original:
-    """Read a `.pkl` snapshot of the original; nothing in it is executed.
+    """Read a `.pkl` snapshot of the original without executing anything in it.
 
     Raises
     ------
     NetworkError
-        Not such a snapshot, or one with options or variables that these networks do not have.
+        Not such a snapshot, or unknown options or variables.
     """
     g, d, gs = tf_unpickle.networks(path)
     try:
@@ -52,10 +52,7 @@ def read(path: Path) -> Original:
 
 
 def write(path: Path, original: Original) -> None:
-    """Write the networks as a network file, from which `training.generate` makes images.
-
-    What the snapshot does not say, the images shown, is 0.
-    """
+    """Write a network file for `training.generate`. The images shown, which a snapshot does not contain, are 0."""
     average = original.average
     info = NetworkInfo(
         format=FORMAT,
@@ -76,22 +73,22 @@ def write(path: Path, original: Original) -> None:
 def _network(state: Mapping[str, Any], kind: type[AnyNetwork], function: str) -> tuple[AnyNetwork, float]:
     if state.get("version") != VERSION:
         raise NetworkError(
-            f"a network of version {state.get('version')!r}; only version {VERSION} is read, that of the TensorFlow "
-            f"implementation (the older Theano program wrote another form)"
+            f"a network of version {state.get('version')!r}; only version {VERSION}, of the TensorFlow implementation, "
+            f"can be read (the older Theano version has another format)"
         )
     if state.get("build_func_name") != function:
         raise NetworkError(f"a network built by {state.get('build_func_name')!r} where {function!r} was expected")
-    static = _plain_options(state.get("static_kwargs"))
-    chosen, sizes = tf_options.network_options(static), tf_options.sizes(static)
+    static = _static_kwargs(state.get("static_kwargs"))
+    options, sizes = tf_options.network_options(static), tf_options.sizes(static)
     variables, lod = _variables(state.get("variables"))
     with torch.device("meta"):
-        load_original(kind(chosen, **sizes), variables)  # what does not fit is refused before any memory is taken
-    network = kind(chosen, **sizes)
+        load_original(kind(options, **sizes), variables)  # checks names and shapes before memory is allocated
+    network = kind(options, **sizes)
     load_original(network, variables)
     return network, lod
 
 
-def _plain_options(static: Any) -> dict[str, Any]:
+def _static_kwargs(static: Any) -> dict[str, Any]:
     if not isinstance(static, dict) or not all(isinstance(name, str) for name in cast(dict[Any, Any], static)):
         raise NetworkError("a network without options (static_kwargs)")
     return cast(dict[str, Any], static)

@@ -1,7 +1,7 @@
-"""The original's pickles as plain data: nothing in a file is executed, whatever it holds.
+"""Restricted unpickling of the original's snapshots: no code from the file is executed.
 
-A pickle is a program that may call whatever it can name. Here it can name five things, and gets stand-ins of ours
-for them that only keep what they are given; even NumPy's own reconstruction is left out. Any other name is refused.
+A pickle can call any function that it names. Here five names are allowed. Each is replaced by a class of this module
+that only stores its arguments, NumPy's array reconstruction too. Any other name is refused.
 """
 
 import io
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from pipeline.errors import NetworkError
 
-ELEMENTS = ("f2", "f4", "f8", "i4", "i8")
-"""Types of numbers that a snapshot may hold, by NumPy's short names."""
+DTYPES = ("f2", "f4", "f8", "i4", "i8")
+"""Allowed types, by NumPy's short names."""
 
 
 class Network:
-    """Stands in for `tfutil.Network`: the state it was pickled with, unread."""
+    """Replaces `tfutil.Network`: stores its pickled state."""
 
     state: Any = None
 
@@ -29,15 +29,15 @@ class Network:
 
 
 class ArrayType:
-    """Stands in for `numpy.ndarray`, which pickles name as an argument."""
+    """Replaces `numpy.ndarray`, which pickles name as an argument."""
 
 
-class Element:
-    """Stands in for `numpy.dtype`."""
+class DType:
+    """Replaces `numpy.dtype`."""
 
     def __init__(self, name: Any, *_: Any) -> None:
-        if name not in ELEMENTS:
-            raise pickle.UnpicklingError(f"numbers of type {name!r}; a snapshot holds {', '.join(ELEMENTS)}")
+        if name not in DTYPES:
+            raise pickle.UnpicklingError(f"numbers of type {name!r}; allowed are {', '.join(DTYPES)}")
         self.dtype = np.dtype(name).newbyteorder("<")
 
     def __setstate__(self, state: Any) -> None:
@@ -46,14 +46,14 @@ class Element:
         self.dtype = self.dtype.newbyteorder(state[1])
 
     def read(self, shape: tuple[int, ...], content: Any) -> NDArray[Any]:
-        """Numbers of this type from their bytes."""
+        """An array of this type from its bytes."""
         if not isinstance(content, bytes) or len(content) != math.prod(shape) * self.dtype.itemsize:
-            raise pickle.UnpicklingError(f"an array of shape {shape} whose bytes do not fit it")
+            raise pickle.UnpicklingError(f"an array of shape {shape} with another number of bytes")
         return np.frombuffer(content, self.dtype).astype(self.dtype.newbyteorder("="))
 
 
 class Array:
-    """Stands in for `numpy.core.multiarray._reconstruct`: an array, empty until its state comes."""
+    """Replaces `numpy.core.multiarray._reconstruct`: an array, empty until `__setstate__`."""
 
     value: NDArray[Any] = np.empty(0, np.float32)
 
@@ -61,28 +61,28 @@ class Array:
         pass
 
     def __setstate__(self, state: Any) -> None:
-        _, shape, element, in_columns, content = state
+        _, shape, dtype, fortran_order, content = state
         shape = tuple(int(side) for side in shape)
-        if not isinstance(element, Element) or min(shape, default=0) < 0:
+        if not isinstance(dtype, DType) or min(shape, default=0) < 0:
             raise pickle.UnpicklingError(f"an array of shape {shape} without a type of numbers")
-        self.value = element.read(shape, content).reshape(shape, order="F" if in_columns else "C")
+        self.value = dtype.read(shape, content).reshape(shape, order="F" if fortran_order else "C")
 
 
 class Scalar:
-    """Stands in for `numpy.core.multiarray.scalar`: one number."""
+    """Replaces `numpy.core.multiarray.scalar`: one number."""
 
     value: float = math.nan
 
-    def __init__(self, element: Any, content: Any) -> None:
-        if not isinstance(element, Element):
+    def __init__(self, dtype: Any, content: Any) -> None:
+        if not isinstance(dtype, DType):
             raise pickle.UnpicklingError("a number without a type")
-        self.value = float(element.read((1,), content)[0])
+        self.value = float(dtype.read((1,), content)[0])
 
 
 ALLOWED: dict[tuple[str, str], type] = {
     ("tfutil", "Network"): Network,
     ("numpy", "ndarray"): ArrayType,
-    ("numpy", "dtype"): Element,
+    ("numpy", "dtype"): DType,
     ("numpy.core.multiarray", "_reconstruct"): Array,
     ("numpy.core.multiarray", "scalar"): Scalar,
 }
@@ -91,32 +91,32 @@ ALLOWED: dict[tuple[str, str], type] = {
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__(file)
-        # a pickle may set attributes of what it names: it gets classes of its own, which go with it
-        self._own = {name: type(stand_in.__name__, (stand_in,), {}) for name, stand_in in ALLOWED.items()}
+        # a pickle can set attributes of the classes that it names: each file gets its own subclasses
+        self._classes = {name: type(allowed.__name__, (allowed,), {}) for name, allowed in ALLOWED.items()}
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """The stand-in for a name; any name that has none is refused."""
-        if (module_name, global_name) not in self._own:
+        """The replacement of an allowed name."""
+        if (module_name, global_name) not in self._classes:
             raise pickle.UnpicklingError(
                 f"it names {module_name}.{global_name}, which no network snapshot needs and which may be harmful"
             )
-        return self._own[module_name, global_name]
+        return self._classes[module_name, global_name]
 
     def persistent_load(self, pid: Any, /) -> Any:
-        """Nothing lies outside a snapshot."""
+        """Refuse references to objects outside the file."""
         raise pickle.UnpicklingError(f"it refers to {pid!r} outside the file")
 
 
 def networks(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The states of G, D and Gs as the file holds them; arrays are `Array` and single numbers `Scalar`.
+    """The states of G, D and Gs; arrays in them are `Array`, single numbers `Scalar`.
 
     Raises
     ------
     NetworkError
-        No such file, not a pickle, one that names anything else, or not of three networks.
+        No such file, not a pickle, a forbidden name in it, or not three networks.
     """
     if not path.is_file():
-        raise NetworkError(f"{path}: no such file. Name a network snapshot (.pkl) of the original implementation.")
+        raise NetworkError(f"{path}: no such file. Give a network snapshot (.pkl) of the original implementation.")
     try:
         with path.open("rb") as file:
             content = _Unpickler(file).load()
@@ -126,7 +126,7 @@ def networks(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]
     ) as error:  # fmt: skip
         raise NetworkError(
             f"{path}: refused: {error or type(error).__name__}. A network snapshot of the original is a pickle of "
-            f"three tfutil.Network (G, D, Gs); if this should be one, obtain it again."
+            f"three tfutil.Network (G, D, Gs); if this should be one, download it again."
         ) from error
     parts = cast(tuple[Any, ...], content) if isinstance(content, tuple) else ()
     states = [part.state for part in parts if isinstance(part, Network) and isinstance(part.state, dict)]

@@ -1,52 +1,41 @@
-"""Which images go through the metrics, and how: the same reals, latents, places and directions for every snapshot.
+"""The metrics of stage evaluate: the same reals, latents, patch positions and directions for every snapshot.
 
-As in the original, everything is measured at the run's full resolution R: reals as stored at R and mirrored if the
-run mirrors them, generated images of an earlier stage enlarged to R by repeating pixels.
+As in the original, everything is measured at the run's full resolution R: reals as stored at R, and mirrored if the
+run mirrors them; generated images of an earlier stage enlarged to R by repeating pixels.
 
 Suffixes: N image, C channel, H height, W width, L latent or label.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.params import EvaluateParams, TrainRun
 from training.data.real_images import Reals
 from training.generate import Snapshot
-from training.metrics import inception, mode_count, short_count
-from training.metrics.inception import Collected, InceptionNetwork
+from training.metrics import FirstImages, Images, inception, mode_count, short_count, update_all
+from training.metrics.inception import InceptionFeatures, InceptionNetwork
 from training.metrics.mode_count import DigitClassifier, ModeCount
 from training.metrics.msssim import measurable, msssim_of_pairs
 from training.metrics.plots import Row
-from training.metrics.swd import PatchSet, level_sides, sliced_wasserstein
+from training.metrics.swd import PatchSet, SlicedWasserstein, SwdSeed, level_sides
 
-Images = NDArray[np.uint8]
 Batches = Iterator[Images]
 
 
-class _Stream(IntEnum):
-    """What the legacy generator is seeded for. The values are part of every result: never renumber them."""
-
-    REAL_PATCHES = 0
-    OTHER_PATCHES = 1
-    DIRECTIONS = 2
-
-
 @dataclass(frozen=True)
-class Judges:
-    """The networks that some figures are by; None for those that are not wanted."""
+class MetricNetworks:
+    """The networks that some metrics use; None where a metric is off."""
 
     inception: InceptionNetwork | None
     digits: DigitClassifier | None
 
 
-class Protocol:
-    """SWD and MS-SSIM of one run's snapshots, and what other networks tell of them.
+class Evaluator:
+    """Measures the snapshots of one run against its reals.
 
     Parameters
     ----------
@@ -55,103 +44,88 @@ class Protocol:
     run
         Its resolution, and whether reals are mirrored.
     reals
-        The data set, gone through in shuffled passes. The first `swd_images` of them stand for it; where it has
-        fewer, later passes repeat them (at other patches).
+        The data set, read in shuffled epochs: its first `swd_images` represent it. A smaller data set is repeated, with
+        patches at other positions.
     scratch
         A folder for descriptors, 588 bytes x `swd_images` x `swd_patches_per_image` x levels, twice. Emptied first.
-    judges
-        The networks that `params.inception` and `params.modes` want.
+    networks
+        As `params.inception` and `params.modes` need them.
 
     Attributes
     ----------
-    swd_names
-        The figures of the distance: each level from fine to coarse, and their mean.
-    msssim_names
-        The figure of the similarity; none for images under 16 pixels.
-    inception_names
-        The figures of the Inception network; none without one.
-    modes_names
-        The count of modes; none where it is not wanted.
+    names
+        The metrics' names by file: `swd`, `msssim` (empty below 16 pixels), and `inception` and `modes` if they are on.
     """
 
-    def __init__(self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path, judges: Judges) -> None:
+    def __init__(
+        self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path, networks: MetricNetworks
+    ) -> None:
         self._params = params
         self._run = run
         self._reals = reals
-        self._scratch = scratch
-        self._judges = judges
-        self._reals_used = max(params.swd_images, params.inception.images if params.inception else 0)
-        self._total = max(self._reals_used, 2 * params.msssim_pairs, params.modes.samples if params.modes else 0)
-        sides = level_sides(run.resolution)
-        prefix = f"swd{short_count(params.swd_images)}"
-        self.swd_names = [f"{prefix}_{side}" for side in sides] + ([f"{prefix}_mean"] if sides else [])
-        self.msssim_names = [f"msssim{short_count(params.msssim_pairs)}"] if measurable(run.resolution) else []
-        self.inception_names = inception.names(params.inception) if params.inception else []
-        self.modes_names = mode_count.names(params.modes) if params.modes else []
+        self._networks = networks
+        self._real_count = max(params.swd_images, params.inception.images if params.inception else 0)
+        self._total = max(self._real_count, 2 * params.msssim_pairs, params.modes.samples if params.modes else 0)
+        levels = level_sides(run.resolution)
+        self.names = {
+            "swd": [f"swd{short_count(params.swd_images)}_{level}" for level in (*levels, "mean") if levels],
+            "msssim": [f"msssim{short_count(params.msssim_pairs)}"] if measurable(run.resolution) else [],
+        }
+        if params.inception:
+            self.names["inception"] = inception.metric_names(params.inception)
+        if params.modes:
+            self.names["modes"] = mode_count.metric_names(params.modes)
         shutil.rmtree(scratch, ignore_errors=True)
-        self._real_set = self._gathered(self._real_batches(0, self._reals_used), _Stream.REAL_PATCHES)
+        self._swd = SlicedWasserstein(
+            scratch,
+            run.resolution,
+            patches_per_image=params.swd_patches_per_image,
+            repeats=params.swd_repeats,
+            directions=params.swd_directions,
+            seed=params.seed,
+            threads=params.threads,
+        )
+        real_batches = self._real_batches(0, self._real_count)
+        self._real_patches, self._real_features = self._collect(real_batches, SwdSeed.REALS)
 
     def measure_fakes(self, snapshot: Snapshot) -> Row:
-        """The figures of a snapshot."""
+        """The metrics of a snapshot."""
         return self._measure(self._fake_batches(snapshot))
 
     def measure_reals(self) -> Row:
-        """The figures of other reals, against those that stand for the data set: what a perfect generator reaches.
+        """The metrics of other reals: what a perfect generator reaches.
 
-        The sample is the next of the shuffled passes: it shares no image with the first one if the data set holds
-        twice as many as are used.
+        These follow in the shuffled epochs. They share no image with the first ones if the data set holds twice as
+        many as are used.
         """
-        return self._measure(self._real_batches(self._reals_used, self._total))
+        return self._measure(self._real_batches(self._real_count, self._total))
 
     def _measure(self, batches: Batches) -> Row:
         params, similarities = self._params, list[float]()
-        count = ModeCount(params.modes, self._judges.digits) if params.modes and self._judges.digits else None
-        seen = 0
+        modes = ModeCount(params.modes, self._networks.digits) if params.modes and self._networks.digits else None
+        updates: list[Callable[[Images], object]] = [modes.update] if modes else []
+        if self.names["msssim"]:
+            pairs = FirstImages(2 * params.msssim_pairs, lambda images: similarities.extend(msssim_of_pairs(images)))
+            updates.append(pairs)
+        patches, features = self._collect(batches, SwdSeed.FAKES, *updates)
+        levels = list(self._swd.distances(self._real_patches, patches).values())
+        values = [*levels, float(np.mean(levels))] if levels else []
+        row = {name: round(value, 4) for name, value in zip(self.names["swd"], values, strict=True)}
+        row |= {name: round(float(np.mean(similarities)), 5) for name in self.names["msssim"]}
+        if params.inception and self._real_features and features:
+            row |= inception.compute(params.inception, self._real_features, features, params.seed)
+        return row | (modes.compute() if modes else {})
 
-        def watched() -> Batches:
-            nonlocal seen
-            for images_NCHW in batches:
-                if self.msssim_names:
-                    similarities.extend(msssim_of_pairs(images_NCHW[: max(2 * params.msssim_pairs - seen, 0)]))
-                if count:
-                    count.feed(images_NCHW)
-                seen += len(images_NCHW)
-                yield images_NCHW
-
-        patches, features = self._gathered(watched(), _Stream.OTHER_PATCHES)
-        figures = self._swd(patches)
-        figures |= {name: round(float(np.mean(similarities)), 5) for name in self.msssim_names}
-        real_features = self._real_set[1]
-        if params.inception and real_features and features:
-            figures |= inception.figures(params.inception, real_features, features, params.seed)
-        return figures | (count.figures() if count else {})
-
-    def _gathered(self, batches: Batches, stream: _Stream) -> tuple[PatchSet, Collected | None]:
-        options, network = self._params.inception, self._judges.inception
-        patches = self._patch_set(stream)
-        features = Collected(options, network) if options and network else None
-        seen = 0
-        for images_NCHW in batches:
-            for_swd = images_NCHW[: max(self._params.swd_images - seen, 0)]
-            if len(for_swd):
-                patches.feed(for_swd)
-            if features:
-                features.feed(images_NCHW)
-            seen += len(images_NCHW)
-        return patches.complete(), features
-
-    def _swd(self, patches: PatchSet) -> Row:
-        by_level = sliced_wasserstein(
-            self._real_set[0],
-            patches,
-            repeats=self._params.swd_repeats,
-            directions=self._params.swd_directions,
-            rng=self._rng(_Stream.DIRECTIONS),
-            threads=self._params.threads,
-        )
-        values = list(by_level.values())
-        figures = [*values, float(np.mean(values))] if values else []
-        return {name: round(value, 4) for name, value in zip(self.swd_names, figures, strict=True)}
+    def _collect(
+        self, batches: Batches, draws: SwdSeed, *updates: Callable[[Images], object]
+    ) -> tuple[PatchSet, InceptionFeatures | None]:
+        """The patches, normalised, and features of an image set, which is passed to `updates` too."""
+        options, network = self._params.inception, self._networks.inception
+        patches = self._swd.patch_set(draws)
+        features = InceptionFeatures(options, network) if options and network else None
+        more = [features.update] if features else []
+        update_all(batches, [FirstImages(self._params.swd_images, patches.update), *more, *updates])
+        return patches.normalise(), features
 
     def _real_batches(self, position: int, count: int) -> Batches:
         for start in range(0, count, self._params.minibatch):
@@ -164,17 +138,10 @@ class Protocol:
         for start in range(0, self._total, self._params.minibatch):
             part = slice(start, start + self._params.minibatch)
             labels = None if labels_NL is None else labels_NL[part]
-            yield enlarged(snapshot.images(latents_NL[part], labels, self._params.minibatch), self._run.resolution)
-
-    def _patch_set(self, stream: _Stream) -> PatchSet:
-        folder = self._scratch / stream.name.lower()
-        return PatchSet(folder, self._run.resolution, self._params.swd_patches_per_image, self._rng(stream))
-
-    def _rng(self, stream: _Stream) -> np.random.RandomState:
-        return np.random.RandomState([self._params.seed, stream])
+            yield enlarge(snapshot.images(latents_NL[part], labels, self._params.minibatch), self._run.resolution)
 
 
-def enlarged(images_NCHW: Images, resolution: int) -> Images:
-    """Images enlarged to `resolution` by repeating pixels."""
+def enlarge(images_NCHW: Images, resolution: int) -> Images:
+    """Enlarge images to `resolution` by repeating pixels."""
     factor = resolution // images_NCHW.shape[-1]
     return images_NCHW.repeat(factor, axis=2).repeat(factor, axis=3)

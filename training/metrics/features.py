@@ -1,4 +1,4 @@
-"""Figures of image sets as vectors of features or class probabilities: pure functions of arrays.
+"""Metrics on features or class probabilities of image sets: pure functions of arrays.
 
 Suffixes: N image, F feature, C class, S split.
 """
@@ -14,36 +14,36 @@ _ROWS = 1000
 
 
 def frechet_distance(real_NF: Floats, fake_NF: Floats) -> float:
-    """Squared distance of the Gaussians fitted to both sets (Heusel et al. 2017); 0 for equal sets up to rounding.
+    """FID: squared Fréchet distance of Gaussians fitted to both sets (Heusel et al. 2017).
 
-    Covariances divide by N - 1. The trace of the square root of their product, which is no symmetric matrix, is the
-    sum of the roots of its eigenvalues; those are the ones of a symmetric matrix made from a root of one factor.
+    Covariances divide by N - 1. The trace of the square root of their product AB is the sum of the roots of its
+    eigenvalues, which are those of the symmetric matrix RᵀBR with A = RRᵀ.
     """
     (mean_a, covariance_a), (mean_b, covariance_b) = _gaussian(real_NF), _gaussian(fake_NF)
     values_F, vectors_FF = np.linalg.eigh(covariance_a)
     root_FF = vectors_FF * np.sqrt(values_F.clip(min=0))
     product_F = np.linalg.eigvalsh(root_FF.T @ covariance_b @ root_FF).clip(min=0)
-    between = float(np.square(mean_a - mean_b).sum())
-    return between + float(np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(product_F).sum())
+    between_means = float(np.square(mean_a - mean_b).sum())
+    return between_means + float(np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(product_F).sum())
 
 
 def inception_score(probabilities_NC: Floats, splits: int) -> tuple[float, float]:
-    """Mean and deviation over `splits` equal parts, in order, of exp(mean KL divergence from the part's mean).
+    """Mean and deviation, over `splits` parts, of exp(mean KL divergence from the part's mean) (Salimans et al. 2016).
 
-    Salimans et al. 2016. With N not divisible, parts differ by one row.
+    Parts are consecutive rows; where N is not divisible, they differ by one row.
     """
-    wide_NC = probabilities_NC.astype(np.float64)
-    borders = [part * len(wide_NC) // splits for part in range(splits + 1)]
-    scores_S = [_score(wide_NC[start:end]) for start, end in pairwise(borders)]
+    probabilities64_NC = probabilities_NC.astype(np.float64)
+    borders = [part * len(probabilities64_NC) // splits for part in range(splits + 1)]
+    scores_S = [_score(probabilities64_NC[start:end]) for start, end in pairwise(borders)]
     return float(np.mean(scores_S)), float(np.std(scores_S))
 
 
-def kernel_distance(
+def kernel_inception_distance(
     real_NF: Floats, fake_NF: Floats, *, subsets: int, subset_size: int, rng: np.random.Generator
 ) -> float:
-    """KID: unbiased squared maximum mean discrepancy under (x · y / F + 1)³, mean over random subsets of both sets.
+    """KID: unbiased squared MMD with the kernel (x · y / F + 1)³, mean over random subsets (Bińkowski et al. 2018).
 
-    Bińkowski et al. 2018. Around 0, and possibly below, for sets from the same distribution.
+    Around 0, and possibly below, for sets from the same distribution.
     """
     total = 0.0
     for _ in range(subsets):
@@ -58,23 +58,23 @@ def kernel_distance(
 
 
 def precision_and_recall(real_NF: Floats, fake_NF: Floats, neighbours: int) -> tuple[float, float]:
-    """How many fakes lie among the reals, and how many reals among the fakes (Kynkäänniemi et al. 2019).
+    """Fractions of fakes on the manifold of reals, and of reals on that of fakes (Kynkäänniemi et al. 2019).
 
-    A set is where a vector is no farther from one of its members than that member's `neighbours`-th neighbour is.
+    The manifold of a set: within the distance of any member to its `neighbours`-th nearest neighbour.
     """
     real_NF, fake_NF = real_NF.astype(np.float64), fake_NF.astype(np.float64)
-    return _covered(fake_NF, real_NF, neighbours), _covered(real_NF, fake_NF, neighbours)
+    return _fraction_within(fake_NF, real_NF, neighbours), _fraction_within(real_NF, fake_NF, neighbours)
 
 
 def _gaussian(features_NF: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    wide_NF = features_NF.astype(np.float64)
-    return wide_NF.mean(axis=0), np.cov(wide_NF, rowvar=False)
+    features64_NF = features_NF.astype(np.float64)
+    return features64_NF.mean(axis=0), np.cov(features64_NF, rowvar=False)
 
 
 def _score(probabilities_NC: NDArray[np.float64]) -> float:
     mean_C = probabilities_NC.mean(axis=0)
-    shown = probabilities_NC > 0  # p log p is 0 where p is
-    ratios_NC = np.divide(probabilities_NC, mean_C, out=np.ones_like(probabilities_NC), where=shown)
+    positive = probabilities_NC > 0  # p log p is 0 for p = 0
+    ratios_NC = np.divide(probabilities_NC, mean_C, out=np.ones_like(probabilities_NC), where=positive)
     return float(np.exp((probabilities_NC * np.log(ratios_NC)).sum(axis=1).mean()))
 
 
@@ -82,17 +82,17 @@ def _kernel(x_MF: NDArray[np.float64], y_MF: NDArray[np.float64]) -> NDArray[np.
     return (x_MF @ y_MF.T / x_MF.shape[1] + 1) ** 3
 
 
-def _covered(points_NF: NDArray[np.float64], members_NF: NDArray[np.float64], neighbours: int) -> float:
-    # a member's nearest neighbour is itself
+def _fraction_within(points_NF: NDArray[np.float64], members_NF: NDArray[np.float64], neighbours: int) -> float:
+    # index 0 is the member itself
     radii_N = np.concatenate([
         np.partition(_squared_distances(rows_MF, members_NF), neighbours, axis=1)[:, neighbours]
-        for rows_MF in _in_blocks(members_NF)
+        for rows_MF in _blocks(members_NF)
     ])  # fmt: skip
-    inside = [(_squared_distances(rows_MF, members_NF) <= radii_N).any(axis=1) for rows_MF in _in_blocks(points_NF)]
+    inside = [(_squared_distances(rows_MF, members_NF) <= radii_N).any(axis=1) for rows_MF in _blocks(points_NF)]
     return float(np.concatenate(inside).mean())
 
 
-def _in_blocks(rows_NF: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _blocks(rows_NF: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return [rows_NF[start : start + _ROWS] for start in range(0, len(rows_NF), _ROWS)]
 
 

@@ -1,6 +1,4 @@
-"""FID, inception score, KID, precision and recall: what an Inception network sees in two image sets.
-
-The network is the user's file; without one these figures do not exist, and nothing takes its place.
+"""FID, inception score, KID, precision and recall, by an Inception network that the user provides.
 
 Suffixes: N image, C channel, H height, W width, F feature.
 """
@@ -15,34 +13,34 @@ from torch import Tensor
 from pipeline import provenance
 from pipeline.errors import NetworkError
 from pipeline.params import InceptionOptions
-from training.metrics import short_count
-from training.metrics.features import frechet_distance, inception_score, kernel_distance, precision_and_recall
+from training.metrics import FirstImages, Images, short_count
+from training.metrics.features import frechet_distance, inception_score, kernel_inception_distance, precision_and_recall
 from training.metrics.plots import Row
 
 SPLITS = 10
-"""Parts of the inception score's images: 10 of 5,000."""
+"""Of the inception score."""
 
 
 class InceptionNetwork:
-    """A TorchScript network as `InceptionOptions` describes it.
+    """The TorchScript network of `InceptionOptions`.
 
     Raises
     ------
     NetworkError
-        No such file, one with another SHA-256 than the params say, no TorchScript, or called otherwise.
+        The file is missing, has another SHA-256 than in the params, is no TorchScript, or has another interface.
     """
 
     def __init__(self, options: InceptionOptions, device: torch.device) -> None:
         if not options.file.is_file():
             raise NetworkError(
-                f"{options.file}: no such file. It is the network of FID and its kin, named in params.yaml under "
-                f"evaluate.inception: put the file there, or set evaluate.inception to null to leave them out."
+                f"{options.file}: no such file. It is the Inception network of FID, IS, KID, precision and recall "
+                f"(evaluate.inception in params.yaml): put the file there, or set evaluate.inception to null."
             )
         found = provenance.digest_of_file(options.file)
         if found != options.sha256:
             raise NetworkError(
                 f"{options.file}: its SHA-256 is {found}, params.yaml says {options.sha256} "
-                f"(evaluate.inception.sha256). Obtain the file again, or correct the value if this is the right file."
+                f"(evaluate.inception.sha256). Download the file again, or correct the value if this is the right file."
             )
         self._options = options
         self._device = device
@@ -51,16 +49,16 @@ class InceptionNetwork:
         except RuntimeError as error:
             raise NetworkError(f"{options.file}: not a TorchScript file: {error}") from error
 
-    def features(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def features(self, images_NCHW: Images) -> NDArray[np.float32]:
         """Features (N, F)."""
-        return self._called(images_NCHW, "return_features")
+        return self._call(images_NCHW, "return_features")
 
-    def probabilities(self, images_NCHW: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities (N, classes); like the original's, without the bias of the last layer."""
-        return self._called(images_NCHW, "no_output_bias")
+    def probabilities(self, images_NCHW: Images) -> NDArray[np.float32]:
+        """Class probabilities (N, classes), as in the original without the bias of the last layer."""
+        return self._call(images_NCHW, "no_output_bias")
 
     @torch.no_grad()
-    def _called(self, images_NCHW: NDArray[np.uint8], option: str) -> NDArray[np.float32]:
+    def _call(self, images_NCHW: Images, option: str) -> NDArray[np.float32]:
         images = torch.from_numpy(np.ascontiguousarray(images_NCHW)).to(self._device)
         try:
             result = cast(Tensor, self._network(images, **{option: True}))
@@ -72,28 +70,24 @@ class InceptionNetwork:
         return result.float().cpu().numpy().reshape(len(images_NCHW), -1)
 
 
-class Collected:
-    """The features of one image set, in order; kept in memory, 8 KB per image.
+class InceptionFeatures:
+    """Features and class probabilities of one image set, in order; 8 KB of memory per image.
 
-    Feeding stops to count at `options.images`, and at `options.score_images` for the inception score.
+    Features are of the first `options.images` images, probabilities of the first `options.score_images`.
     """
 
     def __init__(self, options: InceptionOptions, network: InceptionNetwork) -> None:
-        self._options = options
-        self._network = network
         self._features: list[NDArray[np.float32]] = []
         self._probabilities: list[NDArray[np.float32]] = []
-        self._seen = 0
+        self._updates = (
+            FirstImages(options.images, lambda images: self._features.append(network.features(images))),
+            FirstImages(options.score_images, lambda images: self._probabilities.append(network.probabilities(images))),
+        )
 
-    def feed(self, images_NCHW: NDArray[np.uint8]) -> None:
-        """Add a minibatch of images, 0…255."""
-        wanted = images_NCHW[: max(self._options.images - self._seen, 0)]
-        scored = images_NCHW[: max(self._options.score_images - self._seen, 0)]
-        if len(wanted):
-            self._features.append(self._network.features(wanted))
-        if len(scored):
-            self._probabilities.append(self._network.probabilities(scored))
-        self._seen += len(images_NCHW)
+    def update(self, images_NCHW: Images) -> None:
+        """Add a minibatch of images."""
+        for update in self._updates:
+            update(images_NCHW)
 
     def features(self) -> NDArray[np.float32]:
         """All features, (N, F)."""
@@ -104,8 +98,8 @@ class Collected:
         return np.concatenate(self._probabilities)
 
 
-def names(options: InceptionOptions) -> list[str]:
-    """The figures' names, which carry their counts."""
+def metric_names(options: InceptionOptions) -> list[str]:
+    """Names of the metrics, with their counts."""
     score, kid, precision = (
         short_count(count) for count in (options.score_images, options.kid_images, options.precision_images)
     )
@@ -115,22 +109,22 @@ def names(options: InceptionOptions) -> list[str]:
     ]  # fmt: skip
 
 
-def figures(options: InceptionOptions, reals: Collected, others: Collected, seed: int) -> Row:
-    """The figures of a set against the reals, by `names`."""
-    real_NF, other_NF = reals.features(), others.features()
-    score, deviation = inception_score(others.probabilities(), SPLITS)
-    kid = kernel_distance(
+def compute(options: InceptionOptions, reals: InceptionFeatures, fakes: InceptionFeatures, seed: int) -> Row:
+    """The metrics of a set against the reals, by `metric_names`."""
+    real_NF, fake_NF = reals.features(), fakes.features()
+    kid = kernel_inception_distance(
         real_NF[: options.kid_images],
-        other_NF[: options.kid_images],
+        fake_NF[: options.kid_images],
         subsets=options.kid_subsets,
         subset_size=options.kid_subset_size,
         rng=np.random.default_rng(seed),
     )
-    precision, recall = precision_and_recall(
-        real_NF[: options.precision_images], other_NF[: options.precision_images], options.precision_neighbours
-    )
     values = [
-        *(frechet_distance(real_NF[:count], other_NF[:count]) for count in options.fid_images),
-        score, deviation, kid, precision, recall,
-    ]  # fmt: skip
-    return {name: round(value, 6) for name, value in zip(names(options), values, strict=True)}
+        *(frechet_distance(real_NF[:count], fake_NF[:count]) for count in options.fid_images),
+        *inception_score(fakes.probabilities(), SPLITS),
+        kid,
+        *precision_and_recall(
+            real_NF[: options.precision_images], fake_NF[: options.precision_images], options.precision_neighbours
+        ),
+    ]
+    return {name: round(value, 6) for name, value in zip(metric_names(options), values, strict=True)}

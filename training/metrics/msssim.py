@@ -1,6 +1,6 @@
 """Multi-scale structural similarity of image pairs (Wang, Simoncelli and Bovik 2003).
 
-Between generated images it measures variety: the lower, the less alike they are (Karras et al. 2018, §5).
+Between generated images it measures variation: the lower, the more they vary (Karras et al. 2018, §5).
 
 Suffixes: N image, C channel, H height, W width.
 """
@@ -19,14 +19,14 @@ Plane = NDArray[np.float64]
 
 
 def measurable(resolution: int) -> bool:
-    """Whether square images of this side (a power of two) can be halved for every scale: from 16 pixels on."""
+    """Whether images of this resolution can be halved for every scale: from 16 pixels on."""
     return resolution >= 2 ** (len(WEIGHTS) - 1)
 
 
 def msssim(a_CHW: NDArray[np.uint8], b_CHW: NDArray[np.uint8]) -> float:
-    """Similarity of two square images of 0…255, a power of two from 16 wide: 1 where they are equal, down to 0.
+    """Similarity of two square images of 16 pixels or more, 0…255: from 0 to 1, which means equal.
 
-    Channels are compared separately; means run over pixels and channels.
+    Channels are compared separately; means are over pixels and channels.
     """
     first_HWC, second_HWC = (image.transpose(1, 2, 0).astype(np.float64) for image in (a_CHW, b_CHW))
     result = 1.0
@@ -39,17 +39,17 @@ def msssim(a_CHW: NDArray[np.uint8], b_CHW: NDArray[np.uint8]) -> float:
 
 
 def msssim_of_pairs(images_NCHW: NDArray[np.uint8]) -> list[float]:
-    """Similarity of images 0 and 1, 2 and 3, …; an even number of images."""
+    """Similarity of images 0 and 1, 2 and 3, … of an even number of images."""
     return [msssim(a_CHW, b_CHW) for a_CHW, b_CHW in zip(images_NCHW[::2], images_NCHW[1::2], strict=True)]
 
 
 def ssim(a_HWC: Plane, b_HWC: Plane) -> tuple[float, float]:
-    """Mean similarity, and its part that compares contrast and structure, at one scale."""
+    """Mean SSIM at one scale, and the mean of its contrast-structure term."""
     kernel = _window(min(a_HWC.shape[:2]))
-    mean_a, mean_b = _blurred(a_HWC, kernel), _blurred(b_HWC, kernel)
-    variance_a = _blurred(a_HWC * a_HWC, kernel) - mean_a * mean_a
-    variance_b = _blurred(b_HWC * b_HWC, kernel) - mean_b * mean_b
-    covariance = _blurred(a_HWC * b_HWC, kernel) - mean_a * mean_b
+    mean_a, mean_b = _blur(a_HWC, kernel), _blur(b_HWC, kernel)
+    variance_a = _blur(a_HWC * a_HWC, kernel) - mean_a * mean_a
+    variance_b = _blur(b_HWC * b_HWC, kernel) - mean_b * mean_b
+    covariance = _blur(a_HWC * b_HWC, kernel) - mean_a * mean_b
     contrast = (2 * covariance + _C2) / (variance_a + variance_b + _C2)
     luminance = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
     return float((luminance * contrast).mean()), float(contrast.mean())
@@ -62,7 +62,7 @@ def _window(side: int) -> Plane:
     return weights / weights.sum()
 
 
-def _blurred(image_HWC: Plane, kernel: Plane) -> Plane:
+def _blur(image_HWC: Plane, kernel: Plane) -> Plane:
     before, after = len(kernel) // 2, (len(kernel) - 1) // 2
     blurred_HWC = cv2.sepFilter2D(image_HWC, cv2.CV_64F, kernel, kernel)
     height, width = image_HWC.shape[:2]

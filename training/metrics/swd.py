@@ -1,6 +1,6 @@
-"""Sliced Wasserstein distance between the local structure of two image sets (Karras et al. 2018, §5).
+"""Sliced Wasserstein distance (SWD) between the local structure of two image sets (Karras et al. 2018, §5).
 
-By level of a Laplacian pyramid: 7x7 patches at random places, normalised per channel over the set, projected on
+At each level of a Laplacian pyramid: 7x7 patches at random positions, normalised per channel over the set, projected on
 random unit directions; the mean absolute difference of the sorted projections, times 1,000.
 
 Suffixes: N image, C channel, H height, W width, D direction, L descriptor value, P patch.
@@ -8,11 +8,14 @@ Suffixes: N image, C channel, H height, W width, D direction, L descriptor value
 
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.metrics import Images
 from training.metrics.laplacian import pyramid
 from training.metrics.swd_patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres
 
@@ -22,11 +25,18 @@ Directions = NDArray[np.float32]
 _PROJECTED_BYTES = 512 << 20
 
 
-def level_sides(resolution: int) -> tuple[int, ...]:
-    """Sides of the levels on which the distance is taken: R, R/2, …, 16.
+class SwdSeed(IntEnum):
+    """Second word of the seed of NumPy's legacy generator. Every result depends on the values: never renumber them."""
 
-    Images under 16 pixels, for which the original reports nothing, have the one level that still holds a patch
-    with a choice of place: 8; under that there is none, and no distance.
+    REALS = 0
+    FAKES = 1
+    DIRECTIONS = 2
+
+
+def level_sides(resolution: int) -> tuple[int, ...]:
+    """Sides of the levels at which the distance is measured: R, R/2, …, 16.
+
+    Below 16 pixels, where the original measures nothing: 8 has one level, 4 has none (no room for a 7x7 patch).
     """
     if resolution < COARSEST:
         return (resolution,) if resolution > SIDE else ()
@@ -42,14 +52,13 @@ class PatchSet:
     Parameters
     ----------
     folder
-        Where the descriptors are kept; 588 bytes per patch and level. The caller removes it.
+        For the descriptors: 588 bytes per patch and level. The caller removes it.
     resolution
-        OptimizedNetwork of the images.
+        Of the images.
     patches_per_image
-        Patches cut from each image at each level.
+        Patches per image and level.
     rng
-        Decides where patches are cut. Draws are made per minibatch and level, as in the original, so the places
-        (not their distribution) depend on the minibatch.
+        Draws the positions of patches, per minibatch and level as in the original: they depend on the minibatch size.
     """
 
     def __init__(self, folder: Path, resolution: int, patches_per_image: int, rng: np.random.RandomState) -> None:
@@ -57,79 +66,98 @@ class PatchSet:
         self._rng = rng
         self.levels = {side: DescriptorFile(folder / f"{side}.f32") for side in level_sides(resolution)}
 
-    def feed(self, images_NCHW: NDArray[np.uint8]) -> None:
-        """Add a minibatch of images, 0…255."""
+    def update(self, images_NCHW: Images) -> None:
+        """Add a minibatch of images."""
         if not self.levels:
             return
         count = len(images_NCHW)
         centres = [draw_centres(self._rng, side, count * self._patches) for side in self.levels]
-        cuts: list[list[NDArray[np.float32]]] = [[] for _ in self.levels]
+        patches: list[list[NDArray[np.float32]]] = [[] for _ in self.levels]
         for n, image_CHW in enumerate(images_NCHW):
             own = slice(n * self._patches, (n + 1) * self._patches)
-            parts = pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
-            for level, part_HWC in enumerate(parts):
-                cuts[level].append(cut(part_HWC, centres[level][own]))
-        for file, patches in zip(self.levels.values(), cuts, strict=True):
-            file.append(np.concatenate(patches))
+            levels = pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
+            for level, level_HWC in enumerate(levels):
+                patches[level].append(cut(level_HWC, centres[level][own]))
+        for file, level_patches in zip(self.levels.values(), patches, strict=True):
+            file.append(np.concatenate(level_patches))
 
-    def complete(self) -> "PatchSet":
-        """Normalise the set: no image may be fed after this."""
+    def normalise(self) -> "PatchSet":
+        """Normalise the complete set, once, after the last `update`."""
         for file in self.levels.values():
             file.normalise()
         return self
 
 
-def collect(batches_NCHW: Iterable[NDArray[np.uint8]], into: PatchSet) -> PatchSet:
-    """Feed all minibatches to a set and complete it."""
-    for images_NCHW in batches_NCHW:
-        into.feed(images_NCHW)
-    return into.complete()
+@dataclass(frozen=True)
+class SlicedWasserstein:
+    """One protocol of the metric: every random number follows from `seed`.
 
-
-def draw_directions(rng: np.random.RandomState, repeats: int, count: int) -> Directions:
-    """`repeats` x `count` random unit directions, [D, L]."""
-    draws = [_unit(rng.randn(LENGTH, count)) for _ in range(repeats)]
-    return np.concatenate(draws, axis=1).T.astype(np.float32)
-
-
-def distance(a: DescriptorFile, b: DescriptorFile, directions_DL: Directions, threads: int) -> float:
-    """Mean over directions of the mean absolute difference of sorted projections; sets of equal count.
-
-    Memory: 1 GiB for full-size sets, whatever the number of directions.
+    `scratch` is a folder for the descriptors, which the caller removes. `repeats` draws of `directions` directions each
+    (the original: 4 x 128). `threads` do not change the result.
     """
-    at_once = max(1, _PROJECTED_BYTES // (a.count * directions_DL.itemsize))
-    groups = [directions_DL[start : start + at_once] for start in range(0, len(directions_DL), at_once)]
-    with ThreadPoolExecutor(threads) as pool:
-        means_D = np.concatenate([_distances(a, b, group_DL, pool) for group_DL in groups])
-    return float(means_D.mean())
+
+    scratch: Path
+    resolution: int
+    _: KW_ONLY
+    patches_per_image: int
+    repeats: int
+    directions: int
+    seed: int
+    threads: int
+
+    def patch_set(self, draws: SwdSeed) -> PatchSet:
+        """A new, empty set; it replaces an earlier one with the same `draws`."""
+        folder = self.scratch / draws.name.lower()
+        return PatchSet(folder, self.resolution, self.patches_per_image, self._rng(draws))
+
+    def distances(self, reals: PatchSet, fakes: PatchSet) -> dict[int, float]:
+        """The distance x 1,000 at each level, by the level's side; normalised sets of equally many images."""
+        rng = self._rng(SwdSeed.DIRECTIONS)
+        return sliced_wasserstein(
+            reals, fakes, repeats=self.repeats, directions=self.directions, rng=rng, threads=self.threads
+        )
+
+    def _rng(self, draws: SwdSeed) -> np.random.RandomState:
+        return np.random.RandomState([self.seed, draws])
+
+
+def collect(batches_NCHW: Iterable[Images], patches: PatchSet) -> PatchSet:
+    """Add all minibatches to a set and normalise it."""
+    for images_NCHW in batches_NCHW:
+        patches.update(images_NCHW)
+    return patches.normalise()
 
 
 def sliced_wasserstein(
     a: PatchSet, b: PatchSet, *, repeats: int, directions: int, rng: np.random.RandomState, threads: int
 ) -> dict[int, float]:
-    """The distance x 1,000 at each level, by the level's side.
-
-    Parameters
-    ----------
-    a, b
-        Completed sets of the same resolution and the same number of images.
-    repeats, directions
-        `repeats` draws of `directions` directions each (the original: 4 x 128).
-    rng
-        Decides the directions, level by level.
-    threads
-        Levels of parallelism over directions; without influence on the result.
-    """
+    """As `SlicedWasserstein.distances`, with directions from `rng`, drawn level by level."""
     return {
         side: distance(a.levels[side], b.levels[side], draw_directions(rng, repeats, directions), threads) * SCALE
         for side in a.levels
     }
 
 
-def _distances(a: DescriptorFile, b: DescriptorFile, directions_DL: Directions, pool: Executor) -> NDArray[np.float64]:
-    difference_DP = _sorted_projections(a, directions_DL, pool)
-    difference_DP -= _sorted_projections(b, directions_DL, pool)
-    return np.abs(difference_DP, out=difference_DP).mean(axis=1, dtype=np.float64)
+def draw_directions(rng: np.random.RandomState, repeats: int, count: int) -> Directions:
+    """`repeats` x `count` random unit directions, [D, L]."""
+    draws = [rng.randn(LENGTH, count) for _ in range(repeats)]
+    unit_LD = np.concatenate([draw / np.sqrt(np.square(draw).sum(axis=0, keepdims=True)) for draw in draws], axis=1)
+    return unit_LD.T.astype(np.float32)
+
+
+def distance(a: DescriptorFile, b: DescriptorFile, directions_DL: Directions, threads: int) -> float:
+    """Mean over directions of the mean absolute difference of sorted projections; sets of equal count.
+
+    Memory: 1 GiB for full-size sets, independent of the number of directions.
+    """
+    chunk = max(1, _PROJECTED_BYTES // (a.count * directions_DL.itemsize))
+    means: list[NDArray[np.float64]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(directions_DL), chunk):
+            difference_DP = _sorted_projections(a, directions_DL[start : start + chunk], pool)
+            difference_DP -= _sorted_projections(b, directions_DL[start : start + chunk], pool)
+            means.append(np.abs(difference_DP, out=difference_DP).mean(axis=1, dtype=np.float64))
+    return float(np.concatenate(means).mean())
 
 
 def _sorted_projections(file: DescriptorFile, directions_DL: Directions, pool: Executor) -> NDArray[np.float32]:
@@ -138,9 +166,5 @@ def _sorted_projections(file: DescriptorFile, directions_DL: Directions, pool: E
     for block_PL in file.blocks():
         projected_DP[:, start : start + len(block_PL)] = directions_DL @ block_PL.T
         start += len(block_PL)
-    list(pool.map(np.ndarray.sort, projected_DP))  # each row in place; NumPy sorts without holding the interpreter
+    list(pool.map(np.ndarray.sort, projected_DP))  # each row in place; NumPy sorts without the GIL
     return projected_DP
-
-
-def _unit(directions_LD: NDArray[np.float64]) -> NDArray[np.float64]:
-    return directions_LD / np.sqrt(np.square(directions_LD).sum(axis=0, keepdims=True))

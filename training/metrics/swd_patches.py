@@ -1,7 +1,7 @@
-"""Descriptors for the sliced Wasserstein distance: 7x7 patches of pyramid levels, kept on disk.
+"""Descriptors of the sliced Wasserstein distance: 7x7 patches of pyramid levels, stored on disk.
 
-A full-size set is 2,097,152 patches of 147 values at each level: 1.2 GB, times seven levels, times reals and
-fakes. So they are streamed to a file per level and read back in blocks.
+A full-size set is 2,097,152 patches of 147 values, 1.2 GB, at each of seven levels. So they are written to a file per
+level, and read in blocks.
 
 Suffixes: N image, P patch, C channel, H height, W width, X column in the patch, Y row in the patch.
 """
@@ -21,10 +21,9 @@ _BLOCK_ROWS = 65536
 
 
 def draw_centres(rng: np.random.RandomState, size: int, count: int) -> NDArray[np.int64]:
-    """Centres of `count` patches that lie wholly in a `size` x `size` image, as [P, 2] = (x, y).
+    """Centres of `count` patches inside a `size` x `size` image, as [P, 2] = (x, y).
 
-    All columns are drawn before all rows, from NumPy's legacy generator: the order of the original, whose
-    figures a seed thereby repeats.
+    As in the original, all columns are drawn before all rows, from NumPy's legacy generator.
     """
     columns = rng.randint(_MARGIN, size - _MARGIN, size=count)
     rows = rng.randint(_MARGIN, size - _MARGIN, size=count)
@@ -32,20 +31,14 @@ def draw_centres(rng: np.random.RandomState, size: int, count: int) -> NDArray[n
 
 
 def cut(level_HWC: NDArray[np.float32], centres_P2: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The patches around `centres_P2` = (x, y), as [P, C, X, Y]: each patch is stored with its columns first."""
+    """The patches around `centres_P2` = (x, y), as [P, C, X, Y], columns first as in the original."""
     windows_HWCYX = np.lib.stride_tricks.sliding_window_view(level_HWC, (SIDE, SIDE), axis=(0, 1))
     columns, rows = centres_P2.T - _MARGIN
     return np.ascontiguousarray(windows_HWCYX[rows, columns].swapaxes(2, 3))
 
 
 class DescriptorFile:
-    """Descriptors of one level in a scratch file: appended, normalised once, then read in blocks.
-
-    Attributes
-    ----------
-    count
-        Descriptors in the file.
-    """
+    """Descriptors of one level in a scratch file: appended, normalised once, then read in blocks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,22 +50,19 @@ class DescriptorFile:
 
     def append(self, patches_PCXY: NDArray[np.float32]) -> None:
         """Add patches, in order."""
-        wide = patches_PCXY.astype(np.float64)
-        self._sum_C += wide.sum(axis=(0, 2, 3))
-        self._squares_C += np.square(wide).sum(axis=(0, 2, 3))
+        patches64 = patches_PCXY.astype(np.float64)
+        self._sum_C += patches64.sum(axis=(0, 2, 3))
+        self._squares_C += np.square(patches64).sum(axis=(0, 2, 3))
         with self.path.open("ab") as file:
             patches_PCXY.tofile(file)
         self.count += len(patches_PCXY)
 
     def normalise(self) -> None:
-        """Bring each channel to mean 0 and (population) deviation 1 over all patches and pixels of the set.
-
-        A channel that is one value throughout (a generator that has collapsed) becomes 0.
-        """
+        """Normalise each channel to mean 0 and (population) deviation 1 over the set; a constant channel becomes 0."""
         values = self.count * SIDE * SIDE
         mean_C = self._sum_C / values
         variance_C = self._squares_C / values - mean_C**2
-        # sums of a constant differ in the last digits of float64
+        # rounding: the variance of a constant is not exactly 0
         constant_C = variance_C <= 1e-12 * (self._squares_C / values)
         deviation_C = np.sqrt(np.where(constant_C, 1.0, variance_C))
         mean_L, deviation_L = (np.repeat(c.astype(np.float32), SIDE * SIDE) for c in (mean_C, deviation_C))

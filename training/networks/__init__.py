@@ -1,9 +1,8 @@
 """Generator and discriminator that grow with `lod` (Karras et al. 2018, appendix A).
 
-`lod` is how far the current resolution lies below the full one, in powers of two: 0 is full resolution, a fraction
-is a cross-fade between two. Images go in and out at the current resolution r = R / 2^floor(lod); range about [-1, 1].
-Modules carry the names of the original's variables, `.` in place of `/`, so weights map one to one
-(`training.interop.tf_variables`).
+`lod`, the level of detail, counts the halvings from full to current resolution; a fraction is a fade between two.
+Images have the current resolution R / 2^floor(lod) and a range of about [-1, 1].
+Parameters have the names of the original's variables with `.` for `/` (`training.interop.tf_variables`).
 """
 
 from training.networks.discriminator import Discriminator

@@ -1,4 +1,4 @@
-"""Noise in the discriminator that grows as it wins: generalised dropout (Karras et al. 2018, appendix B).
+"""Multiplicative noise in the discriminator that grows as it outperforms the generator (Karras et al. 2018, app. B).
 
 N = minibatch, C = feature maps.
 """
@@ -13,22 +13,21 @@ from torch import Tensor
 from pipeline.params import LsganLoss
 
 THRESHOLD = 0.5
-"""Mean score of the fakes, whose target is 1, above which there is noise."""
-MOMENTUM = 0.9
-"""How much of the estimate of that score stays when a new one comes."""
+"""Mean score of the fakes above which there is noise; the discriminator's target for them is 1."""
+DECAY = 0.9
 
 
-class WinningEstimate:
-    """How far the discriminator is ahead: a running mean of the fakes' mean score, clipped to 0…1."""
+class FakeScoreEma:
+    """Exponential moving average of the fakes' mean score, clipped to 0…1."""
 
     def __init__(self, device: torch.device) -> None:
         self.value = torch.zeros((), device=device)
 
     def update(self, fake_score: Tensor) -> None:
-        """Take in the mean score of one minibatch, if it is finite."""
+        """Add the mean score of one minibatch; a score that is not finite is ignored."""
         score = fake_score.to(self.value.dtype)
-        moved = MOMENTUM * self.value + (1 - MOMENTUM) * score.clamp(0, 1)
-        self.value = torch.where(score.isfinite(), moved, self.value)
+        updated = DECAY * self.value + (1 - DECAY) * score.clamp(0, 1)
+        self.value = torch.where(score.isfinite(), updated, self.value)
 
     def strength(self, loss: LsganLoss) -> Tensor:
         """The strength of the noise, without dimension."""
@@ -36,10 +35,10 @@ class WinningEstimate:
 
 
 class MultiplicativeNoise:
-    """Multiplies each map of each sample by a number from N(1, (strength * sqrt(C))²), new ones at every call.
+    """Multiplies each map of each sample by a number from N(1, (strength * sqrt(C))²), drawn anew at every call.
 
-    Numbers come from `rng` on the CPU, so that every device sees the same; they are drawn for the whole `minibatch`,
-    of which the samples here are the `rows`.
+    Numbers come from `rng` on the CPU, so that all devices get the same. They are drawn for the whole `minibatch`;
+    the samples of a call are its `rows`.
     """
 
     def __init__(self, strength: Tensor, rng: np.random.Generator, minibatch: int, rows: NDArray[np.int64]) -> None:

@@ -18,11 +18,11 @@ from training.networks.layers import (
     downscale,
     minibatch_stddev,
 )
-from training.networks.progressive import GAIN, Lod, ProgressiveNetwork, feature_maps, mixed, split_lod
-from training.ops.conv2d import leaky_relu
+from training.networks.progressive import RELU_GAIN, Lod, ProgressiveNetwork, feature_maps, lerp, split_lod
+from training.ops.activations import leaky_relu
 
-Noise = Callable[[Tensor], Tensor]
-"""What is done to the input of each convolution but the 1x1 ones."""
+FeatureNoise = Callable[[Tensor], Tensor]
+"""Noise on feature maps: applied to the input of every layer except fromRGB and the last one."""
 
 
 def identity(x: Tensor) -> Tensor:
@@ -31,12 +31,12 @@ def identity(x: Tensor) -> Tensor:
 
 
 def discriminator_maps(options: NetworkOptions, level: int) -> int:
-    """Number of the discriminator's feature maps at `level`: the generator's, or the part of them that options say."""
+    """The generator's number of feature maps at `level`, times `discriminator_fmap_scale`."""
     return max(1, int(feature_maps(options, level) * options.discriminator_fmap_scale))
 
 
 class Activation(nn.Module):
-    """What follows each convolution: layer norm, if the options say so, and leaky ReLU."""
+    """What follows each convolution: layer norm, if used, and leaky ReLU."""
 
     def __init__(self, options: NetworkOptions, maps: int) -> None:
         super().__init__()
@@ -53,16 +53,16 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, options: NetworkOptions, inputs: int, outputs: int) -> None:
         super().__init__()
         wscale, bias = options.use_wscale, not options.use_layernorm
-        self.Conv0 = Conv(inputs, inputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Conv0 = Conv(inputs, inputs, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation0 = Activation(options, inputs)
         self._fused = options.fused_scale
         if self._fused:
-            self.Conv1_down = ConvDown(inputs, outputs, gain=GAIN, use_wscale=wscale, bias=bias)
+            self.Conv1_down = ConvDown(inputs, outputs, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         else:
-            self.Conv1 = Conv(inputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+            self.Conv1 = Conv(inputs, outputs, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation1 = Activation(options, outputs)
 
-    def forward(self, x_NCHW: Tensor, noise: Noise) -> Tensor:
+    def forward(self, x_NCHW: Tensor, noise: FeatureNoise) -> Tensor:
         """(N, inputs, H, W) → (N, outputs, H / 2, W / 2)."""
         x = noise(self.Activation0(self.Conv0(noise(x_NCHW))))
         return self.Activation1(self.Conv1_down(x)) if self._fused else downscale(self.Activation1(self.Conv1(x)))
@@ -77,16 +77,16 @@ class DiscriminatorHead(nn.Module):
         maps, features = discriminator_maps(options, 1), discriminator_maps(options, 0)
         wscale, bias, kernels = options.use_wscale, not options.use_layernorm, options.mbdisc_kernels
         extra = 1 if self._group_size > 1 else 0
-        self.Conv = Conv(maps + extra, maps, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Conv = Conv(maps + extra, maps, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation0 = Activation(options, maps)
-        self.Dense0 = Dense(maps * 16, features, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Dense0 = Dense(maps * 16, features, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation1 = Activation(options, features)
         self.Discrimination = (
             MinibatchDiscrimination(features, kernels, options.mbdisc_kernel_size) if kernels else None
         )
         self.Dense1 = Dense(features + kernels, 1 + label_size, gain=1.0, use_wscale=wscale)
 
-    def forward(self, x_NCHW: Tensor, noise: Noise) -> Tensor:
+    def forward(self, x_NCHW: Tensor, noise: FeatureNoise) -> Tensor:
         """(N, maps, 4, 4) → (N, 1 + label_size)."""
         if self._group_size > 1:
             x_NCHW = minibatch_stddev(x_NCHW, self._group_size)
@@ -110,19 +110,19 @@ class Discriminator(ProgressiveNetwork):
         self.add_module("4x4", DiscriminatorHead(options, label_size))
 
     def _add_from_rgb(self, level: int, maps: int) -> None:
-        layer = Conv(self.channels, maps, kernel=1, gain=GAIN, use_wscale=self.options.use_wscale)
+        layer = Conv(self.channels, maps, kernel=1, gain=RELU_GAIN, use_wscale=self.options.use_wscale)
         self.add_module(f"FromRGB_lod{level}", layer)
 
     @torch.no_grad()
     def fit(self, images_NCHW: Tensor, lod: Lod) -> None:
-        """Adjust initial weights that depend on data, those of minibatch discrimination, to a first minibatch."""
-        layer = cast(DiscriminatorHead, self.child("4x4")).Discrimination
+        """Initialise the weights that depend on data, those of minibatch discrimination, on a minibatch."""
+        layer = cast(DiscriminatorHead, self.get_submodule("4x4")).Discrimination
         if layer is not None:
             hook = layer.register_forward_pre_hook(lambda _, inputs: layer.fit(inputs[0]))
             self(images_NCHW, lod)
             hook.remove()
 
-    def forward(self, images_NCHW: Tensor, lod: Lod, noise: Noise = identity) -> tuple[Tensor, Tensor | None]:
+    def forward(self, images_NCHW: Tensor, lod: Lod, noise: FeatureNoise = identity) -> tuple[Tensor, Tensor | None]:
         """Scores (N,) and label logits (N, label_size), or None for a network without labels.
 
         Parameters
@@ -137,34 +137,34 @@ class Discriminator(ProgressiveNetwork):
         Raises
         ------
         NetworkError
-            The images have another size than `lod` says, the minibatch cannot be divided into groups, or `lod`
+            The images do not have the resolution of `lod`, the minibatch cannot be divided into groups, or `lod`
             lies outside the network's levels.
         """
         self._check(images_NCHW, lod)
-        level, share = split_lod(lod)
+        level, alpha = split_lod(lod)
         side = self.resolution >> level
         images_NCHW = channels_last(images_NCHW)
         x = self._from_rgb(level)(images_NCHW)
         if side > 4:
-            x = self.child(f"{side}x{side}")(x, noise)
-        if isinstance(share, Tensor) or share > 0:
-            x = mixed(x, self._from_rgb(level + 1)(downscale(images_NCHW)), share)
+            x = self.get_submodule(f"{side}x{side}")(x, noise)
+        if isinstance(alpha, Tensor) or alpha > 0:
+            x = lerp(x, self._from_rgb(level + 1)(downscale(images_NCHW)), alpha)
         while side > 8:
             side //= 2
-            x = self.child(f"{side}x{side}")(x, noise)
-        output = self.child("4x4")(x, noise)
+            x = self.get_submodule(f"{side}x{side}")(x, noise)
+        output = self.get_submodule("4x4")(x, noise)
         return output[:, 0], output[:, 1:] if self.label_size else None
 
     def _from_rgb(self, level: int) -> Callable[[Tensor], Tensor]:
-        layer = self.child(f"FromRGB_lod{level}")
+        layer = self.get_submodule(f"FromRGB_lod{level}")
         return lambda images: leaky_relu(layer(images))
 
     def _check(self, images_NCHW: Tensor, lod: Lod) -> None:
         side = self.resolution_at(lod)
         if images_NCHW.shape[1:] != (self.channels, side, side):
             raise NetworkError(
-                f"images of shape {tuple(images_NCHW.shape[1:])} at lod {lod}: the discriminator wants "
-                f"{(self.channels, side, side)}, the resolution that this lod stands for"
+                f"images of shape {tuple(images_NCHW.shape[1:])} at lod {lod}: the discriminator needs "
+                f"{(self.channels, side, side)}, the resolution of this lod"
             )
         samples, group = len(images_NCHW), self.options.mbstd_group_size
         if group > 1 and samples % min(group, samples):

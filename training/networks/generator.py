@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
 from training.networks.layers import BatchNorm, Conv, ConvUp, DenseToMaps, pixel_norm, upscale
-from training.networks.progressive import GAIN, Lod, ProgressiveNetwork, feature_maps, mixed, split_lod
-from training.ops.conv2d import leaky_relu, leaky_relu_and_norm
+from training.networks.progressive import RELU_GAIN, Lod, ProgressiveNetwork, feature_maps, lerp, split_lod
+from training.ops.activations import leaky_relu, leaky_relu_and_pixel_norm
 
 
 class Activation(nn.Module):
-    """What follows each convolution: batch norm, (leaky) ReLU, pixel norm, as the options say."""
+    """What follows each convolution: batch norm, (leaky) ReLU and pixel norm, by the options."""
 
     def __init__(self, options: NetworkOptions, maps: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Activation(nn.Module):
         x = x_NCHW if self.Norm is None else self.Norm(x_NCHW)
         options = self._options
         if options.use_leakyrelu and options.use_pixelnorm:
-            return leaky_relu_and_norm(x, options.pixelnorm_epsilon)
+            return leaky_relu_and_pixel_norm(x, options.pixelnorm_epsilon)
         x = leaky_relu(x) if options.use_leakyrelu else torch.relu(x)
         return pixel_norm(x, options.pixelnorm_epsilon) if options.use_pixelnorm else x
 
@@ -36,11 +36,11 @@ class GeneratorBlock(nn.Module):
         self._fused = options.fused_scale
         wscale, bias = options.use_wscale, not options.use_batchnorm
         if self._fused:
-            self.Conv0_up = ConvUp(inputs, outputs, gain=GAIN, use_wscale=wscale, bias=bias)
+            self.Conv0_up = ConvUp(inputs, outputs, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         else:
-            self.Conv0 = Conv(inputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+            self.Conv0 = Conv(inputs, outputs, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation0 = Activation(options, outputs)
-        self.Conv1 = Conv(outputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Conv1 = Conv(outputs, outputs, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation1 = Activation(options, outputs)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -55,9 +55,9 @@ class GeneratorBase(nn.Module):
     def __init__(self, options: NetworkOptions, inputs: int, outputs: int) -> None:
         super().__init__()
         wscale, bias = options.use_wscale, not options.use_batchnorm
-        self.Dense = DenseToMaps(inputs, outputs, gain=GAIN / 4, use_wscale=wscale, bias=bias)
+        self.Dense = DenseToMaps(inputs, outputs, gain=RELU_GAIN / 4, use_wscale=wscale, bias=bias)
         self.Activation0 = Activation(options, outputs)
-        self.Conv = Conv(outputs, outputs, kernel=3, gain=GAIN, use_wscale=wscale, bias=bias)
+        self.Conv = Conv(outputs, outputs, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation1 = Activation(options, outputs)
 
     def forward(self, latents_NL: Tensor) -> Tensor:
@@ -101,24 +101,24 @@ class Generator(ProgressiveNetwork):
             Labels are missing, or `lod` lies outside the network's levels.
         """
         side = self.resolution_at(lod)
-        level, share = split_lod(lod)
-        x = before = self.child("4x4")(self._normalised_input(latents_NL, labels_NC))
-        reached = 4
-        while reached < side:
-            reached *= 2
-            before, x = x, self.child(f"{reached}x{reached}")(x)
-        images = self.child(f"ToRGB_lod{level}")(x)
-        if isinstance(share, Tensor) or share > 0:
-            images = mixed(images, upscale(self.child(f"ToRGB_lod{level + 1}")(before)), share)
+        level, alpha = split_lod(lod)
+        x = before = self.get_submodule("4x4")(self._normalised_input(latents_NL, labels_NC))
+        current = 4
+        while current < side:
+            current *= 2
+            before, x = x, self.get_submodule(f"{current}x{current}")(x)
+        images = self.get_submodule(f"ToRGB_lod{level}")(x)
+        if isinstance(alpha, Tensor) or alpha > 0:
+            images = lerp(images, upscale(self.get_submodule(f"ToRGB_lod{level + 1}")(before)), alpha)
         return torch.tanh(images) if self.options.use_tanh else images
 
     def _normalised_input(self, latents_NL: Tensor, labels_NC: Tensor | None) -> Tensor:
         if self.label_size and labels_NC is None:
-            raise NetworkError(f"this generator needs labels of length {self.label_size}, and none were given")
-        parts = [latents_NL] if labels_NC is None or not self.label_size else [latents_NL, labels_NC]
-        options = self.options
-        if not options.normalize_latents:
-            return torch.cat(parts, dim=1)
-        if options.normalize_labels:
-            return pixel_norm(torch.cat(parts, dim=1), options.pixelnorm_epsilon)
-        return torch.cat([pixel_norm(parts[0], options.pixelnorm_epsilon), *parts[1:]], dim=1)
+            raise NetworkError(f"this generator needs labels of length {self.label_size}, but labels_NC is None")
+        options, labels = self.options, [] if labels_NC is None or not self.label_size else [labels_NC]
+        if options.normalize_latents and not options.normalize_labels:
+            latents_NL = pixel_norm(latents_NL, options.pixelnorm_epsilon)
+        x_NL = torch.cat([latents_NL, *labels], dim=1)
+        if options.normalize_latents and options.normalize_labels:
+            x_NL = pixel_norm(x_NL, options.pixelnorm_epsilon)
+        return x_NL

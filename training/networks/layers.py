@@ -1,6 +1,6 @@
 """Building blocks of both networks: layers with equalised learning rate, normalisations, minibatch statistics.
 
-Shape suffixes: N samples, C channels, H and W rows and columns, L features of a vector.
+Suffixes: N sample, C channel, H row, W column, L feature of a vector.
 """
 
 import math
@@ -10,56 +10,56 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.ops.conv2d import convolve, convolve_transposed
+from training.ops.conv2d import conv2d, conv_transpose2d
 
 
 class Layer(nn.Module):
-    """A weight drawn from N(0, 1) and multiplied at run time by gain / sqrt(fan in), and a bias.
+    """Base of the layers: a weight from N(0, 1), multiplied at run time by gain / sqrt(fan_in), and a bias.
 
-    Without `use_wscale` the weight is drawn with that standard deviation instead and used as it is.
-    With 0 `biases` there is none. Karras et al. 2018, §4.1.
+    Without `use_wscale` the weight is drawn with that standard deviation and used unscaled. `bias_size` 0: no bias.
+    Karras et al. 2018, §4.1.
 
     Attributes
     ----------
     multiplier
-        What the stored weight is multiplied with at run time.
+        Factor of the stored weight at run time.
+    compute_dtype
+        Of a 3x3 convolution; None for the weight's dtype, which all other layers use.
     """
 
     compute_dtype: torch.dtype | None = None
-    """The type that a 3x3 convolution is computed in; None for that of the weight, which all other layers keep."""
 
-    def __init__(self, shape: tuple[int, ...], *, biases: int, fan_in: int, gain: float, use_wscale: bool) -> None:
+    def __init__(self, shape: tuple[int, ...], *, bias_size: int, fan_in: int, gain: float, use_wscale: bool) -> None:
         super().__init__()
         std = gain / math.sqrt(fan_in)
         self.weight = nn.Parameter(torch.zeros(shape))
-        self.bias = nn.Parameter(torch.zeros(biases)) if biases else None
+        self.bias = nn.Parameter(torch.zeros(bias_size)) if bias_size else None
         self.multiplier = std if use_wscale else 1.0
         self._initial_std = 1.0 if use_wscale else std
 
     def scaled_weight(self) -> Tensor:
-        """The weight as the layer uses it."""
+        """The weight times `multiplier`."""
         return self.weight * self.multiplier
 
-    def apply_kernel(self, how: Callable[..., Tensor], x_NCHW: Tensor, kernel: Tensor, **geometry: int) -> Tensor:
-        """`how(x, kernel)` in the type that is asked for, and the bias."""
+    def convolve(self, op: Callable[..., Tensor], x_NCHW: Tensor, kernel: Tensor, **options: int) -> Tensor:
+        """`op(x, kernel)` in `compute_dtype`, plus bias."""
         dtype = self.compute_dtype or self.weight.dtype
-        return with_bias(how(x_NCHW.to(dtype), kernel.to(dtype), **geometry), self.bias)
+        return add_bias(op(x_NCHW.to(dtype), kernel.to(dtype), **options), self.bias)
 
     @torch.no_grad()
     def initialise(self, rng: torch.Generator) -> None:
-        """Draw the weight from `rng` (a CPU generator, so that every device starts alike); set the bias to zero."""
-        drawn = torch.randn(self.weight.shape, generator=rng)
-        self.weight.copy_(drawn * self._initial_std)
+        """Draw the weight from `rng`, a CPU generator so that all devices start equal; set the bias to zero."""
+        self.weight.copy_(torch.randn(self.weight.shape, generator=rng) * self._initial_std)
         if self.bias is not None:
             self.bias.zero_()
 
 
 class Dense(Layer):
-    """A matrix product. Input (N, inputs) or (N, C, H, W), which is flattened in that order; output (N, outputs)."""
+    """Fully connected layer: (N, inputs), or (N, C, H, W) flattened in this order, to (N, outputs)."""
 
     def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (outputs, inputs)
-        super().__init__(shape, biases=outputs * bias, fan_in=inputs, gain=gain, use_wscale=use_wscale)
+        super().__init__(shape, bias_size=outputs * bias, fan_in=inputs, gain=gain, use_wscale=use_wscale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply and add the bias."""
@@ -67,72 +67,68 @@ class Dense(Layer):
 
 
 class DenseToMaps(Layer):
-    """A matrix product whose result is seen as `maps` feature maps of 4x4, with one bias per map."""
+    """Fully connected layer to `maps` feature maps of 4x4, with one bias per map."""
 
     def __init__(self, inputs: int, maps: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (maps * 16, inputs)
-        super().__init__(shape, biases=maps * bias, fan_in=inputs, gain=gain, use_wscale=use_wscale)
+        super().__init__(shape, bias_size=maps * bias, fan_in=inputs, gain=gain, use_wscale=use_wscale)
 
     def forward(self, x_NL: Tensor) -> Tensor:
-        """Multiply, reshape to (N, maps, 4, 4) and add the bias."""
-        product = functional.linear(x_NL, self.scaled_weight())
-        maps_NCHW = channels_last(product.view(len(x_NL), -1, 4, 4))
-        return with_bias(maps_NCHW, self.bias)
+        """(N, inputs) → (N, maps, 4, 4)."""
+        x = functional.linear(x_NL, self.scaled_weight())
+        return add_bias(channels_last(x.view(len(x_NL), -1, 4, 4)), self.bias)
 
 
 class Conv(Layer):
-    """A convolution of odd kernel size that keeps the image size, zeros outside."""
+    """Convolution with an odd kernel size and zero padding that keeps the image size."""
 
     def __init__(
         self, inputs: int, outputs: int, *, kernel: int, gain: float, use_wscale: bool, bias: bool = True
     ) -> None:
         shape = (outputs, inputs, kernel, kernel)
-        super().__init__(shape, biases=outputs * bias, fan_in=inputs * kernel**2, gain=gain, use_wscale=use_wscale)
+        super().__init__(shape, bias_size=outputs * bias, fan_in=inputs * kernel**2, gain=gain, use_wscale=use_wscale)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve and add the bias."""
-        return self.apply_kernel(convolve, x_NCHW, self.scaled_weight())
+        return self.convolve(conv2d, x_NCHW, self.scaled_weight())
 
 
 class ConvUp(Layer):
     """Nearest-neighbour 2x upscaling and a 3x3 convolution as one transposed convolution.
 
-    The weight, (inputs, outputs, 3, 3), is the filter of a transposed convolution: the separate convolution that
-    gives the same result has it flipped in both directions, with the channel axes exchanged.
+    The weight, (inputs, outputs, 3, 3), is that of a transposed convolution. The separate convolution with the same
+    result has it flipped in both directions, and its channel axes exchanged.
     """
 
-    shifts: Tensor
+    box_filter: Tensor
 
     def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (inputs, outputs, 3, 3)
-        super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
-        self.register_buffer("shifts", shifts(self.multiplier), persistent=False)
+        super().__init__(shape, bias_size=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        self.register_buffer("box_filter", box_filter(self.multiplier), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Upscale, convolve and add the bias: (N, outputs, 2H, 2W)."""
-        return self.apply_kernel(convolve_transposed, x_NCHW, sum_of_shifts(self.weight, self.shifts), stride=2)
+        return self.convolve(conv_transpose2d, x_NCHW, filtered_kernel(self.weight, self.box_filter), stride=2)
 
 
 class ConvDown(Layer):
     """A 3x3 convolution and a 2x2 mean as one convolution of stride 2; the bias comes after the mean."""
 
-    shifts: Tensor
+    box_filter: Tensor
 
     def __init__(self, inputs: int, outputs: int, *, gain: float, use_wscale: bool, bias: bool = True) -> None:
         shape = (outputs, inputs, 3, 3)
-        super().__init__(shape, biases=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
-        self.register_buffer("shifts", shifts(self.multiplier * 0.25), persistent=False)
+        super().__init__(shape, bias_size=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
+        self.register_buffer("box_filter", box_filter(self.multiplier * 0.25), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Convolve, downscale and add the bias: (N, outputs, H / 2, W / 2)."""
-        return self.apply_kernel(convolve, x_NCHW, sum_of_shifts(self.weight, self.shifts), stride=2)
+        return self.convolve(conv2d, x_NCHW, filtered_kernel(self.weight, self.box_filter), stride=2)
 
 
 class BatchNorm(nn.Module):
-    """Every map to mean 0 and deviation 1 over the minibatch, then a gain and an offset (Ioffe and Szegedy 2015).
-
-    In evaluation mode the running mean and variance take the place of the minibatch's.
-    """
+    """Batch normalisation with scale and shift (Ioffe and Szegedy 2015); running statistics in evaluation mode."""
 
     mean: Tensor
     variance: Tensor
@@ -145,36 +141,24 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(maps))
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Normalise; in training mode, move the running statistics a tenth of the way to the minibatch's."""
-        return functional.batch_norm(
-            x_NCHW.to(self.weight.dtype),
-            self.mean,
-            self.variance,
-            self.weight,
-            self.bias,
-            training=self.training,
-            momentum=0.1,
-        )
+        """Normalise; in training mode, update the running statistics with momentum 0.1."""
+        x_NCHW = x_NCHW.to(self.weight.dtype)
+        return functional.batch_norm(x_NCHW, self.mean, self.variance, self.weight, self.bias, self.training)
 
 
-class LayerNorm(nn.Module):
-    """Every sample to mean 0 and deviation 1 over its maps and pixels, then a gain and an offset per map.
-
-    Ba, Kiros and Hinton 2016; Gulrajani et al. 2017 use it in the critic, where samples must not mix.
-    """
+class LayerNorm(nn.GroupNorm):
+    """Layer normalisation over maps and pixels, with scale and shift per map (Ba, Kiros and Hinton 2016)."""
 
     def __init__(self, maps: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(maps))
-        self.bias = nn.Parameter(torch.zeros(maps))
+        super().__init__(1, maps)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, maps, …) → the same shape."""
-        return functional.group_norm(x.to(self.weight.dtype), 1, self.weight, self.bias)
+        return super().forward(input.to(self.weight.dtype))
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Appends to each feature vector how near it lies to those of the other samples (Salimans et al. 2016).
+    """Appends to each feature vector its similarity to the other samples (Salimans et al. 2016).
 
     Each kernel projects to `size` dimensions; a sample's similarity to the others is the sum of exp(-L1 distance).
     Projections have unit length times exp(`scale`).
@@ -195,7 +179,7 @@ class MinibatchDiscrimination(nn.Module):
 
     @torch.no_grad()
     def fit(self, x_NL: Tensor) -> None:
-        """Scale the kernels so that neighbours lie 2 apart on average, and centre what they append, on these samples.
+        """Set `scale` to a mean nearest-neighbour distance of 2, and `bias` to mean outputs of 0, on these samples.
 
         A minibatch of one sample has no neighbours and changes nothing.
         """
@@ -213,55 +197,55 @@ class MinibatchDiscrimination(nn.Module):
         return torch.exp(-self._distances(x_NL)).sum(dim=1)
 
     def _distances(self, x_NL: Tensor) -> Tensor:
-        """To every other sample, (N, N, kernels); infinite to itself."""
+        """L1 distances of all pairs, (N, N, kernels); infinite on the diagonal."""
         unit_KSL = self.weight / self.weight.square().sum(dim=2, keepdim=True).sqrt()
         projected_NKS = torch.einsum("nl,ksl->nks", x_NL, unit_KSL * self.scale.exp().view(-1, 1, 1))
         distances_NNK = (projected_NKS.unsqueeze(0) - projected_NKS.unsqueeze(1)).abs().sum(dim=3)
-        itself_NN1 = torch.eye(len(x_NL), dtype=torch.bool, device=x_NL.device).unsqueeze(2)
-        return distances_NNK.masked_fill(itself_NN1, math.inf)
+        diagonal_NN1 = torch.eye(len(x_NL), dtype=torch.bool, device=x_NL.device).unsqueeze(2)
+        return distances_NNK.masked_fill(diagonal_NN1, math.inf)
 
 
-def shifts(factor: float) -> Tensor:
-    """The linear map (16, 9) from a 3x3 kernel to it convolved with a 2x2 box of `factor`."""
+def box_filter(factor: float) -> Tensor:
+    """The matrix (16, 9) that convolves a 3x3 kernel with a 2x2 box of the value `factor`."""
     one_axis = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
     return torch.kron(one_axis, one_axis) * factor
 
 
-def sum_of_shifts(kernel: Tensor, shifts: Tensor) -> Tensor:
-    """Apply the map of `shifts` to a kernel (A, B, 3, 3): (A, B, 4, 4), in memory order channels-last."""
-    first, second = kernel.shape[:2]
-    kernel_A9B = kernel.permute(0, 2, 3, 1).reshape(first, 9, second)
-    return torch.matmul(shifts, kernel_A9B).view(first, 4, 4, second).permute(0, 3, 1, 2)
+def filtered_kernel(kernel: Tensor, box_filter: Tensor) -> Tensor:
+    """Apply `box_filter` to a kernel (A, B, 3, 3): (A, B, 4, 4), channels-last in memory."""
+    a, b = kernel.shape[:2]
+    kernel_A9B = kernel.permute(0, 2, 3, 1).reshape(a, 9, b)
+    return torch.matmul(box_filter, kernel_A9B).view(a, 4, 4, b).permute(0, 3, 1, 2)
 
 
-def full(x: Tensor) -> Tensor:
-    """float32 instead of a shorter type: what statistics are taken in."""
+def at_least_float32(x: Tensor) -> Tensor:
+    """Convert float16 and bfloat16 to float32, in which statistics are computed."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def channels_last(x_NCHW: Tensor) -> Tensor:
-    """The same values with channels innermost in memory: the order that convolutions are fastest in."""
+    """The same values in channels-last memory format, the fastest for convolutions."""
     return x_NCHW.contiguous(memory_format=torch.channels_last)
 
 
-def with_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
-    """One number added to each map."""
+def add_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
+    """Add one number to each map."""
     return x_NCHW if bias_C is None else x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
 
 
 def pixel_norm(x: Tensor, epsilon: float) -> Tensor:
-    """Scale the vector along axis 1 (of every pixel of every sample) to unit RMS. Karras et al. 2018, §4.2."""
-    x = full(x)
+    """Scale the vector along axis 1, of every sample and pixel, to unit RMS (Karras et al. 2018, §4.2)."""
+    x = at_least_float32(x)
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + epsilon)
 
 
 def minibatch_stddev(x_NCHW: Tensor, group_size: int) -> Tensor:
-    """Append one map that tells how much the samples of a group differ. Karras et al. 2018, §3.
+    """Append one map with the mean standard deviation of the sample's group (Karras et al. 2018, §3).
 
     With M groups, sample n belongs to group n mod M. A group larger than the minibatch is the minibatch.
     The group size must divide N.
     """
-    x_NCHW = full(x_NCHW)
+    x_NCHW = at_least_float32(x_NCHW)
     samples, channels, height, width = x_NCHW.shape
     members = min(group_size, samples)
     grouped = x_NCHW.reshape(members, -1, channels, height, width)
@@ -272,10 +256,10 @@ def minibatch_stddev(x_NCHW: Tensor, group_size: int) -> Tensor:
 
 
 def upscale(x_NCHW: Tensor) -> Tensor:
-    """Twice the size, nearest neighbour."""
+    """Double the size, nearest neighbour."""
     return functional.interpolate(x_NCHW, scale_factor=2, mode="nearest")
 
 
 def downscale(x_NCHW: Tensor) -> Tensor:
-    """Half the size, 2x2 mean."""
+    """Halve the size, 2x2 mean."""
     return functional.avg_pool2d(x_NCHW, 2)

@@ -1,49 +1,49 @@
-"""What both networks share."""
+"""Base class of both networks: levels of detail, initial weights, compute dtype."""
 
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkOptions
-from training.networks.layers import Layer, MinibatchDiscrimination, full
+from training.networks.layers import Layer, MinibatchDiscrimination, at_least_float32
 
-GAIN = math.sqrt(2)
-"""Gain of every layer but those that end a network or take the latent vector (He et al. 2015)."""
+RELU_GAIN = math.sqrt(2)
+"""Gain of layers before a ReLU (He et al. 2015)."""
 
 
 def feature_maps(options: NetworkOptions, level: int) -> int:
-    """Number of feature maps at `level` (SPEC §4: nf)."""
+    """Number of feature maps at a resolution of 2^(`level` + 1) pixels (Karras et al. 2018, table 2)."""
     return min(int(options.fmap_base / 2 ** (level * options.fmap_decay)), options.fmap_max)
 
 
 class FadeLod(NamedTuple):
-    """A level of detail whose fraction, float32, lies on the device: a recorded step reads it anew at each repeat."""
+    """A level of detail whose fraction `alpha` is a float32 tensor on the device, so that CUDA graphs can replay it."""
 
     level: int
-    share: Tensor
+    alpha: Tensor
 
 
 Lod = float | FadeLod
-"""A level of detail: a number, or one whose fraction may be 0 but is treated as a fade in any case."""
+"""A level of detail. A `FadeLod` computes the fade even where its fraction is 0."""
 
 
 def split_lod(lod: Lod) -> tuple[int, float | Tensor]:
-    """The whole number and the fraction; a fraction that is no tensor and 0 stands for no fade."""
+    """The level and the fraction, alpha; a number 0 means no fade."""
     return lod if isinstance(lod, FadeLod) else (math.floor(lod), lod - math.floor(lod))
 
 
-def mixed(x: Tensor, y: Tensor, share: float | Tensor) -> Tensor:
-    """`share` of the way from x to y."""
-    return torch.lerp(full(x), full(y), share)
+def lerp(start: Tensor, end: Tensor, weight: float | Tensor) -> Tensor:
+    """`torch.lerp` in float32 or more."""
+    return torch.lerp(at_least_float32(start), at_least_float32(end), weight)
 
 
 class ProgressiveNetwork(nn.Module):
-    """What both networks share: the levels and their initial weights.
+    """Base of generator and discriminator.
 
     Attributes
     ----------
@@ -65,13 +65,13 @@ class ProgressiveNetwork(nn.Module):
         self._compute_dtype: torch.dtype | None = None
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Draw all weights from `rng`, layer after layer; set biases to zero."""
+        """Draw all weights from `rng`, in the order of the layers; set biases to zero."""
         for module in self.modules():
             if isinstance(module, Layer | MinibatchDiscrimination):
                 module.initialise(rng)
 
     def set_compute_dtype(self, dtype: torch.dtype | None) -> None:
-        """Compute the 3x3 convolutions in `dtype`; None for the weights' own."""
+        """Compute the 3x3 convolutions in `dtype`; None for the weights' dtype."""
         self._compute_dtype = dtype
         for module in self.modules():
             if isinstance(module, Layer) and module.weight.shape[2:] == (3, 3):
@@ -79,13 +79,13 @@ class ProgressiveNetwork(nn.Module):
 
     @contextmanager
     def full_precision(self) -> Generator[None]:
-        """Compute in the weights' own type meanwhile."""
-        lowered = self._compute_dtype
+        """Compute everything in the weights' dtype within this context."""
+        before = self._compute_dtype
         self.set_compute_dtype(None)
         try:
             yield
         finally:
-            self.set_compute_dtype(lowered)
+            self.set_compute_dtype(before)
 
     def resolution_at(self, lod: Lod) -> int:
         """The current resolution r.
@@ -95,15 +95,11 @@ class ProgressiveNetwork(nn.Module):
         NetworkError
             `lod` lies outside the network's levels.
         """
-        level, share = split_lod(lod)
-        fades = isinstance(share, Tensor) or share > 0
+        level, alpha = split_lod(lod)
+        fades = isinstance(alpha, Tensor) or alpha > 0
         if not 0 <= level <= self.levels - fades:
             raise NetworkError(
                 f"lod {lod} is outside 0 … {self.levels}, the levels of a network of {self.resolution}x"
                 f"{self.resolution} pixels: train with schedule.initial_resolution from 4 to {self.resolution}"
             )
         return self.resolution >> level
-
-    def child(self, name: str) -> nn.Module:
-        """A direct child by its name."""
-        return cast(nn.Module, self._modules[name])

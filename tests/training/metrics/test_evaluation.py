@@ -11,7 +11,7 @@ from tests.training.small import make_dataset, make_run
 from training.checkpoint import NetworkInfo
 from training.data.real_images import Reals
 from training.generate import Snapshot
-from training.metrics.evaluation import Judges, Protocol, enlarged
+from training.metrics.evaluation import Evaluator, MetricNetworks, enlarge
 from training.networks import Generator
 
 
@@ -35,44 +35,46 @@ def dataset(tmp_path: Path) -> Path:
     return make_dataset(tmp_path / "set", images=24, resolution=32)
 
 
-def _protocol(folder: Path, run: TrainRun, **changes: Any) -> Protocol:
-    return Protocol(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", Judges(None, None))
+def _evaluator(folder: Path, run: TrainRun, **changes: Any) -> Evaluator:
+    return Evaluator(
+        _params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", MetricNetworks(None, None)
+    )
 
 
-def test_figures_are_named_after_the_protocol(tmp_path: Path, dataset: Path) -> None:
+def test_figures_are_named_after_the_evaluator(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
     names = ["swd24_32", "swd24_16", "swd24_mean", "msssim8"]
-    figures = _protocol(tmp_path, run).measure_fakes(_snapshot(run, 0.0))
+    figures = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0))
     assert list(figures) == names
     assert figures["swd24_mean"] == pytest.approx((figures["swd24_32"] + figures["swd24_16"]) / 2, abs=1e-4)
 
 
 def test_reals_are_nearer_to_reals_than_an_untrained_generator_is(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
-    protocol = _protocol(tmp_path, run)
-    reals, fakes = protocol.measure_reals(), protocol.measure_fakes(_snapshot(run, 0.0))
-    assert all(1.5 * reals[name] < fakes[name] for name in protocol.swd_names)
+    evaluator = _evaluator(tmp_path, run)
+    reals, fakes = evaluator.measure_reals(), evaluator.measure_fakes(_snapshot(run, 0.0))
+    assert all(1.5 * reals[name] < fakes[name] for name in evaluator.names["swd"])
 
 
 def test_a_snapshot_of_an_earlier_stage_is_measured_at_full_resolution(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
-    protocol = _protocol(tmp_path, run)
-    early = protocol.measure_fakes(_snapshot(run, 2.5))
-    assert set(early) == {*protocol.swd_names, *protocol.msssim_names}
+    evaluator = _evaluator(tmp_path, run)
+    early = evaluator.measure_fakes(_snapshot(run, 2.5))
+    assert set(early) == {*evaluator.names["swd"], *evaluator.names["msssim"]}
     assert all(np.isfinite(value) for value in early.values())
 
 
 def test_the_same_snapshot_has_the_same_figures_again(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
-    protocol, snapshot = _protocol(tmp_path, run), _snapshot(run, 0.0)
-    assert protocol.measure_fakes(snapshot) == protocol.measure_fakes(snapshot)
+    evaluator, snapshot = _evaluator(tmp_path, run), _snapshot(run, 0.0)
+    assert evaluator.measure_fakes(snapshot) == evaluator.measure_fakes(snapshot)
 
 
 def test_more_pairs_than_the_distance_needs_images_leave_the_distance_alone(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
     snapshot = _snapshot(run, 0.0)
-    few = _protocol(tmp_path / "few", run, minibatch=8, msssim_pairs=2).measure_fakes(snapshot)
-    many = _protocol(tmp_path / "many", run, minibatch=8, msssim_pairs=30).measure_fakes(snapshot)
+    few = _evaluator(tmp_path / "few", run, minibatch=8, msssim_pairs=2).measure_fakes(snapshot)
+    many = _evaluator(tmp_path / "many", run, minibatch=8, msssim_pairs=30).measure_fakes(snapshot)
     assert few["swd24_32"] == pytest.approx(many["swd24_32"], abs=1e-3)
     assert "msssim30" in many
 
@@ -80,7 +82,7 @@ def test_more_pairs_than_the_distance_needs_images_leave_the_distance_alone(tmp_
 def test_a_conditional_generator_gets_labels_of_the_data_set(tmp_path: Path) -> None:
     labelled = make_dataset(tmp_path / "labelled", images=24, resolution=16, label_size=3)
     run = make_run(labelled, labels=True, resolution=16, grid_cell_pixels=16)
-    figures = _protocol(tmp_path, run).measure_fakes(_snapshot(run, 0.0, label_size=3))
+    figures = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0, label_size=3))
     assert list(figures) == ["swd24_16", "swd24_mean", "msssim8"]
 
 
@@ -89,18 +91,18 @@ def test_small_runs_report_what_can_be_measured(
     tmp_path: Path, dataset: Path, resolution: int, names: list[str]
 ) -> None:
     run = make_run(dataset, resolution=resolution, grid_cell_pixels=8)
-    assert list(_protocol(tmp_path, run).measure_fakes(_snapshot(run, 0.0))) == names
+    assert list(_evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0))) == names
 
 
 def test_mirrored_runs_are_compared_with_mirrored_reals(tmp_path: Path, dataset: Path) -> None:
     plain, mirrored = (make_run(dataset, mirror=mirror, resolution=32, grid_cell_pixels=32) for mirror in (False, True))
-    figures = [_protocol(tmp_path, run).measure_reals() for run in (plain, mirrored)]
+    figures = [_evaluator(tmp_path, run).measure_reals() for run in (plain, mirrored)]
     assert figures[0] != figures[1]
 
 
 def test_enlarged_images_repeat_pixels() -> None:
     image = np.arange(12, dtype=np.uint8).reshape(1, 3, 2, 2)
-    large = enlarged(image, 8)
+    large = enlarge(image, 8)
     assert large.shape == (1, 3, 8, 8)
     np.testing.assert_array_equal(large[:, :, ::4, ::4], image)
     np.testing.assert_array_equal(large[:, :, 3::4, 3::4], image)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.metrics.features import frechet_distance, inception_score, kernel_distance, precision_and_recall
+from training.metrics.features import frechet_distance, inception_score, kernel_inception_distance, precision_and_recall
 
 
 def _normal(count: int, size: int, seed: int) -> np.ndarray:
@@ -42,12 +42,12 @@ def test_kid_is_by_its_definition_and_centred_at_zero() -> None:
     within = sum(kernel[k][i][j] for k in (0, 1) for i in range(12) for j in range(12) if i != j) / (12 * 11)
     expected = within - 2 * np.mean(kernel[2])
     once = {"subsets": 1, "subset_size": 12, "rng": np.random.default_rng(1)}
-    assert kernel_distance(a, b, **once) == pytest.approx(expected)
-    same = [kernel_distance(_normal(200, 5, seed), _normal(200, 5, seed + 100), subsets=5, subset_size=100,
+    assert kernel_inception_distance(a, b, **once) == pytest.approx(expected)
+    same = [kernel_inception_distance(_normal(200, 5, seed), _normal(200, 5, seed + 100), subsets=5, subset_size=100,
             rng=np.random.default_rng(seed)) for seed in range(20)]  # fmt: skip
     assert min(same) < 0 < max(same)
     large = {"subsets": 5, "subset_size": 100, "rng": np.random.default_rng(1)}
-    assert abs(np.mean(same)) < 0.05 < kernel_distance(_normal(200, 5, 1), _normal(200, 5, 2) + 0.5, **large)
+    assert abs(np.mean(same)) < 0.05 < kernel_inception_distance(_normal(200, 5, 1), _normal(200, 5, 2) + 0.5, **large)
 
 
 def test_precision_and_recall_tell_apart_what_is_missing() -> None:

@@ -14,9 +14,9 @@ from pipeline.shards.reader import DataSet
 from tests.training.metrics.test_evaluation import _params, _snapshot
 from tests.training.small import make_dataset, make_run
 from training.data.real_images import Reals
-from training.metrics.evaluation import Judges, Protocol
+from training.metrics.evaluation import Evaluator, MetricNetworks
 from training.metrics.features import frechet_distance
-from training.metrics.inception import Collected, InceptionNetwork, figures, names
+from training.metrics.inception import InceptionFeatures, InceptionNetwork, compute, metric_names
 
 CPU = torch.device("cpu")
 
@@ -56,16 +56,16 @@ def _images(count: int, seed: int) -> np.ndarray:
 
 def test_figures_carry_their_counts_and_use_no_more_images(options: InceptionOptions) -> None:
     network = InceptionNetwork(options, CPU)
-    sets = [Collected(options, network) for _ in range(3)]
+    sets = [InceptionFeatures(options, network) for _ in range(3)]
     images = [_images(24, 1), _images(24, 2), np.concatenate([_images(24, 2), _images(9, 3)])]
     for collected, own, size in zip(sets, images, (24, 7, 10), strict=True):
         for start in range(0, len(own), size):
-            collected.feed(own[start : start + size])
+            collected.update(own[start : start + size])
     assert (len(sets[2].features()), len(sets[2].probabilities())) == (24, 20)
-    found = figures(options, sets[0], sets[1], seed=1)
-    assert list(found) == names(options)
-    assert names(options) == ["fid16", "fid24", "is20", "is20_std", "kid16", "precision12", "recall12"]
-    assert found == pytest.approx(figures(options, sets[0], sets[2], seed=1), rel=1e-5)
+    found = compute(options, sets[0], sets[1], seed=1)
+    assert list(found) == metric_names(options)
+    assert metric_names(options) == ["fid16", "fid24", "is20", "is20_std", "kid16", "precision12", "recall12"]
+    assert found == pytest.approx(compute(options, sets[0], sets[2], seed=1), rel=1e-5)
     wide = [network.features(own) for own in images[:2]]
     assert found["fid16"] == pytest.approx(frechet_distance(wide[0][:16], wide[1][:16]), abs=1e-6)
     assert found["fid16"] != found["fid24"]
@@ -76,7 +76,7 @@ def test_names_are_the_published_ones() -> None:
     full = options_of(
         Path("none"), fid_images=[10_000, 50_000], score_images=50_000, kid_images=50_000, kid_subset_size=1000
     )
-    assert names(full)[:5] == ["fid10k", "fid50k", "is50k", "is50k_std", "kid50k"]
+    assert metric_names(full)[:5] == ["fid10k", "fid50k", "is50k", "is50k_std", "kid50k"]
 
 
 def test_a_missing_or_other_file_is_named_and_nothing_takes_its_place(tmp_path: Path) -> None:
@@ -107,8 +107,10 @@ def test_the_protocol_measures_them_beside_its_own(tmp_path: Path, options: Ince
     run = make_run(make_dataset(tmp_path / "set", images=48, resolution=32), resolution=32, grid_cell_pixels=32)
 
     def measured(params: EvaluateParams, network: InceptionNetwork | None) -> tuple[dict[str, float], dict[str, float]]:
-        protocol = Protocol(params, run, Reals(DataSet(run.dataset), run), tmp_path / "scratch", Judges(network, None))
-        return protocol.measure_reals(), protocol.measure_fakes(_snapshot(run, 0.0))
+        evaluator = Evaluator(
+            params, run, Reals(DataSet(run.dataset), run), tmp_path / "scratch", MetricNetworks(network, None)
+        )
+        return evaluator.measure_reals(), evaluator.measure_fakes(_snapshot(run, 0.0))
 
     params = _params(inception=options)
     reals, fakes = measured(params, InceptionNetwork(options, CPU))
@@ -116,4 +118,4 @@ def test_the_protocol_measures_them_beside_its_own(tmp_path: Path, options: Ince
         assert reals[name] < fakes[name]
     without = measured(_params(), None)
     assert without[1] == {name: value for name, value in fakes.items() if name in without[1]}
-    assert set(fakes) - set(without[1]) == set(names(options))
+    assert set(fakes) - set(without[1]) == set(metric_names(options))

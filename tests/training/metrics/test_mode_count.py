@@ -11,7 +11,14 @@ from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
 from pipeline.shards.writer import writing_shard
-from training.metrics.mode_count import DigitClassifier, ModeCount, divergence_from_uniform, fit, modes_of, names
+from training.metrics.mode_count import (
+    DigitClassifier,
+    ModeCount,
+    divergence_from_uniform,
+    metric_names,
+    modes_of,
+    train_classifier,
+)
 
 CPU = torch.device("cpu")
 SEGMENTS = [
@@ -64,7 +71,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(digits: Path) -> tuple[DigitClassifier, float]:
-    return fit(DataSet(digits), options_of(digits), 1, CPU)
+    return train_classifier(DataSet(digits), options_of(digits), 1, CPU)
 
 
 def test_the_classifier_reads_digits_it_has_not_seen(fitted: tuple[DigitClassifier, float]) -> None:
@@ -78,7 +85,7 @@ def test_the_classifier_reads_digits_it_has_not_seen(fitted: tuple[DigitClassifi
 
 def test_the_same_seed_fits_the_same_classifier(digits: Path) -> None:
     options = options_of(digits, steps=3)
-    first, second, other = (fit(DataSet(digits), options, seed, CPU)[0].state_dict() for seed in (1, 1, 2))
+    first, second, other = (train_classifier(DataSet(digits), options, seed, CPU)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not torch.equal(first["scores.weight"], other["scores.weight"])
 
@@ -89,10 +96,10 @@ def test_modes_are_counted_in_the_stated_number_of_samples(digits: Path, fitted:
     options = options_of(digits, samples=30)
     count = ModeCount(options, fitted[0])
     for start in (0, 25):
-        count.feed(images_NCHW[start : start + 25])
+        count.update(images_NCHW[start : start + 25])
     assert count.counts_M.sum() == 30
-    assert names(options) == list(count.figures()) == ["modes30", "modes30_kl"]
-    figures = count.figures()
+    assert metric_names(options) == list(count.compute()) == ["modes30", "modes30_kl"]
+    figures = count.compute()
     assert 26 <= figures["modes30"] <= 30
     assert figures["modes30_kl"] == pytest.approx(divergence_from_uniform(count.counts_M), abs=1e-6)
 
@@ -107,9 +114,9 @@ def test_the_divergence_goes_from_zero_to_the_log_of_the_number_of_modes() -> No
 
 
 def test_other_data_sets_are_refused(tmp_path: Path, digits: Path) -> None:
-    with pytest.raises(TrainingError, match=r"labels of shape \(20, 3\); the classifier of evaluate\.modes wants"):
-        fit(DataSet(make_digits(tmp_path / "three", 20, 3)), options_of(tmp_path / "three"), 1, CPU)
+    with pytest.raises(TrainingError, match=r"labels of shape \(20, 3\); the classifier of evaluate\.modes needs"):
+        train_classifier(DataSet(make_digits(tmp_path / "three", 20, 3)), options_of(tmp_path / "three"), 1, CPU)
     with pytest.raises(TrainingError, match="labels none"):
-        fit(DataSet(make_digits(tmp_path / "none", 20, 0)), options_of(tmp_path / "none"), 1, CPU)
+        train_classifier(DataSet(make_digits(tmp_path / "none", 20, 0)), options_of(tmp_path / "none"), 1, CPU)
     with pytest.raises(TrainingError, match=r"600 digits, of which evaluate\.modes\.held_out 600 leaves none"):
-        fit(DataSet(digits), options_of(digits, held_out=600), 1, CPU)
+        train_classifier(DataSet(digits), options_of(digits, held_out=600), 1, CPU)

@@ -21,7 +21,7 @@ def test_a_curve_is_written_as_csv(tmp_path: Path) -> None:
 
 def test_the_same_curve_is_the_same_picture(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        plots.draw(tmp_path / name, ROWS, ["swd"], label="SWD", floors={"swd": 5.0})
+        plots.draw(tmp_path / name, ROWS, ["swd"], label="SWD", baselines={"swd": 5.0})
     first = (tmp_path / "a.png").read_bytes()
     assert first == (tmp_path / "b.png").read_bytes()
     assert b"Software" not in first
