@@ -8,7 +8,7 @@ import pytest
 from pipeline.params import LsunCategory
 from pipeline.params.lsun import LsunScene
 from pipeline.published import deltas
-from pipeline.sources.fetch.mirrors import PUBLISHED, places_of
+from pipeline.sources.fetch.mirrors import PUBLISHED, urls_of
 from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published
 from stages import read_manifest
@@ -26,7 +26,7 @@ def test_a_manifest_bears_its_own_name_and_every_file_can_be_had(name: str) -> N
     assert manifest.name == name
     assert len({file.path for file in manifest.files}) == len(manifest.files)
     for file in manifest.files:
-        assert places_of(manifest, file, [PUBLISHED]), file.path
+        assert urls_of(manifest, file, [PUBLISHED]), file.path
         assert file.hashes or name == "celebahq-deltas", file.path
 
 
@@ -71,18 +71,16 @@ def test_lsun_has_forty_archives() -> None:
     ]
     assert len({archive.sha256 for archive in archives}) == len(archives) == 40
     for archive in archives:
-        (place,) = places_of(manifest, manifest.file(archive), [PUBLISHED])
-        assert place.url == f"http://dl.yf.io/lsun/{archive.zip}"
+        (url,) = urls_of(manifest, manifest.file(archive), [PUBLISHED])
+        assert url == f"http://dl.yf.io/lsun/{archive.zip}"
 
 
-def test_places_come_in_the_order_of_the_mirrors() -> None:
+def test_urls_come_in_the_order_of_the_mirrors() -> None:
     celeba, mnist = read("celeba"), read("mnist")
     landmarks = celeba.at("Anno/list_landmarks_celeba.txt")
-    mine, drive = places_of(celeba, landmarks, ["http://files.example/data/", PUBLISHED])
-    assert mine.url == "http://files.example/data/celeba/Anno/list_landmarks_celeba.txt"
-    assert not mine.drive
+    mine, drive = urls_of(celeba, landmarks, ["http://files.example/data/", PUBLISHED])
+    assert mine == "http://files.example/data/celeba/Anno/list_landmarks_celeba.txt"
     asked = f"id={landmarks.drive_id}&export=download&confirm=t"
-    assert drive.url == f"https://drive.usercontent.google.com/download?{asked}"
-    assert drive.drive
+    assert drive == f"https://drive.usercontent.google.com/download?{asked}"
     file = mnist.files[0]
-    assert [place.url for place in places_of(mnist, file, [PUBLISHED])] == list(file.urls)
+    assert urls_of(mnist, file, [PUBLISHED]) == list(file.urls)

@@ -1,4 +1,4 @@
-"""What a file's own bytes tell: the format's mark at its start, and the sums that archives carry in themselves."""
+"""What the bytes of a file show without a published hash: the format's signature, and the archive's own checksums."""
 
 import errno
 import gzip
@@ -7,16 +7,17 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.sources import archive
-from pipeline.sources.published import Source
+from pipeline.sources.published import PublishedFile, Source
 
 HEAD_BYTES = 512
-"""So much is looked at before a byte is kept."""
+"""How much of an answer is inspected before anything is written."""
 
-_MAGIC = {
+_SIGNATURES = {
     ".zip": (b"PK\x03\x04", b"PK\x05\x06"),
     ".7z.001": (b"7z\xbc\xaf\x27\x1c",),
     ".7z": (b"7z\xbc\xaf\x27\x1c",),
@@ -37,70 +38,72 @@ _DAMAGE = (
 """What `zipfile` and `gzip` raise on damaged bytes; RuntimeError stands for encryption and unknown methods."""
 
 
-def wrong_start(name: str, head: bytes) -> str | None:
-    """What is wrong with the first bytes of a file of that name, in words; None where nothing is to be seen."""
-    for ending, marks in _MAGIC.items():
-        if name.endswith(ending):
-            return None if head.startswith(marks) else f"starts with {head[:8]!r}, as no {ending} file does"
+def wrong_signature(name: str, head: bytes) -> str | None:
+    """What is wrong with the first bytes of the file `name`; None if nothing is."""
+    for suffix, signatures in _SIGNATURES.items():
+        if name.endswith(suffix):
+            return None if head.startswith(signatures) else f"starts with {head[:8]!r}, as no {suffix} file does"
     if name.endswith(".txt") and b"\0" in head:
-        return "is no text: it has zero bytes at its start"
+        return "is not a text file: it starts with zero bytes"
     return None
 
 
-def tells_damage(name: str) -> bool:
-    """Whether a file of that name carries sums by which `damage` knows it to be whole."""
+def has_checksums(name: str) -> bool:
+    """Whether the format of the file `name` has checksums of its own."""
     return name.endswith((".zip", ".gz"))
 
 
-def fault_inside(path: Path, name: str, source: Source) -> str | None:
-    """What is wrong inside an archive of no known hash, in words: its index is judged before it is unpacked."""
-    return misfit(path, name, source) or damage(path, name)
+def problem(
+    path: Path, file: PublishedFile, manifest: Source, hashes: Mapping[str, str], *, checksums: bool = True
+) -> str | None:
+    """Why `path`, which has these hashes, is not the published `file`; None if it is, as far as is known.
 
-
-def misfit(path: Path, name: str, source: Source) -> str | None:
-    """What of an archive's index is not as the manifest of `source` states, in words; None where nothing is stated.
-
-    Members are known by the last part of their names: some packers put a folder before them. Others than the stated
-    ones do no harm.
+    If no hash is published, the members of an archive are compared, which refuses a hostile one before it is
+    decompressed, and then its own `checksums`.
     """
-    if source.members is None:
+    found = file.fault(path.stat().st_size, hashes)
+    if found is None and not file.hashes:
+        found = wrong_members(path, file.name, manifest)
+        if found is None and checksums:
+            found = wrong_checksum(path, file.name)
+    return found
+
+
+def wrong_members(path: Path, name: str, manifest: Source) -> str | None:
+    """How the members of an archive differ from those in the manifest; None if they agree or the manifest lists none.
+
+    Folders in member names are ignored, and so are additional members.
+    """
+    if manifest.members is None:
         return None
     try:
-        listed = archive.list_members(path, source.limits)
+        listed = archive.list_members(path, manifest.limits)
     except SourceError as error:
         return str(error)
     count = Counter(member.split("/")[-1] for member in listed)
-    wanted = source.members.names(name)
-    missing = [member for member in wanted if not count[member]]
+    expected = manifest.members.names(name)
+    missing = [member for member in expected if not count[member]]
     if missing:
-        return f"it lacks {len(missing)} of its {len(wanted)} members ({missing[0]} and so on): it is another archive"
-    twice = next((member for member in wanted if count[member] > 1), None)
-    return None if twice is None else f"it has {twice} more than once"
+        return f"{len(missing)} of its {len(expected)} members are missing (the first is {missing[0]})"
+    duplicate = next((member for member in expected if count[member] > 1), None)
+    return None if duplicate is None else f"it has {duplicate} more than once"
 
 
-def damage(path: Path, name: str) -> str | None:
-    """What the archive's own sums say, in words; None where every one of them agrees. Read block by block.
-
-    Parameters
-    ----------
-    path
-        The file, under whatever name it lies.
-    name
-        The published name, which tells the format.
-    """
+def wrong_checksum(path: Path, name: str) -> str | None:
+    """What the archive's own checksums show; None if all agree. The file is read block by block."""
     try:
         if name.endswith(".zip"):
-            with zipfile.ZipFile(path) as archive:
-                bad = archive.testzip()
-            return None if bad is None else f"its member {bad} does not agree with its CRC"
+            with zipfile.ZipFile(path) as file:
+                bad = file.testzip()
+            return None if bad is None else f"the CRC of its member {bad} is wrong"
         if name.endswith(".gz"):
             with gzip.open(path) as stream:
                 while stream.read(_BLOCK_BYTES):
                     pass
     except _DAMAGE as error:
-        return f"it is no whole archive ({type(error).__name__}: {error})"
+        return f"the archive is damaged ({type(error).__name__}: {error})"
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno != errno.EINVAL:  # zipfile seeks to where damaged bytes point
             raise
-        return f"it is no whole archive: it points outside itself ({error})"
+        return f"the archive is damaged ({error})"
     return None

@@ -1,91 +1,83 @@
-"""Web pages that come in place of a file: Google Drive's, and any other."""
+"""Web pages that a server sends in place of a file: those of Google Drive, and any other."""
 
 import re
 from html.parser import HTMLParser
 
-from pipeline.sources.fetch.download_errors import Next, PlaceError
+from pipeline.sources.fetch.mirrors import Action, MirrorError
 
 PAGE_BYTES = 1 << 16
-"""As much of a page is looked at; the known ones are far shorter."""
+"""How much of a page is read; the known pages are far shorter."""
 
 _START = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*+(?:(?><!--.*?-->|<\?xml\b.*?\?>)\s*+)*+<(?:!doctype\s+html|html|head|title|body)\b",
     re.I | re.S,
 )
-"""Possessive throughout: what was passed over is never tried again, so that the time grows with the length alone."""
+"""Possessive quantifiers throughout: without backtracking the time grows linearly with the length."""
 _TITLE = re.compile(rb"<title[^>]{0,200}>(.{0,1000}?)</title>", re.I | re.S)
 
+_VIRUS_SCAN = ("virus scan warning", "too large for google to scan for viruses")
 _KNOWN: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
-        "Google Drive's page that this file's download quota is used up",
+        "Google Drive: the download quota of this file is used up",
         ("quota exceeded", "too many users have viewed or downloaded this file recently"),
-        "Google gives it out again within 24 hours: run this again then.",
+        "Google lifts the quota within 24 hours: run this again then.",
     ),
+    ("Google Drive: the virus-scan page did not lead to the file", _VIRUS_SCAN, ""),
     (
-        "Google Drive's virus-scan page, which did not lead on to the file",
-        ("virus scan warning", "too large for google to scan for viruses"),
-        "",
-    ),
-    (
-        "Google's login page: the file is not open to everyone",
+        "Google's login page: the file is not public",
         ("accounts.google.com/servicelogin", "accounts.google.com/v3/signin", "sign in - google accounts"),
         "",
     ),
     (
-        "Google Drive's page that access to this file is denied",
+        "Google Drive: access to this file is denied",
         ("you need access", "google drive: access denied", "google drive - access denied"),
         "",
     ),
     (
         "Google's page against automated requests",
         ("unusual traffic from your computer network", "automated queries"),
-        "Wait some hours, or fetch from another network.",
+        "Wait some hours, or use another network.",
     ),
 )
+"""Cause, texts by which the page is recognised, and remedy."""
 
 
 def is_page(head: bytes) -> bool:
-    """Whether the bytes start as a page of HTML or XHTML does. No published file is one."""
+    """Whether the bytes start like HTML or XHTML. No published file does."""
     return _START.match(head) is not None
 
 
-def is_virus_scan(page: bytes) -> bool:
-    """Whether it is Google Drive's question whether to download a file too large for its virus scan."""
-    return _found(page, _KNOWN[1][1])
-
-
-def known(page: bytes, status: int) -> PlaceError | None:
-    """What a page of Google's says; None where it is another page."""
-    for cause, marks, remedy in _KNOWN:
-        if _found(page, marks):
-            return PlaceError(f"{cause} (HTTP {status})", Next.ELSEWHERE, remedy=remedy)
+def known_page(page: bytes, status: int) -> MirrorError | None:
+    """The error for one of Google's pages; None for any other page."""
+    for cause, texts, remedy in _KNOWN:
+        if _contains(page, texts):
+            return MirrorError(f"{cause} (HTTP {status})", Action.NEXT_URL, remedy)
     return None
 
 
-def fault_of(page: bytes, status: int) -> PlaceError:
-    """What an HTML page in place of the file says, recognised where it is a known one."""
-    fault = known(page, status)
-    if fault is not None:
-        return fault
+def page_error(page: bytes, status: int) -> MirrorError:
+    """The error for any HTML page that came in place of the file."""
     title = _TITLE.search(page)
-    words = " ".join(title[1].decode("utf-8", "replace").split())[:80] if title else "no title"
-    return PlaceError(f"an HTML page ({words!r}, HTTP {status}) in place of the file", Next.ELSEWHERE)
+    text = " ".join(title[1].decode("utf-8", "replace").split())[:80] if title else "no title"
+    other = MirrorError(f"an HTML page ({text!r}, HTTP {status}) in place of the file", Action.NEXT_URL)
+    return known_page(page, status) or other
 
 
 def confirmation(page: bytes) -> dict[str, str]:
-    """The parameters with which the virus-scan page would ask for the file; empty where it has none."""
+    """The query by which Google Drive's virus-scan page leads to the file; empty for any other page."""
     form = _DownloadForm()
-    form.feed(page.decode("utf-8", "replace"))
+    if _contains(page, _VIRUS_SCAN):
+        form.feed(page.decode("utf-8", "replace"))
     return form.fields
 
 
-def _found(page: bytes, marks: tuple[str, ...]) -> bool:
-    text = " ".join(page.decode("utf-8", "replace").lower().split())
-    return any(mark in text for mark in marks)
+def _contains(page: bytes, texts: tuple[str, ...]) -> bool:
+    words = " ".join(page.decode("utf-8", "replace").lower().split())
+    return any(text in words for text in texts)
 
 
 class _DownloadForm(HTMLParser):
-    """The hidden fields of the page's form."""
+    """The hidden fields of the page's download form."""
 
     def __init__(self) -> None:
         super().__init__()

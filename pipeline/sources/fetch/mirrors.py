@@ -1,50 +1,66 @@
-"""Where a published file can be had."""
+"""The URLs of a published file, and why one of them failed."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from urllib.parse import quote, urlencode
 
 from pipeline.sources.published import PublishedFile, Source
 
 PUBLISHED = "published"
-"""Among the mirrors of the params: the places that the manifest names."""
+"""Among `network.mirrors`: the URLs that the manifest names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One address of one file; `drive` where it is Google Drive's, which answers with pages of its own."""
+class Action(Enum):
+    """What to do after an attempt failed."""
 
-    url: str
-    drive: bool
-
-    @property
-    def address(self) -> str:
-        """The address as it is recorded and shown."""
-        return without_credentials(self.url)
+    RETRY = auto()  # the same URL, from the byte where it stopped
+    RESTART = auto()  # the same URL, from the first byte
+    CORRUPT = auto()  # as RESTART, but only once: the bytes of the whole file are wrong
+    NEXT_URL = auto()
 
 
-def without_credentials(text: str) -> str:
-    """The text, its addresses without the name and password that may stand in them."""
-    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
+@dataclass(eq=False)
+class MirrorError(Exception):
+    """One attempt at one URL failed.
+
+    Attributes
+    ----------
+    cause
+        What happened, with the values that show it.
+    remedy
+        What the user can do about this cause in particular.
+    retry_after
+        Seconds that the server asks to wait.
+    """
+
+    cause: str
+    action: Action
+    remedy: str = ""
+    retry_after: float = 0.0
 
 
-def places_of(source: Source, file: PublishedFile, mirrors: Sequence[str]) -> list[Place]:
-    """The places of a file in the order to ask them.
+def urls_of(manifest: Source, file: PublishedFile, mirrors: Sequence[str]) -> list[str]:
+    """The URLs of a file in the order in which they are tried.
 
     Parameters
     ----------
     mirrors
-        Addresses below which `<manifest>/<path>` lies, and `published` for the places in the manifest:
+        Base URLs, below which `<manifest>/<path>` lies, and `published` for the URLs in the manifest:
         its `urls` first, then Google Drive.
     """
-    places: list[Place] = []
+    urls: list[str] = []
     for mirror in mirrors:
-        if mirror == PUBLISHED:
-            places += [Place(url, drive=False) for url in file.urls]
-            if source.drive is not None and file.drive_id is not None:
-                asked = urlencode({"id": file.drive_id, "export": "download", "confirm": "t"})
-                places.append(Place(f"{source.drive}?{asked}", drive=True))
-        else:
-            places.append(Place(f"{mirror.rstrip('/')}/{source.name}/{quote(file.path)}", drive=False))
-    return places
+        if mirror != PUBLISHED:
+            urls.append(f"{mirror.rstrip('/')}/{manifest.name}/{quote(file.path)}")
+            continue
+        urls += file.urls
+        if manifest.drive is not None and file.drive_id is not None:
+            urls.append(f"{manifest.drive}?{urlencode({'id': file.drive_id, 'export': 'download', 'confirm': 't'})}")
+    return urls
+
+
+def without_credentials(text: str) -> str:
+    """The text without the user name and password of the URLs in it."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)

@@ -1,14 +1,14 @@
-"""The bytes of one file that are here so far: they survive the process, and only one process adds to them."""
+"""The bytes of one file received so far, and the disk that they are written to."""
 
 import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Generator, Iterable
+import shutil
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,17 +18,8 @@ from pipeline.errors import FetchError
 _BLOCK_BYTES = 1 << 20
 
 
-class _Digest(Protocol):
-    def update(self, data: bytes | memoryview, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
-
-
 class Origin(BaseModel):
-    """Which bytes the partial file began: the answer's address, its validators, and how many bytes there are in all.
-
-    The address is without a password that the place may ask for.
-    """
+    """Where the bytes come from: URL without credentials, its validators, and the length of the whole file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -39,98 +30,83 @@ class Origin(BaseModel):
 
     @property
     def validator(self) -> str | None:
-        """What says for certain that bytes are still the same ones: a strong ETag, or else the time of change."""
+        """For If-Range (RFC 9110, 13.1.5): a strong ETag, else the time of the last change."""
         if self.etag is not None and not self.etag.startswith("W/"):
             return self.etag
         return self.last_modified
 
 
-class Partial:
-    """`<target>.partial`, open and locked, with the digests of what it holds; and its `Origin` in a file beside.
+class PartialFile:
+    """`<target>.partial`, open and locked, hashed while it is written; `<target>.partial.json` has its origin.
 
-    Every block is handed to the system as it arrives, so a killed process loses none that it counted.
-
-    Parameters
-    ----------
-    target
-        The name that the file gets when it is whole.
-    algorithms
-        Digests to keep, by the names that `hashlib` uses.
-
-    Raises
-    ------
-    FetchError
-        Another process has it open.
+    Writes are unbuffered: a killed process loses no byte that it received. `resized` is called with every change of
+    the size. Raises `FetchError` if another process has the file open.
     """
 
-    def __init__(self, target: Path, algorithms: Iterable[str]) -> None:
+    def __init__(
+        self, target: Path, algorithms: Iterable[str], resized: Callable[[int], object] = lambda change: None
+    ) -> None:
         self.target = target
         self.path = path_of(target)
-        self._state = _state_of(target)
-        self._algorithms = tuple(algorithms)
-        self._digests = self._fresh_digests()
-        self.size = 0
         self.origin: Origin | None = None
+        self._origin_path = Path(f"{self.path}.json")
+        self._algorithms = tuple(algorithms)
+        self._resized = resized
+        self._reset()
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while not self._lock():
             self._file.close()
-        self._take_up()
+        self._file.seek(0)
+        while block := self._file.read(_BLOCK_BYTES):
+            self._hash(block)
+        try:
+            self.origin = Origin.model_validate_json(self._origin_path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            self.origin = None
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def begin(self, origin: Origin) -> None:
-        """Drop what is here and start again from the first byte."""
+    def restart(self, origin: Origin | None) -> None:
+        """Discard all bytes; `origin` is where the next ones come from."""
         self._file.truncate(0)
-        self.size = 0
-        self._digests = self._fresh_digests()
-        self.go_on_from(origin)
-
-    def go_on_from(self, origin: Origin) -> None:
-        """Note where the next bytes come from."""
-        if origin != self.origin:
-            atomic.write_bytes(self._state, origin.model_dump_json().encode())
-            self.origin = origin
+        self._resized(-self.size)
+        self._reset()
+        if origin is None:
+            self._origin_path.unlink(missing_ok=True)
+        else:
+            atomic.write_bytes(self._origin_path, origin.model_dump_json().encode())
+        self.origin = origin
 
     def append(self, block: bytes) -> None:
-        """Add bytes that have just arrived."""
+        """Add received bytes."""
         view = memoryview(block)
         while view:
             written = self._file.write(view)
-            for digest in self._digests.values():
-                digest.update(view[:written])
-            self.size += written
+            self._hash(view[:written])
+            self._resized(written)
             view = view[written:]
 
     def digests(self) -> dict[str, str]:
-        """Of all bytes that are here, as hex."""
-        return {name: digest.hexdigest() for name, digest in self._digests.items()}
-
-    def discard(self) -> None:
-        """Drop what is here, and where it came from."""
-        self._file.truncate(0)
-        self.size = 0
-        self._digests = self._fresh_digests()
-        self._state.unlink(missing_ok=True)
-        self.origin = None
+        """The hashes of all bytes, as hex."""
+        return {name: hasher.hexdigest() for name, hasher in self._hashers.items()}
 
     def finish(self) -> None:
-        """Give the file, which was verified, its final name."""
+        """Give the verified file its final name."""
         os.fsync(self._file.fileno())
         self.path.replace(self.target)
-        self._state.unlink(missing_ok=True)
+        self._origin_path.unlink(missing_ok=True)
 
-    def abandon(self) -> None:
-        """Remove the partial file: its bytes are not needed."""
-        forget(self.target)
+    def remove(self) -> None:
+        """Delete the partial file."""
+        self.path.unlink(missing_ok=True)
+        self._origin_path.unlink(missing_ok=True)
 
     def _lock(self) -> bool:
-        """Open and lock the file; False where another process renamed it in between, so that it is a whole one now."""
+        """Open and lock the file; False if another process renamed or deleted it before it was locked."""
         self._file = self.path.open("ab+", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,53 +117,50 @@ class Partial:
             ) from error
         return self.path.exists() and os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
 
-    def _take_up(self) -> None:
-        self.size = os.fstat(self._file.fileno()).st_size
-        try:
-            self.origin = Origin.model_validate_json(self._state.read_bytes())
-        except (FileNotFoundError, ValidationError):
-            self.origin = None
-        self._file.seek(0)
-        while block := self._file.read(_BLOCK_BYTES):
-            for digest in self._digests.values():
-                digest.update(block)
+    def _reset(self) -> None:
+        self.size = 0
+        self._hashers = {name: hashlib.new(name, usedforsecurity=False) for name in self._algorithms}
 
-    def _fresh_digests(self) -> dict[str, _Digest]:
-        return {name: hashlib.new(name, usedforsecurity=False) for name in self._algorithms}
+    def _hash(self, block: bytes | memoryview) -> None:
+        self.size += len(block)
+        for hasher in self._hashers.values():
+            hasher.update(block)
 
 
 def path_of(target: Path) -> Path:
-    """Where the bytes of `target` wait until they are all there."""
+    """The partial file of `target`."""
     return target.with_name(target.name + atomic.PARTIAL_SUFFIX)
 
 
-def forget(target: Path) -> None:
-    """Remove what is here of `target` from an earlier run."""
-    path_of(target).unlink(missing_ok=True)
-    _state_of(target).unlink(missing_ok=True)
-
-
 def size_of(target: Path) -> int:
-    """Bytes of `target` that are here from an earlier run."""
+    """Bytes of `target` that an earlier run received."""
     path = path_of(target)
     return path.stat().st_size if path.is_file() else 0
 
 
-def _state_of(target: Path) -> Path:
-    path = path_of(target)
-    return path.with_name(f"{path.name}.json")
+def check_free_space(folder: Path, label: str, missing: int) -> None:
+    """Raise `FetchError` if the disk of `folder` has fewer than `missing` bytes free; `label` starts the message."""
+    free = shutil.disk_usage(folder).free
+    if missing > free:
+        raise FetchError(
+            f"{label}: {missing} bytes are missing, but {folder.resolve()} has {free} free. "
+            f"Free some space, or make that folder a link to a larger disk."
+        )
 
 
 @contextmanager
-def naming_disk_faults(target: Path) -> Generator[None]:
-    """Turn what the system says of a disk or a folder, while `target` is written or read, into ours."""
+def disk_errors(target: Path) -> Generator[None]:
+    """Turn operating system errors while `target` is written or read into `FetchError`."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            cause, remedy = "the disk is full", f"make room below {target.parent}"
+            cause, remedy = "the disk is full", f"Free some space below {target.parent}"
         else:
-            cause, remedy = f"{error.filename or target} cannot be read or written", "see who may write there"
+            cause, remedy = (
+                f"{error.filename or target} cannot be read or written",
+                "Check the path and its permissions",
+            )
         raise FetchError(
-            f"{target}: {cause} ({error.strerror or error}). What was fetched is kept: {remedy} and run this again."
+            f"{target}: {cause} ({error.strerror or error}). {remedy} and run this again; received bytes are kept."
         ) from error

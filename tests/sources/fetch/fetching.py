@@ -1,28 +1,35 @@
-"""What the tests of the fetcher share: downloads with little patience, everything accepted."""
+"""What the tests of the fetcher share: downloads with short waits and all terms accepted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.params import NetworkParams
 from pipeline.sources.fetch.downloads import Downloads
-from pipeline.sources.fetch.retrieve import Patience
+from pipeline.sources.fetch.retrieval import RetryPolicy
 from pipeline.sources.fetch.terms import Acceptance
+from pipeline.sources.published import PublishedFile, Source
 
-NAMES = frozenset({"celeba", "celebahq-deltas", "lsun", "cifar10", "mnist", "big"})
-EVERYTHING = Acceptance({}, {}, {"terms": NAMES, "unverified": NAMES})
-STEADY = Patience(attempts=4, timeout_seconds=20.0, first_wait_seconds=0.001, longest_wait_seconds=0.004)
+STEADY = RetryPolicy(attempts=4, timeout_seconds=20.0, first_wait_seconds=0.001, longest_wait_seconds=0.004)
 HASTY = replace(STEADY, timeout_seconds=0.12)
-"""For servers that stall: on a busy machine it may take a slow answer for a stall."""
+"""For servers that stall; on a busy machine a slow answer may count as a stall, too."""
 
 
-def downloads(folder: Path, *mirrors: str, patience: Patience = STEADY, **values: Any) -> Downloads:
+class EverythingAccepted(Acceptance):
+    """Accepts the terms and the unverified files of every data set."""
+
+    def demand(self, manifest: Source, files: Sequence[PublishedFile]) -> dict[str, Any]:
+        return {"terms": {"by": "a test"}}
+
+
+def downloads(folder: Path, *mirrors: str, policy: RetryPolicy = STEADY, **values: Any) -> Downloads:
     network = {
         "mirrors": mirrors,
         "local": None,
         "offline": False,
         "connections": 6,
-        "attempts": patience.attempts,
-        "timeout_seconds": patience.timeout_seconds,
+        "attempts": policy.attempts,
+        "timeout_seconds": policy.timeout_seconds,
     }
-    return Downloads(folder, NetworkParams.model_validate(network | values), EVERYTHING, patience)
+    return Downloads(folder, NetworkParams.model_validate(network | values), EverythingAccepted(), policy)

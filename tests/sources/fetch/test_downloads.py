@@ -1,4 +1,4 @@
-"""The folder of downloads: what is here is not fetched again, what the user has is linked, what is stale goes."""
+"""The folder of downloads: no file is fetched twice, copies of the user are linked, wrong files are refused."""
 
 import errno
 import fcntl
@@ -6,7 +6,6 @@ import os
 import random
 import resource
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def test_a_failed_file_does_not_stop_the_others_and_all_failures_are_named(
     assert (tmp_path / "big/two.bin").read_bytes() == CONTENTS["two.bin"]
 
 
-def test_a_kept_file_that_changed_or_lost_its_receipt_is_looked_at_again(server: FaultyServer, tmp_path: Path) -> None:
+def test_a_file_that_changed_or_lost_its_receipt_is_verified_again(server: FaultyServer, tmp_path: Path) -> None:
     serve(server)
     one, two, three = downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)
     one.write_bytes(CONTENTS["one.bin"][::-1])
@@ -72,22 +71,22 @@ def test_a_kept_file_that_changed_or_lost_its_receipt_is_looked_at_again(server:
     assert [path for path, _ in server.requests] == ["/big/one.bin"]
 
 
-def test_a_kept_file_that_disagrees_is_put_aside_and_never_deleted(
+def test_a_wrong_file_is_renamed_and_never_deleted(
     server: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serve(server)
     downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)
     for number, mine in (("", b"mine"), ("1", b"mine too")):
         (tmp_path / "big/one.bin").write_bytes(mine)
-        with pytest.raises(FetchError, match=r"offline is true, and 1 file"):
+        with pytest.raises(FetchError, match=r"offline is true, but 1 file"):
             downloads(tmp_path, server.url, offline=True).fetch(PUBLISHED, PUBLISHED.files)
         assert (tmp_path / f"big/one.bin.refused{number}").read_bytes() == mine
-        assert f"one.bin: {len(mine)} bytes, but the published" in (said := capsys.readouterr().err)
-        assert f"It is not used, and lies in one.bin.refused{number} now." in said
+        assert f"one.bin: {len(mine)} bytes, but the published" in (message := capsys.readouterr().err)
+        assert f"It is not used; it was renamed to one.bin.refused{number}." in message
     assert contents(downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)) == CONTENTS
 
 
-def test_a_kept_file_that_the_manifest_no_longer_means_is_fetched_again(server: FaultyServer, tmp_path: Path) -> None:
+def test_a_file_whose_published_hash_changed_is_fetched_again(server: FaultyServer, tmp_path: Path) -> None:
     serve(server)
     downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)
     newer = dataset("big", {name: content[::-1] for name, content in CONTENTS.items()})
@@ -96,7 +95,7 @@ def test_a_kept_file_that_the_manifest_no_longer_means_is_fetched_again(server: 
     assert contents(fetched) == newer.contents
 
 
-def test_a_partial_of_a_former_run_is_continued(server: FaultyServer, tmp_path: Path) -> None:
+def test_a_partial_file_of_an_earlier_run_is_resumed(server: FaultyServer, tmp_path: Path) -> None:
     serve(server)
     server.files["/big/one.bin"].faults += [Fault("drop", 0.5), *[Fault("404")] * 2]
     with pytest.raises(FetchError):
@@ -109,10 +108,12 @@ def test_a_partial_of_a_former_run_is_continued(server: FaultyServer, tmp_path: 
     assert not list(tmp_path.rglob("*.partial*"))
 
 
-def test_a_partial_with_wrong_bytes_ends_as_the_right_file(server: FaultyServer, tmp_path: Path) -> None:
+def test_a_partial_file_with_wrong_bytes_ends_as_the_right_file(server: FaultyServer, tmp_path: Path) -> None:
     serve(server)
     (tmp_path / "big").mkdir()
     (tmp_path / "big/one.bin.partial").write_bytes(bytes(30_000))
+    origin = partial.Origin(url=f"{server.url}/big/one.bin", etag=None, last_modified=None, total=50_000)
+    (tmp_path / "big/one.bin.partial.json").write_text(origin.model_dump_json())
     (tmp_path / "big/two.bin.partial").write_bytes(bytes(90_000))
     (tmp_path / "big/three.bin.partial").write_bytes(CONTENTS["three.bin"])
     (tmp_path / "big/three.bin.partial.json").write_text("no json")
@@ -122,18 +123,18 @@ def test_a_partial_with_wrong_bytes_ends_as_the_right_file(server: FaultyServer,
     assert server.ranges("/big/three.bin") == []
 
 
-def test_offline_nothing_is_asked_and_what_is_missing_is_named(server: FaultyServer, tmp_path: Path) -> None:
+def test_offline_nothing_is_requested_and_missing_files_are_listed(server: FaultyServer, tmp_path: Path) -> None:
     serve(server)
     downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files[:1])
     server.requests.clear()
     offline = downloads(tmp_path, server.url, offline=True)
-    with pytest.raises(FetchError, match=r"(?s)2 file\(s\) of big are not here:\n  big/two\.bin\n  big/three\.bin\n"):
+    with pytest.raises(FetchError, match=r"(?s)2 file\(s\) of big are missing:\n  big/two\.bin\n  big/three\.bin\n"):
         offline.fetch(PUBLISHED, PUBLISHED.files)
     assert contents(offline.fetch(PUBLISHED, PUBLISHED.files[:1])) == {"one.bin": CONTENTS["one.bin"]}
     assert server.requests == []
 
 
-def test_copies_that_the_user_has_are_verified_and_linked(server: FaultyServer, tmp_path: Path) -> None:
+def test_copies_of_the_user_are_verified_and_linked(server: FaultyServer, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     for folder, name in (("big", "one.bin"), (".", "two.bin")):
         (mine / folder).mkdir(parents=True, exist_ok=True)
@@ -148,9 +149,7 @@ def test_copies_that_the_user_has_are_verified_and_linked(server: FaultyServer, 
     assert found.record["fetched"]["big/two.bin"]["origin"] == str(mine / "two.bin")
 
 
-def test_a_damaged_copy_is_refused_and_named(
-    server: FaultyServer, datasets: dict[str, DataSet], tmp_path: Path
-) -> None:
+def test_a_damaged_copy_is_an_error(server: FaultyServer, datasets: dict[str, DataSet], tmp_path: Path) -> None:
     (tmp_path / "one.bin").write_bytes(CONTENTS["one.bin"][::-1])
     with pytest.raises(SourceError, match=r"one\.bin: MD5 is"):
         downloads(tmp_path / "here", server.url, local=tmp_path).fetch(PUBLISHED, PUBLISHED.files)
@@ -163,7 +162,7 @@ def test_a_damaged_copy_is_refused_and_named(
     assert not list((tmp_path / "here").rglob("*.zip"))
 
 
-def test_a_copy_that_goes_bad_on_its_way_gets_no_final_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_damaged_while_copied_gets_no_final_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one.bin").write_bytes(CONTENTS["one.bin"])
 
     def copied_badly(_: Path, target: Path) -> None:
@@ -177,7 +176,7 @@ def test_a_copy_that_goes_bad_on_its_way_gets_no_final_name(tmp_path: Path, monk
     assert (tmp_path / "one.bin").read_bytes() == CONTENTS["one.bin"]
 
 
-def test_a_copy_is_not_imported_while_another_process_fetches_the_file(tmp_path: Path) -> None:
+def test_a_copy_is_not_linked_while_another_process_fetches_the_file(tmp_path: Path) -> None:
     (tmp_path / "one.bin").write_bytes(CONTENTS["one.bin"])
     (tmp_path / "here/big").mkdir(parents=True)
     with (tmp_path / "here/big/one.bin.partial").open("wb") as other:
@@ -195,7 +194,7 @@ def _refused(*_: Path) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
-def test_a_folder_that_cannot_be_written_is_named_and_the_others_are_filled(
+def test_a_file_that_cannot_be_written_does_not_stop_the_others(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(server)
@@ -215,54 +214,31 @@ def test_a_folder_that_cannot_be_written_is_named_and_the_others_are_filled(
     assert {path.name for path in (tmp_path / "here/big").glob("*.bin")} == {"two.bin", "three.bin"}
 
 
-def test_files_that_arrive_side_by_side_share_the_room(
-    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each of the two would fit. Their lengths are known only from the answers; the first waits for the second's."""
-    unhashed = dataset("big", CONTENTS, hashed=False).published
-    serve(server)
-    asked, first = threading.Semaphore(0), threading.Lock()
-
-    def free(_: Path) -> Any:
-        asked.release()
-        return shutil._ntuple_diskusage(10**6, 0, 60_000)  # type: ignore[attr-defined]
-
-    def wait_for_three_questions(_: str, offset: int) -> None:
-        if offset == 4096 and first.acquire(blocking=False):
-            for _ in range(3):  # before all, and one for each file
-                assert asked.acquire(timeout=20)
-
-    monkeypatch.setattr(shutil, "disk_usage", free)
-    server.watch = wait_for_three_questions
-    with pytest.raises(FetchError, match=r"big/\w+\.bin: 50000 bytes are still to come, beside \d+ of other files on"):
-        downloads(tmp_path, server.url, connections=2).fetch(unhashed, unhashed.files[:2])
-    assert len(list((tmp_path / "big").glob("*.bin"))) == 1
-    assert len(downloads(tmp_path, server.url, connections=1).fetch(unhashed, unhashed.files)) == 3
-
-
-def test_what_cannot_fit_is_not_begun(server: FaultyServer, tmp_path: Path) -> None:
+def test_files_larger_than_the_free_space_are_not_requested(server: FaultyServer, tmp_path: Path) -> None:
     serve(server)
     huge = PUBLISHED.files[0].model_copy(update={"bytes": 10**18})
-    with pytest.raises(FetchError, match=r"big: 1000000000000050000 bytes are still to come, but .* free\. Make room"):
+    with pytest.raises(FetchError, match=r"big: 1000000000000050000 bytes are missing, but .* free\. Free some space"):
         downloads(tmp_path, server.url).fetch(PUBLISHED, [huge, PUBLISHED.files[1]])
     assert server.requests == []
 
 
-def test_a_file_that_turns_out_too_large_is_not_begun(server: FaultyServer, tmp_path: Path) -> None:
+def test_a_file_of_unknown_length_larger_than_the_free_space_is_not_written(
+    server: FaultyServer, tmp_path: Path
+) -> None:
     unhashed = dataset("big", {"one.bin": CONTENTS["one.bin"]}, hashed=False).published
     file = server.put("/big/one.bin", CONTENTS["one.bin"])
     headers = {**file.headers(), "Content-Length": str(10**18)}
     file.headers = lambda: headers  # type: ignore[method-assign]
-    with pytest.raises(FetchError, match=r"big/one\.bin: .* still to come"):
+    with pytest.raises(FetchError, match=r"big/one\.bin: .* bytes are missing, but"):
         downloads(tmp_path, server.url).fetch(unhashed, unhashed.files)
 
 
-def test_a_full_disk_is_named_and_what_came_is_kept(server: FaultyServer, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_received_bytes_are_kept(server: FaultyServer, tmp_path: Path) -> None:
     serve(server)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # the system refuses to write more, as a full disk does
     try:
-        with pytest.raises(FetchError, match=r"one\.bin: the disk is full .* make room below"):
+        with pytest.raises(FetchError, match=r"one\.bin: the disk is full .* Free some space below"):
             downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files[:1])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -281,11 +257,11 @@ def test_two_processes_never_write_one_file(server: FaultyServer, tmp_path: Path
     assert contents(downloads(tmp_path, server.url).fetch(PUBLISHED, PUBLISHED.files)) == CONTENTS
 
 
-def test_files_come_side_by_side(server: FaultyServer, tmp_path: Path) -> None:
-    """With one connection the first answer would have to end before the second file is asked for."""
+def test_files_are_fetched_in_parallel(server: FaultyServer, tmp_path: Path) -> None:
+    """With one connection the first answer would have to end before the second file is requested."""
     serve(server)
     server.files["/big/one.bin"].faults.append(Fault("stall", 0.5))
-    downloads(tmp_path, server.url, connections=2, patience=HASTY).fetch(PUBLISHED, PUBLISHED.files)
+    downloads(tmp_path, server.url, connections=2, policy=HASTY).fetch(PUBLISHED, PUBLISHED.files)
     asked = [path for path, _ in server.requests]
     assert max(asked.index("/big/two.bin"), asked.index("/big/three.bin")) < len(asked) - 1
     assert asked[-1] == "/big/one.bin"

@@ -1,6 +1,6 @@
-"""Downloads that are killed go on where they were, and never hold more memory than a few blocks.
+"""Killed downloads continue where they stopped, and memory does not grow with the file.
 
-`CELEBAHQ_KILLS=30 pytest tests/sources/fetch/test_kill.py -s` kills more often and prints the figures.
+`CELEBAHQ_KILLS=30 pytest tests/sources/fetch/test_kill.py -s` kills more often and prints the numbers.
 """
 
 import io
@@ -34,7 +34,7 @@ downloads(Path(folder), url, connections=2).fetch(published, published.files)
 """
 
 
-def test_killed_at_any_byte_it_goes_on_and_fetches_next_to_nothing_again(server: FaultyServer, tmp_path: Path) -> None:
+def test_killed_at_any_byte_it_resumes_and_fetches_almost_nothing_twice(server: FaultyServer, tmp_path: Path) -> None:
     data = _half_of_it_hashed(6 << 20, 3 << 20)
     for name, content in data.contents.items():
         server.put(f"/big/{name}", content)
@@ -61,7 +61,7 @@ def test_killed_at_any_byte_it_goes_on_and_fetches_next_to_nothing_again(server:
     for name, content in data.contents.items():
         assert (tmp_path / "big" / name).read_bytes() == content
     again = sum(server.sent.values()) - total
-    print(f"\n{killed} kills in {total} bytes: {again} bytes fetched again ({again / total:.2%})")
+    print(f"\n{killed} kills in {total} bytes: {again} bytes fetched twice ({again / total:.2%})")
     assert again <= 0.05 * total + killed * READ_BYTES
 
 
@@ -69,7 +69,7 @@ MOMENTS = ("before the check", "before the rename", "before the receipt", "in th
 DYING = """
 import os, signal
 from pipeline import atomic
-from pipeline.sources.fetch import downloads as module, retrieve
+from pipeline.sources.fetch import downloads as module, retrieval
 moment, name = os.environ["DIE"].split(":")
 
 def dying(owner, attribute, named):
@@ -82,17 +82,17 @@ def dying(owner, attribute, named):
 
 match moment:
     case "before the check":
-        dying(retrieve.Retrieval, "_verify", lambda given: given[0].file.name)
+        dying(retrieval.Retrieval, "_verify", lambda given: given[0].file.name)
     case "before the rename":
         dying(Path, "replace", lambda given: given[1].name)
     case "before the receipt":
-        dying(module.Downloads, "_sign", lambda given: given[1].name)
+        dying(module, "_write_receipt", lambda given: given[0].name)
     case "in the receipt":
         dying(Path, "replace", lambda given: given[1].name.removesuffix(".receipt.json"))
 """
 
 
-def test_killed_after_the_last_byte_nothing_is_fetched_again(server: FaultyServer, tmp_path: Path) -> None:
+def test_killed_after_the_last_byte_nothing_is_fetched_twice(server: FaultyServer, tmp_path: Path) -> None:
     data = _half_of_it_hashed(100_000, 0, count=2)
     for name, content in data.contents.items():
         server.put(f"/big/{name}", content)
@@ -104,14 +104,14 @@ def test_killed_after_the_last_byte_nothing_is_fetched_again(server: FaultyServe
         _check_nothing_wrong(tmp_path, data.published, data.contents)
     total = sum(map(len, data.contents.values()))
     again = sum(server.sent.values()) - total
-    print(f"\n{len(deaths)} kills after the last byte of {total}: {again} bytes fetched again")
+    print(f"\n{len(deaths)} kills after the last byte of {total}: {again} bytes fetched twice")
     assert again == 0
     assert {path.name for path in (tmp_path / "big").iterdir() if path.suffix != ".json"} == set(data.contents)
     assert len(list((tmp_path / "big").glob("*.receipt.json"))) == len(data.contents)
 
 
 def _run(folder: Path, server: FaultyServer, death: str) -> "subprocess.CompletedProcess[bytes]":
-    # one after the other: what one file's death costs another that is on its way is not counted here
+    # one connection: this does not count what the kill costs another file
     script = CHILD.replace("connections=2", "connections=1").replace("\npublished = ", f"\n{DYING}\npublished = ")
     return subprocess.run(
         [sys.executable, "-c", script, str(Path(__file__).parent), str(folder), server.url, "manifest.json"],

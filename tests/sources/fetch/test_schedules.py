@@ -1,6 +1,6 @@
-"""Hundreds of seeded schedules of faults: a run ends with the exact bytes, or with an error that says all.
+"""Hundreds of seeded schedules of faults: a run ends with the exact bytes, or with a complete error message.
 
-`pytest tests/sources/fetch/test_schedules.py -s` prints how many ended how.
+`pytest tests/sources/fetch/test_schedules.py -s` prints the number of each outcome.
 """
 
 import gzip
@@ -19,43 +19,43 @@ from fetching import HASTY, STEADY, downloads
 from tiny_sources import DataSet, drive_id
 
 from pipeline.errors import FetchError
-from pipeline.sources.fetch.mirrors import PUBLISHED, places_of
+from pipeline.sources.fetch.mirrors import PUBLISHED, urls_of
 from pipeline.sources.published import Published
 
 SCHEDULES = 240
 GROUPS = 12
-PLACES = 3
-SUMMED = ("cifar10", "lsun", "mnist")
-"""Whose files carry sums of their own, so that they can also be fetched as if no hash were published."""
+MIRRORS = 3
+CHECKSUMMED = ("cifar10", "lsun", "mnist")
+"""Their files have checksums of their own, so that they can also be fetched as if no hash were published."""
 LASTING = ("404", "403", "416", "quota", "login", "page", "encoded", "204", "too long", "too short", "truncate", "loop")
-"""What another attempt at the same place is not promised to mend."""
+"""Faults after which another attempt at the same mirror may fail, too."""
 STALLING = ("stall", "silent")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Which faults each file meets at each place.
+    """The faults of each file at each mirror.
 
     Attributes
     ----------
     drive
-        Whether the first place is Google Drive's, with its virus-scan page before every answer.
-    heeds
-        Whether the servers look at If-Range.
+        Whether the first mirror is Google Drive, with its virus-scan page before every answer.
+    if_range
+        Whether the servers respect If-Range.
     """
 
     dataset: DataSet
     faults: dict[str, list[list[Fault]]]
     validators: str
     drive: bool
-    heeds: bool
+    if_range: bool
 
     @classmethod
     def draw(cls, seed: int, datasets: dict[str, DataSet]) -> "Schedule":
         """Three of five are mild."""
         randomness = random.Random(seed)
         dataset = datasets[randomness.choice(sorted(datasets))]
-        if dataset.published.name in SUMMED and randomness.random() < 0.5:
+        if dataset.published.name in CHECKSUMMED and randomness.random() < 0.5:
             dataset = _without_hashes(dataset)
         drive = randomness.random() < 0.4
         kinds = randomness.sample(KINDS, 8)
@@ -64,56 +64,56 @@ class Schedule:
             dataset,
             {
                 path: [
-                    _faults(randomness, first if place == 0 else kinds, STEADY.attempts - 1 if first != kinds else 6)
-                    for place in range(randomness.randint(1, PLACES))
+                    _faults(randomness, first if mirror == 0 else kinds, STEADY.attempts - 1 if first != kinds else 6)
+                    for mirror in range(randomness.randint(1, MIRRORS))
                 ]
                 for path in dataset.contents
             },
             randomness.choice(["etag", "date", "weak", "none"]),
             drive,
-            heeds=randomness.random() < 0.7,
+            if_range=randomness.random() < 0.7,
         )
 
     def published(self, server: FaultyServer) -> Published:
         return self.dataset.published.model_copy(update={"drive": f"{server.url}/download" if self.drive else None})
 
     def mirrors(self, server: FaultyServer) -> list[str]:
-        first = PUBLISHED if self.drive else f"{server.url}/place0"
-        return [first, *(f"{server.url}/place{place}" for place in range(1, PLACES))]
+        first = PUBLISHED if self.drive else f"{server.url}/mirror0"
+        return [first, *(f"{server.url}/mirror{mirror}" for mirror in range(1, MIRRORS))]
 
     def serve(self, server: FaultyServer, *, healed: bool = False) -> None:
         server.files.clear()
         for path, content in self.dataset.contents.items():
-            for place, faults in enumerate(self.faults[path]):
-                on_drive = self.drive and place == 0
+            for mirror, faults in enumerate(self.faults[path]):
+                on_drive = self.drive and mirror == 0
                 server.put(
-                    f"/download?id={drive_id(path)}" if on_drive else f"/place{place}/{self._name}/{path}",
+                    f"/download?id={drive_id(path)}" if on_drive else f"/mirror{mirror}/{self._name}/{path}",
                     content,
                     *([] if healed else faults),
                     other=_other(content),
                     validators=self.validators,
-                    heeds_conditions=self.heeds,
+                    heeds_conditions=self.if_range,
                     virus_scan=on_drive,
                 )
 
     def stalls(self) -> bool:
-        return any(fault.kind in STALLING for places in self.faults.values() for faults in places for fault in faults)
+        return any(fault.kind in STALLING for mirrors in self.faults.values() for faults in mirrors for fault in faults)
 
     def mild(self) -> bool:
-        """Whether the first place of every file gives it in the end, in its one version."""
+        """Whether the first mirror of every file gives it in the end, in its one version."""
         return not self.stalls() and all(
-            len(places[0]) < STEADY.attempts
-            and all(_mends(fault.kind, drive=self.drive) for fault in places[0])
-            # where an end of the connection is the only end, half an archive is only known by its sums: once, not twice
-            and (self.hashed() or sum(fault.kind == "no length" for fault in places[0]) < 2)
-            for places in self.faults.values()
+            len(mirrors[0]) < STEADY.attempts
+            and all(_mends(fault.kind, drive=self.drive) for fault in mirrors[0])
+            # without a length half an archive is only known by its checksums, and is fetched only once more
+            and (self.hashed() or sum(fault.kind == "no length" for fault in mirrors[0]) < 2)
+            for mirrors in self.faults.values()
         )
 
     def hashed(self) -> bool:
         return all(file.hashes for file in self.dataset.published.files)
 
     def words(self) -> str:
-        return "\n".join(f"{path}: {[spread(faults) for faults in places]}" for path, places in self.faults.items())
+        return "\n".join(f"{path}: {[spread(faults) for faults in mirrors]}" for path, mirrors in self.faults.items())
 
     @property
     def _name(self) -> str:
@@ -121,7 +121,7 @@ class Schedule:
 
 
 def _mends(kind: Kind, *, drive: bool) -> bool:
-    """Whether another attempt at the same place goes on well; only Drive's places lead on from its virus-scan page."""
+    """Whether another attempt at the same mirror succeeds. The virus-scan page counts for Google Drive only."""
     return kind not in (*LASTING, *STALLING, "change", "flip") and (drive or kind != "virus")
 
 
@@ -143,15 +143,15 @@ def outcomes() -> Generator[Counter[str]]:
     print(f"\n{SCHEDULES} schedules: {dict(sorted(counted.items()))}")
 
 
-def test_most_schedules_must_succeed_and_all_sorts_are_among_them(datasets: dict[str, DataSet]) -> None:
+def test_most_schedules_are_mild_and_every_combination_occurs(datasets: dict[str, DataSet]) -> None:
     schedules = [Schedule.draw(seed, datasets) for seed in range(SCHEDULES)]
     assert sum(schedule.mild() for schedule in schedules) > SCHEDULES / 2
     for mild in (True, False):
         for hashed in (True, False):
             for drive in (True, False):
-                for heeds in (True, False):
-                    kind = (mild, hashed, drive, heeds)
-                    assert any((s.mild(), s.hashed(), s.drive, s.heeds) == kind for s in schedules), kind
+                for if_range in (True, False):
+                    kind = (mild, hashed, drive, if_range)
+                    assert any((s.mild(), s.hashed(), s.drive, s.if_range) == kind for s in schedules), kind
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
@@ -163,22 +163,22 @@ def test_no_schedule_of_faults_leaves_a_wrong_file(
         schedule.serve(server)
         folder = tmp_path / str(seed)
         published, mirrors = schedule.published(server), schedule.mirrors(server)
-        patience = HASTY if schedule.stalls() else STEADY
+        policy = HASTY if schedule.stalls() else STEADY
         outcome = "exact"
         try:
-            downloads(folder, *mirrors, patience=patience).fetch(published, published.files)
+            downloads(folder, *mirrors, policy=policy).fetch(published, published.files)
         except FetchError as error:
             assert not schedule.mild(), f"seed {seed}: {error}\n{schedule.words()}"
             _check(folder, schedule, server, seed, str(error))
             schedule.serve(server, healed=True)
             downloads(folder, *mirrors).fetch(published, published.files)
-            outcome = "an error that says all, then exact"
+            outcome = "a complete error, then exact"
         _check(folder, schedule, server, seed, "")
         outcomes[f"{'mild' if schedule.mild() else 'rough'}, {outcome}"] += 1
 
 
 def _check(folder: Path, schedule: Schedule, server: FaultyServer, seed: int, error: str) -> None:
-    """Every file is right or, where there is an error, not there and named with each place, its cause and a remedy."""
+    """Every file is right or, if there is an error, absent and listed with each URL, its cause and the remedy."""
     published = schedule.published(server)
     for file in published.files:
         found = folder / published.name / file.path
@@ -189,8 +189,8 @@ def _check(folder: Path, schedule: Schedule, server: FaultyServer, seed: int, er
             continue
         assert error, context
         named = error.partition(f"{published.name}/{file.path}: not fetched.\n")[2].partition("not fetched.")[0]
-        for place in places_of(published, file, schedule.mirrors(server)):
-            assert f"  {place.address}: " in named, context
+        for url in urls_of(published, file, schedule.mirrors(server)):
+            assert f"  {url}: " in named, context
         assert "network.local" in named, context
         here = folder / published.name / f"{file.path}.partial"
         assert ("are kept)" in named) == (here.exists() and here.stat().st_size > 0), context
@@ -199,9 +199,9 @@ def _check(folder: Path, schedule: Schedule, server: FaultyServer, seed: int, er
 
 
 def _is(found: bytes, content: bytes, *, exactly: bool) -> bool:
-    """Whether it is the published file; without a hash, whether it is one of the versions that the server had, whole.
+    """Whether it is the published file; without a hash, whether it is one complete version that the server had.
 
-    A bit that changes outside an archive's sums (a member's date) cannot be seen by anyone without a hash.
+    Without a hash, a bit outside the archive's checksums (a member's date) may be wrong.
     """
     if exactly:
         return found == content

@@ -1,10 +1,9 @@
-"""What must be accepted before anything is taken or fetched."""
+"""What must be accepted before any file is linked or fetched."""
 
 from pathlib import Path
 
 import pytest
 from faulty_server import FaultyServer
-from fetching import EVERYTHING
 from tiny_sources import TERMS, dataset
 
 from pipeline.errors import TermsError
@@ -23,7 +22,7 @@ def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_without_acceptance_nothing_is_taken_or_fetched(server: FaultyServer, tmp_path: Path) -> None:
+def test_without_acceptance_nothing_is_linked_or_fetched(server: FaultyServer, tmp_path: Path) -> None:
     server.put("/big/a.bin", b"a")
     (tmp_path / "a.bin").write_bytes(b"a")
     network = NetworkParams(
@@ -36,12 +35,12 @@ def test_without_acceptance_nothing_is_taken_or_fetched(server: FaultyServer, tm
     assert not (tmp_path / "here").exists()
 
 
-def test_an_acceptance_says_who_and_when_and_holds_for_that_text_only(tmp_path: Path) -> None:
+def test_a_signature_has_user_and_time_and_is_valid_for_one_text_only(tmp_path: Path) -> None:
     path = tmp_path / "accepted.json"
     terms.accept("terms", HASHED, path)
-    word = Acceptance.read(path).demand(HASHED, HASHED.files)["terms"]
-    assert word["by"]
-    assert word["at"].endswith("+00:00")
+    signature = Acceptance.read(path).demand(HASHED, HASHED.files)["terms"]
+    assert signature["by"]
+    assert signature["at"].endswith("+00:00")
     changed = HASHED.model_copy(update={"terms": TERMS.model_copy(update={"statement": "no use at all"})})
     with pytest.raises(TermsError, match="no use at all"):
         Acceptance.read(path).demand(changed, changed.files)
@@ -57,16 +56,17 @@ def test_files_without_a_hash_need_their_own_acceptance(tmp_path: Path) -> None:
     assert set(Acceptance.read(path).demand(HASHED, HASHED.files)) == {"terms"}
 
 
-def test_the_environment_may_accept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_accept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(terms.TERMS_VARIABLE, "other,big")
-    word = Acceptance.read(tmp_path / "accepted.json").demand(HASHED, HASHED.files)["terms"]
-    assert word["by"].endswith(f"by {terms.TERMS_VARIABLE}")
+    signature = Acceptance.read(tmp_path / "accepted.json").demand(HASHED, HASHED.files)["terms"]
+    assert signature["by"].endswith(f"by {terms.TERMS_VARIABLE}")
     with pytest.raises(TermsError):
         Acceptance.read(tmp_path / "accepted.json").demand(UNHASHED, UNHASHED.files)
-    assert EVERYTHING.demand(UNHASHED, UNHASHED.files)
+    monkeypatch.setenv(terms.UNVERIFIED_VARIABLE, "big")
+    assert set(Acceptance.read(tmp_path / "accepted.json").demand(UNHASHED, UNHASHED.files)) == {"terms", "unverified"}
 
 
-def test_a_file_that_is_none_of_ours_is_an_error(tmp_path: Path) -> None:
+def test_another_file_under_the_name_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "accepted.json").write_text("yes")
-    with pytest.raises(TermsError, match="Delete it, and accept again"):
+    with pytest.raises(TermsError, match="Delete it and accept again"):
         Acceptance.read(tmp_path / "accepted.json")
