@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import result
 from pipeline.sources import extraction, sevenzip
-from pipeline.sources.contents import Contents
+from pipeline.sources.source import Contents
 
 PART_BYTES = 200_000_000
 QUALITY = 95

@@ -15,7 +15,7 @@ from pipeline.errors import SourceError
 from pipeline.sources import extraction
 from pipeline.sources.archive import list_members, read_members
 from pipeline.sources.archive_safety import Limits
-from pipeline.sources.contents import Contents
+from pipeline.sources.source import Contents
 
 LIMITS = Limits(member_bytes=1_000_000, total_bytes=2_000_000, ratio=20.0)
 

@@ -15,7 +15,7 @@ import numpy as np
 import packing
 import pytest
 
-from pipeline.sources.contents import Contents
+from pipeline.sources.source import Contents
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("CELEBAHQ_KILLS", "8"))

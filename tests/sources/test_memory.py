@@ -10,7 +10,7 @@ import packing
 import pytest
 
 from pipeline.sources import extraction
-from pipeline.sources.contents import Contents
+from pipeline.sources.source import Contents
 
 BYTES_PER_MEMBER = 900
 """Most of it is the index that zipfile makes of an archive; names and places of photographs are the rest."""

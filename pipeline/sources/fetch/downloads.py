@@ -196,7 +196,7 @@ class Downloads:
         target = self._target(source, file)
         beside = target.with_name(f"{target.name}.imported")
         with Partial(target, ()) as here:  # while another process fetches it, nothing is imported
-            local.lay_down(copy, beside)
+            local.link_or_copy(copy, beside)
             found = digests(beside, tuple(file.hashes) or RECORDED)
             fault = file.fault(beside.stat().st_size, found)
             if fault is None and not file.hashes:
