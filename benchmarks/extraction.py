@@ -1,10 +1,10 @@
-"""Unpacking against the raw programs: `python -m benchmarks.extraction [MEGABYTES]` (1000 if nothing is said).
+"""Unpacking against the raw programs: `python -m benchmarks.extraction [MEGABYTES]`; 1000 if none is given.
 
 Members are JPEGs of noise, so that packing gains next to nothing, as with photographs: large ones for so many megabytes
-and for a tenth, and a hundred small ones for each megabyte. Each archive is unpacked by the raw program (7z, unzip) to
-loose files and by us to containers with table and checksums, in turn, twice (by py7zr once); the better time counts.
-Ours flushes what it writes to disk, the raw programs do not. The memory of a run is the peak of the anonymous pages
-of its process and its children. Needs 7z and unzip.
+and for a tenth, and a hundred small ones for each megabyte. Each archive is unpacked by the raw program (7-Zip's own,
+unzip) to loose files and by us to containers with table and checksums, in turn, twice; the better time counts. Ours
+flushes what it writes to disk, the raw programs do not. The memory of a run is the peak of the anonymous pages of its
+process and its children. Needs unzip.
 """
 
 import json
@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 
 from benchmarks import result
-from pipeline.sources import extraction, sevenzip_program
-from pipeline.sources.contents import Contents
+from pipeline.sources import extraction, sevenzip
+from pipeline.sources.source import Contents
 
 PART_BYTES = 200_000_000
 QUALITY = 95
@@ -48,7 +48,7 @@ def pack(folder: Path) -> dict[str, Path]:
     paths = {"7z": folder.with_suffix(".7z"), "zip": folder.with_suffix(".zip")}
     for form, path in paths.items():
         words = ["-t7z", "-m0=lzma2", f"-v{PART_BYTES}b"] if form == "7z" else ["-tzip", "-mm=deflate"]
-        subprocess.run(["7z", "a", "-bso0", "-bsp0", "-mx=1", *words, path, folder], check=True)
+        subprocess.run([sevenzip.program(), "a", "-bso0", "-bsp0", "-mx=1", *words, path, folder], check=True)
     shutil.rmtree(folder)
     return {"7z": paths["7z"].with_name(f"{paths['7z'].name}.001"), "zip": paths["zip"]}
 
@@ -88,28 +88,25 @@ def _anonymous_kib(pid: int) -> int:
     return own + sum(_anonymous_kib(int(child)) for child in children)
 
 
-def compare(form: str, archive: Path, out: Path, engines: list[str]) -> dict[str, Any]:
+def compare(form: str, archive: Path, out: Path) -> dict[str, Any]:
     """Raw program and ours in turn on one archive."""
-    raw: list[str | Path] = ["7z", "x", "-bso0", "-bsp0", f"-o{out}", archive]
-    commands = {"raw": raw if form == "7z" else ["unzip", "-q", archive, "-d", out]}
-    commands |= {engine: [sys.executable, "-m", "benchmarks.extraction", engine, archive, out] for engine in engines}
+    raw: list[str | Path] = [sevenzip.program(), "x", "-bso0", "-bsp0", f"-o{out}", archive]
+    commands = {
+        "raw": raw if form == "7z" else ["unzip", "-q", archive, "-d", out],
+        "ours": [sys.executable, "-m", "benchmarks.extraction", archive, out],
+    }
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
-    for repeat in range(REPEATS):
+    for _ in range(REPEATS):
         for name, command in commands.items():
-            if name == "py7zr" and repeat:
-                continue
             runs[name].append(timed(command, out))
             print(f"{archive.name:<16}{name:<8}{runs[name][-1]}", flush=True)
     best: dict[str, Any] = {name: min(found, key=lambda run: run["seconds"]) for name, found in runs.items()}
-    for name in engines:
-        best[name]["speed_by_raw"] = round(best["raw"]["seconds"] / best[name]["seconds"], 2)
+    best["ours"]["speed_by_raw"] = round(best["raw"]["seconds"] / best["ours"]["seconds"], 2)
     return best
 
 
-def extract_ours(engine: str, archive: Path, out: Path) -> None:
+def extract_ours(archive: Path, out: Path) -> None:
     """Extract as the stage does, and print the seconds of it."""
-    if engine == "py7zr":
-        sevenzip_program.PROGRAMS = ()
     out.mkdir()
     contents = Contents(images=archive.name, numbering="celeba", landmarks=None, partition=None, attributes=None)
     started = time.monotonic()
@@ -129,8 +126,7 @@ def main(megabytes: float) -> None:
         ):
             figures[title] = {"members": count, "megabytes": round(make(scratch / "img", count, side) / 1e6)}
             for form, archive in pack(scratch / "img").items():
-                engines = ["ours", "py7zr"] if form == "7z" else ["ours"]
-                figures[title][form] = compare(form, archive, scratch / "out", engines)
+                figures[title][form] = compare(form, archive, scratch / "out")
                 for path in scratch.glob(f"img.{form}*"):
                     path.unlink()
     result.keep("extraction", figures)
@@ -138,6 +134,6 @@ def main(megabytes: float) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        extract_ours(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+        extract_ours(Path(sys.argv[1]), Path(sys.argv[2]))
     else:
         main(float(sys.argv[1]) if len(sys.argv) > 1 else 1000.0)

@@ -4,18 +4,15 @@ from pipeline.errors import SourceError
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.published import Published
-from pipeline.sources.resolve import DELTAS, FORMS, resolve
-from pipeline.sources.stage_files import stage_files
+from pipeline.sources.registry import open_source
 from stages import DATA, DOWNLOADS, MANIFESTS, main, read_manifest, read_params, stage_run
 
 
 def download() -> None:
-    """Deliver the source's files to `data/download`."""
+    """Write the source's files to `data/download`."""
     params = read_params()
-    source = params.download.source
-    form = FORMS.get(source.kind)
-    names = [] if form is None else [form.manifest, *([DELTAS] if source.kind == "celeba" else [])]
-    manifests = {name: MANIFESTS / f"{name}.yaml" for name in names}
+    source = open_source(params.download.source)
+    manifests = {name: MANIFESTS / f"{name}.yaml" for name in source.manifests}
     inputs = sorted({*manifests.values(), params.download.watch})
     for path in inputs:
         if not path.exists():
@@ -23,8 +20,7 @@ def download() -> None:
     published = {name: read_manifest(path, Published) for name, path in manifests.items()}
     with stage_run("download", params={"download": params.download}, inputs=inputs, out=DATA / "download") as run:
         downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
-        here = resolve(source, published, downloads)
-        stage_files(here, published[form.manifest] if form is not None else None, run.work)
+        source.stage(published, downloads, run.work)
         run.notes.update(downloads.record)
         files = [path for path in run.work.rglob("*") if path.is_file()]
         run.report.update(files=len(files), bytes=sum(path.stat().st_size for path in files))

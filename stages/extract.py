@@ -1,7 +1,7 @@
 """Stage extract: the source's archive to containers of photographs, its annotations to fixed names."""
 
-from pipeline.sources.contents import Contents
 from pipeline.sources.extraction import extract as extract_photographs
+from pipeline.sources.source import Contents
 from stages import DATA, main, read_params, stage_run
 
 

@@ -21,7 +21,6 @@ from typing import IO, Any, cast
 from pipeline.errors import SourceError
 from pipeline.sources import sevenzip
 from pipeline.sources.archive_safety import Entry, Limits, check_archive
-from pipeline.sources.prefetch import ahead
 
 TAR_HEADER_BYTES_MAX = 1 << 20
 """The most that a tar may say about one member: names and attributes, before its bytes."""
@@ -35,10 +34,10 @@ DAMAGE = (
     struct.error,
     EOFError,
     UnicodeError,
-    *sevenzip.DAMAGE,
+    sevenzip.DamagedError,
 )
-UNREADABLE = (RuntimeError, *sevenzip.UNREADABLE)
-"""What `zipfile` raises for encryption and, in a subclass, for methods that it does not know; py7zr's alike."""
+UNREADABLE = (RuntimeError, sevenzip.UnreadableError)
+"""What `zipfile` raises for encryption and, in a subclass, for methods that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,12 @@ def list_members(path: Path, limits: Limits | None = None) -> list[str]:
     """
     with _naming(path):
         packed_bytes = sum(part.stat().st_size for part in sevenzip.files_of(path))
-        return check_archive(path, packed_bytes, _entries(path), limits)
+        with closing(_entries(path)) as entries:
+            return check_archive(path, packed_bytes, entries, limits)
 
 
 def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:
     """The members of those names with their bytes, in the order of `list_members`; the others are passed over.
-
-    A thread unpacks and checks a few members ahead of the reader.
 
     Raises
     ------
@@ -79,9 +77,9 @@ def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:
         if sevenzip.is_sevenzip(path):
             members = sevenzip.read(path, wanted)
         elif _is_zip(path):
-            members = ahead(_read_zip(path, wanted))
+            members = _read_zip(path, wanted)
         else:
-            members = ahead(_read_tar(path, wanted))
+            members = _read_tar(path, wanted)
         with closing(members):
             for name, content in members:
                 yield Member(name, content)
@@ -116,7 +114,7 @@ def _naming(path: Path) -> Generator[None]:
         ) from error
 
 
-def _entries(path: Path) -> Iterator[Entry]:
+def _entries(path: Path) -> Generator[Entry]:
     if sevenzip.is_sevenzip(path):
         return sevenzip.entries(path)
     if _is_zip(path):
@@ -144,7 +142,7 @@ def _is_tar(path: Path) -> bool:
         return False  # bzip2's word for damage
 
 
-def _zip_entries(path: Path) -> Iterator[Entry]:
+def _zip_entries(path: Path) -> Generator[Entry]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if not info.is_dir() or info.file_size:
@@ -159,7 +157,7 @@ def _read_zip(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]
                 yield info.filename, archive.read(info)
 
 
-def _tar_entries(path: Path) -> Iterator[Entry]:
+def _tar_entries(path: Path) -> Generator[Entry]:
     with _tar(path) as (archive, stream):
         for info in _headers(archive):
             if not info.isdir():

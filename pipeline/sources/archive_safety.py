@@ -19,12 +19,16 @@ NAME_BYTES_MAX, PATH_BYTES_MAX = 255, 1024
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What an archive says about a member before it is read; `size` in bytes, unpacked."""
+    """What an archive says about a member before it is read; `size` in bytes, unpacked.
+
+    `crc32` is None where the archive has none, or where its library checks it.
+    """
 
     name: str
     size: int
     regular: bool
     encrypted: bool = False
+    crc32: int | None = None
 
 
 class Limits(BaseModel):
@@ -57,12 +61,17 @@ def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limit
     for entry in entries:
         fault = _fault(entry) or _collision(entry.name, taken, folders)
         if fault is not None:
-            raise SourceError(f"{path}: member {entry.name!r} {fault}. Such an archive is not unpacked: pack it again.")
+            raise refused(path, entry.name, fault)
         total += entry.size
         if limits is not None:
             _check_size(path, packed_bytes, entry, total, limits)
         names.append(entry.name)
     return names
+
+
+def refused(path: Path, member: str, fault: str) -> SourceError:
+    """The error about an archive with a member that must not be there."""
+    return SourceError(f"{path}: member {member!r} {fault}. Such an archive is not unpacked: pack it again.")
 
 
 def _fault(entry: Entry) -> str | None:

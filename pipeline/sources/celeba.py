@@ -1,61 +1,108 @@
-"""CelebA's files as its authors publish them, laid down by hand: checked, and put where they are published."""
+"""CelebA as its authors publish it: the photographs in parts of a 7z, or the aligned ones in a zip; annotations."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from pipeline.errors import SourceError
-from pipeline.params import CelebASource
-from pipeline.sources import local, sevenzip
-from pipeline.sources.contents import Contents
-from pipeline.sources.published import Published
+from pipeline.params import PUBLISHED, AlignedCelebASource, CelebASource
+from pipeline.sources import sevenzip
+from pipeline.sources.local import link_or_copy, link_or_pack_images
+from pipeline.sources.published import Published, PublishedFile
+from pipeline.sources.source import Contents, DataSource
 
-IMAGES = "Img/img_celeba.7z"
-"""Folder of the archive's parts in the published tree."""
-ARCHIVE = "img_celeba.7z"
+ARCHIVE = "Img/img_celeba.7z/img_celeba.7z"
+"""Without the numbers of its parts."""
 ALIGNED = "Img/img_align_celeba.zip"
-LANDMARKS = "Anno/list_landmarks_celeba.txt"
-ATTRIBUTES = "Anno/list_attr_celeba.txt"
-PARTITION = "Eval/list_eval_partition.txt"
-DELTAS = "deltas"
-"""Folder of the CelebA-HQ delta archives, as they are published."""
+ANNOTATIONS = {
+    "landmarks": "Anno/list_landmarks_celeba.txt",
+    "partition": "Eval/list_eval_partition.txt",
+    "attributes": "Anno/list_attr_celeba.txt",
+}
+"""Published paths by the field of the params."""
+DELTAS_MANIFEST = "celebahq-deltas"
 
 
-def stage_files(source: CelebASource, published: Published, folder: Path) -> Contents:
-    """Check the user's copies of CelebA's files and lay them down in `folder` as the published tree.
+class CelebA(DataSource[CelebASource]):
+    """Photographs, annotations, and the deltas of CelebA-HQ where they are wanted."""
 
-    A file that bears a published name must be the published file; one of another name (a sample, an
-    archive of the user's own) is taken as it is.
+    manifests = ("celeba", DELTAS_MANIFEST)
+    published_paths: ClassVar[Mapping[str, str]] = {**ANNOTATIONS, "images": f"{ARCHIVE}.001"}
 
-    Raises
-    ------
-    SourceError
-        A file is missing, incomplete or not the published one; the message names it and the remedy.
-    """
-    annotations = {LANDMARKS: source.landmarks, PARTITION: source.partition, ATTRIBUTES: source.attributes}
-    given = {place: path for place, path in annotations.items() if path is not None}
-    _check(source.images, list(given.values()), published)
-    images = local.lay_down_images(source.images, folder / IMAGES, "img_celeba.tar")
-    for place, path in given.items():
-        local.lay_down(path, folder / place)
-    if source.deltas is not None:
-        _lay_down_deltas(source.deltas, folder / DELTAS)
-    published_count = published.photographs if published.beside(source.images) else None
-    return contents(f"{IMAGES}/{images}", set(given), published_count)
+    def published_files(self, manifests: Mapping[str, Published]) -> dict[str, tuple[str, list[PublishedFile]]]:
+        """See `DataSource.published_files`; of the deltas all files are fetched."""
+        files = super().published_files(manifests)
+        if self.params.deltas == PUBLISHED:
+            files["deltas"] = DELTAS_MANIFEST, list(manifests[DELTAS_MANIFEST].files)
+        return files
+
+    def fill(self, params: CelebASource, published: Published | None, folder: Path) -> Contents:
+        """See `DataSource.fill`. The result is the published tree."""
+        contents = _fill(params, published, folder, ARCHIVE)
+        if params.deltas is not None:
+            fetched = self.params.deltas == PUBLISHED
+            _link_deltas(params.deltas.parent if fetched else params.deltas, folder / "deltas")
+        return contents
+
+
+class AlignedCelebA(DataSource[AlignedCelebASource]):
+    """Photographs that CelebA's authors aligned and cut to 178 x 218, and annotations."""
+
+    manifests = ("celeba",)
+    published_paths: ClassVar[Mapping[str, str]] = {
+        "partition": ANNOTATIONS["partition"],
+        "attributes": ANNOTATIONS["attributes"],
+        "images": ALIGNED,
+    }
+
+    def fill(self, params: AlignedCelebASource, published: Published | None, folder: Path) -> Contents:
+        """See `DataSource.fill`. The result is the published tree."""
+        return _fill(params, published, folder, ALIGNED)
 
 
 def contents(images: str, annotations: set[str], photographs: int | None = None) -> Contents:
-    """The description of a tree in CelebA's published layout, with those of its annotations that are there."""
+    """The description of a tree in CelebA's published layout; `annotations` holds the fields of those it has."""
     return Contents(
         images=images,
         numbering="celeba",
-        landmarks=LANDMARKS if LANDMARKS in annotations else None,
-        partition=PARTITION if PARTITION in annotations else None,
-        attributes=ATTRIBUTES if ATTRIBUTES in annotations else None,
+        landmarks=ANNOTATIONS["landmarks"] if "landmarks" in annotations else None,
+        partition=ANNOTATIONS["partition"] if "partition" in annotations else None,
+        attributes=ANNOTATIONS["attributes"] if "attributes" in annotations else None,
         photographs=photographs,
     )
 
 
-def _lay_down_deltas(given: Path, folder: Path) -> None:
+def _fill(
+    params: CelebASource | AlignedCelebASource, published: Published | None, folder: Path, archive: str
+) -> Contents:
+    assert published is not None
+    images, target = params.images, folder / archive
+    fields = {field: getattr(params, field, None) for field in ANNOTATIONS}
+    given: dict[str, Path] = {field: path for field, path in fields.items() if path is not None}
+    if not images.exists():
+        raise SourceError(
+            f"{images}: no such file or folder. Get {target.name} of {published.dataset} from {published.home} "
+            f"({published.terms.statement}) and name it (the first part, or the unpacked folder) in "
+            f"download.source.images of params.yaml; or set that to published, and it is fetched."
+        )
+    known = published.find(images.name)
+    parts = [] if known is None else [images.with_name(file.name) for file in published.parts_of(known)]
+    missing = [path.name for path in parts if not path.is_file()]
+    if missing:
+        raise SourceError(
+            f"{images.parent}: {len(missing)} of {len(parts)} parts are missing ({', '.join(missing)}). "
+            f"Put them in the folder of {images.name}; they are published at {published.home}."
+        )
+    published.check([*([] if images.is_dir() else sevenzip.files_of(images)), *given.values()])
+    name = link_or_pack_images(images, target.parent, f"{target.stem}.tar")
+    for field, path in given.items():
+        link_or_copy(path, folder / ANNOTATIONS[field])
+    place = (target.parent / name).relative_to(folder).as_posix()
+    return contents(place, set(given), published.photographs if known is not None else None)
+
+
+def _link_deltas(given: Path, folder: Path) -> None:
     archives = sorted(given.glob("deltas[0-9]*.zip"))
     if not archives:
         raise SourceError(
@@ -67,25 +114,7 @@ def _lay_down_deltas(given: Path, folder: Path) -> None:
             with archive.open("rb") as file:
                 start = file.read(16)
             raise SourceError(
-                f"{archive}: {archive.stat().st_size} bytes that start with {start!r} are no whole zip; a page that "
-                f"a server sent in its place, or a download that broke off. Fetch it again."
+                f"{archive}: {archive.stat().st_size} bytes that start with {start!r} are no whole zip: a web page in "
+                f"its place, or an incomplete download. Fetch it again."
             )
-        local.lay_down(archive, folder / archive.name)
-
-
-def _check(images: Path, annotations: list[Path], published: Published) -> None:
-    if not images.exists():
-        raise SourceError(
-            f"{images}: no such file or folder. Get {published.dataset} from {published.home} "
-            f"({published.terms.statement}) and name the first part, or the unpacked folder, in "
-            f"download.source.images of params.yaml; or set that to published, and it is fetched."
-        )
-    wanted = published.beside(images)
-    missing = [path.name for path in wanted if not path.is_file()]
-    if missing:
-        raise SourceError(
-            f"{images.parent}: {len(missing)} of {len(wanted)} parts are missing ({', '.join(missing)}). "
-            f"Put them beside {images.name}; they are published at {published.home}."
-        )
-    parts = [] if images.is_dir() else sevenzip.files_of(images)
-    published.check(path for path in [*parts, *annotations] if path.is_file())
+        link_or_copy(archive, folder / archive.name)

@@ -1,17 +1,20 @@
 """CIFAR-10 in its binary version: records of one label and 32 x 32 pixels in planes of red, green and blue."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import SourceError
 from pipeline.params import Cifar10Source
-from pipeline.sources import archive, local
+from pipeline.sources import archive
 from pipeline.sources.archive_safety import Limits
-from pipeline.sources.contents import Arrays, Contents
+from pipeline.sources.local import link_or_copy
 from pipeline.sources.pictures import Pictures, one_hot
 from pipeline.sources.published import Published
+from pipeline.sources.source import Arrays, Contents, DataSource
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10
 RECORD_BYTES = 1 + CHANNELS * SIDE * SIDE
@@ -21,25 +24,19 @@ TRAINING = tuple(f"{FOLDER}/data_batch_{number}.bin" for number in range(1, 6))
 TEST = f"{FOLDER}/test_batch.bin"
 
 
-def stage_files(source: Cifar10Source, published: Published, folder: Path) -> Contents:
-    """Lay the archive down in `folder`, checked against the published one where it bears its name.
+class Cifar10(DataSource[Cifar10Source]):
+    """The published tar."""
 
-    Raises
-    ------
-    SourceError
-        It is not there, or not the published one.
-    """
-    if source.archive.is_file():
-        published.check([source.archive])
-    local.lay_down(source.archive, folder / source.archive.name)
-    return Contents(
-        images=source.archive.name,
-        numbering="sorted",
-        landmarks=None,
-        partition=None,
-        attributes=None,
-        arrays=Arrays(labels=None, draw=None, seed=0),
-    )
+    manifests = ("cifar10",)
+    published_paths: ClassVar[Mapping[str, str]] = {"archive": "cifar-10-binary.tar.gz"}
+
+    def fill(self, params: Cifar10Source, published: Published | None, folder: Path) -> Contents:
+        """See `DataSource.fill`."""
+        assert published is not None
+        published.check([params.archive])
+        link_or_copy(params.archive, folder / params.archive.name)
+        arrays = Arrays(labels=None, draw=None, seed=0)
+        return Contents(images=params.archive.name, numbering="sorted", arrays=arrays)
 
 
 def load(path: Path, limits: Limits) -> Pictures:

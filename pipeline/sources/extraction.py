@@ -14,9 +14,9 @@ from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.sources import archive, cifar10, mnist
 from pipeline.sources.archive import Member
-from pipeline.sources.contents import Contents
 from pipeline.sources.numbering import Numbered, check_complete, number
 from pipeline.sources.pictures import Pictures
+from pipeline.sources.source import Contents
 
 STAGE = "extract"
 TABLE = f"{STAGE}.parquet"

@@ -3,27 +3,19 @@
 from pathlib import Path
 
 from pipeline.params import FolderSource
-from pipeline.sources import local
-from pipeline.sources.contents import Contents
+from pipeline.sources.local import link_or_copy, link_or_pack_images
+from pipeline.sources.published import Published
+from pipeline.sources.source import Contents, DataSource
 
 LANDMARKS = "landmarks.txt"
 
 
-def stage_files(source: FolderSource, folder: Path) -> Contents:
-    """Lay the photographs and the landmarks down in `folder`.
+class Folder(DataSource[FolderSource]):
+    """A folder or an archive of photographs."""
 
-    Raises
-    ------
-    SourceError
-        A file that the params name does not exist.
-    """
-    images = local.lay_down_images(source.images, folder, "images.tar")
-    if source.landmarks is not None:
-        local.lay_down(source.landmarks, folder / LANDMARKS)
-    return Contents(
-        images=images,
-        numbering="sorted",
-        landmarks=LANDMARKS if source.landmarks is not None else None,
-        partition=None,
-        attributes=None,
-    )
+    def fill(self, params: FolderSource, published: Published | None, folder: Path) -> Contents:
+        """See `DataSource.fill`; nothing of it is published."""
+        images = link_or_pack_images(params.images, folder, "images.tar")
+        if params.landmarks is not None:
+            link_or_copy(params.landmarks, folder / LANDMARKS)
+        return Contents(images=images, numbering="sorted", landmarks=LANDMARKS if params.landmarks else None)

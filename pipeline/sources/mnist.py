@@ -4,24 +4,23 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import SourceError
 from pipeline.params import MnistRgbSource, MnistSource
-from pipeline.sources import local
 from pipeline.sources.archive_safety import Limits, too_large
-from pipeline.sources.contents import Arrays, Contents
+from pipeline.sources.local import link_or_copy
 from pipeline.sources.pictures import Pictures, one_hot
 from pipeline.sources.published import Published
+from pipeline.sources.source import Arrays, Contents, DataSource
 
 BORDER = 2
 """Black pixels around the 28 x 28 of a digit, which make them 32 x 32 (Karras et al. 2018, appendix E)."""
-
-IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
-"""The published files of the training images."""
 
 SIDE = 28
 CLASSES = 10
@@ -31,31 +30,24 @@ UNSIGNED_BYTES = 8
 """The idx format's code for the type of its values."""
 
 
-def stage_files(source: MnistSource | MnistRgbSource, published: Published, folder: Path) -> Contents:
-    """Lay the two files down in `folder`, checked against the published ones where they bear their names.
+class Mnist(DataSource[MnistSource | MnistRgbSource]):
+    """The two published files of the training images."""
 
-    Raises
-    ------
-    SourceError
-        A file is not there, or not the published one.
-    """
-    files = (source.images, source.labels)
-    published.check(path for path in files if path.is_file())
-    for path in files:
-        local.lay_down(path, folder / path.name)
-    drawn = isinstance(source, MnistRgbSource)
-    return Contents(
-        images=source.images.name,
-        numbering="sorted",
-        landmarks=None,
-        partition=None,
-        attributes=None,
-        arrays=Arrays(
-            labels=source.labels.name,
-            draw=source.count if drawn else None,
-            seed=source.seed if drawn else 0,
-        ),
-    )
+    manifests = ("mnist",)
+    published_paths: ClassVar[Mapping[str, str]] = {
+        "labels": "train-labels-idx1-ubyte.gz",
+        "images": "train-images-idx3-ubyte.gz",
+    }
+
+    def fill(self, params: MnistSource | MnistRgbSource, published: Published | None, folder: Path) -> Contents:
+        """See `DataSource.fill`."""
+        assert published is not None
+        published.check([params.images, params.labels])
+        for path in (params.images, params.labels):
+            link_or_copy(path, folder / path.name)
+        draw, seed = (params.count, params.seed) if isinstance(params, MnistRgbSource) else (None, 0)
+        arrays = Arrays(labels=params.labels.name, draw=draw, seed=seed)
+        return Contents(images=params.images.name, numbering="sorted", arrays=arrays)
 
 
 def load(images: Path, labels: Path, draw: int | None, seed: int, limits: Limits) -> Pictures:
@@ -73,10 +65,10 @@ def load(images: Path, labels: Path, draw: int | None, seed: int, limits: Limits
     digits_NHW = read_idx(images, limits)
     classes_N = read_idx(labels, limits)
     if digits_NHW.ndim != 3 or digits_NHW.shape[1:] != (SIDE, SIDE) or not len(digits_NHW):
-        raise SourceError(f"{images}: an array of {digits_NHW.shape}, wanted are N images of {SIDE} x {SIDE} pixels.")
+        raise SourceError(f"{images}: an array of {digits_NHW.shape}, expected N images of {SIDE} x {SIDE} pixels.")
     if classes_N.shape != digits_NHW.shape[:1] or classes_N.max() >= CLASSES:
         raise SourceError(
-            f"{labels}: an array of {classes_N.shape} up to {classes_N.max()}, wanted is a label from 0 to "
+            f"{labels}: an array of {classes_N.shape} up to {classes_N.max()}, expected a label from 0 to "
             f"{CLASSES - 1} for each of the {len(digits_NHW)} images of {images.name}."
         )
     padded_NHW = np.pad(digits_NHW, ((0, 0), (BORDER, BORDER), (BORDER, BORDER)))
@@ -93,7 +85,7 @@ def read_idx(path: Path, limits: Limits) -> NDArray[np.uint8]:
     Raises
     ------
     SourceError
-        It is none, is damaged, or has more or fewer values than its head says.
+        It is none, is damaged, or has more or fewer values than its header says.
     """
     content = _content(path, limits)
     head = struct.unpack(">HBB", content[:4]) if len(content) >= 4 else (0, 0, 0)
@@ -104,7 +96,7 @@ def read_idx(path: Path, limits: Limits) -> NDArray[np.uint8]:
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if len(content) != start + math.prod(shape):
         raise SourceError(
-            f"{path}: {len(content)} bytes, but its head tells of an array of {shape}. Fetch it again, whole."
+            f"{path}: {len(content)} bytes, but its header describes an array of {shape}. Fetch it again, whole."
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import SourceError
-from pipeline.sources.contents import Numbering
+from pipeline.sources.source import Numbering
 
 NAMED = 10
 """Members that a message names."""

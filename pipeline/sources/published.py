@@ -183,22 +183,12 @@ class Published(Source):
                 return file
         raise SourceError(f"{path}: no published file of {self.dataset}; correct manifests/{self.name}.yaml")
 
-    def check(self, found: Iterable[Path]) -> None:
-        """Check every file that bears a published name; files of other names are the user's own and pass."""
-        for path in found:
+    def check(self, paths: Iterable[Path]) -> None:
+        """Check every file that is there and has a published name; other names are the user's own and pass."""
+        for path in paths:
             known = self.find(path.name)
-            if known is not None:
+            if known is not None and path.is_file():
                 known.check(path)
-
-    def beside(self, first: Path) -> list[Path]:
-        """The published files that must lie beside `first`: the parts of one archive, itself included.
-
-        Empty where `first` is no published part.
-        """
-        known = self.find(first.name)
-        if known is None:
-            return []
-        return [first.with_name(file.name) for file in self.parts_of(known)]
 
     def parts_of(self, part: PublishedFile) -> list[PublishedFile]:
         """The files that make up one archive with `part`, itself included."""

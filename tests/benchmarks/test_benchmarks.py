@@ -53,6 +53,6 @@ def test_our_side_of_the_extraction_benchmark_extracts(tmp_path: Path, capsys: p
     contents = {path.read_bytes() for path in (tmp_path / "img").iterdir()}
     assert len(contents) == 3
     archive = Path(shutil.make_archive(str(tmp_path / "images"), "zip", tmp_path, "img"))
-    extraction.extract_ours("ours", archive, tmp_path / "out")
+    extraction.extract_ours(archive, tmp_path / "out")
     assert 0 < float(capsys.readouterr().out) < 60
     assert {member.content for member in read_members(tmp_path / "out/extract-00000.tar", NAMES)} == contents

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import packing
-import py7zr
 
 Build = Callable[[Path], Path]
 PHOTOGRAPH = b"\xff\xd8\xff" + bytes(range(256)) * 20
+PLAIN_INDEX = "-mhc=off"
 NOISE = b"\xff\xd8\xff" + os.urandom(30_000)
 
 
@@ -61,18 +61,21 @@ def zip_link(folder: Path) -> Path:
 
 
 def sevenzip_named(folder: Path, names: Sequence[str]) -> Path:
-    """py7zr writes no hostile names: harmless ones of the same length are replaced in the finished index."""
-    path = folder / "images.7z"
-    harmless = {f"{place}".rjust(len(name), "n"): name for place, name in enumerate(names)}
-    with py7zr.SevenZipFile(path, "w") as archive:
-        archive.set_encoded_header_mode(False)
-        for name in harmless:
-            archive.writef(io.BytesIO(PHOTOGRAPH), name)
+    """Harmless names of the same length, in the same order, are replaced in the finished index."""
+    harmless = {_harmless(place, len(name)): name for place, name in enumerate(names)}
+    path = packing.sevenzip(folder, dict.fromkeys(harmless, PHOTOGRAPH), PLAIN_INDEX)
     content = path.read_bytes()
     for before, after in harmless.items():
+        assert content.count(f"{before}\0".encode("utf-16-le")) == 1
         content = content.replace(f"{before}\0".encode("utf-16-le"), f"{after}\0".encode("utf-16-le"))
     path.write_bytes(with_sums(content))
     return path
+
+
+def _harmless(place: int, length: int) -> str:
+    letters = [str(place), *"n" * (length - 1)]
+    letters[200::200] = "/" * len(letters[200::200])  # a file's name holds 255 bytes
+    return "".join(letters)
 
 
 def with_sums(content: bytes) -> bytes:
@@ -84,21 +87,20 @@ def with_sums(content: bytes) -> bytes:
 
 
 def sevenzip_link(folder: Path) -> Path:
-    (folder / "link.jpg").symlink_to("/etc/passwd")
-    with py7zr.SevenZipFile(folder / "images.7z", "w") as archive:
-        archive.write(folder / "link.jpg", "link.jpg")
+    (folder / "link").mkdir()
+    (folder / "link/link.jpg").symlink_to("/etc/passwd")
+    packing.pack_folder(folder / "images.7z", folder / "link", "-snl")
     return folder / "images.7z"
 
 
 def sevenzip_folder_with_content(folder: Path) -> Path:
-    """The last member calls itself a folder; py7zr alone would pass over its bytes, a 7z program gives them."""
-    path = folder / "images.7z"
-    with py7zr.SevenZipFile(path, "w") as archive:
-        archive.set_encoded_header_mode(False)
-        archive.writef(io.BytesIO(NOISE), "000001.jpg")
-        archive.writef(io.BytesIO(NOISE), "000002.jpg")
-        attributes = archive.files.files_list[-1]["attributes"]
-    before, _, after = path.read_bytes().rpartition(struct.pack("<I", attributes))
+    """The last member calls itself a folder."""
+    path = packing.sevenzip(folder, {"000001.jpg": NOISE, "000002.jpg": NOISE}, PLAIN_INDEX, "-mtr=on")
+    file = folder / "file"
+    file.write_bytes(b"")
+    attributes = struct.pack("<I", 0x8020 | file.stat().st_mode << 16)
+    before, found, after = path.read_bytes().rpartition(attributes)
+    assert found
     path.write_bytes(with_sums(before + struct.pack("<I", 0x10) + after))
     return path
 
@@ -143,10 +145,8 @@ def encrypted_zip(folder: Path) -> Path:
     return path
 
 
-def encrypted_sevenzip(folder: Path) -> Path:
-    with py7zr.SevenZipFile(folder / "images.7z", "w", password="secret") as archive:
-        archive.writef(io.BytesIO(PHOTOGRAPH), "000001.jpg")
-    return folder / "images.7z"
+def encrypted_sevenzip(*options: str) -> Build:
+    return lambda folder: packing.sevenzip(folder, {"000001.jpg": PHOTOGRAPH}, "-psecret", *options)
 
 
 def understated_zip(folder: Path) -> Path:

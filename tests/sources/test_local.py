@@ -12,7 +12,7 @@ from pipeline.sources import local
 
 def test_a_file_is_linked_not_copied(tmp_path: Path) -> None:
     (tmp_path / "big.zip").write_bytes(b"bytes")
-    local.lay_down(tmp_path / "big.zip", tmp_path / "data" / "big.zip")
+    local.link_or_copy(tmp_path / "big.zip", tmp_path / "data" / "big.zip")
     assert (tmp_path / "data" / "big.zip").samefile(tmp_path / "big.zip")
 
 
@@ -22,16 +22,16 @@ def test_where_no_link_can_be_made_the_bytes_are_copied(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "big.zip").write_bytes(b"bytes")
-    local.lay_down(tmp_path / "big.zip", tmp_path / "copy.zip")
+    local.link_or_copy(tmp_path / "big.zip", tmp_path / "copy.zip")
     assert (tmp_path / "copy.zip").read_bytes() == b"bytes"
     assert not (tmp_path / "copy.zip").samefile(tmp_path / "big.zip")
 
 
-def test_laying_down_again_leaves_the_users_file_alone(tmp_path: Path) -> None:
+def test_linking_again_leaves_the_users_file_alone(tmp_path: Path) -> None:
     for content in (b"one", b"two"):
         (tmp_path / "new").write_bytes(content)
         (tmp_path / "new").replace(tmp_path / "mine.txt")
-        local.lay_down(tmp_path / "mine.txt", tmp_path / "data" / "mine.txt")
+        local.link_or_copy(tmp_path / "mine.txt", tmp_path / "data" / "mine.txt")
         assert (tmp_path / "data" / "mine.txt").read_bytes() == content
     assert (tmp_path / "mine.txt").read_bytes() == b"two"
 
@@ -56,9 +56,9 @@ def test_a_folder_becomes_one_tar_of_the_same_bytes_whenever_it_is_packed(tmp_pa
 
 def test_an_absent_or_empty_place_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"correct download\.source\.images"):
-        local.lay_down_images(tmp_path / "absent", tmp_path / "data", "images.tar")
+        local.link_or_pack_images(tmp_path / "absent", tmp_path / "data", "images.tar")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="no file in this folder"):
-        local.lay_down_images(tmp_path / "empty", tmp_path / "data", "images.tar")
+        local.link_or_pack_images(tmp_path / "empty", tmp_path / "data", "images.tar")
     with pytest.raises(SourceError, match="no such file"):
-        local.lay_down(tmp_path / "absent.txt", tmp_path / "data" / "absent.txt")
+        local.link_or_copy(tmp_path / "absent.txt", tmp_path / "data" / "absent.txt")

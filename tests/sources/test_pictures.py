@@ -117,9 +117,9 @@ HEAD = struct.pack(">HBB3I", 0, 8, 3, 2, 28, 28)
         (b"<html>quota exceeded</html>", "no idx file"),
         (HEAD[:9], "no idx file"),
         (struct.pack(">HBB3I", 0, 13, 3, 2, 28, 28) + bytes(1568), "no idx file of unsigned bytes"),
-        (HEAD + bytes(1567), r"1583 bytes, but its head tells of an array of \(2, 28, 28\)"),
+        (HEAD + bytes(1567), r"1583 bytes, but its header describes an array of \(2, 28, 28\)"),
         (HEAD + bytes(1569), "Fetch it again, whole"),
-        (struct.pack(">HBB3I", 0, 8, 3, 2, 14, 56) + bytes(1568), r"an array of \(2, 14, 56\), wanted are"),
+        (struct.pack(">HBB3I", 0, 8, 3, 2, 14, 56) + bytes(1568), r"an array of \(2, 14, 56\), expected N"),
         (gzip.compress(HEAD + bytes(1568))[:-9], "damaged"),
         (gzip.compress(bytes(5_000_000)), r"unpacks to more than the \d+ bytes.*limits\.ratio allows"),
     ],
@@ -136,7 +136,7 @@ def test_labels_of_another_set_are_refused(labels: np.ndarray, tmp_path: Path) -
     small_sets.mnist(tmp_path, 2)
     small_sets.idx(tmp_path / "labels", labels)
     with pytest.raises(
-        SourceError, match=r"labels: an array of .* wanted is a label from 0 to 9 for each of the 2 images"
+        SourceError, match=r"labels: an array of .* expected a label from 0 to 9 for each of the 2 images"
     ):
         mnist.load(tmp_path / "train-images-idx3-ubyte.gz", tmp_path / "labels", None, 0, LIMITS)
 

@@ -1,5 +1,6 @@
 """The synthetic set: CelebA's layout, bad files of every kind, the same bytes each time."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from pipeline.demo.faces import annotations
 from pipeline.demo.faces.faults import QUOTA_PAGE, Fault
 from pipeline.demo.faces.traits import ATTRIBUTES
 from pipeline.params import SyntheticSource
-from pipeline.sources import archive, synthetic
+from pipeline.sources import archive
+from pipeline.sources.synthetic import Synthetic, plan
 
 SOURCE = SyntheticSource(
     kind="synthetic", photographs=4, bad_photographs=9, face_pixels_min=40, face_pixels_max=60, seed=5
@@ -19,7 +21,7 @@ FIRST = "Img/img_celeba.7z/img_celeba.7z.001"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic")
-    synthetic.stage_files(SOURCE, folder)
+    Synthetic(SOURCE).fill(SOURCE, None, folder)
     return folder
 
 
@@ -33,7 +35,9 @@ def _marks(folder: Path) -> dict[str, list[int]]:
 
 
 def test_the_tree_is_celebas_and_its_bytes_repeat(folder: Path, tmp_path: Path) -> None:
-    contents = synthetic.stage_files(SOURCE, tmp_path)
+    before = os.umask(0o077)
+    contents = Synthetic(SOURCE).fill(SOURCE, None, tmp_path)
+    os.umask(before)
     assert (contents.images, contents.numbering) == (FIRST, "celeba")
     assert _files(tmp_path) == _files(folder)
     assert set(_files(folder)) == {
@@ -69,19 +73,19 @@ def test_every_file_has_a_split_and_attributes(folder: Path) -> None:
 
 def test_the_plan_cycles_through_all_faults_at_places_that_the_seed_decides() -> None:
     source = SOURCE.model_copy(update={"photographs": 100, "bad_photographs": 20})
-    plan = synthetic.plan(source)
-    assert len(plan) == 20
-    assert set(plan) <= set(range(1, 121))
-    assert sorted(occurrence for fault, occurrence in plan.values() if fault is Fault.ABSURD_LANDMARKS) == [0, 1]
-    assert {fault for fault, _ in plan.values()} == set(Fault)
-    assert set(synthetic.plan(source.model_copy(update={"seed": 6}))) != set(plan)
+    planned = plan(source)
+    assert len(planned) == 20
+    assert set(planned) <= set(range(1, 121))
+    assert sorted(occurrence for fault, occurrence in planned.values() if fault is Fault.ABSURD_LANDMARKS) == [0, 1]
+    assert {fault for fault, _ in planned.values()} == set(Fault)
+    assert set(plan(source.model_copy(update={"seed": 6}))) != set(planned)
 
 
 def test_a_good_photograph_does_not_depend_on_how_many_there_are(folder: Path, tmp_path: Path) -> None:
     more = SOURCE.model_copy(update={"photographs": 2, "bad_photographs": 0})
-    synthetic.stage_files(more, tmp_path)
+    Synthetic(more).fill(more, None, tmp_path)
     marks = _marks(folder)
-    bad = set(synthetic.plan(SOURCE))
+    bad = set(plan(SOURCE))
     same = [n for n in (1, 2) if n not in bad]
     assert all(_marks(tmp_path)[f"{n:06d}.jpg"] == marks[f"{n:06d}.jpg"] for n in same)
 

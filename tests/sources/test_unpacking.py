@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from pipeline import atomic
 from pipeline.errors import SourceError, TableError
 from pipeline.sources import extraction
-from pipeline.sources.contents import Contents
+from pipeline.sources.source import Contents
 from pipeline.sources.unpacking import Unpacked, unpack
 from stages.__main__ import app
 

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from pipeline.errors import FetchError, SourceError, TermsError
-from pipeline.sources.contents import Contents
 from pipeline.sources.fetch.terms import TERMS_VARIABLE, UNVERIFIED_VARIABLE
+from pipeline.sources.source import Contents
 from stages import download, extract
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def _publish(deltas: int) -> dict[str, bytes]:
     for number, name in enumerate(names):
         with zipfile.ZipFile(f"mirror/celebahq-deltas/{name}", "w") as archive:
             for idx in range(1000 * number, 1000 * number + 1000):
-                archive.writestr(deltas.member_name(idx), b"a token")
+                archive.writestr(f"delta{idx:05d}.dat", b"a token")
     _rewrite("manifests/celebahq-deltas.yaml", dict.fromkeys(names))
     return {name: path.read_bytes() for name, path in served.items() if path.is_file()}
 

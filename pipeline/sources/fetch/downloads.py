@@ -148,7 +148,7 @@ class Downloads:
         target = self._target(manifest, file)
         temporary = target.with_name(f"{target.name}.imported")
         with disk_errors(target), PartialFile(target, ()) as partial:  # holds the lock, so that no process fetches it
-            local.lay_down(copy, temporary)
+            local.link_or_copy(copy, temporary)
             hashes = digests(temporary, _algorithms(file))
             problem = content.problem(temporary, file, manifest, hashes)
             if problem is not None:

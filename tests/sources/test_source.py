@@ -1,23 +1,39 @@
-"""The user's own files through the one entrance: the folder source and CelebA laid down by hand."""
+"""Every kind of source with files of the user's own: checked, linked, described."""
 
 import hashlib
 import os
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import packing
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.params import AlignedCelebASource, CelebASource, Cifar10Source, FolderSource, MnistRgbSource, MnistSource
+from pipeline.params import (
+    AlignedCelebASource,
+    AnySource,
+    CelebASource,
+    Cifar10Source,
+    FolderSource,
+    MnistRgbSource,
+    MnistSource,
+)
 from pipeline.sources.archive import list_members
-from pipeline.sources.contents import Arrays, Contents
+from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.published import Published, PublishedFile, Terms
-from pipeline.sources.stage_files import stage_files
+from pipeline.sources.registry import open_source
+from pipeline.sources.source import Arrays, Contents
 
 LANDMARKS = b"1\r\nlefteye_x ...\r\n000001.jpg 1 2 3 4 5 6 7 8 9 10\r\n"
 TERMS = Terms(statement="research", licence="none", url="https://example.org")
 NOTHING = Published(name="celeba", dataset="CelebA", home="https://example.org", terms=TERMS, files=())
+
+
+def stage(params: AnySource, published: Published, folder: Path) -> Contents:
+    """Stage a source of which nothing is fetched."""
+    source = open_source(params)
+    return source.stage(dict.fromkeys(source.manifests, published), cast(Downloads, None), folder)
 
 
 @pytest.fixture
@@ -47,12 +63,12 @@ def _celeba(user: Path, images: Path) -> CelebASource:
     return CelebASource(kind="celeba", images=images, landmarks=landmarks, partition=None, attributes=None, deltas=None)
 
 
-def test_a_folder_of_photographs_is_delivered_as_one_tar(user: Path, tmp_path: Path) -> None:
+def test_a_folder_of_photographs_is_staged_as_one_tar(user: Path, tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     (photographs / "a.jpg").write_bytes(b"a")
     source = FolderSource(kind="folder", images=photographs, landmarks=user / "list_landmarks_celeba.txt")
-    contents = stage_files(source, NOTHING, tmp_path / "data")
+    contents = stage(source, NOTHING, tmp_path / "data")
     assert contents == Contents.read(tmp_path / "data")
     assert list_members(tmp_path / "data" / contents.images) == ["a.jpg"]
     assert contents.landmarks is not None
@@ -62,15 +78,15 @@ def test_a_folder_of_photographs_is_delivered_as_one_tar(user: Path, tmp_path: P
 @pytest.mark.parametrize("pack", packing.ALL)
 def test_an_archive_of_photographs_keeps_its_bytes(pack: packing.Pack, tmp_path: Path) -> None:
     given = pack(tmp_path, {"a.jpg": b"a" * 500})
-    contents = stage_files(FolderSource(kind="folder", images=given, landmarks=None), NOTHING, tmp_path / "data")
+    contents = stage(FolderSource(kind="folder", images=given, landmarks=None), NOTHING, tmp_path / "data")
     assert (tmp_path / "data" / contents.images).read_bytes() == given.read_bytes()
     assert list_members(tmp_path / "data" / contents.images) == ["a.jpg"]
     assert contents.landmarks is None
 
 
-def test_published_parts_are_laid_down_in_the_published_tree(user: Path, tmp_path: Path) -> None:
+def test_published_parts_are_linked_in_the_published_tree(user: Path, tmp_path: Path) -> None:
     first = packing.sevenzip_parts(user, {"img_celeba/000001.jpg": os.urandom(500)}, 250)
-    contents = stage_files(_celeba(user, first), _published(user, first), tmp_path / "data")
+    contents = stage(_celeba(user, first), _published(user, first), tmp_path / "data")
     assert contents.images == "Img/img_celeba.7z/parts.7z.001"
     assert contents.landmarks == "Anno/list_landmarks_celeba.txt"
     assert contents.partition is None
@@ -86,7 +102,7 @@ def test_a_published_file_with_other_bytes_is_refused(user: Path, tmp_path: Path
     (user / name).write_bytes(content[:-1] if damage == "short" else content[:-1] + bytes([content[-1] ^ 1]))
     fault = rf"{len(content) - 1} bytes, but the published .* has {len(content)}" if damage == "short" else "MD5 is"
     with pytest.raises(SourceError, match=f"{name}: {fault}"):
-        stage_files(_celeba(user, first), published, tmp_path / "data")
+        stage(_celeba(user, first), published, tmp_path / "data")
 
 
 def test_missing_published_parts_are_all_named(user: Path, tmp_path: Path) -> None:
@@ -96,18 +112,18 @@ def test_missing_published_parts_are_all_named(user: Path, tmp_path: Path) -> No
     last.unlink()
     (user / "parts.7z.002").unlink()
     with pytest.raises(SourceError, match=rf"parts are missing \(parts\.7z\.002, {last.name}\)"):
-        stage_files(_celeba(user, first), published, tmp_path / "data")
+        stage(_celeba(user, first), published, tmp_path / "data")
 
 
 def test_only_of_published_archives_the_number_of_photographs_is_known(user: Path, tmp_path: Path) -> None:
     first = packing.sevenzip_parts(user, {"img_celeba/000001.jpg": os.urandom(500)}, 250)
     published = _published(user, first).model_copy(update={"photographs": 202599})
-    assert stage_files(_celeba(user, first), published, tmp_path / "data").photographs == 202599
+    assert stage(_celeba(user, first), published, tmp_path / "data").photographs == 202599
     mine = packing.sevenzip(user, {"000001.jpg": b"1"})
-    assert stage_files(_celeba(user, mine), published, tmp_path / "data").photographs is None
+    assert stage(_celeba(user, mine), published, tmp_path / "data").photographs is None
 
 
-def test_aligned_photographs_are_laid_down_in_the_published_tree(user: Path, tmp_path: Path) -> None:
+def test_aligned_photographs_are_linked_in_the_published_tree(user: Path, tmp_path: Path) -> None:
     images = packing.zipped(user, {"img_align_celeba/000001.jpg": os.urandom(500)})
     partition = user / "list_eval_partition.txt"
     partition.write_text("000001.jpg 0\n")
@@ -119,17 +135,17 @@ def test_aligned_photographs_are_laid_down_in_the_published_tree(user: Path, tmp
         drive_id="none",
     )
     published = NOTHING.model_copy(update={"files": (file,), "photographs": 1})
-    contents = stage_files(source, published, tmp_path / "data")
+    contents = stage(source, published, tmp_path / "data")
     assert (contents.images, contents.partition) == ("Img/images.zip", "Eval/list_eval_partition.txt")
     assert (contents.photographs, contents.landmarks, contents.attributes) == (1, None, None)
     images.write_bytes(images.read_bytes()[:-1] + b"x")
     with pytest.raises(SourceError, match=r"images\.zip: MD5 is"):
-        stage_files(source, published, tmp_path / "data")
+        stage(source, published, tmp_path / "data")
     with pytest.raises(SourceError, match=r"absent\.zip: no such file .*img_align_celeba\.zip"):
-        stage_files(source.model_copy(update={"images": user / "absent.zip"}), published, tmp_path / "data")
+        stage(source.model_copy(update={"images": user / "absent.zip"}), published, tmp_path / "data")
 
 
-def test_arrays_are_laid_down_and_described(user: Path, tmp_path: Path) -> None:
+def test_arrays_are_linked_and_described(user: Path, tmp_path: Path) -> None:
     for name in ("cifar.tar.gz", "images.idx", "labels.idx"):
         (user / name).write_bytes(name.encode())
     images, labels = user / "images.idx", user / "labels.idx"
@@ -141,13 +157,13 @@ def test_arrays_are_laid_down_and_described(user: Path, tmp_path: Path) -> None:
         ),
     }
     for source, arrays in sources.items():
-        contents = stage_files(source, NOTHING, tmp_path / "data")
+        contents = stage(source, NOTHING, tmp_path / "data")
         assert contents.arrays == arrays
         assert (tmp_path / "data" / contents.images).read_bytes() == contents.images.encode()
         assert Contents.read(tmp_path / "data") == contents
     absent = Cifar10Source(kind="cifar10", archive=user / "absent.tar.gz")
     with pytest.raises(SourceError, match=r"absent\.tar\.gz: no such file"):
-        stage_files(absent, NOTHING, tmp_path / "data")
+        stage(absent, NOTHING, tmp_path / "data")
 
 
 def test_a_file_of_another_name_is_taken_as_it_is(user: Path, tmp_path: Path) -> None:
@@ -156,36 +172,36 @@ def test_a_file_of_another_name_is_taken_as_it_is(user: Path, tmp_path: Path) ->
     sample = user / "list_landmarks_celeba.sample.txt"
     sample.write_bytes(b"1\n")
     source = _celeba(user, first).model_copy(update={"landmarks": sample})
-    contents = stage_files(source, published, tmp_path / "data")
+    contents = stage(source, published, tmp_path / "data")
     assert contents.landmarks is not None
     assert (tmp_path / "data" / contents.landmarks).read_bytes() == b"1\n"
 
 
-def test_nothing_of_an_earlier_delivery_stays(user: Path, tmp_path: Path) -> None:
+def test_nothing_of_an_earlier_run_stays(user: Path, tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     (photographs / "000001.jpg").write_bytes(b"a")
-    stage_files(_celeba(user, photographs), NOTHING, tmp_path / "data")
-    stage_files(FolderSource(kind="folder", images=photographs, landmarks=None), NOTHING, tmp_path / "data")
+    stage(_celeba(user, photographs), NOTHING, tmp_path / "data")
+    stage(FolderSource(kind="folder", images=photographs, landmarks=None), NOTHING, tmp_path / "data")
     left = sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file())
     assert left == ["contents.json", "images.tar"]
 
 
-def test_a_folder_that_was_not_delivered_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_was_not_staged_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="Run dvc repro download"):
         Contents.read(tmp_path)
 
 
-def test_delta_archives_are_laid_down_and_a_page_in_their_place_is_refused(user: Path, tmp_path: Path) -> None:
+def test_delta_archives_are_linked_and_a_page_in_their_place_is_refused(user: Path, tmp_path: Path) -> None:
     first = packing.sevenzip_parts(user, {"img_celeba/000001.jpg": b"photograph"}, 250)
     source = _celeba(user, first).model_copy(update={"deltas": tmp_path / "deltas"})
     (tmp_path / "deltas").mkdir()
     with pytest.raises(SourceError, match=r"no deltasNNNNN\.zip"):
-        stage_files(source, NOTHING, tmp_path / "data")
+        stage(source, NOTHING, tmp_path / "data")
     with zipfile.ZipFile(tmp_path / "deltas" / "deltas00000.zip", "w") as archive:
         archive.writestr("delta00000.dat", b"token")
-    stage_files(source, NOTHING, tmp_path / "data")
+    stage(source, NOTHING, tmp_path / "data")
     assert (tmp_path / "data/deltas/deltas00000.zip").read_bytes() == (tmp_path / "deltas/deltas00000.zip").read_bytes()
     (tmp_path / "deltas" / "deltas01000.zip").write_bytes(b"<html>Quota exceeded</html>")
     with pytest.raises(SourceError, match=r"deltas01000\.zip: 27 bytes that start with b'<html>Quota"):
-        stage_files(source, NOTHING, tmp_path / "data")
+        stage(source, NOTHING, tmp_path / "data")
