@@ -128,7 +128,8 @@ def test_killed_training_gave_the_weights_of_an_undisturbed_run(house: House) ->
 
 
 def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(house: House) -> None:
-    errors, crop, recipes = (house.root / name for name in ("pipeline/errors.py", "stages/crop.py", "stages/recipes.yaml"))
+    names = ("pipeline/errors.py", "stages/crop.py", "stages/recipes.yaml")
+    errors, crop, recipes = (house.root / name for name in names)
     errors.write_text(errors.read_text() + "# a comment\n")
     crop.write_text(crop.read_text().replace(":06d}.png", ":07d}.png"))
     assert house.dvc("repro") == []
