@@ -23,7 +23,7 @@ from training.metrics.evaluation import Judges, Protocol
 from training.metrics.inception import InceptionNetwork
 from training.metrics.mode_count import fit
 from training.metrics.plots import Row
-from training.runtime.device import device_at_hand
+from training.runtime.device import default_device
 
 RUNS = Path("runs")
 EVALUATIONS = Path("evaluations")
@@ -76,7 +76,7 @@ def evaluate(name: str) -> None:
 
 
 def _judges(params: EvaluateParams, stage: StageRun) -> Judges:
-    device = device_at_hand()
+    device = default_device()
     network = InceptionNetwork(params.inception, device) if params.inception else None
     if params.modes is None:
         return Judges(network, None)
@@ -87,7 +87,7 @@ def _judges(params: EvaluateParams, stage: StageRun) -> Judges:
 
 
 def _measure(protocol: Protocol, network: Path) -> Row:
-    snapshot = generate.load(network, device_at_hand())
+    snapshot = generate.load(network, default_device())
     figures = protocol.measure_fakes(snapshot)
     return {plots.X: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **figures}
 

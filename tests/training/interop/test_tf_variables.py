@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from tests.training.networks.test_networks import SMALL
 
 from pipeline.errors import NetworkError
+from tests.training.networks.test_networks import SMALL
 from training.interop.tf_variables import load_original, to_original
 from training.networks import Discriminator, Generator
 
