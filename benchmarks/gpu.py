@@ -29,7 +29,7 @@ from benchmarks import result
 from pipeline.params import TrainRun
 from training import schedule
 from training.data.real_images import Reals
-from training.distributed.process_group import ALONE
+from training.distributed.process_group import SINGLE_PROCESS
 from training.runtime import preflight
 from training.runtime.device import prepare
 from training.schedule import Step
@@ -105,7 +105,7 @@ def in_mode(run: TrainRun, mode: str) -> TrainRun:
 def operations(run: TrainRun, step: Step) -> int:
     """Of one step."""
     with Operations() as counted:
-        preflight.take(run, 0, step, ALONE, torch.device("meta"))
+        preflight.take(run, 0, step, SINGLE_PROCESS, torch.device("meta"))
     return counted.total
 
 

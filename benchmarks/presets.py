@@ -62,7 +62,7 @@ class Silence:
     def tick(self, row: Row) -> None:
         """Nothing."""
 
-    def tell(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """Nothing."""
 
 

@@ -24,7 +24,7 @@ from pipeline.sources.unpacking import unpack as unpack_photographs
 from stages import DATA, MANIFESTS, PARAMS, REPORTS, parse_params, profiles, read_manifest, read_params, table
 from training import interop
 from training.generate import write_images
-from training.runtime.device import device_at_hand
+from training.runtime.device import default_device
 
 GRAPH = Path("dvc.yaml")
 
@@ -184,7 +184,7 @@ def generate(
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
     """Write images of a network file as PNG; the seed decides which."""
-    write_images(network, folder, count=count, seed=seed, device=device_at_hand())
+    write_images(network, folder, count=count, seed=seed, device=default_device())
     print(f"{count} images in {folder}")
 
 

@@ -23,7 +23,7 @@ from training.metrics.evaluation import Evaluator, MetricNetworks
 from training.metrics.inception import InceptionNetwork
 from training.metrics.mode_count import train_classifier
 from training.metrics.plots import Row
-from training.runtime.device import device_at_hand
+from training.runtime.device import default_device
 
 RUNS = Path("runs")
 EVALUATIONS = Path("evaluations")
@@ -75,7 +75,7 @@ def evaluate(name: str) -> None:
 
 
 def _metric_networks(params: EvaluateParams, stage: StageRun) -> MetricNetworks:
-    device = device_at_hand()
+    device = default_device()
     network = InceptionNetwork(params.inception, device) if params.inception else None
     if params.modes is None:
         return MetricNetworks(network, None)
@@ -86,7 +86,7 @@ def _metric_networks(params: EvaluateParams, stage: StageRun) -> MetricNetworks:
 
 
 def _measure(evaluator: Evaluator, network: Path) -> Row:
-    snapshot = generate.load(network, device_at_hand())
+    snapshot = generate.load(network, default_device())
     metrics = evaluator.measure_fakes(snapshot)
     return {plots.KIMG: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **metrics}
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import torch
 from dvclive.live import Live
 
 from pipeline.errors import StoppedError
@@ -16,22 +17,22 @@ from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
 from training import checkpoint
 from training.data.real_images import Reals
-from training.distributed import launch
-from training.distributed.process_group import Ranks, joined
+from training.distributed.launch import launch, process_count
+from training.distributed.process_group import ProcessGroup, init_process_group
 from training.history import Row
 from training.loop import train as train_run
-from training.runtime.device import device_at_hand
-from training.runtime.signals import asked_to_stop
+from training.runtime.device import default_device
+from training.runtime.signals import stop_signals
 
 RUNS = Path("runs")
 UNDER_DVC = "DVC_STAGE"
-"""Set in the environment of what DVC starts."""
+"""Environment variable of every process that DVC starts."""
 
 
 class LiveReporter:
-    """Writes each tick to dvclive's files, the curves by images shown, and one line of it to the terminal."""
+    """Writes each tick to dvclive's files, with images shown as the step, and one line of it to the terminal."""
 
-    _live: Live  # from `begin` on
+    _live: Live  # set by `begin`
 
     def __init__(self, folder: Path, run: TrainRun) -> None:
         self._folder = folder
@@ -39,28 +40,28 @@ class LiveReporter:
         self._then, self._shown = time.monotonic(), 0.0
 
     def begin(self, rows: Sequence[Row]) -> None:
-        """Start the files again from what the checkpoint remembers: rows of ticks that were lost go with them."""
+        """Write the files anew from the history of the checkpoint, without ticks that were lost."""
         self._live = Live(str(self._folder), save_dvc_exp=False, dvcyaml=False)
         for row in rows:
-            self._log(row)
+            self._write(row)
         self._then, self._shown = time.monotonic(), rows[-1]["images"] if rows else 0.0
 
     def tick(self, row: Row) -> None:
-        """Log one tick. The speed goes to the terminal only: files of equal runs are equal."""
-        self._log(row)
+        """Write one tick. The speed goes to the terminal only: files of equal runs are equal."""
+        self._write(row)
         now, shown = time.monotonic(), row["images"]
-        self.tell(
+        self.log(
             f"{shown / 1000:8.1f} of {self._total:g} kimg  {row['resolution']:4.0f} px  lod {row['lod']:5.2f}  "
             f"loss D {row['loss/discriminator']:8.3f} G {row['loss/generator']:8.3f}  "
             f"{(shown - self._shown) / (now - self._then):6.1f} images/s"
         )
         self._then, self._shown = now, shown
 
-    def tell(self, message: str) -> None:
-        """Print for whoever watches."""
+    def log(self, message: str) -> None:
+        """Print a message to the terminal."""
         print(message, file=sys.stderr, flush=True)
 
-    def _log(self, row: Row) -> None:
+    def _write(self, row: Row) -> None:
         self._live.step = int(row["images"])
         for name, value in row.items():
             if name != "images":
@@ -71,41 +72,43 @@ class LiveReporter:
 def train(name: str) -> None:
     """Train the run `name` of `train.runs`; publish `runs/<name>`.
 
-    With several GPUs and `schedule.devices` above 1, in several processes; under `torchrun` as one of its.
+    With several GPUs and `schedule.devices` above 1, in several processes; under `torchrun`, as one of its processes.
     """
-    count = launch.processes_for(read_params().train.named(name), launch.gpus_at_hand())
+    count = process_count(read_params().train.named(name), torch.cuda.device_count())
     if count > 1:
-        launch.launch(count, partial(main, take_part))
+        launch(count, partial(main, train_process))
     else:
-        take_part(name)
+        train_process(name)
 
 
-def take_part(name: str) -> None:
-    """Be one process of the run. Asked to stop, it saves and returns; under DVC it fails, so that nothing is committed.
+def train_process(name: str) -> None:
+    """One process of the run. On a stop signal it saves and returns; under DVC it fails, so that nothing is committed.
 
     Raises
     ------
     StoppedError
-        Asked to stop, under DVC.
+        Stopped by a signal, under DVC.
     """
     run = read_params().train.named(name)
     dataset = DataSet(run.dataset)
-    with joined() as ranks, asked_to_stop() as asked, dataset, Reals(dataset, run) as reals:
+    with init_process_group() as group, stop_signals() as stop_requested, dataset, Reals(dataset, run) as reals:
         try:
-            if ranks.first:
-                _lead(name, run, reals, ranks, asked)
+            if group.is_main:
+                _train_main(name, run, reals, group, stop_requested)
             else:
-                folder = Path(ranks.of_first(None))
-                reporter, device = LiveReporter(folder, run), device_at_hand()
-                train_run(run, reals, folder, reporter, device, ranks=ranks, asked_to_stop=asked)
+                folder = Path(group.broadcast(None))
+                reporter, device = LiveReporter(folder, run), default_device()
+                train_run(run, reals, folder, reporter, device, group=group, stop_requested=stop_requested)
         except StoppedError as stopped:
-            if ranks.first:
+            if group.is_main:
                 if UNDER_DVC in os.environ:
                     raise
                 print(stopped, file=sys.stderr)
 
 
-def _lead(name: str, run: TrainRun, reals: Reals, ranks: Ranks, asked_to_stop: Callable[[], bool]) -> None:
+def _train_main(
+    name: str, run: TrainRun, reals: Reals, group: ProcessGroup, stop_requested: Callable[[], bool]
+) -> None:
     labels = [run.dataset / layout.LABELS] if run.labels else []
     with stage_run(
         f"train@{name}",
@@ -114,16 +117,16 @@ def _lead(name: str, run: TrainRun, reals: Reals, ranks: Ranks, asked_to_stop: C
         out=RUNS / name,
         keep_work=True,
     ) as stage:
-        folder, device = Path(ranks.of_first(str(stage.work))), device_at_hand()
+        folder, device = Path(group.broadcast(str(stage.work))), default_device()
         reporter = LiveReporter(stage.work / "live", run)
-        reporter.tell(
+        reporter.log(
             f"train@{name}: {len(reals)} images of {run.dataset}, {run.resolution} px, on {device.type}, "
-            f"{ranks.count} process(es) for schedule.devices {run.schedule.devices}"
+            f"{group.world_size} process(es) for schedule.devices {run.schedule.devices}"
         )
-        story = train_run(run, reals, folder, reporter, device, ranks=ranks, asked_to_stop=asked_to_stop)
-        stage.report.update(story.rows[-1])
-        if story.best is not None:
-            shown, figure, value = story.best
+        history = train_run(run, reals, folder, reporter, device, group=group, stop_requested=stop_requested)
+        stage.report.update(history.rows[-1])
+        if history.best is not None:
+            shown, figure, value = history.best
             stage.report["best"] = {"network": checkpoint.network_path(RUNS / name, shown).as_posix(), figure: value}
         stage.notes["run"] = run.model_dump(mode="json")
 

@@ -1,8 +1,8 @@
-"""What a run leaves on disk to go on from, and to generate from.
+"""The checkpoints of a run, to resume from and to generate images with.
 
-A checkpoint is three files whose names carry the images shown: `network-*.safetensors` (G, D and
-the averaged Gs), `state-*.pt` (optimisers and counters) and `checkpoint-*.json`, which names both
-with their SHA-256 and is written last: without it the other two do not count.
+A checkpoint is three files whose names carry the images shown: `network-*.safetensors` (G, D and the average Gs),
+`state-*.pt` (optimisers and counters) and `checkpoint-*.json`, which names both with their SHA-256 and is written last:
+without it the other two are ignored.
 """
 
 import json
@@ -23,17 +23,17 @@ from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
 
 FORMAT = 4
-FALLBACKS = 2
-"""Checkpoints that can be resumed from: the newest, and one before it should the newest be damaged."""
+RESUMABLE = 2
+"""Checkpoints kept to resume from: the newest, and the one before in case the newest is damaged."""
 
 StateDict = dict[str, Tensor]
 
 
 class NetworkInfo(Section):
-    """What a network file says of itself.
+    """The metadata of a network file.
 
-    `run` is None for networks that were trained elsewhere. `lod` is log2 of `full_resolution` less that of the images
-    shown, with the fraction of a fade; `resolution` is that of the images the networks take and give at this lod.
+    `run` is None for networks that were trained elsewhere. `lod` is log2(`full_resolution`) - log2(`resolution`) plus
+    the fraction of a fade; `resolution` is that of the images of both networks at this lod.
     """
 
     format: int
@@ -66,7 +66,7 @@ class NetworkInfo(Section):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A whole checkpoint as read: networks by name (G, D, Gs), and the training state."""
+    """A checkpoint as read: networks by name (G, D, Gs), and the training state."""
 
     info: NetworkInfo
     networks: dict[str, StateDict]
@@ -84,7 +84,7 @@ def network_files(folder: Path) -> list[Path]:
 
 
 def save(folder: Path, info: NetworkInfo, networks: Mapping[str, StateDict], state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; killed at any moment, it is there whole or does not count."""
+    """Write a checkpoint; if the process is killed, it is complete or ignored."""
     network, state_file, record = _paths(folder, info.images_shown)
     write_network(network, info, networks)
     with atomic.writing(state_file) as partial, partial.open("wb") as file:
@@ -93,15 +93,15 @@ def save(folder: Path, info: NetworkInfo, networks: Mapping[str, StateDict], sta
     atomic.write_json(record, {"format": FORMAT, "images_shown": info.images_shown, "files": files})
 
 
-def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
-    """The newest whole checkpoint in `folder`; None where no checkpoint was ever completed.
+def newest(folder: Path, log: Callable[[str], None]) -> Checkpoint | None:
+    """The newest intact checkpoint in `folder`; None where no checkpoint was ever completed.
 
-    A damaged one is passed over, with a message to `tell`. What lies after the returned one is removed.
+    A damaged one is skipped, with a message to `log`. Files of later checkpoints than the returned one are removed.
 
     Raises
     ------
     TrainingError
-        There are checkpoints, but none is whole.
+        There are checkpoints, but all are damaged.
     """
     records = sorted(folder.glob("checkpoint-*.json"), reverse=True)
     for record in records:
@@ -111,17 +111,17 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Checkpoint | None:
             found = read(folder, images_shown)
             _remove_after(folder, images_shown)
             return found
-        tell(f"{record}: {fault}; going back to the checkpoint before it")
+        log(f"{record}: {fault}; resuming from the checkpoint before it")
     if records:
         raise TrainingError(
-            f"{folder}: none of its {len(records)} checkpoints is whole. Restore the folder from a copy, or delete it "
-            f"to train from the beginning."
+            f"{folder}: all of its {len(records)} checkpoints are damaged. Restore the folder from a copy, or delete "
+            f"it to train from the beginning."
         )
     return None
 
 
 def read(folder: Path, images_shown: int) -> Checkpoint:
-    """The checkpoint after so many images, which is whole."""
+    """The checkpoint after `images_shown`, which must be intact."""
     network, state_file, _ = _paths(folder, images_shown)
     info, networks = read_network(network, ("G", "D", "Gs"))
     return Checkpoint(info, networks, torch.load(state_file, map_location="cpu", weights_only=True))
@@ -130,7 +130,7 @@ def read(folder: Path, images_shown: int) -> Checkpoint:
 def write_network(path: Path, info: NetworkInfo, networks: Mapping[str, StateDict]) -> None:
     """Write networks as one safetensors file; tensors are named `<network>.<parameter>`."""
     tensors = {f"{name}.{key}": value for name, network in networks.items() for key, value in network.items()}
-    # one metadata key: safetensors writes several in no fixed order
+    # a single metadata key, since safetensors writes several in no fixed order
     metadata = {"celebahq": json.dumps(info.model_dump(mode="json"), sort_keys=True)}
     with atomic.writing(path) as partial:
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial, metadata)
@@ -153,7 +153,9 @@ def read_network(path: Path, names: Sequence[str]) -> tuple[NetworkInfo, dict[st
             keys = [key for key in file.keys() if key.partition(".")[0] in names]  # noqa: SIM118 - no dict
             tensors = {key: file.get_tensor(key) for key in keys}
     except SafetensorError as error:
-        raise NetworkError(f"{path}: not a whole safetensors file ({error}). Train again, or restore it.") from error
+        raise NetworkError(
+            f"{path}: damaged, or not a safetensors file ({error}). Train again, or restore it."
+        ) from error
     except (KeyError, ValidationError) as error:
         raise NetworkError(
             f"{path}: not a network file of this version (format {FORMAT}): {error}. Use the version that wrote it, "
@@ -167,31 +169,31 @@ def read_network(path: Path, names: Sequence[str]) -> tuple[NetworkInfo, dict[st
 
 
 def kept(snapshots: Sequence[int], keep: int) -> set[int]:
-    """Which of a run's snapshots stay, at most `keep`: the newest, and the others spread evenly.
+    """Which of a run's snapshots to keep, at most `keep`: the newest, and others spread evenly.
 
-    Of the snapshots counted 1, 2, 3 ... every 1st, 2nd, 4th, 8th ... stays: the smallest such stride
-    that leaves no more than `keep`. What one stride drops no later stride wants back, so the outcome
-    depends on the number of snapshots only, wherever the run was interrupted.
+    Of the snapshots 1, 2, 3 ... every 1st, 2nd, 4th or 8th ... is kept: the smallest such stride that leaves no more
+    than `keep`. No later stride needs a snapshot that an earlier one dropped, so the result depends on the number of
+    snapshots only, wherever the run was interrupted.
     """
     stride = 1
     while True:
-        staying = {*snapshots[stride - 1 :: stride], *snapshots[-1:]}
-        if len(staying) <= keep:
-            return staying
+        found = {*snapshots[stride - 1 :: stride], *snapshots[-1:]}
+        if len(found) <= keep:
+            return found
         stride *= 2
 
 
-def prune(folder: Path, staying: set[int], resumable: int) -> None:
-    """Remove network files other than those of `staying`, and all but the newest `resumable` checkpoints."""
+def prune(folder: Path, kept: set[int], resumable: int) -> None:
+    """Remove network files other than those of `kept`, and all but the newest `resumable` checkpoints."""
     records = sorted(folder.glob("checkpoint-*.json"), reverse=True)
     resume_from = {int(record.stem.rpartition("-")[2]) for record in records[:resumable]}
-    for pattern, wanted in (
+    for pattern, needed in (
         ("checkpoint-*.json", resume_from),  # first: a record must never outlive its files
         ("state-*.pt", resume_from),
-        ("network-*.safetensors", staying | resume_from),
+        ("network-*.safetensors", kept | resume_from),
     ):
         for path in folder.glob(pattern):
-            if int(path.stem.rpartition("-")[2]) not in wanted:
+            if int(path.stem.rpartition("-")[2]) not in needed:
                 path.unlink()
 
 

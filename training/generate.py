@@ -13,30 +13,31 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import NetworkError
-from training import checkpoint, image_grid
+from training import checkpoint
 from training.checkpoint import NetworkInfo
 from training.data import random_streams
 from training.data.random_streams import Stream
+from training.image_grid import write_png
 from training.networks import Generator
 
-_AT_ONCE = 8
+_MINIBATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A generator as it was at one moment of its run: the running average Gs, ready to use."""
+    """The generator of a network file, the running average Gs, ready to use."""
 
     info: NetworkInfo
     generator: Generator
 
     def latents(self, seed: int, count: int) -> NDArray[np.float32]:
-        """The `count` latent vectors (N, L) that `seed` stands for."""
+        """`count` latent vectors (N, L) drawn from `seed`."""
         return random_streams.latents(seed, Stream.SAMPLES, 0, (count, self.info.generator.latent_size))
 
     def images(
         self, latents_NL: NDArray[np.float32], labels_NL: NDArray[np.float32] | None, minibatch: int
     ) -> NDArray[np.uint8]:
-        """Images (N, C, H, W) uint8 RGB at the snapshot's level of detail, `minibatch` at a time."""
+        """Images (N, C, H, W) uint8 RGB at the snapshot's level of detail, generated `minibatch` at a time."""
         return images(self.generator, latents_NL, labels_NL, lod=self.info.lod, minibatch=minibatch)
 
 
@@ -46,7 +47,7 @@ def load(path: Path, device: torch.device) -> Snapshot:
     Raises
     ------
     NetworkError
-        No such file, not a network file of this version, or its weights do not fit the networks it names.
+        No such file, not a network file of this version, or its weights do not fit its options.
     """
     info, networks = checkpoint.read_network(path, ["Gs"])
     generator = Generator(
@@ -54,7 +55,7 @@ def load(path: Path, device: torch.device) -> Snapshot:
     )
     try:
         generator.load_state_dict(networks["Gs"])
-    except RuntimeError as error:  # what torch raises for missing, unknown or misshapen weights
+    except RuntimeError as error:  # raised by torch for missing, unknown or misshapen weights
         raise NetworkError(f"{path}: its weights do not fit its own options: {error}. Train again.") from error
     return Snapshot(info, generator.to(device).requires_grad_(False).eval())
 
@@ -68,7 +69,7 @@ def images(
     lod: float,
     minibatch: int,
 ) -> NDArray[np.uint8]:
-    """Images (N, C, H, W) uint8 RGB of `generator` at `lod`, computed `minibatch` at a time."""
+    """Images (N, C, H, W) uint8 RGB of `generator` at `lod`, generated `minibatch` at a time."""
     device = next(generator.parameters()).device
     parts: list[NDArray[np.uint8]] = []
     for start in range(0, len(latents_NL), minibatch):
@@ -80,9 +81,9 @@ def images(
 
 
 def write_images(network: Path, folder: Path, *, count: int, seed: int, device: torch.device) -> None:
-    """Write `count` images of a network file as `000000.png` and so on; what lies in `folder` under other names stays.
+    """Write `count` images of a network file as `000000.png` and so on; other files in `folder` stay.
 
-    A network with labels is given one class after the other.
+    With labels, the images are of one class after the other.
 
     Raises
     ------
@@ -93,15 +94,15 @@ def write_images(network: Path, folder: Path, *, count: int, seed: int, device: 
     latents_NL = snapshot.latents(seed, count)
     size = snapshot.info.label_size
     labels_NL = np.eye(size, dtype=np.float32)[np.arange(count) % size] if size else None
-    for start in range(0, count, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        made_NCHW = snapshot.images(latents_NL[part], None if labels_NL is None else labels_NL[part], _AT_ONCE)
+    for start in range(0, count, _MINIBATCH):
+        part = slice(start, start + _MINIBATCH)
+        made_NCHW = snapshot.images(latents_NL[part], None if labels_NL is None else labels_NL[part], _MINIBATCH)
         for number, image_CHW in enumerate(made_NCHW, start):
-            image_grid.write(folder / f"{number:06d}.png", image_CHW.transpose(1, 2, 0))
+            write_png(folder / f"{number:06d}.png", image_CHW.transpose(1, 2, 0))
 
 
 def to_uint8(images_NCHW: Tensor, shrink: int = 1) -> Tensor:
-    """Float images, -1 black and 1 white, to uint8: means over `shrink` x `shrink` pixels, halves to even, clipped."""
+    """Float images of range [-1, 1] to uint8: mean of `shrink` x `shrink` pixels, rounded half to even, clipped."""
     levels_NCHW = images_NCHW * 127.5 + 127.5
     if shrink > 1:
         levels_NCHW = functional.avg_pool2d(levels_NCHW, shrink)

@@ -1,4 +1,4 @@
-"""When a run is no longer worth its electricity: figures of a tick, or samples of a snapshot, that tell so."""
+"""Health checks that end a run that has gone wrong, by the figures of a tick or the samples of a snapshot."""
 
 import math
 
@@ -12,47 +12,43 @@ SCORES = ("score/real", "score/fake")
 SAMPLE_STD = "sample_std"
 SKIPPED = "skipped_share"
 
+_REMEDY = "Train anew with a lower schedule.learning_rate, a higher loss.wgan_lambda (WGAN-GP) or a larger minibatch"
+_OR_CONTINUE = "; or, to continue all the same, raise the limits of the run's alarms or set alarms to null"
 
-def in_figures(options: AlarmOptions | None, row: Row) -> str | None:
-    """What is wrong with the figures of a tick, and the remedy; None where nothing is."""
-    wrong = {name: value for name, value in row.items() if not math.isfinite(value)}
-    if wrong:
-        return (
-            f"the losses are no longer finite ({', '.join(f'{name} {value}' for name, value in wrong.items())}). "
-            f"{_GENTLER}."
-        )
+
+def check_figures(options: AlarmOptions | None, row: Row) -> str | None:
+    """What is wrong with the figures of a tick, and the remedy; None for nothing."""
+    not_finite = [f"{name} {value}" for name, value in row.items() if not math.isfinite(value)]
+    if not_finite:
+        return f"the losses are no longer finite ({', '.join(not_finite)}). {_REMEDY}"
     if options is None:
         return None
     if row[SKIPPED] > options.max_skipped_share:
         return (
             f"{row[SKIPPED]:.0%} of the tick's updates had gradients that are not finite and were skipped; "
-            f"alarms.max_skipped_share is {options.max_skipped_share:.0%}. {_GENTLER}{_OR_ON}"
+            f"alarms.max_skipped_share is {options.max_skipped_share:.0%}. {_REMEDY}{_OR_CONTINUE}"
         )
-    loudest = max(SCORES, key=lambda name: abs(row[name]))
-    if abs(row[loudest]) > options.max_score:
+    largest = max(SCORES, key=lambda name: abs(row[name]))
+    if abs(row[largest]) > options.max_score:
         return (
-            f"the discriminator's {loudest} is {row[loudest]:.4g}; alarms.max_score is {options.max_score:g}. "
-            f"{_GENTLER}{_OR_ON}"
+            f"the discriminator's {largest} is {row[largest]:.4g}; alarms.max_score is {options.max_score:g}. "
+            f"{_REMEDY}{_OR_CONTINUE}"
         )
     return None
 
 
-def in_samples(options: AlarmOptions | None, row: Row) -> str | None:
-    """What is wrong with the samples of a snapshot, and the remedy; None where nothing is."""
+def check_samples(options: AlarmOptions | None, row: Row) -> str | None:
+    """What is wrong with the samples of a snapshot, and the remedy; None for nothing."""
     if options is None or SAMPLE_STD not in row or row[SAMPLE_STD] >= options.min_sample_std:
         return None
     return (
         f"the samples are all alike: the deviation between them is {row[SAMPLE_STD]:.4g}; alarms.min_sample_std is "
-        f"{options.min_sample_std:g}. {_GENTLER}{_OR_ON}"
+        f"{options.min_sample_std:g}. {_REMEDY}{_OR_CONTINUE}"
     )
 
 
 def sample_std(samples_NCHW: NDArray[np.uint8]) -> float | None:
-    """The deviation between samples, mean over pixels, where black is -1 and white 1; None for a single one."""
+    """The standard deviation between samples, mean over pixels, of a range -1...1; None for a single sample."""
     if len(samples_NCHW) < 2:
         return None
     return round(float((samples_NCHW / 127.5).std(axis=0).mean()), 5)
-
-
-_GENTLER = "Train anew with a lower schedule.learning_rate, a higher loss.wgan_lambda (WGAN-GP) or a larger minibatch"
-_OR_ON = "; or, if it should go on all the same, loosen or null the run's alarms."

@@ -1,4 +1,4 @@
-"""What happened so far in a run, beside training itself."""
+"""The history of a run: the figures of its ticks, its snapshots, and the best of them."""
 
 import json
 
@@ -11,7 +11,7 @@ Row = dict[str, float]
 
 
 class RunHistory:
-    """Part of every checkpoint, and told on from there.
+    """What happened in a run so far; saved in every checkpoint. The names of attributes are part of its format.
 
     Attributes
     ----------
@@ -20,10 +20,10 @@ class RunHistory:
     snapshots
         The images shown at each snapshot.
     best
-        Of the snapshots at full resolution, faded in, the one nearest to the reals: images shown, name and value of its
-        distance. None before the first.
+        The snapshot nearest to the reals, of those at full resolution without fade: images shown, name and value of
+        its distance. None before the first.
     measured_as
-        How the distance of `best` was measured.
+        The options by which the distance of `best` was measured.
     tick_start
         The images shown when the current tick began.
     step_start
@@ -38,28 +38,28 @@ class RunHistory:
         self.tick_start = 0
         self.step_start: int | None = None
 
-    def told(self) -> str:
-        """All of it as JSON, whose bytes depend on the values alone (those of a pickle also on who made them)."""
+    def to_json(self) -> str:
+        """The state for `load_json`; its bytes depend on the values alone, unlike those of a pickle."""
         return json.dumps(vars(self))
 
-    def recall(self, told: str) -> None:
-        """Go on from what `told` returned."""
-        vars(self).update(json.loads(told))
+    def load_json(self, content: str) -> None:
+        """Restore a saved state."""
+        vars(self).update(json.loads(content))
 
     def last_step(self, run: TrainRun) -> Step | None:
-        """What was trained last, which is what samples are made at; None before the first step."""
+        """The step that was trained last, at which samples are made; None before the first step."""
         return None if self.step_start is None else schedule.at(run.schedule, run.resolution, self.step_start)
 
     def snapshot_due(self, run: TrainRun, images_shown: int) -> bool:
-        """Whether the tick that is now complete, not yet among the rows, ends with a snapshot; the last one does."""
+        """Whether the tick that is complete, but not among the rows yet, ends with a snapshot; the last one does."""
         return (len(self.rows) + 1) % run.snapshot_ticks == 0 or schedule.run_ends(run.schedule, images_shown)
 
-    def measured(self, images_shown: int, name: str, value: float, options: SnapshotSwd) -> None:
-        """A snapshot of the whole network has this distance; one measured otherwise before is no rival."""
+    def update_best(self, images_shown: int, name: str, value: float, options: SnapshotSwd) -> None:
+        """Compare a snapshot at full resolution with the best; one measured with other options is replaced."""
         measured_as = options.model_dump()
         if self.best is None or self.measured_as != measured_as or value < self.best[2]:
             self.best, self.measured_as = (images_shown, name, value), measured_as
 
-    def kept(self, snapshots: set[int]) -> set[int]:
-        """`snapshots`, and the best one."""
+    def with_best(self, snapshots: set[int]) -> set[int]:
+        """`snapshots` and the best one."""
         return snapshots if self.best is None else snapshots | {self.best[0]}

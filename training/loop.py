@@ -1,7 +1,7 @@
-"""A training run from its first image to its last, or from its last checkpoint (SPEC §6).
+"""A training run from its first image, or its newest checkpoint, to its last.
 
-The clock is the number of real images shown. Every random draw is a pure function of it, so a run
-that was killed anywhere goes on to the same weights, bit for bit on a CPU.
+The clock is the number of real images shown. Every random draw is a function of it, so a run that was killed at any
+moment ends with the same weights as an uninterrupted one, bit for bit on a CPU.
 """
 
 import hashlib
@@ -18,30 +18,31 @@ from pipeline.params import TrainRun
 from training import checkpoint, health, schedule
 from training.checkpoint import Checkpoint
 from training.data.real_images import Reals
-from training.distributed.process_group import ALONE, Ranks, rows_of_part
+from training.distributed.batch_split import rows_of_part
+from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from training.history import Row, RunHistory
 from training.metrics.snapshot_swd import snapshot_metric
 from training.runtime import preflight
 from training.runtime.device import prepare
-from training.runtime.signals import never, sole_writer
+from training.runtime.run_lock import run_lock
 from training.schedule import Step
 from training.snapshots import Snapshots
 from training.trainer import Trainer
 
 
 class Reporter(Protocol):
-    """Whoever wants to know how a run is going."""
+    """Receives the progress of a run."""
 
     def begin(self, rows: Sequence[Row]) -> None:
-        """The run starts, or goes on after the ticks `rows`: what was reported after them did not happen."""
+        """The run starts, or resumes after the ticks `rows`; ticks reported after them are void."""
         ...
 
     def tick(self, row: Row) -> None:
-        """Another tick is complete."""
+        """A tick is complete."""
         ...
 
-    def tell(self, message: str) -> None:
-        """Something a person should know."""
+    def log(self, message: str) -> None:
+        """A message for the user."""
         ...
 
 
@@ -52,54 +53,54 @@ def train(
     reporter: Reporter,
     device: torch.device,
     *,
-    ranks: Ranks = ALONE,
-    asked_to_stop: Callable[[], bool] = never,
+    group: ProcessGroup = SINGLE_PROCESS,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> RunHistory:
-    """Train until `run.schedule.total_kimg`, going on from the newest checkpoint in `folder`.
+    """Train until `run.schedule.total_kimg`, from the newest checkpoint in `folder` if there is one.
 
     `folder` then holds the kept network files (`checkpoint.kept`, and the best by the snapshots' distance), the newest
-    checkpoint, and the pictures of `training.snapshots`. Of several ranks only the first writes and reports. Returns
-    what happened: its last row is that of the whole run.
+    checkpoint, and the pictures of `training.snapshots`. Only the main process writes and reports. The last row of the
+    returned history is that of the whole run.
 
     Raises
     ------
     TrainingError
-        The minibatch does not suit the networks or the ranks, `folder` holds another run or only damaged
+        The minibatch does not suit the networks or the processes, `folder` holds another run or only damaged
         checkpoints, or another process trains in it.
     AlarmError
-        The run has gone wrong (`training.health`).
+        The run has failed a health check (`training.health`).
     StoppedError
-        `asked_to_stop` said so on any rank. The run is saved, in the middle of a tick too.
+        `stop_requested` returned true in any process. The run is saved, even in the middle of a tick.
     """
-    _check(run, ranks)
+    _check_splits(run, group)
     prepare(run, device)
-    preflight.check(run, reals, device, ranks)
-    with ExitStack() as held:
-        if ranks.first:
-            held.enter_context(sole_writer(folder, reporter.tell))
-        distance = held.enter_context(snapshot_metric(run, reals, folder)) if ranks.first else None
+    preflight.check(run, reals, device, group)
+    with ExitStack() as stack:
+        if group.is_main:
+            stack.enter_context(run_lock(folder, reporter.log))
+        distance = stack.enter_context(snapshot_metric(run, reals, folder)) if group.is_main else None
         snapshots = Snapshots(run, reals, folder, distance)
-        loop = _Loop(run, folder, reporter, ranks, Trainer(run, reals, device, ranks), RunHistory(), snapshots)
+        loop = _Loop(run, folder, reporter, group, Trainer(run, reals, device, group), RunHistory(), snapshots)
         loop.start()
         while not schedule.run_ends(run.schedule, loop.trainer.images_shown):
             loop.step()
-            if not schedule.run_ends(run.schedule, loop.trainer.images_shown) and ranks.any(asked_to_stop()):
+            if not schedule.run_ends(run.schedule, loop.trainer.images_shown) and group.any(stop_requested()):
                 loop.stop()
-        if ranks.first:
+        if group.is_main:
             snapshots.finish(loop.history)
     return loop.history
 
 
-def _check(run: TrainRun, ranks: Ranks) -> None:
-    options, group = run.schedule, run.networks.mbstd_group_size
-    if options.devices % ranks.count:
+def _check_splits(run: TrainRun, group: ProcessGroup) -> None:
+    devices = run.schedule.devices
+    if devices % group.world_size:
         raise TrainingError(
-            f"{ranks.count} processes were started for a run of {options.devices} devices. Start as many as "
+            f"{group.world_size} processes were started for a run of {devices} devices. Start as many as "
             f"schedule.devices says, or a number that divides it."
         )
     for step in preflight.steps(run):
         try:
-            rows_of_part(step.minibatch, group, 0, options.devices)
+            rows_of_part(step.minibatch, run.networks.mbstd_group_size, 0, devices)
         except TrainingError as error:
             raise TrainingError(f"at {step.resolution}x{step.resolution}: {error}") from error
 
@@ -109,27 +110,27 @@ class _Loop:
     run: TrainRun
     folder: Path
     reporter: Reporter
-    ranks: Ranks
+    group: ProcessGroup
     trainer: Trainer
     history: RunHistory
     snapshots: Snapshots
 
     def start(self) -> None:
-        """Draw the weights, or take up the newest checkpoint."""
+        """Draw the initial weights, or load the newest checkpoint."""
         found = self._newest()
         if found is None:
             self.trainer.initialise()
         else:
-            _check_same(self.run, found, self.folder)
+            _check_same_run(self.run, found, self.folder)
             self.trainer.restore(found.info.images_shown, found.networks, found.state["trainer"])
-            self.history.recall(found.state["story"])
-        if self.ranks.first:
+            self.history.load_json(found.state["story"])
+        if self.group.is_main:
             if found is not None:
-                self.reporter.tell(f"going on after {self.trainer.images_shown / 1000:.1f} thousand images")
+                self.reporter.log(f"resuming after {self.trainer.images_shown / 1000:.1f} thousand images")
             self.reporter.begin(self.history.rows)
 
     def step(self) -> None:
-        """One step of training, as often as a minibatch is repeated, and the end of the tick where it is due."""
+        """Take one step of the schedule, with its repeats, and end the tick where it is due."""
         run, trainer, history = self.run, self.trainer, self.history
         step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
         before = history.last_step(run)
@@ -143,25 +144,26 @@ class _Loop:
             self._end_tick(step)
 
     def stop(self) -> None:
-        """Save, and end the run for now."""
+        """Save a checkpoint and raise `StoppedError`."""
         step = self.history.last_step(self.run)
-        assert step is not None  # a run is asked after a step
-        if self.ranks.first:
+        assert step is not None  # at least one step was taken
+        if self.group.is_main:
             self.snapshots.save(self.trainer, self.history, step)
-        self.ranks.any(False)  # none ends before all is saved
+        self.group.any(False)  # no process ends before the checkpoint is saved
         raise StoppedError(
-            f"asked to stop after {self.trainer.images_shown} images. The run is saved in {self.folder}; it goes on "
-            f"when it is started again."
+            f"stopped on request after {self.trainer.images_shown} images. The run is saved in {self.folder}; it "
+            f"resumes when it is started again."
         )
 
     def _newest(self) -> Checkpoint | None:
-        found = checkpoint.newest(self.folder, self.reporter.tell) if self.ranks.first else None
-        shown = self.ranks.of_first(found.info.images_shown if found else None)
-        return checkpoint.read(self.folder, shown) if found is None and shown is not None else found
+        """The newest checkpoint; the main process checks the files and tells the others which one it is."""
+        found = checkpoint.newest(self.folder, self.reporter.log) if self.group.is_main else None
+        images_shown = self.group.broadcast(found.info.images_shown if found else None)
+        return found if self.group.is_main or images_shown is None else checkpoint.read(self.folder, images_shown)
 
     def _end_tick(self, step: Step) -> None:
         trainer, history, snapshots = self.trainer, self.history, self.snapshots
-        due = history.snapshot_due(self.run, trainer.images_shown)
+        snapshot_due = history.snapshot_due(self.run, trainer.images_shown)
         row = {
             "images": trainer.images_shown,
             "lod": step.lod,
@@ -170,40 +172,40 @@ class _Loop:
             "learning_rate": step.learning_rate,
             **trainer.take_figures(),
         }
-        if due:
-            self._check_alike()
+        if snapshot_due:
+            self._check_equal_weights()
             history.snapshots.append(trainer.images_shown)
-        if not self.ranks.first:  # an alarm ends the first rank, and with it the run
+        if not self.group.is_main:  # a failed health check ends the main process, and with it the run
             history.rows.append(row)
             return
-        wrong = health.in_figures(self.run.alarms, row)
-        if due and wrong is None:
-            row |= snapshots.look(trainer, history, step)
-            wrong = health.in_samples(self.run.alarms, row)
+        fault = health.check_figures(self.run.alarms, row)
+        if snapshot_due and fault is None:
+            row |= snapshots.preview(trainer, history, step)
+            fault = health.check_samples(self.run.alarms, row)
         history.rows.append(row)
         self.reporter.tick(row)
-        if wrong is not None:
-            raise AlarmError(f"after {trainer.images_shown} images {wrong}. {snapshots.last_good()}")
-        if due:
+        if fault is not None:
+            raise AlarmError(f"after {trainer.images_shown} images {fault}. {snapshots.last_good()}")
+        if snapshot_due:
             snapshots.save(trainer, history, step)
 
-    def _check_alike(self) -> None:
-        """Raise where ranks hold other weights than the first: a fault of a device, or of the code."""
-        if self.ranks.count == 1:
+    def _check_equal_weights(self) -> None:
+        """Raise where processes hold different weights: a fault of a device, or of the code."""
+        if self.group.world_size == 1:
             return
         sha256 = hashlib.sha256()
         for name in ("G", "D"):
             for value in self.trainer.networks()[name].values():
                 sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
         digest = int.from_bytes(sha256.digest()[:7])
-        if self.ranks.largest(digest) != -self.ranks.largest(-digest):
+        if self.group.max(digest) != -self.group.max(-digest):
             raise TrainingError(
                 f"after {self.trainer.images_shown} images the ranks hold different weights: one of the devices does "
-                f"not compute as the others do. Test them one by one; the run goes on from its newest checkpoint."
+                f"not compute as the others do. Test them one by one; training resumes from the newest checkpoint."
             )
 
 
-def _check_same(run: TrainRun, found: Checkpoint, folder: Path) -> None:
+def _check_same_run(run: TrainRun, found: Checkpoint, folder: Path) -> None:
     before, shown = found.info.run, found.info.images_shown
     if before is None or before.deciding() != run.deciding():
         raise TrainingError(
@@ -212,8 +214,8 @@ def _check_same(run: TrainRun, found: Checkpoint, folder: Path) -> None:
         )
     if run.schedule.total_kimg < before.schedule.total_kimg and schedule.run_ends(run.schedule, shown):
         raise TrainingError(
-            f"{folder}: was shown {shown / 1000:g} thousand images, more than schedule.total_kimg "
-            f"{run.schedule.total_kimg:g} wants now. Raise it; to have the shorter run, train into another folder."
+            f"{folder}: was shown {shown / 1000:g} thousand images, more than the run's schedule.total_kimg "
+            f"{run.schedule.total_kimg:g}. Raise it; to have the shorter run, train into another folder."
         )
 
 
@@ -221,4 +223,4 @@ def _differences(before: TrainRun | None, run: TrainRun) -> str:
     if before is None:
         return ""
     old, new = before.deciding(), run.deciding()
-    return f" (other are: {', '.join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))})"
+    return f" (different: {', '.join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))})"

@@ -1,4 +1,4 @@
-"""WGAN-GP with drift term, LSGAN, and the AC-GAN label terms (SPEC §5).
+"""WGAN-GP with drift term (Karras et al. 2018, appendix A.1), LSGAN (appendix B), and AC-GAN label terms.
 
 Pure functions: all random draws come from the caller. Gradients flow to the network that the loss is for.
 """
@@ -13,18 +13,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import LsganLoss, WganLoss
+from training.data.batches import DiscriminatorBatch, GeneratorBatch
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import FeatureNoise as Noise
 from training.networks.discriminator import identity
 from training.networks.progressive import Lod, split_lod
 from training.ops.conv2d import no_weight_grad
 
+Figures = dict[str, Tensor]
+"""What is reported of a loss, by name."""
+
 
 @dataclass(frozen=True)
 class Penalty:
     """The gradient penalty, per sample and detached.
 
-    `interpolated_norms_N` are gradient norms with respect to the images at full resolution, `penalty_N` what they cost.
+    `interpolated_norms_N` are gradient norms with respect to images at full resolution, `penalty_N` the loss term.
     """
 
     interpolated_scores_N: Tensor
@@ -34,9 +38,9 @@ class Penalty:
 
 @dataclass(frozen=True)
 class DiscriminatorStatistics:
-    """What one discriminator loss consisted of, per sample and detached; `loss_N` is the sum of all terms.
+    """The terms of one discriminator loss, per sample and detached; `loss_N` is the sum of all terms.
 
-    Label terms are None without labels, the penalty where the loss has none.
+    Label terms are None without labels, the penalty is None for LSGAN.
     """
 
     real_scores_N: Tensor
@@ -46,47 +50,45 @@ class DiscriminatorStatistics:
     fake_label_loss_N: Tensor | None
     loss_N: Tensor
 
+    def figures(self) -> Figures:
+        """What is reported, per sample."""
+        figures = {
+            "loss/discriminator": self.loss_N,
+            "score/real": self.real_scores_N,
+            "score/fake": self.fake_scores_N,
+            "gradient_norm": None if self.penalty is None else self.penalty.interpolated_norms_N,
+            "loss/labels_real": self.real_label_loss_N,
+            "loss/labels_fake": self.fake_label_loss_N,
+        }
+        return {name: values_N for name, values_N in figures.items() if values_N is not None}
+
 
 @dataclass(frozen=True)
 class GeneratorStatistics:
-    """What one generator loss consisted of, per sample and detached; the label term is None without labels."""
+    """The terms of one generator loss, per sample and detached; the label term is None without labels."""
 
     fake_scores_N: Tensor
     label_loss_N: Tensor | None
     loss_N: Tensor
+
+    def figures(self) -> Figures:
+        """What is reported, per sample."""
+        return {"loss/generator": self.loss_N}
 
 
 def discriminator_loss(
     options: WganLoss | LsganLoss,
     generator: Generator,
     discriminator: Discriminator,
-    *,
-    reals_NCHW: Tensor,
-    labels_NC: Tensor | None,
-    latents_NL: Tensor,
-    interpolation_weights_N: Tensor,
+    batch: DiscriminatorBatch,
     lod: Lod,
-    noise: Noise = identity,
 ) -> tuple[Tensor, DiscriminatorStatistics]:
-    """Mean loss of the discriminator; the generator is taken as it is.
-
-    Parameters
-    ----------
-    reals_NCHW
-        Processed reals (`training.data.preprocess`) at the current resolution, range [-1, 1].
-    labels_NC
-        Labels of the reals, which the fakes are made with too; None without labels.
-    latents_NL
-        Latent vectors of the fakes.
-    interpolation_weights_N
-        Where between real (0) and fake (1) the gradient of WGAN-GP is measured, per sample.
-    noise
-        In the discriminator.
-    """
+    """Mean loss of the discriminator; the generator gets no gradients."""
+    reals_NCHW, labels_NC, latents_NL, interpolation_weights_N, noise = batch
     with torch.no_grad():
         fakes_NCHW = generator(latents_NL, labels_NC, lod)
-    (real_scores_N, real_logits_NC), (fake_scores_N, fake_logits_NC) = _judged(
-        discriminator, (reals_NCHW, fakes_NCHW), lod, noise
+    (real_scores_N, real_logits_NC), (fake_scores_N, fake_logits_NC) = _score_real_and_fake(
+        discriminator, reals_NCHW, fakes_NCHW, lod, noise
     )
     if isinstance(options, LsganLoss):
         penalty = None
@@ -115,21 +117,18 @@ def generator_loss(
     options: WganLoss | LsganLoss,
     generator: Generator,
     discriminator: Discriminator,
-    *,
-    latents_NL: Tensor,
-    labels_NC: Tensor | None,
+    batch: GeneratorBatch,
     lod: Lod,
-    noise: Noise = identity,
 ) -> tuple[Tensor, GeneratorStatistics]:
-    """Mean loss of the generator: how far its images are from being scored as reals, and how well their labels show.
+    """Mean loss of the generator: low where its images score as reals do, and where their labels are recognised.
 
     Reals score high in WGAN-GP and 0 in LSGAN.
     """
-    images_NCHW = generator(latents_NL, labels_NC, lod)
-    with _as_it_is(discriminator):
-        scores_N, logits_NC = discriminator(images_NCHW, lod, noise)
+    images_NCHW = generator(batch.latents_NL, batch.labels_NC, lod)
+    with _frozen(discriminator):
+        scores_N, logits_NC = discriminator(images_NCHW, lod, batch.noise)
     loss_N = scores_N.square() if isinstance(options, LsganLoss) else -scores_N
-    label_loss_N = _label_loss(logits_NC, labels_NC)
+    label_loss_N = _label_loss(logits_NC, batch.labels_NC)
     if label_loss_N is not None:
         loss_N = loss_N + options.label_weight * label_loss_N
     return loss_N.mean(), GeneratorStatistics(
@@ -140,44 +139,46 @@ def generator_loss(
 
 
 @contextmanager
-def _as_it_is(network: nn.Module) -> Yields[None]:
-    """What is computed meanwhile has no gradient with respect to the weights."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in learning:
+def _frozen(network: nn.Module) -> Yields[None]:
+    """Compute no gradients of the weights within this context."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trained:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in learning:
+        for parameter in trained:
             parameter.requires_grad_(True)
 
 
-def _judged(
-    discriminator: Discriminator, minibatches: tuple[Tensor, Tensor], lod: Lod, noise: Noise
+def _score_real_and_fake(
+    discriminator: Discriminator, reals_NCHW: Tensor, fakes_NCHW: Tensor, lod: Lod, noise: Noise
 ) -> Sequence[tuple[Tensor, Tensor | None]]:
-    """Scores and logits of two minibatches: in one pass where samples meet in groups only, which both can keep."""
-    options, count = discriminator.options, len(minibatches[0])
+    """Scores and logits of both minibatches, in one pass where their groups can be kept apart."""
+    options, count = discriminator.options, len(reals_NCHW)
     members = max(options.mbstd_group_size, 1)
     if noise is not identity or options.mbdisc_kernels or count % members:
-        return [discriminator(images_NCHW, lod, noise) for images_NCHW in minibatches]
+        return [discriminator(images_NCHW, lod, noise) for images_NCHW in (reals_NCHW, fakes_NCHW)]
     # sample n of M groups belongs to group n mod M: as rows of M samples, groups are columns
-    rows = [images_NCHW.unflatten(0, (members, -1)) for images_NCHW in minibatches]
-    scores, logits = discriminator(torch.cat(rows, dim=1).flatten(0, 1), lod)
-    groups = count // members
-
-    def split(values: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part.flatten(0, 1) for part in values.unflatten(0, (members, -1)).split(groups, dim=1))
-
-    return list(zip(split(scores), (None, None) if logits is None else split(logits), strict=True))
+    rows = [images_NCHW.unflatten(0, (members, -1)) for images_NCHW in (reals_NCHW, fakes_NCHW)]
+    outputs = discriminator(torch.cat(rows, dim=1).flatten(0, 1), lod)
+    scores, logits = (
+        (None, None)
+        if output is None
+        else [half.flatten(0, 1) for half in output.unflatten(0, (members, -1)).chunk(2, 1)]
+        for output in outputs
+    )
+    return list(zip(scores, logits, strict=True))
 
 
 def _gradient_norms(
     discriminator: Discriminator, interpolated_NCHW: Tensor, lod: Lod, noise: Noise
 ) -> tuple[Tensor, Tensor]:
-    # The definition takes the gradient at full resolution, of which the current pixel is the mean over 2^k by 2^k,
-    # k = floor(lod): 4^k pixels, each with a gradient 4^k times smaller, have a norm 2^k times smaller.
+    """Scores, and norms of their gradients with respect to the images at full resolution."""
+    # A current pixel is the mean of 2^k by 2^k pixels at full resolution, k = floor(lod). There, 4^k pixels have a
+    # gradient 4^k times smaller, so its norm is 2^k times smaller.
     interpolated_NCHW.requires_grad_(True)
-    # in full precision: the penalty is a small difference of norms, of which a short type would leave little
+    # in full precision: the penalty is a small difference of norms, which a 16-bit dtype would round away
     with discriminator.full_precision():
         scores_N, _ = discriminator(interpolated_NCHW, lod, noise)
     with no_weight_grad():

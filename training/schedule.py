@@ -1,4 +1,7 @@
-"""What a training step looks like after so many real images: level of detail, minibatch, learning rate (SPEC §6)."""
+"""The settings of a training step after so many real images: level of detail, minibatch, learning rate.
+
+Karras et al. 2018, appendix A.1.
+"""
 
 import math
 from typing import NamedTuple
@@ -34,14 +37,14 @@ def at(options: ScheduleOptions, resolution: int, images: int) -> Step:
 
 
 def resets(previous_lod: float | None, lod: float) -> bool:
-    """Whether both optimisers start anew: at the first step, and where a fade begins or ends."""
+    """Whether both optimisers are reset: at the first step, and where a fade begins or ends."""
     if previous_lod is None:
         return True
     return math.floor(lod) != math.floor(previous_lod) or math.ceil(lod) != math.ceil(previous_lod)
 
 
 def tick_ends(options: ScheduleOptions, step: Step, *, tick_start: int, images: int) -> bool:
-    """Whether the report that began after `tick_start` images is due after `images`; the end of the run is one."""
+    """Whether the tick that began after `tick_start` images ends after `images`; the end of the run ends it too."""
     return images >= tick_start + step.tick_kimg * 1000 or run_ends(options, images)
 
 
@@ -59,14 +62,14 @@ def _lod(options: ScheduleOptions, resolution: int, kimg: float) -> float:
 
 
 def _rampup(options: ScheduleOptions, kimg: float) -> float:
-    """From exp(-5) to 1, with slope 0 at the end (Laine and Aila 2017)."""
+    """From exp(-5) to 1, with derivative 0 at the end (Laine and Aila 2017)."""
     if kimg >= options.rampup_kimg:
         return 1.0
     return math.exp(-5 * (1 - kimg / options.rampup_kimg) ** 2)
 
 
 def _minibatch(options: ScheduleOptions, current: int) -> int:
-    wanted = options.minibatch_at.get(current, options.minibatch)
-    shared = wanted - wanted % options.devices
+    minibatch = options.minibatch_at.get(current, options.minibatch)
+    divisible = minibatch - minibatch % options.devices
     limit = options.max_minibatch_per_device_at.get(current)
-    return shared if limit is None else min(shared, limit * options.devices)
+    return divisible if limit is None else min(divisible, limit * options.devices)

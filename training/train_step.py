@@ -1,196 +1,191 @@
-"""The updates of both networks as functions of tensors, which a GPU may repeat from a recording.
+"""One training step: draw batches, losses, gradients, their mean, Adam, and the average of the generator.
 
-N = samples that are computed at once, C = 3, L = latent size.
+A minibatch is split over the processes of a run and, where a device cannot hold its rows, into microbatches.
 """
 
 # torch's operations over many tensors at once have no public names
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.params import TrainRun
-from training import losses
-from training.distributed.process_group import Ranks
+from training.data.batches import DiscriminatorBatch, GeneratorBatch
+from training.data.device_loader import DeviceLoader
+from training.distributed.process_group import ProcessGroup
+from training.losses import Figures, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
-from training.networks.discriminator import FeatureNoise as Noise
 from training.networks.progressive import FadeLod, Lod
 from training.optim import ema
 from training.optim.adam import Adam
 from training.optim.loss_scale import LossScale
+from training.runtime.cuda_graphs import GraphedUpdate, graphs_up_to
+from training.runtime.device import to_device
+from training.schedule import Step
 
-Grads = Sequence[Tensor | None]
+Gradients = Sequence[Tensor | None]
 """A gradient for each parameter of a network."""
 
-Values = tuple[Tensor | None, ...]
-"""Tensors that an update is made from."""
-
-Part = tuple[Grads, Sequence[Tensor]]
-"""Gradients and figures, per sample, of a part of a minibatch."""
-
-INPUTS_D = 4
-"""Reals (N, C, H, W), their labels, latents (N, L) and mixing factors (N,) of each part of D's minibatch."""
-INPUTS_G = 2
-"""Latents (N, L) and labels of each part of G's minibatch."""
+Network = TypeVar("Network", bound=nn.Module)
 
 
-class StepKind(NamedTuple):
-    """What kind of update it is: calls that are equal compute the same of other values.
+class OptimizedNetwork(Generic[Network]):
+    """A network, its optimiser and, in float16, its loss scale."""
 
-    `level` and `fades` are the level of detail without its fraction, `minibatch` the number of images of all ranks,
-    `noises` what each part does in the discriminator.
-    """
-
-    level: int
-    fades: bool
-    minibatch: int
-    noises: tuple[Noise, ...]
-
-    def lod(self, share: Tensor | None) -> Lod:
-        """The level of detail, with the fraction on the device."""
-        return float(self.level) if share is None else FadeLod(self.level, share)
-
-
-class OptimizedNetwork:
-    """One network's optimiser and, in float16, its loss scale."""
-
-    def __init__(self, network: torch.nn.Module, run: TrainRun, device: torch.device) -> None:
+    def __init__(self, network: Network, run: TrainRun, device: torch.device) -> None:
+        self.network = network
         self.optimizer = Adam(network.parameters(), run.optimizer)
-        self.scale = LossScale(device) if run.speed.precision == "float16" else None
+        self._scale = LossScale(device) if run.speed.precision == "float16" else None
 
-    def grads(self, loss: Tensor) -> list[Tensor | None]:
-        """The gradients of the loss."""
-        if self.scale is None:
-            return list(self.optimizer.gradients(loss))
-        return self.scale.undo(self.optimizer.gradients(loss * self.scale.factor()))
+    def gradients(self, loss: Tensor) -> Gradients:
+        """The gradient of the loss for each parameter, None where it does not depend on one."""
+        scaled = loss if self._scale is None else loss * self._scale.factor()
+        gradients = torch.autograd.grad(scaled, self.optimizer.parameters, allow_unused=True)
+        return gradients if self._scale is None else self._scale.unscale(gradients)
 
-    def step(self, grads: Grads, learning_rate: float | Tensor) -> None:
-        """One step down the gradients, unless they are not finite."""
-        taken = self.optimizer.step(grads, learning_rate)
-        if self.scale is not None:
-            self.scale.learn(taken)
+    def step(self, gradients: Gradients, learning_rate: Tensor | float) -> None:
+        """One step of the optimiser, skipped if a gradient is not finite."""
+        finite = self.optimizer.step(gradients, learning_rate)
+        if self._scale is not None:
+            self._scale.update(finite)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs."""
-        scale = {} if self.scale is None else {"scale": self.scale.state_dict()}
+        """The state of optimiser and loss scale, without the weights."""
+        scale = {} if self._scale is None else {"scale": self._scale.state_dict()}
         return {**self.optimizer.state_dict(), **scale}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Restore a saved state."""
         self.optimizer.load_state_dict(state)
-        if self.scale is not None and "scale" in state:  # else the run went on in another precision so far
-            self.scale.load_state_dict(state["scale"])
+        if self._scale is not None and "scale" in state:  # absent where the run used another precision before
+            self._scale.load_state_dict(state["scale"])
 
 
-class Updates:
-    """The updates; each changes weights, moments and average, and returns the means of its figures.
-
-    D: loss, scores of reals and of fakes, of WGAN-GP the gradient norm, with labels their losses of reals and of fakes.
-    G: loss.
-    """
+class TrainStep:
+    """The updates of D, G and the average of G; each returns the means of its figures by name (`training.losses`)."""
 
     def __init__(
         self,
         run: TrainRun,
-        networks: tuple[Generator, Discriminator, Generator],
-        sides: tuple[OptimizedNetwork, OptimizedNetwork],
-        ranks: Ranks,
+        *,
+        generator: OptimizedNetwork[Generator],
+        discriminator: OptimizedNetwork[Discriminator],
+        average: Generator,
+        loader: DeviceLoader,
+        group: ProcessGroup,
+        device: torch.device,
     ) -> None:
         self._run = run
-        self._generator, self._discriminator, self._average = networks
-        self._g, self._d = sides
-        self._ranks = ranks
+        self._generator = generator
+        self._discriminator = discriminator
+        self._average = average
+        self._loader = loader
+        self._group = group
+        self._device = device
+        self._graphs_up_to = graphs_up_to(run, device, group)
+        self._graphed_discriminator = GraphedUpdate(self.update_discriminator)
+        self._graphed_generator = GraphedUpdate(self.update_generator)
+        self._graphed_both = GraphedUpdate(self.update_both)
 
-    def of_d(self, call: StepKind, rate: Tensor, share: Tensor | None, *values: Tensor | None) -> Sequence[Tensor]:
-        """D, and the average, which moves toward G as it is."""
-        grads, means = self._joined(self._parts_of_d(call, share, values), len(call.noises))
-        self._d.step(grads, rate)
-        if self._ranks.first:  # who alone writes the average
-            ema.update(self._average, self._generator, self._run.ema_decay)
-        return means
+    def discriminator(self, step: Step, images_shown: int) -> Figures:
+        """Update D on the minibatch of reals that starts at `images_shown`, and the average of G."""
+        batches = self._loader.discriminator_batches(step, images_shown)
+        capture = step.resolution <= self._graphs_up_to
+        return self._graphed_discriminator(capture, batches, *self._lod_and_learning_rate(step))
 
-    def of_g(self, call: StepKind, rate: Tensor, share: Tensor | None, *values: Tensor | None) -> Sequence[Tensor]:
-        """G."""
-        grads, means = self._joined(self._parts_of_g(call, share, values), len(call.noises))
-        self._g.step(grads, rate)
-        return means
+    def generator(self, step: Step, images_shown: int) -> Figures:
+        """Update G."""
+        batches = self._loader.generator_batches(step, images_shown)
+        capture = step.resolution <= self._graphs_up_to
+        return self._graphed_generator(capture, batches, *self._lod_and_learning_rate(step))
 
-    def of_both(self, call: StepKind, rate: Tensor, share: Tensor | None, *values: Tensor | None) -> Sequence[Tensor]:
-        """Both from the same weights; the values of D, then those of G; the figures likewise."""
-        parts = len(call.noises) // 2
-        calls = call._replace(noises=call.noises[:parts]), call._replace(noises=call.noises[parts:])
-        cut = parts * INPUTS_D
-        grads, means = self._joined(self._parts_of_g(calls[1], share, values[cut:]), parts)
-        figures = self.of_d(calls[0], rate, share, *values[:cut])
-        self._g.step(grads, rate)
-        return [*figures, *means]
+    def both(self, step: Step, images_shown: int) -> tuple[Figures, Figures]:
+        """Update D, the average of G, and G, both networks from the same weights."""
+        batches = self._loader.discriminator_batches(step, images_shown)
+        g_batches = self._loader.generator_batches(step, images_shown)
+        capture = step.resolution <= self._graphs_up_to
+        return self._graphed_both(capture, batches, g_batches, *self._lod_and_learning_rate(step))
 
-    def _parts_of_d(self, call: StepKind, share: Tensor | None, values: Values) -> Iterable[Part]:
-        for noise, (reals_NCHW, labels_NC, latents_NL, interpolation_weights_N) in zip(
-            call.noises, _parted(values, INPUTS_D), strict=True
-        ):
-            assert reals_NCHW is not None and latents_NL is not None and interpolation_weights_N is not None
-            loss, figures = losses.discriminator_loss(
-                self._run.loss,
-                self._generator,
-                self._discriminator,
-                reals_NCHW=reals_NCHW,
-                labels_NC=labels_NC,
-                latents_NL=latents_NL,
-                interpolation_weights_N=interpolation_weights_N,
-                lod=call.lod(share),
-                noise=noise,
-            )
-            norms_N = None if figures.penalty is None else figures.penalty.interpolated_norms_N
-            label_losses_N = figures.real_label_loss_N, figures.fake_label_loss_N
-            told = (figures.loss_N, figures.real_scores_N, figures.fake_scores_N, norms_N, *label_losses_N)
-            yield self._d.grads(loss), [figure_N for figure_N in told if figure_N is not None]
+    def update_discriminator(self, batches: Sequence[DiscriminatorBatch], lod: Lod, learning_rate: Tensor) -> Figures:
+        """Update D, and the average of G, from the microbatches of this process."""
+        gradients, figures = self._mean(self._discriminator_gradients(batch, lod) for batch in batches)
+        self._discriminator.step(gradients, learning_rate)
+        if self._group.is_main:  # no other process uses the average
+            ema.update(self._average, self._generator.network, self._run.ema_decay)
+        return figures
 
-    def _parts_of_g(self, call: StepKind, share: Tensor | None, values: Values) -> Iterable[Part]:
-        for noise, (latents_NL, labels_NC) in zip(call.noises, _parted(values, INPUTS_G), strict=True):
-            assert latents_NL is not None
-            loss, figures = losses.generator_loss(
-                self._run.loss,
-                self._generator,
-                self._discriminator,
-                latents_NL=latents_NL,
-                labels_NC=labels_NC,
-                lod=call.lod(share),
-                noise=noise,
-            )
-            yield self._g.grads(loss), (figures.loss_N,)
+    def update_generator(self, batches: Sequence[GeneratorBatch], lod: Lod, learning_rate: Tensor) -> Figures:
+        """Update G from the microbatches of this process."""
+        gradients, figures = self._mean(self._generator_gradients(batch, lod) for batch in batches)
+        self._generator.step(gradients, learning_rate)
+        return figures
 
-    def _joined(self, parts: Iterable[Part], count: int) -> tuple[Grads, Sequence[Tensor]]:
-        """Gradients, and the mean of each figure, of the joined minibatch of all parts and ranks."""
-        grads: list[Tensor | None] = []
+    def update_both(
+        self,
+        batches: Sequence[DiscriminatorBatch],
+        g_batches: Sequence[GeneratorBatch],
+        lod: Lod,
+        learning_rate: Tensor,
+    ) -> tuple[Figures, Figures]:
+        """Update both networks; the gradients of G are computed before D changes."""
+        gradients, g_figures = self._mean(self._generator_gradients(batch, lod) for batch in g_batches)
+        figures = self.update_discriminator(batches, lod, learning_rate)
+        self._generator.step(gradients, learning_rate)
+        return figures, g_figures
+
+    def reset_graphs(self) -> None:
+        """Drop CUDA graphs, because moments or weights were replaced."""
+        for update in (self._graphed_discriminator, self._graphed_generator, self._graphed_both):
+            update.reset()
+
+    def _discriminator_gradients(self, batch: DiscriminatorBatch, lod: Lod) -> tuple[Gradients, Figures]:
+        networks = self._generator.network, self._discriminator.network
+        loss, statistics = discriminator_loss(self._run.loss, *networks, batch, lod)
+        return self._discriminator.gradients(loss), statistics.figures()
+
+    def _generator_gradients(self, batch: GeneratorBatch, lod: Lod) -> tuple[Gradients, Figures]:
+        networks = self._generator.network, self._discriminator.network
+        loss, statistics = generator_loss(self._run.loss, *networks, batch, lod)
+        return self._generator.gradients(loss), statistics.figures()
+
+    def _mean(self, microbatches: Iterable[tuple[Gradients, Figures]]) -> tuple[Gradients, Figures]:
+        """The mean of gradients and figures over all samples of all microbatches and processes."""
+        gradients: list[Tensor | None] = []
+        names: list[str] = []
         means: Tensor | None = None
-        for part_grads, figures_N in parts:
-            part_means = torch.stack([figure_N.double().mean() for figure_N in figures_N])
+        count = 0
+        for more, figures_N in microbatches:  # computed one by one: each frees its memory before the next
+            more_means = torch.stack([values_N.double().mean() for values_N in figures_N.values()])
             if means is None:
-                grads, means = list(part_grads), part_means
+                gradients, names, means = list(more), list(figures_N), more_means
             else:
-                _add(grads, part_grads)
-                means = means + part_means
+                torch._foreach_add_(_given(gradients), _given(more))
+                means = means + more_means
+            count += 1
         assert means is not None
         if count > 1:
-            torch._foreach_mul_([slope for slope in grads if slope is not None], 1 / count)
+            torch._foreach_mul_(_given(gradients), 1 / count)
             means = means / count
-        if self._ranks.count > 1:
-            *grads, joined = self._ranks.mean([*grads, means.float()])
-            assert joined is not None
-            means = joined.double()
-        return grads, means.unbind()
+        if self._group.world_size > 1:
+            *gradients, group_means = self._group.mean([*gradients, means.float()])
+            assert group_means is not None
+            means = group_means.double()
+        return gradients, dict(zip(names, means.unbind(), strict=True))
+
+    def _lod_and_learning_rate(self, step: Step) -> tuple[Lod, Tensor]:
+        """On the device, where a CUDA graph reads them; a level without fade is a number."""
+        learning_rate = to_device(np.array([step.learning_rate]), self._device)[0]
+        level = math.floor(step.lod)
+        if step.lod == level:
+            return float(level), learning_rate
+        return FadeLod(level, to_device(np.array([step.lod - level], np.float32), self._device)[0]), learning_rate
 
 
-def _add(grads: list[Tensor | None], more: Grads) -> None:
-    pairs = [
-        (slope, other) for slope, other in zip(grads, more, strict=True) if slope is not None and other is not None
-    ]
-    torch._foreach_add_([slope for slope, _ in pairs], [other for _, other in pairs])
-
-
-def _parted(values: Values, size: int) -> list[Values]:
-    return [values[start : start + size] for start in range(0, len(values), size)]
+def _given(gradients: Gradients) -> list[Tensor]:
+    """Without the parameters that the loss does not depend on, the same ones in all microbatches."""
+    return [gradient for gradient in gradients if gradient is not None]

@@ -52,17 +52,17 @@ def start(place: Path, *, until: int, then: signal.Signals, dvc: bool = False) -
         while process.poll() is None and max(map(shown, place.glob(checkpoints)), default=-1) < until:
             time.sleep(0.002)
         process.send_signal(then)
-        _, told = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(words, process.returncode, stderr=told)
+        _, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, stderr=errors)
 
 
 def shown(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
 
 
-def test_a_run_killed_and_asked_to_stop_publishes_what_an_undisturbed_one_does(place: Path) -> None:
+def test_a_run_killed_and_stopped_publishes_what_an_uninterrupted_one_does(place: Path) -> None:
     train("small")
-    undisturbed = files(place / "runs/small")
+    uninterrupted = files(place / "runs/small")
     report = json.loads((place / "reports/train/small.json").read_text())
     assert report["images"] == 480
     assert (place / report["best"]["network"]).is_file()
@@ -73,14 +73,14 @@ def test_a_run_killed_and_asked_to_stop_publishes_what_an_undisturbed_one_does(p
     assert start(place, until=96, then=signal.SIGKILL).returncode == -signal.SIGKILL
     stopped = start(place, until=192, then=signal.SIGTERM)
     assert stopped.returncode == 0
-    assert "asked to stop after" in stopped.stderr
-    assert "going on after" in stopped.stderr
+    assert "stopped on request after" in stopped.stderr
+    assert "resuming after" in stopped.stderr
     assert not (place / "runs/small").exists()
     under_dvc = start(place, until=288, then=signal.SIGINT, dvc=True)
     assert under_dvc.returncode == 1, "DVC would commit what is not there"
-    assert "StoppedError: asked to stop after" in under_dvc.stderr
+    assert "StoppedError: stopped on request after" in under_dvc.stderr
     train("small")
-    assert files(place / "runs/small") == undisturbed
+    assert files(place / "runs/small") == uninterrupted
     assert json.loads((place / "reports/train/small.json").read_text()) == report
 
 

@@ -23,7 +23,7 @@ def compare(what: str, ours: Any, theirs: Any, *, allowed: float, noise: float =
     return Compared(what, error, max(allowed, 10 * noise / largest))
 
 
-def compare_slopes(
+def compare_gradients(
     what: str, single: Any, double: Any, theirs: NDArray[Any], *, allowed: float, noise: float
 ) -> Compared:
     """As `compare` for `single`; where it fails, for `double` if both are close as a whole."""

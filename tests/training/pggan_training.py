@@ -4,24 +4,25 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from tests.training.pggan import Case, discriminator, generator, loss_options, optimizer_options
-from tests.training.pggan_compare import Compared, compare, compare_slopes
+from tests.training.pggan_compare import Compared, compare, compare_gradients
 from tests.training.small import make_run
 from training import schedule
+from training.data.batches import DiscriminatorBatch, GeneratorBatch
 from training.data.preprocess import process_reals
-from training.distributed.process_group import ALONE
+from training.distributed.process_group import SINGLE_PROCESS
 from training.interop.tf_variables import to_original
 from training.losses import discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
-from training.networks.discriminator import identity
+from training.networks.progressive import FadeLod
 from training.optim.adam import Adam
-from training.train_step import OptimizedNetwork, StepKind, Updates
+from training.train_step import OptimizedNetwork, TrainStep
 
 FLOAT, DOUBLE = torch.float32, torch.float64
 CPU = torch.device("cpu")
@@ -33,9 +34,9 @@ def losses(case: Case) -> Iterator[Compared]:
     for name, value in single.items():
         noise = case.noise(name.partition("/")[0])
         if name.startswith("grad_"):
-            yield compare_slopes(name, value, double[name], case.arrays[name], allowed=1e-4, noise=noise)
+            yield compare_gradients(name, value, double[name], case.arrays[name], allowed=1e-4, noise=noise)
         elif name == "mixed_norms" or name.startswith("D_loss"):
-            yield compare_slopes(name, value, double[name], case.reference(name), allowed=1e-5, noise=noise)
+            yield compare_gradients(name, value, double[name], case.reference(name), allowed=1e-5, noise=noise)
         else:
             yield compare(name, value, case.reference(name), allowed=1e-5, noise=noise)
 
@@ -57,9 +58,8 @@ def loss_of_d(
 ) -> tuple[torch.Tensor, dict[str, NDArray[Any]]]:
     """The discriminator's loss from the stored draws, and what it consists of by the names of the vectors."""
     dtype = next(d.parameters()).dtype
-    loss, parts = discriminator_loss(
-        loss_options(case.about, "D"), g, d, **made_from_d(case, prefix, lod, dtype), lod=lod
-    )
+    batch = discriminator_batch(case, prefix, lod, dtype)
+    loss, parts = discriminator_loss(loss_options(case.about, "D"), g, d, batch, lod)
     assert parts.penalty is not None
     values = {
         "D_loss_mean": loss.detach(),
@@ -75,28 +75,25 @@ def loss_of_d(
 
 
 def loss_of_g(case: Case, g: Generator, d: Discriminator, prefix: str, lod: float) -> torch.Tensor:
-    made_from = made_from_g(case, prefix, next(d.parameters()).dtype)
-    loss, parts = generator_loss(loss_options(case.about, "G"), g, d, **made_from, lod=lod)
+    batch = generator_batch(case, prefix, next(d.parameters()).dtype)
+    loss, parts = generator_loss(loss_options(case.about, "G"), g, d, batch, lod)
     assert torch.equal(parts.loss_N.mean(), loss.detach())
     return loss
 
 
-def made_from_d(case: Case, prefix: str, lod: float, dtype: torch.dtype) -> dict[str, Any]:
-    """What a loss of the discriminator is made from, in the order of `training.train_step`."""
-    return {
-        "reals_NCHW": process_reals(case.tensor(f"{prefix}reals_uint8"), None, lod).to(dtype),
-        "labels_NC": case.labels(f"{prefix}real_labels", dtype),
-        "latents_NL": case.tensor(f"{prefix}D_latents").to(dtype),
-        "interpolation_weights_N": case.tensor(f"{prefix}mixing_factors").to(dtype),
-    }
+def discriminator_batch(case: Case, prefix: str, lod: float, dtype: torch.dtype) -> DiscriminatorBatch:
+    """The stored draws of the discriminator."""
+    return DiscriminatorBatch(
+        reals_NCHW=process_reals(case.tensor(f"{prefix}reals_uint8"), None, lod).to(dtype),
+        labels_NC=case.labels(f"{prefix}real_labels", dtype),
+        latents_NL=case.tensor(f"{prefix}D_latents").to(dtype),
+        interpolation_weights_N=case.tensor(f"{prefix}mixing_factors").to(dtype),
+    )
 
 
-def made_from_g(case: Case, prefix: str, dtype: torch.dtype) -> dict[str, Any]:
-    """What a loss of the generator is made from, in the order of `training.train_step`."""
-    return {
-        "latents_NL": case.tensor(f"{prefix}G_latents").to(dtype),
-        "labels_NC": case.labels(f"{prefix}G_labels", dtype),
-    }
+def generator_batch(case: Case, prefix: str, dtype: torch.dtype) -> GeneratorBatch:
+    """The stored draws of the generator."""
+    return GeneratorBatch(case.tensor(f"{prefix}G_latents").to(dtype), case.labels(f"{prefix}G_labels", dtype))
 
 
 def gradients(loss: torch.Tensor, network: torch.nn.Module, prefix: str) -> dict[str, NDArray[Any]]:
@@ -146,25 +143,33 @@ def steps_of(case: Case, dtype: torch.dtype) -> Iterator[Compared]:
         optimizer=optimizer_options(about["adam"]).model_dump(),
         ema_decay=about["Gs_beta"],
     )
-    sides = OptimizedNetwork(g, run, CPU), OptimizedNetwork(d, run, CPU)
-    updates = Updates(run, (g, d, average), sides, ALONE)
+    optimized_g, optimized_d = OptimizedNetwork(g, run, CPU), OptimizedNetwork(d, run, CPU)
+    train_step = TrainStep(
+        run,
+        generator=optimized_g,
+        discriminator=optimized_d,
+        average=average,
+        loader=cast(Any, None),  # the batches are the stored draws
+        group=SINGLE_PROCESS,
+        device=CPU,
+    )
     for step in about["steps"]:
         number, lod, rate = step["step"], step["lod"], torch.tensor(step["lr"], dtype=DOUBLE)
         assert schedule.resets(previous_lod, lod) == step["optimizer_reset_before"]
         if schedule.resets(previous_lod, lod):
-            for side in sides:
-                side.optimizer.reset()
+            optimized_g.optimizer.reset()
+            optimized_d.optimizer.reset()
         previous_lod = lod
         level = math.floor(lod)
-        share = torch.tensor(lod - level, dtype=dtype) if lod > level else None
-        call = StepKind(level, share is not None, len(case.tensor(f"step{number}/D_latents")), (identity,))
+        device_lod = FadeLod(level, torch.tensor(lod - level, dtype=dtype)) if lod > level else float(level)
         d_loss, values = loss_of_d(case, g, d, f"step{number}/", lod)
         grads = gradients(d_loss, d, "grad_D/") if number == 1 else {}
-        means = updates.of_d(call, rate, share, *made_from_d(case, f"step{number}/", lod, dtype).values())
-        yield compare(f"step{number}: what the update tells", means[0], d_loss.detach(), allowed=1e-6)
+        d_batch = discriminator_batch(case, f"step{number}/", lod, dtype)
+        figures = train_step.update_discriminator([d_batch], device_lod, rate)
+        yield compare(f"step{number}: reported loss", figures["loss/discriminator"], d_loss.detach(), allowed=1e-6)
         g_loss = loss_of_g(case, g, d, f"step{number}/", lod)
         grads |= gradients(g_loss, g, "grad_G/") if number == 1 else {}
-        updates.of_g(call, rate, share, *made_from_g(case, f"step{number}/", dtype).values())
+        train_step.update_generator([generator_batch(case, f"step{number}/", dtype)], device_lod, rate)
         values["G_loss_mean"] = g_loss.detach().numpy()
         yield from compare_step(case, number, values, grads, dtype)
         for name, network in (("G", g), ("D", d), ("Gs", average)):

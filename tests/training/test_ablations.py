@@ -12,6 +12,7 @@ from pipeline.params import LsganLoss, NetworkOptions
 from tests.training.networks.test_networks import SMALL
 from tests.training.test_losses import Draws
 from training.data import random_streams
+from training.data.batches import DiscriminatorBatch, GeneratorBatch
 from training.data.random_streams import Stream
 from training.losses import discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
@@ -153,17 +154,15 @@ def test_the_penalty_can_be_trained_through_every_option() -> None:
 
 def test_the_loss_of_lsgan_is_by_its_definition() -> None:
     drawn = Draws(0.3, labels=True)
-    common = {"reals_NCHW": drawn.reals_NCHW, "interpolation_weights_N": drawn.interpolation_weights_N}
     networks = (drawn.generator, drawn.discriminator)
-    loss, parts = discriminator_loss(
-        LSGAN, *networks, labels_NC=drawn.labels_NC, latents_NL=drawn.latents_NL, lod=0.3, **common
-    )
+    batch = DiscriminatorBatch(drawn.reals_NCHW, drawn.labels_NC, drawn.latents_NL, drawn.interpolation_weights_N)
+    loss, parts = discriminator_loss(LSGAN, *networks, batch, 0.3)
     assert parts.penalty is None
     assert parts.real_label_loss_N is not None and parts.fake_label_loss_N is not None
     expected_N = parts.real_scores_N**2 + 0.1 * (parts.fake_scores_N - 1) ** 2
     expected_N += 0.5 * (parts.real_label_loss_N + parts.fake_label_loss_N)
     torch.testing.assert_close(loss.detach(), expected_N.mean())
-    loss, parts = generator_loss(LSGAN, *networks, labels_NC=drawn.labels_NC, latents_NL=drawn.latents_NL, lod=0.3)
+    loss, parts = generator_loss(LSGAN, *networks, GeneratorBatch(drawn.latents_NL, drawn.labels_NC), 0.3)
     assert parts.label_loss_N is not None
     torch.testing.assert_close(loss.detach(), (parts.fake_scores_N**2 + 0.5 * parts.label_loss_N).mean())
 

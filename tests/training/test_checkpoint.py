@@ -63,7 +63,7 @@ def test_a_folder_without_checkpoint_starts_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 @pytest.mark.parametrize("broken", ["network", "state"])
-def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
+def test_a_damaged_newest_checkpoint_is_skipped_for_the_one_before(
     tmp_path: Path, run: TrainRun, broken: str, damage: str
 ) -> None:
     save(tmp_path, run, 1200)
@@ -76,38 +76,38 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
         path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
     else:
         path.unlink()
-    told: list[str] = []
-    found = checkpoint.newest(tmp_path, told.append)
+    messages: list[str] = []
+    found = checkpoint.newest(tmp_path, messages.append)
     assert found is not None
     assert found.info.images_shown == 1200
-    assert len(told) == 1
-    assert "checkpoint-000002400.json" in told[0]
-    assert path.name in told[0]
+    assert len(messages) == 1
+    assert "checkpoint-000002400.json" in messages[0]
+    assert path.name in messages[0]
     assert not list(tmp_path.glob("*2400*"))
 
 
-def test_a_damaged_record_is_told_and_an_absent_one_was_never_written(tmp_path: Path, run: TrainRun) -> None:
+def test_a_damaged_record_is_logged_and_a_checkpoint_without_record_ignored(tmp_path: Path, run: TrainRun) -> None:
     for shown in (1200, 2400, 3600):
         save(tmp_path, run, shown)
     (tmp_path / "checkpoint-000003600.json").unlink()
     (tmp_path / "checkpoint-000002400.json").write_text("{")
-    told: list[str] = []
-    found = checkpoint.newest(tmp_path, told.append)
+    messages: list[str] = []
+    found = checkpoint.newest(tmp_path, messages.append)
     assert found is not None
     assert found.info.images_shown == 1200
-    assert [message.partition(": ")[2] for message in told] == [
-        "damaged record; going back to the checkpoint before it"
+    assert [message.partition(": ")[2] for message in messages] == [
+        "damaged record; resuming from the checkpoint before it"
     ]
 
 
 def test_only_damaged_checkpoints_end_the_run(tmp_path: Path, run: TrainRun) -> None:
     save(tmp_path, run, 1200)
     checkpoint.network_path(tmp_path, 1200).write_bytes(b"")
-    with pytest.raises(TrainingError, match="none of its 1 checkpoints is whole"):
+    with pytest.raises(TrainingError, match="all of its 1 checkpoints are damaged"):
         checkpoint.newest(tmp_path, lambda message: None)
 
 
-def test_a_network_file_is_read_in_part(tmp_path: Path, run: TrainRun) -> None:
+def test_single_networks_of_a_file_are_read(tmp_path: Path, run: TrainRun) -> None:
     save(tmp_path, run, 1200)
     found, read = checkpoint.read_network(checkpoint.network_path(tmp_path, 1200), ["Gs"])
     assert found.lod == 1.25
@@ -119,7 +119,7 @@ def test_a_wrong_network_file_is_named(tmp_path: Path, run: TrainRun) -> None:
     with pytest.raises(NetworkError, match="no such network file"):
         checkpoint.read_network(tmp_path / "absent.safetensors", ["Gs"])
     (tmp_path / "text.safetensors").write_text("hello hello hello")
-    with pytest.raises(NetworkError, match=r"text\.safetensors: not a whole safetensors file"):
+    with pytest.raises(NetworkError, match=r"text\.safetensors: damaged, or not a safetensors file"):
         checkpoint.read_network(tmp_path / "text.safetensors", ["Gs"])
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(NetworkError, match="not a network file of this version"):
@@ -127,7 +127,7 @@ def test_a_wrong_network_file_is_named(tmp_path: Path, run: TrainRun) -> None:
 
 
 @given(count=st.integers(1, 300), keep=st.integers(1, 20), restart=st.integers(1, 300))
-def test_the_kept_snapshots_do_not_depend_on_when_the_others_went(count: int, keep: int, restart: int) -> None:
+def test_the_kept_snapshots_do_not_depend_on_when_others_were_removed(count: int, keep: int, restart: int) -> None:
     folder: set[int] = set()
     for shown in range(1, count + 1):
         folder = checkpoint.kept(range(1, shown + 1), keep) & (folder | {shown})
@@ -140,7 +140,7 @@ def test_the_kept_snapshots_do_not_depend_on_when_the_others_went(count: int, ke
     assert len(gaps) <= 2  # one stride, and a shorter last step
 
 
-def test_pruning_leaves_what_a_run_needs(tmp_path: Path, run: TrainRun) -> None:
+def test_pruning_keeps_what_a_run_needs(tmp_path: Path, run: TrainRun) -> None:
     for shown in (100, 200, 300, 400):
         save(tmp_path, run, shown)
     checkpoint.prune(tmp_path, {200, 400}, resumable=2)

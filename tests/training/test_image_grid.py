@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import image_grid
+from training.image_grid import image_grid, progress, write_png
 
 
 @given(
@@ -13,7 +13,7 @@ from training import image_grid
 def test_every_image_appears_enlarged_at_its_place(columns: int, rows: int, side: int, scale: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (columns * rows, 3, side, side), np.uint8)
     cell = side * scale
-    picture = image_grid.sheet(images, columns, cell)
+    picture = image_grid(images, columns, cell)
     assert picture.shape == (rows * cell, columns * cell, 3)
     for n, image_CHW in enumerate(images):
         top, left = n // columns * cell, n % columns * cell
@@ -26,13 +26,13 @@ def test_progress_stacks_the_first_rows_from_the_lowest_resolution(tmp_path: Pat
     rng = np.random.default_rng(0)
     pictures = {r: rng.integers(0, 256, (32, 48, 3), np.uint8) for r in (8, 4)}
     for resolution, picture in pictures.items():
-        image_grid.write(tmp_path / f"{resolution}.png", picture)
-    progress = image_grid.progress({r: tmp_path / f"{r}.png" for r in pictures}, 16)
-    assert np.array_equal(progress, np.concatenate([pictures[4][:16], pictures[8][:16]]))
+        write_png(tmp_path / f"{resolution}.png", picture)
+    found = progress({r: tmp_path / f"{r}.png" for r in pictures}, 16)
+    assert np.array_equal(found, np.concatenate([pictures[4][:16], pictures[8][:16]]))
 
 
 def test_equal_pictures_are_equal_files(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-    image_grid.write(tmp_path / "a.png", picture)
-    image_grid.write(tmp_path / "b.png", picture)
+    write_png(tmp_path / "a.png", picture)
+    write_png(tmp_path / "b.png", picture)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pipeline.params import WganLoss
 from tests.training.networks.test_networks import SMALL
+from training.data.batches import DiscriminatorBatch, GeneratorBatch
 from training.losses import DiscriminatorStatistics, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 from training.networks.layers import upscale
@@ -32,29 +33,21 @@ class Draws:
         self.interpolation_weights_N = torch.tensor([0.0, 0.3, 0.6, 1.0], dtype=torch.float64)
 
     def loss_of_d(self, options: WganLoss = OPTIONS) -> tuple[Tensor, DiscriminatorStatistics]:
-        return discriminator_loss(
-            options,
-            self.generator,
-            self.discriminator,
-            reals_NCHW=self.reals_NCHW,
-            labels_NC=self.labels_NC,
-            latents_NL=self.latents_NL,
-            interpolation_weights_N=self.interpolation_weights_N,
-            lod=self.lod,
-        )
+        batch = DiscriminatorBatch(self.reals_NCHW, self.labels_NC, self.latents_NL, self.interpolation_weights_N)
+        return discriminator_loss(options, self.generator, self.discriminator, batch, self.lod)
 
 
 def _penalty_at_full_resolution(draws: Draws) -> Tensor:
     """Gradient norms by the definition: of images at 16x16, which the network averages down itself."""
     with torch.no_grad():
         fakes = draws.generator(draws.latents_NL, draws.labels_NC, draws.lod)
-        mixed = draws.reals_NCHW + (fakes - draws.reals_NCHW) * draws.interpolation_weights_N.view(-1, 1, 1, 1)
+        interpolated = draws.reals_NCHW + (fakes - draws.reals_NCHW) * draws.interpolation_weights_N.view(-1, 1, 1, 1)
         for _ in range(math.floor(draws.lod)):
-            mixed = upscale(mixed)
-    mixed.requires_grad_()
+            interpolated = upscale(interpolated)
+    interpolated.requires_grad_()
     factor = 2 ** math.floor(draws.lod)
-    scores_N, _ = draws.discriminator(torch.nn.functional.avg_pool2d(mixed, factor), draws.lod)
-    (gradients,) = torch.autograd.grad(scores_N.sum(), mixed)
+    scores_N, _ = draws.discriminator(torch.nn.functional.avg_pool2d(interpolated, factor), draws.lod)
+    (gradients,) = torch.autograd.grad(scores_N.sum(), interpolated)
     return gradients.flatten(1).norm(dim=1)
 
 
@@ -86,7 +79,7 @@ def test_the_loss_is_the_sum_of_its_terms(labels: bool) -> None:
 
 
 @pytest.mark.parametrize(("lod", "labels"), [(0.0, False), (0.4, True), (2.0, True)])
-def test_gradients_are_the_slopes_of_the_loss(lod: float, labels: bool) -> None:
+def test_gradients_agree_with_finite_differences(lod: float, labels: bool) -> None:
     """The second derivative through the penalty, against finite differences along random directions."""
     draws = Draws(lod, labels=labels)
     parameters = [parameter for parameter in draws.discriminator.parameters() if parameter.requires_grad]
@@ -95,13 +88,15 @@ def test_gradients_are_the_slopes_of_the_loss(lod: float, labels: bool) -> None:
     rng, step = torch.Generator().manual_seed(1), 1e-6
     for _ in range(3):
         directions = [torch.randn(value.shape, generator=rng, dtype=value.dtype) for value in parameters]
-        slope = sum((gradient * way).sum() for gradient, way in zip(gradients, directions, strict=True))
+        derivative = sum(
+            (gradient * direction).sum() for gradient, direction in zip(gradients, directions, strict=True)
+        )
         losses: list[Tensor] = []
         for sign in (1, -1):
             _move(parameters, directions, sign * step)
             losses.append(draws.loss_of_d()[0].detach())
             _move(parameters, directions, -sign * step)
-        torch.testing.assert_close((losses[0] - losses[1]) / (2 * step), slope, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close((losses[0] - losses[1]) / (2 * step), derivative, rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()
@@ -111,7 +106,7 @@ def _move(parameters: list[Tensor], directions: list[Tensor], step: float) -> No
 
 
 @pytest.mark.parametrize("group", [0, 2, 4, 16])
-def test_reals_and_fakes_are_scored_as_if_apart_whatever_the_groups(group: int) -> None:
+def test_reals_and_fakes_in_one_pass_score_as_in_two(group: int) -> None:
     draws = Draws(0.3, labels=True)
     draws.discriminator = Discriminator(
         SMALL.model_copy(update={"mbstd_group_size": group}), resolution=16, channels=3, label_size=3
@@ -137,17 +132,11 @@ def test_the_generator_is_not_trained_by_the_loss_of_the_discriminator() -> None
 
 
 @pytest.mark.parametrize("labels", [False, True])
-def test_the_generator_wants_high_scores_and_its_labels_seen(labels: bool) -> None:
+def test_the_loss_of_the_generator_is_the_sum_of_its_terms(labels: bool) -> None:
     draws = Draws(0.4, labels=labels)
     options = WganLoss(kind="wgan-gp", wgan_lambda=10.0, wgan_target=1.0, wgan_epsilon=0.001, label_weight=0.5)
-    loss, parts = generator_loss(
-        options,
-        draws.generator,
-        draws.discriminator,
-        latents_NL=draws.latents_NL,
-        labels_NC=draws.labels_NC,
-        lod=draws.lod,
-    )
+    batch = GeneratorBatch(draws.latents_NL, draws.labels_NC)
+    loss, parts = generator_loss(options, draws.generator, draws.discriminator, batch, draws.lod)
     images_NCHW = draws.generator(draws.latents_NL, draws.labels_NC, draws.lod)
     scores_N, logits_NC = draws.discriminator(images_NCHW, draws.lod)
     expected_N = -scores_N

@@ -12,11 +12,12 @@ from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import schedule
+from training.data.batches import DiscriminatorBatch
 from training.data.real_images import Reals
 from training.losses import discriminator_loss
 from training.networks import layers
 from training.ops import activations, conv2d
-from training.optim.loss_scale import FALL, RISE, START, LossScale
+from training.optim.loss_scale import BACKOFF, GROWTH, INITIAL_LOG2, LossScale
 from training.train_step import OptimizedNetwork
 from training.trainer import Trainer, make_networks
 
@@ -81,17 +82,19 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
         run.loss,
         generator,
         discriminator,
-        reals_NCHW=torch.zeros(8, 3, 8, 8),
-        labels_NC=None,
-        latents_NL=torch.randn(8, 8, generator=torch.Generator().manual_seed(2)),
-        interpolation_weights_N=torch.full((8,), 0.5),
-        lod=0.0,
+        DiscriminatorBatch(
+            reals_NCHW=torch.zeros(8, 3, 8, 8),
+            labels_NC=None,
+            latents_NL=torch.randn(8, 8, generator=torch.Generator().manual_seed(2)),
+            interpolation_weights_N=torch.full((8,), 0.5),
+        ),
+        0.0,
     )
-    judged, penalised = seen[:-4], seen[-4:]
+    scored, penalised = seen[:-4], seen[-4:]
     assert [name for name, _ in penalised] == ["convolve 1", "convolve 3", "convolve 4", "convolve 3"]
     assert {dtype for _, dtype in penalised} == {torch.float32}
-    assert {name for name, dtype in judged if dtype == torch.bfloat16} == {"convolve 3", "convolve 4", "up 4"}
-    assert {name for name, dtype in judged if dtype == torch.float32} == {"convolve 1"}
+    assert {name for name, dtype in scored if dtype == torch.bfloat16} == {"convolve 3", "convolve 4", "up 4"}
+    assert {name for name, dtype in scored if dtype == torch.float32} == {"convolve 1"}
     assert norms and set(norms) == {torch.float32}  # of the minibatch statistic
     assert parts.penalty is not None
     assert parts.penalty.interpolated_norms_N.dtype == parts.loss_N.dtype == torch.float32
@@ -110,45 +113,45 @@ def test_the_pixel_norm_of_short_numbers_is_taken_in_float32() -> None:
     torch.testing.assert_close(joined.double(), expected, rtol=2e-3, atol=0)
 
 
-def test_the_scale_falls_where_a_step_is_left_out_and_rises_slowly_otherwise() -> None:
+def test_the_scale_falls_after_a_skipped_step_and_grows_slowly_otherwise() -> None:
     scale = LossScale(CPU)
     yes, no = torch.tensor(True), torch.tensor(False)
-    assert float(scale.factor()) == 2**START
-    scale.learn(no)
-    assert float(scale.factor()) == pytest.approx(2 ** (START - FALL))
-    for _ in range(round(1 / RISE) - 10):
-        scale.learn(yes)
-    assert float(scale.factor()) == 2 ** (START - FALL)
+    assert float(scale.factor()) == 2**INITIAL_LOG2
+    scale.update(no)
+    assert float(scale.factor()) == pytest.approx(2 ** (INITIAL_LOG2 - BACKOFF))
+    for _ in range(round(1 / GROWTH) - 10):
+        scale.update(yes)
+    assert float(scale.factor()) == 2 ** (INITIAL_LOG2 - BACKOFF)
     for _ in range(20):
-        scale.learn(yes)
-    assert float(scale.factor()) == 2 ** (START - FALL + 1)
+        scale.update(yes)
+    assert float(scale.factor()) == 2 ** (INITIAL_LOG2 - BACKOFF + 1)
     other = LossScale(CPU)
     other.load_state_dict(scale.state_dict())
     assert torch.equal(other.factor(), scale.factor())
     for _ in range(100):
-        scale.learn(no)
+        scale.update(no)
     assert float(scale.factor()) == 1.0
 
 
 def test_infinite_gradients_of_float16_change_nothing_but_the_scale(dataset: Path) -> None:
     run = run_at(dataset, "float16")
     weight = torch.nn.Linear(2, 1, bias=False)
-    side = OptimizedNetwork(weight, run, CPU)
+    optimized = OptimizedNetwork(weight, run, CPU)
     before = weight.weight.detach().clone()
     x = torch.tensor([[1.0, 2.0]])
-    side.step(side.grads(weight(x).sum() * math.inf), 0.1)
+    optimized.step(optimized.gradients(weight(x).sum() * math.inf), 0.1)
     assert torch.equal(weight.weight, before)
-    assert side.optimizer.skipped == 1
-    assert side.state_dict()["scale"]["log2"] == START - FALL
-    (grads,) = side.grads(weight(x).sum())
-    assert grads is not None
-    torch.testing.assert_close(grads, x)
-    side.step([grads], 0.1)
+    assert optimized.optimizer.skipped == 1
+    assert optimized.state_dict()["scale"]["log2"] == INITIAL_LOG2 - BACKOFF
+    (gradient,) = optimized.gradients(weight(x).sum())
+    assert gradient is not None
+    torch.testing.assert_close(gradient, x)
+    optimized.step([gradient], 0.1)
     assert not torch.equal(weight.weight, before)
 
 
 def test_the_scale_is_part_of_the_state(dataset: Path) -> None:
     trainer, _ = trained(run_at(dataset, "float16"), 2)
-    state = trainer.state()
-    assert state["D"]["scale"]["log2"] == pytest.approx(START + 2 * RISE, abs=1e-4)
-    assert "scale" not in trained(run_at(dataset, "bfloat16"), 1)[0].state()["D"]
+    state = trainer.state_dict()
+    assert state["D"]["scale"]["log2"] == pytest.approx(INITIAL_LOG2 + 2 * GROWTH, abs=1e-4)
+    assert "scale" not in trained(run_at(dataset, "bfloat16"), 1)[0].state_dict()["D"]

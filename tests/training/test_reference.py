@@ -1,4 +1,4 @@
-"""What our step is timed against computes the same step."""
+"""The reference step that ours is timed against computes the same step."""
 
 from pathlib import Path
 

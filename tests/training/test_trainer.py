@@ -1,4 +1,4 @@
-"""The orders in which the two networks may be updated, and what a run with other losses and layers remembers."""
+"""The orders in which the two networks may be updated, and what a run with other losses and layers saves."""
 
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ import torch
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
-from tests.training.test_loop import CPU, Recorder, files, resumed
+from tests.training.test_loop import CPU, ListReporter, files, resumed
 from training import schedule
 from training.data import random_streams
+from training.data.batches import GeneratorBatch
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.loop import train
 from training.losses import generator_loss
-from training.optim.adam import Adam
+from training.train_step import OptimizedNetwork
 from training.trainer import Trainer
 
 LSGAN = {"kind": "lsgan", "fake_weight": 0.1, "noise_gain": 50.0, "label_weight": 1.0}
@@ -49,12 +50,12 @@ def weights(trainer: Trainer, network: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_stopped_run_ends_as_an_undisturbed_one(dataset: Path, tmp_path: Path, name: str) -> None:
+def test_a_killed_run_ends_as_an_uninterrupted_one(dataset: Path, tmp_path: Path, name: str) -> None:
     run = make_run(dataset, **CHOICES[name], schedule__total_kimg=0.4)
-    train(run, Reals(DataSet(dataset), run), tmp_path / "whole", Recorder(), CPU)
-    recorder = resumed(run, tmp_path / "stopped", [3])
+    train(run, Reals(DataSet(dataset), run), tmp_path / "whole", ListReporter(), CPU)
+    reporter = resumed(run, tmp_path / "stopped", [3])
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
-    assert recorder.rows[-1]["images"] >= 400
+    assert reporter.rows[-1]["images"] >= 400
 
 
 def test_repeated_updates_of_d_show_fresh_reals_and_move_the_average_each_time(dataset: Path) -> None:
@@ -101,7 +102,7 @@ def test_reals_are_mirrored_where_the_run_says_so(dataset: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("loss", [None, LSGAN])
-def test_figures_tell_what_labels_cost(dataset: Path, loss: dict[str, Any] | None) -> None:
+def test_figures_include_the_label_losses(dataset: Path, loss: dict[str, Any] | None) -> None:
     changes = {} if loss is None else {"loss": loss}
     figures = {}
     for labels in (False, True):
@@ -110,11 +111,13 @@ def test_figures_tell_what_labels_cost(dataset: Path, loss: dict[str, Any] | Non
         trainer.update(schedule.at(run.schedule, 8, 0))
         figures[labels] = trainer.take_figures()
     assert set(figures[True]) - set(figures[False]) == {"loss/labels_real", "loss/labels_fake"}
-    assert 0.5 < figures[True]["loss/labels_real"] < 2, "about log(3), of three labels that nothing is known of"
+    assert 0.5 < figures[True]["loss/labels_real"] < 2, (
+        "about log(3): an untrained network recognises none of three labels"
+    )
     assert figures[True]["loss/labels_real"] != figures[True]["loss/labels_fake"]
 
 
-def test_the_generators_labels_are_drawn_for_themselves(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generators_labels_are_drawn_independently(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def after_a_step() -> tuple[torch.Tensor, torch.Tensor]:
         run = make_run(dataset, labels=True)
         trainer = trainer_of(run)
@@ -139,9 +142,9 @@ def test_a_joint_step_takes_both_updates_from_the_same_weights(dataset: Path) ->
     first = trainer_of(run)
     latents_NL = torch.from_numpy(random_streams.latents(run.seed, Stream.G_LATENTS, 0, (8, 8)))
     networks = (first.generator, first.discriminator)
-    loss, _ = generator_loss(run.loss, *networks, latents_NL=latents_NL, labels_NC=None, lod=step.lod)
-    optimizer = Adam(first.generator.parameters(), run.optimizer)
-    optimizer.step(optimizer.gradients(loss), step.learning_rate)
+    loss, _ = generator_loss(run.loss, *networks, GeneratorBatch(latents_NL, None), step.lod)
+    optimized = OptimizedNetwork(first.generator, run, CPU)
+    optimized.step(optimized.gradients(loss), step.learning_rate)
     assert torch.equal(weights(joint, "G"), weights(first, "G"))
 
 
@@ -149,7 +152,7 @@ def test_the_discriminator_of_lsgan_gets_noise_once_it_wins(dataset: Path) -> No
     run = make_run(dataset, loss=LSGAN)
     step = schedule.at(run.schedule, 8, 0)
     quiet, noisy = trainer_of(run), trainer_of(run)
-    state = noisy.state()
+    state = noisy.state_dict()
     noisy.restore(0, noisy.networks(), {**state, "winning": torch.tensor(0.9)})
     quiet.update(step)
     noisy.update(step)
@@ -171,9 +174,9 @@ def test_running_statistics_are_averaged_with_the_weights(dataset: Path) -> None
 
 
 @pytest.mark.parametrize("reset", [True, False])
-def test_moments_are_kept_across_a_fade_only_if_asked(dataset: Path, tmp_path: Path, reset: bool) -> None:
+def test_moments_are_kept_across_a_fade_only_without_reset(dataset: Path, tmp_path: Path, reset: bool) -> None:
     run = make_run(dataset, schedule__reset_optimizers=reset, schedule__total_kimg=0.2, schedule__minibatch_repeats=1)
-    rows = Recorder()
+    rows = ListReporter()
     train(run, Reals(DataSet(dataset), run), tmp_path, rows, CPU)
     (path,) = tmp_path.glob("state-*.pt")
     state = torch.load(path, weights_only=True)["trainer"]

@@ -5,7 +5,7 @@ Once with the small subset in tests/golden/pggan, always; once with the whole fo
 
 Tolerances. In float32 an array may be off by 1e-5 of its largest value (gradients: 1e-4), or by ten times the
 rounding noise that cases.json states for the original itself, whichever is more. Where the input of a leaky ReLU is
-within rounding of zero, float32 may take the other slope than the original did: a gradient then differs by far more
+within rounding of zero, float32 may take the other branch than the original did: a gradient then differs by far more
 than rounding. So what depends on grads is computed in float64 too, and a float32 result beyond its tolerance passes
 only if the float64 one is within it and the two are close as a whole (relative L2 distance up to 1e-2).
 A training trajectory carries one such element on into every later step: it is held to the tolerance in float64;

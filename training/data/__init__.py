@@ -1,1 +1,1 @@
-"""Real images: order, prefetching, preprocessing, and every random number of a run."""
+"""Real images, their order and preprocessing, and every random number of a run."""

@@ -1,56 +1,96 @@
-"""Real images on the device that trains.
+"""The batches of every training step, on the device.
 
-N = minibatch, C = 3, L = label size.
+N = samples of this process in a minibatch, C = 3 (images) or classes (labels), L = latent size.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.data.real_images import Reals
+from pipeline.params import TrainRun, WganLoss
+from training.data import random_streams
+from training.data.batches import DiscriminatorBatch, GeneratorBatch
+from training.data.preprocess import process_reals
+from training.data.random_streams import Stream
+from training.data.real_images import LevelCache, Reals
+from training.distributed.batch_split import Rows, microbatch_rows
+from training.distributed.process_group import ProcessGroup
+from training.networks.adaptive_noise import FakeScoreEma, MultiplicativeNoise
+from training.networks.discriminator import FeatureNoise, identity
+from training.runtime.device import to_device
+from training.schedule import Step
 
 
-def to_device(values: NDArray[Any], device: torch.device) -> Tensor:
-    """An array on the device; the host does not wait for a GPU to have it."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+class DeviceLoader:
+    """Draws the microbatches of this process; a level of up to `run.speed.gpu_mib` MiB is kept on the GPU."""
 
-
-class Feed:
-    """Minibatches of `reals`: from the device itself, where its level is not larger than `gpu_mib`."""
-
-    def __init__(self, reals: Reals, device: torch.device, *, gpu_mib: int) -> None:
+    def __init__(
+        self, run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup, winning: FakeScoreEma
+    ) -> None:
+        self._run = run
         self._reals = reals
         self._device = device
-        self._gpu_mib = gpu_mib if device.type != "cpu" else 0
-        self._held: tuple[int, Tensor | None] = (0, None)
+        self._group = group
+        self._winning = winning
+        self._level = LevelCache(reals.dataset, device, run.speed.gpu_mib if device.type == "cuda" else 0)
 
-    def minibatch(
-        self, resolution: int, images_shown: int, count: int, samples: NDArray[np.int64]
+    def discriminator_batches(self, step: Step, images_shown: int) -> tuple[DiscriminatorBatch, ...]:
+        """The microbatches of the discriminator for the minibatch of reals that starts at `images_shown`."""
+        parts = microbatch_rows(self._run, step, self._group)
+        rows = np.concatenate(parts)
+        images_NCHW, mirrored_N, labels_NC = self.reals(step.resolution, images_shown, step.minibatch, rows)
+        weights_M = random_streams.interpolation_weights(self._run.seed, images_shown, step.minibatch)
+        fields = (
+            process_reals(images_NCHW, mirrored_N, step.lod),
+            labels_NC,
+            self._latents(Stream.D_LATENTS, step, images_shown, rows),
+            to_device(weights_M[rows], self._device),
+        )
+        noises = [self._noise(Stream.D_NOISE, step, images_shown, part) for part in parts]
+        return tuple(DiscriminatorBatch(*values) for values in zip(*_chunks(fields, len(parts)), noises, strict=True))
+
+    def generator_batches(self, step: Step, images_shown: int) -> tuple[GeneratorBatch, ...]:
+        """The microbatches of the generator that belong to the same reals."""
+        parts = microbatch_rows(self._run, step, self._group)
+        rows = np.concatenate(parts)
+        labels_MC = self._reals.random_labels(images_shown, step.minibatch)
+        fields = (
+            self._latents(Stream.G_LATENTS, step, images_shown, rows),
+            None if labels_MC is None else to_device(labels_MC[rows], self._device),
+        )
+        noises = [self._noise(Stream.G_NOISE, step, images_shown, part) for part in parts]
+        return tuple(GeneratorBatch(*values) for values in zip(*_chunks(fields, len(parts)), noises, strict=True))
+
+    def reals(
+        self, resolution: int, images_shown: int, count: int, rows: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Images (N, C, H, W) uint8, which of them are mirrored (N,), and labels (N, L); see `Reals.minibatch`."""
-        level_MCHW = self._level(resolution)
+        """Images (N, C, H, W) uint8, which of them are mirrored (N,), and labels; see `Reals.minibatch`."""
+        level_MCHW = self._level.load(resolution)
         if level_MCHW is None:
-            found = self._reals.minibatch(resolution, images_shown, count, samples)
+            found = self._reals.minibatch(resolution, images_shown, count, rows)
             images_NCHW = to_device(found.images_NCHW, self._device)
-            mirrored_N, labels_NL = found.mirrored_N, found.labels_NL
+            mirrored_N, labels_NC = found.mirrored_N, found.labels_NL
         else:
-            rows = self._reals.rows(images_shown, count)[samples]
-            images_NCHW = level_MCHW[to_device(rows, self._device)]
-            mirrored_N, labels_NL = self._reals.beside(images_shown, count, samples)
-        labels = None if labels_NL is None else to_device(labels_NL, self._device)
+            images_NCHW = level_MCHW[to_device(self._reals.rows(images_shown, count)[rows], self._device)]
+            mirrored_N, labels_NC = self._reals.mirrored_and_labels(images_shown, count, rows)
+        labels = None if labels_NC is None else to_device(labels_NC, self._device)
         return images_NCHW, to_device(mirrored_N, self._device), labels
 
-    def _level(self, resolution: int) -> Tensor | None:
-        if self._held[0] != resolution:
-            self._held = (resolution, None)  # the old level is let go before the new one comes
-            if self._reals.mib(resolution) <= self._gpu_mib:
-                shape = (len(self._reals), 3, resolution, resolution)
-                level_MCHW = torch.empty(shape, dtype=torch.uint8, device=self._device)
-                for part, images_NCHW in self._reals.parts(resolution):
-                    level_MCHW[part] = to_device(images_NCHW, self._device)
-                self._held = (resolution, level_MCHW)
-        return self._held[1]
+    def _latents(self, stream: Stream, step: Step, images_shown: int, rows: Rows) -> Tensor:
+        shape = (step.minibatch, self._run.networks.latent_size)
+        return to_device(random_streams.latents(self._run.seed, stream, images_shown, shape)[rows], self._device)
+
+    def _noise(self, stream: Stream, step: Step, images_shown: int, rows: Rows) -> FeatureNoise:
+        loss = self._run.loss
+        if isinstance(loss, WganLoss) or loss.noise_gain == 0:
+            return identity
+        rng = random_streams.noise(self._run.seed, stream, images_shown)
+        return MultiplicativeNoise(self._winning.strength(loss), rng, step.minibatch, rows)
+
+
+def _chunks(fields: Sequence[Tensor | None], count: int) -> list[Sequence[Tensor | None]]:
+    """Each field in `count` equal parts."""
+    return [(None,) * count if field is None else field.chunk(count) for field in fields]

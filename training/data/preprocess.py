@@ -1,4 +1,4 @@
-"""Real images as the discriminator sees them (SPEC §4: growing)."""
+"""Real images as the discriminator sees them: range, mirroring, and the fade between two resolutions."""
 
 import math
 
@@ -17,10 +17,10 @@ def process_reals(images_NCHW: Tensor, mirrored_N: Tensor | None, lod: float) ->
     mirrored_N
         Booleans: which images to flip left to right; None flips none.
     lod
-        Its fraction tells how much of the image comes from the resolution below.
+        Its fraction is the weight of the image downscaled to the resolution below (Karras et al. 2018, figure 2).
     """
     images = images_NCHW.to(torch.float32) * (2 / 255) - 1
     if mirrored_N is not None:
         images = torch.where(mirrored_N.view(-1, 1, 1, 1), images.flip(3), images)
-    fade = float(np.float32(lod) - np.float32(math.floor(lod)))  # the original's lod is a float32
+    fade = float(np.float32(lod) - np.float32(math.floor(lod)))  # lod is a float32 in the original implementation
     return images + (upscale(downscale(images)) - images) * fade if fade > 0 else images

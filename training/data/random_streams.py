@@ -1,7 +1,7 @@
 """The random numbers of a run, each a pure function of seed, purpose and images shown.
 
-Nothing here has a state, so a resumed run draws what an undisturbed one would, and a draw of one
-purpose never moves another. N = minibatch, L = latent size.
+There is no generator state to save: a resumed run draws what an uninterrupted one draws, and the draws of one purpose
+do not change those of another. N = minibatch, L = latent size.
 """
 
 from enum import IntEnum
@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 
 class Stream(IntEnum):
-    """What a number is drawn for. The values are part of every run's result: never renumber them."""
+    """What a number is drawn for. The values decide the result of every run: never renumber them."""
 
     WEIGHTS = 0
     ORDER = 1
@@ -36,12 +36,12 @@ def latents(seed: int, stream: Stream, images_shown: int, shape_NL: tuple[int, i
 
 
 def interpolation_weights(seed: int, images_shown: int, count: int) -> Floats:
-    """Where between real and fake the gradient penalty is taken: (N,) float32, uniform in [0, 1)."""
+    """The points between real (0) and fake (1) of the gradient penalty: (N,) float32, uniform in [0, 1)."""
     return _generator(seed, Stream.INTERPOLATION, images_shown).random(count, dtype=np.float32)
 
 
 def noise(seed: int, stream: Stream, images_shown: int) -> np.random.Generator:
-    """The source of the noise in the discriminator for the minibatch that starts at `images_shown`."""
+    """The generator of the discriminator's noise for the minibatch that starts at `images_shown`."""
     return _generator(seed, stream, images_shown)
 
 
@@ -51,14 +51,14 @@ def rows(seed: int, stream: Stream, images_shown: int, count: int, total: int) -
 
 
 def permutation(seed: int, epoch: int, total: int) -> NDArray[np.int64]:
-    """The order in which pass `epoch` goes through a data set of `total` images."""
+    """The order of the images of a data set of `total` in one epoch."""
     return _generator(seed, Stream.ORDER, epoch).permutation(total)
 
 
 def mirrored(seed: int, images_shown: int, count: int) -> NDArray[np.bool_]:
     """Which of the images at positions `images_shown` ... + `count` are flipped left to right.
 
-    Philox is counter-based: each position has its own number, however positions are cut into minibatches.
+    Philox is counter-based: each position has its own number, whatever the minibatch size.
     """
     words_per_block = 4
     first_block, skip = divmod(images_shown, words_per_block)

@@ -1,24 +1,28 @@
-"""Real images for training: one level of a data set at a time, in an order that needs no state.
+"""Real images for training: one level of a data set at a time, in an order that is a function of the images shown.
 
-N = minibatch, C = 3, H = W = resolution of the level, L = label size.
+N = minibatch, M = images of the data set, C = 3, H = W = resolution of the level, L = label size.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from training.data import random_streams
 from training.data.prefetch import Prefetcher
+from training.runtime.device import to_device
 
 MIB = 1 << 20
+READ_MIB = 64
+"""A level is read in pieces of about this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +34,81 @@ class Minibatch:
     labels_NL: NDArray[np.float32] | None
 
     def as_shown(self) -> NDArray[np.uint8]:
-        """The images, mirrored where they are to be."""
+        """The images, mirrored where `mirrored_N` says so."""
         return np.where(self.mirrored_N[:, None, None, None], self.images_NCHW[..., ::-1], self.images_NCHW)
+
+
+class LevelCache:
+    """Keeps one level of a data set on `device`, if it is not larger than `limit_mib`."""
+
+    def __init__(self, dataset: DataSet, device: torch.device, limit_mib: float) -> None:
+        self._dataset = dataset
+        self._device = device
+        self._limit_mib = limit_mib
+        self._resolution = 0
+        self._level_MCHW: Tensor | None = None
+
+    def load(self, resolution: int) -> Tensor | None:
+        """The whole level (M, C, H, W) uint8, None where it is too large; another level in the cache is dropped."""
+        if self._resolution != resolution:
+            self._resolution, self._level_MCHW = resolution, None  # freed before the new level is read
+            total, rows_at_once = len(self._dataset), max(1, READ_MIB * MIB // (3 * resolution**2))
+            if total * 3 * resolution**2 <= self._limit_mib * MIB:
+                level_MCHW = torch.empty(total, 3, resolution, resolution, dtype=torch.uint8, device=self._device)
+                for start in range(0, total, rows_at_once):
+                    rows = np.arange(start, min(start + rows_at_once, total))
+                    level_MCHW[start : start + len(rows)] = to_device(
+                        self._dataset.read(resolution, rows), self._device
+                    )
+                self._level_MCHW = level_MCHW
+        return self._level_MCHW
+
+    def cached(self, resolution: int) -> Tensor | None:
+        """The level if it is in the cache."""
+        return self._level_MCHW if self._resolution == resolution else None
 
 
 class Reals:
     """The real images of one run.
 
-    Each pass over the data set is a new permutation without repetition. What lies at a position, and
-    whether it is mirrored, follows from the seed and the number of images shown alone.
+    Each epoch is a new permutation of the data set. Which image stands at a position, and whether it is mirrored, is a
+    function of the seed and the number of images shown.
 
     Parameters
     ----------
     dataset
         Holds at least the levels up to `run.resolution`.
     run
-        `seed`, `labels`, `mirror`; a level of up to `ram_mib` MiB is held in memory, a larger one is
-        read from the shards minibatch by minibatch, ahead of need as `speed` says.
+        `seed`, `labels`, `mirror`; a level of up to `ram_mib` MiB is kept in memory, a larger one is read from the
+        shards minibatch by minibatch and prefetched as `speed` says.
 
     Raises
     ------
     TrainingError
-        The data set is smaller than the run's resolution, or has no labels where the run wants them.
+        The data set has a lower resolution than the run, or no labels where the run uses labels.
     """
 
     def __init__(self, dataset: DataSet, run: TrainRun) -> None:
         if dataset.resolution < run.resolution:
             raise TrainingError(
-                f"{run.dataset}: its images are {dataset.resolution}x{dataset.resolution}, the run wants "
+                f"{run.dataset}: its images are {dataset.resolution}x{dataset.resolution}, the run needs "
                 f"{run.resolution}x{run.resolution}. Lower the run's resolution in params.yaml, or train on another "
                 f"data set."
             )
         if run.labels and dataset.labels is None:
             raise TrainingError(
-                f"{run.dataset}: the data set has no labels, the run wants them. Set labels: false in the run's params."
+                f"{run.dataset}: the data set has no labels, the run needs them. Set labels: false in the run's params."
             )
-        self._dataset = dataset
+        self.dataset = dataset
         self._run = run
+        self._total = len(dataset)
         self._labels_ML = dataset.labels if run.labels else None
-        self._held: tuple[int, NDArray[np.uint8] | None] = (0, None)
-        self._ahead = Prefetcher(dataset, workers=run.speed.workers, ahead=run.speed.minibatches_ahead)
+        self._ram = LevelCache(dataset, torch.device("cpu"), run.ram_mib)
+        self._prefetcher = Prefetcher(dataset, workers=run.speed.workers, ahead=run.speed.minibatches_ahead)
         self._order = lru_cache(maxsize=2)(self._permutation)
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return self._total
 
     @property
     def label_size(self) -> int:
@@ -83,21 +118,21 @@ class Reals:
     def minibatch(
         self, resolution: int, images_shown: int, count: int, samples: NDArray[np.int64] | None = None
     ) -> Minibatch:
-        """Of the `count` images that follow after `images_shown`, the `samples` (or all), from one level."""
+        """Of the `count` images that start at `images_shown`, the `samples` (default: all), from one level."""
         samples = np.arange(count) if samples is None else samples
-        level_MCHW = self.level(resolution)
+        level_MCHW = self._ram.load(resolution)
         if level_MCHW is None:
-            images_NCHW = self._ahead.read(
-                resolution, images_shown, lambda place: self.rows(place, count)[samples], lambda place: place + count
+            images_NCHW = self._prefetcher.read(
+                resolution, images_shown, count, lambda position: self.rows(position, count)[samples]
             )
         else:
-            images_NCHW = level_MCHW[self.rows(images_shown, count)[samples]]
-        return Minibatch(images_NCHW, *self.beside(images_shown, count, samples))
+            images_NCHW = level_MCHW.numpy()[self.rows(images_shown, count)[samples]]
+        return Minibatch(images_NCHW, *self.mirrored_and_labels(images_shown, count, samples))
 
-    def beside(
+    def mirrored_and_labels(
         self, images_shown: int, count: int, samples: NDArray[np.int64]
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32] | None]:
-        """What goes with the images of a minibatch: which are mirrored, and their labels."""
+        """Which images of a minibatch are mirrored, and their labels."""
         mirrored = (
             random_streams.mirrored(self._run.seed, images_shown, count) if self._run.mirror else np.zeros(count, bool)
         )
@@ -108,60 +143,38 @@ class Reals:
         """Labels (N, L) of images drawn at random, for fakes; None without labels."""
         if self._labels_ML is None:
             return None
-        rows = random_streams.rows(self._run.seed, random_streams.Stream.G_LABELS, images_shown, count, len(self))
+        rows = random_streams.rows(self._run.seed, random_streams.Stream.G_LABELS, images_shown, count, self._total)
         return self._labels_ML[rows]
 
     def read(self, resolution: int, images_shown: int, count: int) -> Minibatch:
-        """As `minibatch`, for who looks once: no level is brought into memory, and nothing is read ahead."""
+        """As `minibatch`, for a single use: the level is not loaded into memory, and nothing is prefetched."""
         rows = self.rows(images_shown, count)
-        return Minibatch(self._read(resolution, rows), *self.beside(images_shown, count, np.arange(count)))
+        return Minibatch(self._read(resolution, rows), *self.mirrored_and_labels(images_shown, count, np.arange(count)))
 
     def first(self, resolution: int, count: int) -> Minibatch:
-        """The first `count` images ever shown, unmirrored: what the pictures of reals show."""
+        """The first `count` images of the run, unmirrored: those of the picture of reals."""
         rows = self.rows(0, count)
         labels = None if self._labels_ML is None else self._labels_ML[rows]
         return Minibatch(self._read(resolution, rows), np.zeros(count, bool), labels)
 
     def rows(self, images_shown: int, count: int) -> NDArray[np.int64]:
-        """Which images of the data set follow after `images_shown`."""
+        """The rows in the data set of the `count` images that start at `images_shown`."""
         parts: list[NDArray[np.int64]] = []
         while count:
-            epoch, start = divmod(images_shown, len(self))
+            epoch, start = divmod(images_shown, self._total)
             part = self._order(epoch)[start : start + count]
             parts.append(part)
             images_shown += len(part)
             count -= len(part)
         return np.concatenate(parts)
 
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        return random_streams.permutation(self._run.seed, epoch, len(self))
-
-    def _read(self, resolution: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        held, level_MCHW = self._held
-        return self._dataset.read(resolution, rows) if held != resolution or level_MCHW is None else level_MCHW[rows]
-
-    def mib(self, resolution: int) -> float:
-        """Size of a level."""
-        return len(self) * 3 * resolution**2 / MIB
-
-    def level(self, resolution: int) -> NDArray[np.uint8] | None:
-        """The images of a level if they may be held in memory; the level before is let go."""
-        if self._held[0] != resolution:
-            self._held = (resolution, None)
-            if self.mib(resolution) <= self._run.ram_mib:
-                self._held = (resolution, self._whole_level(resolution))
-        return self._held[1]
-
-    def parts(self, resolution: int) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-        """A level from its first image to its last, in pieces of about 64 MiB."""
-        rows_at_once = max(1, 64 * MIB // (3 * resolution**2))
-        for start in range(0, len(self), rows_at_once):
-            stop = min(start + rows_at_once, len(self))
-            yield slice(start, stop), self._dataset.read(resolution, np.arange(start, stop))
+    def level_mib(self, resolution: int) -> float:
+        """Size of a level in MiB."""
+        return self._total * 3 * resolution**2 / MIB
 
     def close(self) -> None:
-        """Stop the processes that read ahead."""
-        self._ahead.close()
+        """Stop the processes that prefetch."""
+        self._prefetcher.close()
 
     def __enter__(self) -> Self:
         return self
@@ -171,8 +184,9 @@ class Reals:
     ) -> None:
         self.close()
 
-    def _whole_level(self, resolution: int) -> NDArray[np.uint8]:
-        level_MCHW = np.empty((len(self), 3, resolution, resolution), np.uint8)
-        for part, images_NCHW in self.parts(resolution):
-            level_MCHW[part] = images_NCHW
-        return level_MCHW
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        return random_streams.permutation(self._run.seed, epoch, self._total)
+
+    def _read(self, resolution: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        level_MCHW = self._ram.cached(resolution)
+        return self.dataset.read(resolution, rows) if level_MCHW is None else level_MCHW.numpy()[rows]

@@ -1,4 +1,4 @@
-"""Several processes of one run on this machine, one for each GPU; `torchrun` does it for several machines."""
+"""Starts the processes of a run on this machine, one for each GPU; `torchrun` does it for several machines."""
 
 import os
 import signal
@@ -7,58 +7,52 @@ import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-import torch
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
 from pipeline.params import TrainRun
-from training.runtime.signals import REQUESTS
+from training.runtime.signals import STOP_SIGNALS
 
-LAUNCHED = "WORLD_SIZE"
-"""Set in the environment of a process that is one of several."""
+WORLD_SIZE = "WORLD_SIZE"
+"""The environment variable that is set in a process that is one of several."""
 
 GRACE_SECONDS = 10
-"""How long the others have to end by themselves after one did."""
+"""How long the other processes have to end by themselves after one ended."""
 
 
-def processes_for(run: TrainRun, gpus: int) -> int:
-    """How many processes to start for a run: the most that share its devices evenly, each with a GPU of its own."""
-    if LAUNCHED in os.environ:
+def process_count(run: TrainRun, gpus: int) -> int:
+    """How many processes to start: the most that divide `schedule.devices` evenly, each with its own GPU."""
+    if WORLD_SIZE in os.environ:
         return 1
     return max(count for count in range(1, max(gpus, 1) + 1) if run.schedule.devices % count == 0)
 
 
-def gpus_at_hand() -> int:
-    """How many GPUs torch sees."""
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
 def launch(count: int, function: Callable[[], None]) -> None:
-    """Call `function` in `count` new processes and wait; SIGTERM and SIGINT are passed on to all.
+    """Call `function` in `count` new processes and wait; SIGTERM and SIGINT are forwarded to all of them.
 
-    Ends this process with the status of the first that failed, after the others were ended too.
+    If one fails, the others are ended, and this process exits with the status of the first that failed.
     """
-    context = start_processes(_called, (function, count, _free_port()), nprocs=count, join=False, start_method="spawn")
+    context = start_processes(_run, (function, count, _free_port()), nprocs=count, join=False, start_method="spawn")
     assert context is not None
 
-    def pass_on(*_: object) -> None:
+    def forward(*_: object) -> None:
         for pid in context.pids():
             with suppress(ProcessLookupError):  # it has ended
                 os.kill(pid, signal.SIGTERM)
 
-    for number in REQUESTS:
-        signal.signal(number, pass_on)
+    for number in STOP_SIGNALS:
+        signal.signal(number, forward)
     try:
         while not context.join(grace_period=GRACE_SECONDS):
             pass
-    except ProcessExitedException as error:  # which has said why
+    except ProcessExitedException as error:  # the process has printed why
         sys.exit(error.exit_code)
     except ProcessRaisedException as error:
         sys.exit(str(error))
 
 
-def _called(index: int, function: Callable[[], None], count: int, port: int) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), LAUNCHED: str(count)}
-    os.environ |= {"RANK": str(index), "LOCAL_RANK": str(index)}
+def _run(rank: int, function: Callable[[], None], count: int, port: int) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), WORLD_SIZE: str(count)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     function()
 
 

@@ -1,76 +1,85 @@
-"""Steps that a GPU repeats without being told each operation (CUDA graphs).
+"""Updates that a GPU replays as CUDA graphs.
 
-At low resolutions a step is thousands of short operations, and telling the GPU takes longer than computing them.
+At low resolutions an update is thousands of short operations; launching them takes longer than computing them.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
-FIRST_CALLS = 3
-"""Calls that are computed as they come before one is recorded: libraries choose their kernels and memory in them."""
+from pipeline.params import TrainRun, WganLoss
+from training.distributed.process_group import ProcessGroup
 
-Inputs = Sequence[Tensor | None]
+WARM_UP_CALLS = 3
+"""Calls that are computed eagerly before one is captured: in them, libraries choose kernels and allocate memory."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Recorder:
-    """Calls a function of tensors; on a GPU, records its operations once for each `key` and then repeats them.
+def graphs_up_to(run: TrainRun, device: torch.device, group: ProcessGroup) -> int:
+    """The resolution up to which updates are captured; 0 for none.
 
-    The function reads and writes tensors that persist (weights, moments), and its arguments; it asks the device for no
-    value. Of results, only those of the last call are valid. Where `records` is false every call is the function's.
+    Only a single GPU captures, and no update that draws noise on the host.
+    """
+    captures = device.type == "cuda" and group.world_size == 1 and isinstance(run.loss, WganLoss)
+    return run.speed.graphs_up_to if captures else 0
+
+
+class GraphedUpdate(Generic[P, R]):
+    """Calls a function, or captures it as a CUDA graph and replays that.
+
+    The function reads and writes its arguments and tensors that persist (weights, moments); it must not synchronise
+    with the host. Arguments may be tuples of tensors and of other values. A call with other shapes, dtypes or values
+    that are not tensors is captured anew. The next replay overwrites the results.
     """
 
-    def __init__(self, function: Callable[..., Sequence[Tensor]], *, records: bool) -> None:
-        self._function = function
-        self._records = records
-        self.forget()
+    def __init__(self, function: Callable[P, R]) -> None:
+        self._function: Callable[..., R] = function
+        self.reset()
 
-    def forget(self) -> None:
-        """Record anew: the persistent tensors were replaced."""
-        self._key: Hashable = None
+    def reset(self) -> None:
+        """Drop the graph, because the persistent tensors were replaced."""
+        self._key: Any = None
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: Inputs = ()
-        self._results: Sequence[Tensor] = ()
+        self._inputs: Sequence[Any] = ()
+        self._results: Any = None
 
-    def plainly(self, key: Hashable, *inputs: Tensor | None) -> Sequence[Tensor]:
-        """The function itself."""
-        return self._function(key, *inputs)
-
-    def __call__(self, key: Hashable, *inputs: Tensor | None) -> Sequence[Tensor]:
-        """Results of the function. Calls with one key have inputs of the same shapes and types, and the same Nones."""
-        if not self._records:
-            return self.plainly(key, *inputs)
+    def __call__(self, capture: bool, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The results of the function, computed eagerly unless `capture` is true."""
+        if not capture:
+            return self._function(*args, **kwargs)
+        leaves, structure = pytree.tree_flatten((args, kwargs))
+        key = structure, [(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         if key != self._key:
-            self.forget()
+            self.reset()
             self._key = key
         self._calls += 1
-        if self._calls <= FIRST_CALLS:
-            return self._beside(key, inputs)
+        if self._calls <= WARM_UP_CALLS:
+            return self._warm_up(*args, **kwargs)
         if self._graph is None:
-            self._record(key, inputs)
+            self._inputs = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+            static_args, static_kwargs = pytree.tree_unflatten(self._inputs, structure)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):  # computes nothing: the first replay does
+                self._results = self._function(*static_args, **static_kwargs)
+            self._graph = graph
         else:
-            for kept, given in zip(self._inputs, inputs, strict=True):
-                if kept is not None and given is not None:
-                    kept.copy_(given)
-        assert self._graph is not None
+            for static, leaf in zip(self._inputs, leaves, strict=True):
+                if isinstance(leaf, Tensor):
+                    static.copy_(leaf)
         self._graph.replay()
         return self._results
 
-    def _beside(self, key: Hashable, inputs: Inputs) -> Sequence[Tensor]:
-        """On a stream of its own, as recording is."""
+    def _warm_up(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Compute on a side stream, as capture does."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            results = self._function(key, *inputs)
+            results = self._function(*args, **kwargs)
         torch.cuda.current_stream().wait_stream(stream)
         return results
-
-    def _record(self, key: Hashable, inputs: Inputs) -> None:
-        """Recording computes nothing: the first repeat does."""
-        self._inputs = [None if given is None else given.clone() for given in inputs]
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._results = self._function(key, *self._inputs)
-        self._graph = graph

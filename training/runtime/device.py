@@ -1,10 +1,14 @@
-"""The device that a run computes on, and how it is set up for it."""
+"""The device of a run, its settings, and the transfer of arrays to it."""
 
 import ctypes
 import os
 import sys
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.params import TrainRun
 
@@ -13,8 +17,8 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _KEEP_BYTES = (1 << 31) - 1
 
 
-def device_at_hand() -> torch.device:
-    """The GPU where there is one, else the CPU; a GPU's products and convolutions in full float32."""
+def default_device() -> torch.device:
+    """The GPU if there is one, with matrix products and convolutions in full float32; else the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     _allow_tf32(False)
@@ -22,28 +26,34 @@ def device_at_hand() -> torch.device:
 
 
 def prepare(run: TrainRun, device: torch.device) -> None:
-    """Set this process up for a run: threads, memory, and a GPU's kernels."""
+    """Configure this process for a run: threads, memory, and the kernels of a GPU."""
     torch.set_num_threads(run.threads)
     if device.type != "cuda":
         keep_freed_memory()
         return
     _allow_tf32(run.speed.precision != "float32")
-    torch.backends.cudnn.benchmark = not run.deterministic  # a run has few shapes, each for days
+    torch.backends.cudnn.benchmark = not run.deterministic  # a run has few shapes, each used for days
     if run.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat its sums
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required by cuBLAS for reproducible sums
         torch.use_deterministic_algorithms(True)
-        # filling new tensors would cost time, and no result depends on what they hold
+        # filling uninitialised tensors costs time, and no result depends on their content
         torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def to_device(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy an array to the device; the host does not wait for a GPU."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def keep_freed_memory() -> None:
-    """Let malloc give freed tensors to the next ones, not to the system, which would zero their pages anew (glibc)."""
+    """Make glibc's malloc reuse freed memory instead of returning it to the system, which zeroes its pages again."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, _KEEP_BYTES)
 
 
 def _allow_tf32(allowed: bool) -> None:
-    """In convolutions only: the few matrix products (dense layers, kernels of fused layers) cost next to nothing."""
+    """In convolutions only: the few matrix products (dense layers, kernels of fused layers) take hardly any time."""
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = False

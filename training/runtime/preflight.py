@@ -1,77 +1,62 @@
-"""The largest step of a run, taken before its first: growth shall not end a run days after its start."""
+"""Takes the largest step of every resolution before the run, which must not end after days when the networks grow."""
 
 import gc
 import math
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from training import schedule
-from training.distributed.batch_split import cut, samples_at_once
-from training.distributed.process_group import ALONE, Ranks, members_of
-from training.networks import Discriminator, Generator
-from training.networks.discriminator import identity
-from training.runtime.cuda_graphs import FIRST_CALLS, Recorder
+from training.data.real_images import MIB, Reals
+from training.distributed.batch_split import microbatch_rows, min_samples
+from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
+from training.runtime.cuda_graphs import WARM_UP_CALLS, graphs_up_to
 from training.schedule import Step
-from training.train_step import OptimizedNetwork, StepKind, Updates
-from training.trainer import CHANNELS, make_networks, may_record
+from training.trainer import CHANNELS, Trainer
 
-MIB = 1 << 20
 SPARE = 0.05
 """Part of a GPU's memory that is left for what the measured step does not show, such as fragmentation."""
 
 
 class Load(NamedTuple):
-    """What a step needs of a device: `samples` that are computed at once, and `mib` at the most (0: not measured)."""
+    """What a step needs of a device: `samples` computed at once, and at most `mib` of memory (0: not measured)."""
 
     resolution: int
     samples: int
     mib: float
 
 
-class Data(Protocol):
-    """A data set as far as sizes go (`training.data.real_images.Reals`)."""
+def check(run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup = SINGLE_PROCESS) -> list[Load]:
+    """Take the largest step of every resolution, in mid-fade where there is a fade; changes nothing.
 
-    @property
-    def label_size(self) -> int:
-        """Length of a label; 0 without labels."""
-        ...
-
-    def mib(self, resolution: int) -> float:
-        """Size of a level."""
-        ...
-
-
-def check(run: TrainRun, data: Data, device: torch.device, ranks: Ranks = ALONE) -> list[Load]:
-    """Take the steps of every resolution that are largest, a fade where there is one; changes nothing.
-
-    On a GPU they are computed, the largest first, as training does, recorded ones too, and their memory is measured,
-    with the level of the data set that will lie beside them. Elsewhere only shapes are computed.
+    On a GPU the steps are computed as in training, the largest first and with CUDA graphs where the run has them, and
+    their memory is measured, plus the level of the data set that the GPU will hold. Otherwise only shapes are computed.
 
     Raises
     ------
     TrainingError
-        A step does not fit; it says which `samples_at_once` would, as far as one step can tell.
+        A step does not fit; the message says which `samples_at_once` would, as far as one step shows.
     """
     loads: list[Load] = []
     for step in reversed(steps(run)):
-        samples = samples_at_once(run, step, ranks)
+        samples = len(microbatch_rows(run, step, group)[0])
         mib = 0.0
         if device.type == "cuda":
-            level = data.mib(step.resolution)
-            held = level if level <= run.speed.gpu_mib else 0.0
-            mib = _measured(run, data.label_size, step, ranks, device, level_mib=held)
+            mib = _measure(run, reals, step, group, device, samples=samples)
         else:
-            take(run, data.label_size, step, ranks, torch.device("meta"))
+            take(run, reals.label_size, step, group, torch.device("meta"))
         loads.append(Load(step.resolution, samples, mib))
     return loads
 
 
 def steps(run: TrainRun) -> list[Step]:
-    """One step for each resolution that the run reaches: in mid-fade to it, or without where it is not faded in."""
+    """One step for each resolution that the run reaches: in the middle of its fade, or without a fade."""
     options, found = run.schedule, dict[int, Step]()
     phase = options.train_kimg + options.fade_kimg
     for number in range((run.resolution // options.initial_resolution).bit_length()):
@@ -84,94 +69,91 @@ def steps(run: TrainRun) -> list[Step]:
     return list(found.values())
 
 
-def suggested(step: Step, samples: int, *, members: int) -> str:
-    """What to do where `samples` at once are too many."""
-    smaller = [count for count in range(members, samples) if samples % count == 0 and count % members == 0]
+def remedy(step: Step, samples: int, *, group_size: int) -> str:
+    """What to change where `samples` at once need too much memory."""
+    smaller = [count for count in range(group_size, samples) if samples % count == 0 and count % group_size == 0]
     if not smaller:
         return (
-            f"one group of {members} is already the least that can be computed at once: lower "
+            f"one group of {group_size} is already the least that can be computed at once: lower "
             f"schedule.max_minibatch_per_device_at, networks.mbstd_group_size or networks.fmap_base, "
             f"or set speed.precision to bfloat16"
         )
     return f"set speed.samples_at_once: {{{step.resolution}: {smaller[-1]}}} (or less), or speed.precision to bfloat16"
 
 
-def take(run: TrainRun, label_size: int, step: Step, ranks: Ranks, device: torch.device) -> None:
-    """A step of throw-away networks on grey images, as a rank takes it, but for the exchange between ranks.
+def take(run: TrainRun, label_size: int, step: Step, group: ProcessGroup, device: torch.device) -> None:
+    """Take a step of this process with throw-away networks on black images, without exchange between processes.
 
-    On the device "meta" it has neither numbers nor memory; what does not fit together is an error of torch's.
+    On the device "meta" it needs neither computation nor memory; shapes that do not fit raise torch's error.
     """
-    networks = make_networks(run, label_size, device)
+    speed = run.speed.model_copy(update={"workers": 0, "gpu_mib": 0})
+    run = run.model_copy(update={"labels": label_size > 0, "ram_mib": 0, "speed": speed})
+    images: Any = _BlackImages(run.resolution, label_size)
+    trainer = Trainer(run, Reals(images, run), device, _NoExchange(group.rank, group.world_size))
     if device.type != "meta":
-        rng = torch.Generator().manual_seed(0)
-        for network in networks:
-            network.initialise(rng)
-    generator, discriminator, _ = networks
-    sides = OptimizedNetwork(generator, run, device), OptimizedNetwork(discriminator, run, device)
-    updates = Updates(run, networks, sides, ALONE)
-    _, parts = cut(run, step, ranks)
-    of_d, of_g = _grey(run, networks[:2], step, samples_at_once(run, step, ranks), device)
-    level = math.floor(step.lod)
-    share = torch.tensor(step.lod - level, device=device) if step.lod > level else None
-    rate = torch.tensor(step.learning_rate, dtype=torch.float64, device=device)
-    call = StepKind(level, share is not None, step.minibatch, (identity,) * len(parts))
-    records = step.resolution <= run.speed.graphs_up_to and may_record(run, device, ranks)
-    recorders = Recorder(updates.of_d, records=records), Recorder(updates.of_g, records=records)
-    for _ in range(FIRST_CALLS + 1 if records else 1):
-        for update, values in zip(recorders, (of_d, of_g), strict=True):
-            update(call, rate, share, *values * len(parts))
+        trainer.initialise()
+    graphed = step.resolution <= graphs_up_to(run, device, group)
+    for _ in range(WARM_UP_CALLS + 1 if graphed else 1):
+        trainer.update(step)
 
 
-def _grey(
-    run: TrainRun, networks: tuple[Generator, Discriminator], step: Step, samples: int, device: torch.device
-) -> tuple[list[Tensor | None], list[Tensor | None]]:
-    """What a part of D's minibatch is made from, and of G's."""
-    label_size, side = networks[0].label_size, step.resolution
-    latents_NL = torch.ones(samples, run.networks.latent_size, device=device)
-    labels_NC = None
-    if label_size:
-        labels_NC = torch.zeros(samples, label_size, device=device)
-        labels_NC[:, 0] = 1
-    reals_NCHW = torch.zeros(samples, CHANNELS, side, side, device=device)
-    interpolation_weights_N = torch.full((samples,), 0.5, device=device)
-    return [reals_NCHW, labels_NC, latents_NL, interpolation_weights_N], [latents_NL, labels_NC]
+class _BlackImages:
+    """Takes the place of a data set of shards."""
+
+    def __init__(self, resolution: int, label_size: int) -> None:
+        self.resolution = resolution
+        self.labels = np.eye(1, label_size, dtype=np.float32) if label_size else None
+
+    def __len__(self) -> int:
+        return 1
+
+    def read(self, resolution: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.zeros((len(rows), CHANNELS, resolution, resolution), np.uint8)
 
 
-def _measured(
-    run: TrainRun, label_size: int, step: Step, ranks: Ranks, device: torch.device, *, level_mib: float
+class _NoExchange(ProcessGroup):
+    """Takes the rows of its rank and exchanges nothing."""
+
+    def mean(self, tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+        return list(tensors)
+
+
+def _measure(
+    run: TrainRun, reals: Reals, step: Step, group: ProcessGroup, device: torch.device, *, samples: int
 ) -> float:
+    """The memory of a step in MiB."""
     torch.cuda.empty_cache()
-    room = torch.cuda.mem_get_info(device)[0] / MIB * (1 - SPARE)
+    free = torch.cuda.mem_get_info(device)[0] / MIB * (1 - SPARE)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    recorded = step.resolution <= run.speed.graphs_up_to and may_record(run, device, ranks)
+    graphed = step.resolution <= graphs_up_to(run, device, group)
+
+    def too_large(needed: str) -> TrainingError:
+        group_size = min_samples(run.networks.mbstd_group_size, step.minibatch)
+        return TrainingError(
+            f"training would end at {step.resolution}x{step.resolution}: {samples} samples at once need {needed}. "
+            f"In the run's params, {remedy(step, samples, group_size=group_size)}."
+        )
+
     try:
-        take(run, label_size, step, ranks, device)
+        take(run, reals.label_size, step, group, device)
         torch.cuda.synchronize(device)
-        # the memory of a recording is reserved, not allocated
-        peak = torch.cuda.max_memory_reserved(device) if recorded else torch.cuda.max_memory_allocated(device)
+        # the memory of a CUDA graph is reserved, not allocated
+        peak = torch.cuda.max_memory_reserved(device) if graphed else torch.cuda.max_memory_allocated(device)
     except torch.OutOfMemoryError as error:
-        raise _too_large(run, step, ranks, "more than the GPU has") from error
-    except RuntimeError as error:  # what torch raises of an operation that cannot be recorded
-        if not recorded:
+        raise too_large("more than the GPU has") from error
+    except RuntimeError as error:  # raised by torch for an operation that cannot be captured
+        if not graphed:
             raise
         raise TrainingError(
-            f"steps at {step.resolution}x{step.resolution} cannot be recorded on this GPU ({error}). Set "
+            f"steps at {step.resolution}x{step.resolution} cannot be captured as CUDA graphs ({error}). Set "
             f"speed.graphs_up_to of the run to a lower resolution, or to 0."
         ) from error
     finally:
         gc.collect()
         torch.cuda.empty_cache()
-    mib = (peak - before) / MIB + level_mib
-    if mib > room:
-        raise _too_large(run, step, ranks, f"{mib:.0f} MiB (the images among them), the GPU has {room:.0f}")
+    level = reals.level_mib(step.resolution)
+    mib = (peak - before) / MIB + (level if level <= run.speed.gpu_mib else 0.0)
+    if mib > free:
+        raise too_large(f"{mib:.0f} MiB (the images among them), the GPU has {free:.0f}")
     return mib
-
-
-def _too_large(run: TrainRun, step: Step, ranks: Ranks, needed: str) -> TrainingError:
-    samples = samples_at_once(run, step, ranks)
-    members = members_of(run.networks.mbstd_group_size, step.minibatch)
-    return TrainingError(
-        f"training would end at {step.resolution}x{step.resolution}: {samples} samples at once need {needed}. "
-        f"In the run's params, {suggested(step, samples, members=members)}."
-    )

@@ -1,74 +1,39 @@
-"""How a run is asked to stop, and kept from being trained twice at once."""
+"""How a run is stopped by signals, and how its processes end with their parent."""
 
 import ctypes
-import fcntl
-import os
 import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
-from pipeline.errors import TrainingError
-
-REQUESTS = (signal.SIGTERM, signal.SIGINT)
-
-
-_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """End this process as soon as the one that started it has ended, however it did (on Linux)."""
+    """End this process as soon as its parent process has ended, for whatever reason (Linux only)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
-
-
-def never() -> bool:
-    """Nobody asks."""
-    return False
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextmanager
-def asked_to_stop() -> Generator[Callable[[], bool]]:
-    """Yield what tells whether SIGTERM or SIGINT came; a second SIGINT interrupts at once. In the main thread only."""
-    asked = False
+def stop_signals() -> Generator[Callable[[], bool]]:
+    """Yield a function that returns whether SIGTERM or SIGINT has arrived; main thread only.
 
-    def note(number: int, _: FrameType | None) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
+    A second SIGINT raises KeyboardInterrupt at once.
+    """
+    received = False
+
+    def handle(number: int, _: FrameType | None) -> None:
+        nonlocal received
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked = True
+        received = True
 
-    before = {number: signal.signal(number, note) for number in REQUESTS}
+    before = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
-        yield lambda: asked
+        yield lambda: received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def sole_writer(folder: Path, tell: Callable[[str], None]) -> Generator[None]:
-    """Hold the folder of a run; the system lets go of it when the process ends, however it does.
-
-    Raises
-    ------
-    TrainingError
-        Another process trains in it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TrainingError(
-                f"{folder}: another process trains in this folder. Wait for it, or end it: on SIGTERM it saves "
-                f"and stops."
-            ) from error
-        except OSError as error:  # a file system without locks
-            tell(f"{folder} cannot be locked ({error.strerror}): see to it that only one process trains in it")
-        yield
-    finally:
-        os.close(descriptor)

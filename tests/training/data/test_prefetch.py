@@ -1,4 +1,4 @@
-"""Reading ahead: the same images in the same order, by any number of processes, and what goes wrong is told."""
+"""Prefetching: the same images in the same order, with any number of processes, and errors with their cause."""
 
 import os
 import signal
@@ -43,14 +43,14 @@ def test_any_number_of_workers_shows_the_same(folder: Path, samples: list[int] |
                 assert np.array_equal(getattr(ours, name), getattr(theirs, name))
 
 
-def test_what_was_read_for_nothing_is_let_go_and_no_more_is_read_than_agreed(folder: Path) -> None:
+def test_useless_prefetches_are_dropped_and_no_more_than_the_limit_is_prefetched(folder: Path) -> None:
     run = make_run(folder, ram_mib=0, speed__workers=1, speed__minibatches_ahead=3)
     with Reals(DataSet(folder), run) as reals, Reals(DataSet(folder), make_run(folder)) as plain:
         for position in (0, 8, 800, 16, 24, 24):
             found = reals.minibatch(8, position, 8)
             assert np.array_equal(found.images_NCHW, plain.minibatch(8, position, 8).images_NCHW)
-            places = [question.place for question, _ in reals._ahead._under_way]
-            assert places == [position + 8, position + 16, position + 24]
+            positions = [request.position for request, _ in reals._prefetcher._pending]
+            assert positions == [position + 8, position + 16, position + 24]
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
@@ -67,11 +67,11 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
         shard.write_bytes(content)
 
 
-def test_a_killed_worker_is_told_and_the_next_reading_starts_anew(folder: Path) -> None:
+def test_a_killed_worker_is_an_error_and_the_next_read_starts_new_workers(folder: Path) -> None:
     run = make_run(folder, ram_mib=0, speed__workers=1)
     with Reals(DataSet(folder), run) as reals:
         reals.minibatch(8, 0, 8)
-        pool = reals._ahead._pool
+        pool = reals._prefetcher._pool
         assert pool is not None
         (worker,) = pool._processes.values()
         os.kill(worker.pid, signal.SIGKILL)
@@ -81,4 +81,4 @@ def test_a_killed_worker_is_told_and_the_next_reading_starts_anew(folder: Path) 
                 reals.minibatch(8, position, 8)
         expected = DataSet(folder).read(8, reals.rows(0, 8))
         assert np.array_equal(reals.minibatch(8, 0, 8).images_NCHW, expected)
-    assert reals._ahead._pool is None
+    assert reals._prefetcher._pool is None

@@ -22,7 +22,7 @@ def test_only_marked_images_are_mirrored() -> None:
 
 
 @pytest.mark.parametrize("lod", [0.0, 1.25, 2.5, 2.999])
-def test_a_fade_mixes_in_the_resolution_below(lod: float) -> None:
+def test_a_fade_interpolates_with_the_resolution_below(lod: float) -> None:
     plain = process_reals(IMAGES_NCHW, None, 0.0).numpy()
     blocks = plain.reshape(3, 3, 4, 2, 4, 2).mean(axis=(3, 5))
     coarse = blocks.repeat(2, axis=2).repeat(2, axis=3)

@@ -39,11 +39,11 @@ def test_streams_positions_and_seeds_draw_different_numbers() -> None:
         assert not np.isclose(first, other).any()
 
 
-def test_mixing_factors_lie_between_real_and_fake() -> None:
-    factors = random_streams.interpolation_weights(1, 0, 10_000)
-    assert factors.min() >= 0
-    assert factors.max() < 1
-    assert abs(factors.mean() - 0.5) < 0.02
+def test_interpolation_weights_lie_between_real_and_fake() -> None:
+    weights = random_streams.interpolation_weights(1, 0, 10_000)
+    assert weights.min() >= 0
+    assert weights.max() < 1
+    assert abs(weights.mean() - 0.5) < 0.02
 
 
 def test_a_pass_shows_every_image_once_in_an_order_of_its_own() -> None:

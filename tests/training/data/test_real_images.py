@@ -56,14 +56,14 @@ def test_levels_held_in_memory_and_read_from_disk_are_the_same(
 
 
 def test_only_the_level_in_training_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int]] = []
+    reads: list[tuple[int, int]] = []
     read = DataSet.read
-    monkeypatch.setattr(DataSet, "read", lambda self, r, rows: (asked.append((r, len(rows))), read(self, r, rows))[1])
+    monkeypatch.setattr(DataSet, "read", lambda self, r, rows: (reads.append((r, len(rows))), read(self, r, rows))[1])
     reals = Reals(DataSet(folder), make_run(folder))
     for position in range(0, 200, 8):
         reals.minibatch(4, position, 8)
     reals.minibatch(8, 200, 8)
-    assert asked == [(4, IMAGES), (8, IMAGES)]
+    assert reads == [(4, IMAGES), (8, IMAGES)]
 
 
 def test_labels_go_with_their_images(folder: Path, reals: Reals) -> None:
@@ -87,5 +87,5 @@ def test_a_data_set_that_does_not_suit_the_run_is_named(tmp_path: Path) -> None:
     plain = make_dataset(tmp_path, images=8, resolution=4)
     with pytest.raises(TrainingError, match="has no labels"):
         Reals(DataSet(plain), make_run(plain, resolution=4, labels=True))
-    with pytest.raises(TrainingError, match=r"4x4, the run wants 8x8"):
+    with pytest.raises(TrainingError, match=r"4x4, the run needs 8x8"):
         Reals(DataSet(plain), make_run(plain))

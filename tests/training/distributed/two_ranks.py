@@ -1,4 +1,4 @@
-"""What the two processes of `test_ranks` do: `python -m tests.training.distributed.two_ranks FOLDER` starts them."""
+"""The two processes of `test_process_group`: `python -m tests.training.distributed.two_ranks FOLDER` starts them."""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from tests.training.small import make_run
 from training import schedule
 from training.data.real_images import Reals
 from training.distributed import launch
-from training.distributed.process_group import Ranks, joined
+from training.distributed.process_group import ProcessGroup, init_process_group
 from training.history import Row
 from training.loop import train
 from training.optim.adam import Adam
@@ -46,18 +46,18 @@ def runs(dataset: Path) -> dict[str, TrainRun]:
     return {name: make_run(dataset, **{**shared, **choice}) for name, choice in CHOICES.items()}
 
 
-def steps(run: TrainRun, ranks: Ranks) -> dict[str, Any]:
+def steps(run: TrainRun, group: ProcessGroup) -> dict[str, Any]:
     """Two steps in the middle of a fade: every gradient in order, the figures, and the weights of G and D."""
     gradients: list[Tensor] = []
     taken = Adam.step
 
     def recorded(self: Adam, grads: Any, learning_rate: float) -> bool:
-        gradients.extend(slope.clone() for slope in grads if slope is not None)
+        gradients.extend(gradient.clone() for gradient in grads if gradient is not None)
         return taken(self, grads, learning_rate)
 
-    trainer = Trainer(run, Reals(DataSet(run.dataset), run), CPU, ranks)
+    trainer = Trainer(run, Reals(DataSet(run.dataset), run), CPU, group)
     trainer.initialise()
-    state = trainer.state() | {"winning": torch.tensor(0.8)}  # the noise of LSGAN is on
+    state = trainer.state_dict() | {"winning": torch.tensor(0.8)}  # the noise of LSGAN is on
     trainer.restore(FADING, trainer.networks(), state)
     with patch.object(Adam, "step", recorded):
         for _ in range(2):
@@ -67,7 +67,7 @@ def steps(run: TrainRun, ranks: Ranks) -> dict[str, Any]:
 
 
 class Silence:
-    """Nobody wants to know."""
+    """A reporter that does nothing."""
 
     def begin(self, rows: Sequence[Row]) -> None:
         """Nothing."""
@@ -75,16 +75,16 @@ class Silence:
     def tick(self, row: Row) -> None:
         """Nothing."""
 
-    def tell(self, message: str) -> None:
+    def log(self, message: str) -> None:
         """Nothing."""
 
 
-def whole_runs(dataset: Path, folder: Path, ranks: Ranks) -> None:
-    """A run from its start to its end, and the same one that the last rank wants stopped in mid-fade."""
+def whole_runs(dataset: Path, folder: Path, group: ProcessGroup) -> None:
+    """A run from its start to its end, and the same one stopped by the last rank in mid-fade."""
     run = runs(dataset)["wgan-gp"]
     reals, places = Reals(DataSet(dataset), run), (folder / "whole", folder / "stopped")
-    train(run, reals, places[0], Silence(), CPU, ranks=ranks)
-    asked = iter(range(100))
+    train(run, reals, places[0], Silence(), CPU, group=group)
+    calls = iter(range(100))
     try:
         train(
             run,
@@ -92,23 +92,23 @@ def whole_runs(dataset: Path, folder: Path, ranks: Ranks) -> None:
             places[1],
             Silence(),
             CPU,
-            ranks=ranks,
-            asked_to_stop=lambda: next(asked) == 7 and ranks.index > 0,
+            group=group,
+            stop_requested=lambda: next(calls) == 7 and group.rank > 0,
         )
     except StoppedError as stopped:
-        (folder / f"stopped-{ranks.index}.txt").write_text(str(stopped), encoding="utf-8")
-    train(run, reals, places[1], Silence(), CPU, ranks=ranks)
+        (folder / f"stopped-{group.rank}.txt").write_text(str(stopped), encoding="utf-8")
+    train(run, reals, places[1], Silence(), CPU, group=group)
 
 
 def main(folder: Path) -> None:
-    """Do everything, and leave it in `folder`."""
+    """Write all results to `folder`."""
     torch.set_num_threads(1)
-    with joined() as ranks:
-        done = {name: steps(run, ranks) for name, run in runs(folder / "dataset").items()}
-        torch.save(done, folder / f"steps-{ranks.index}.pt")
-        said = ranks.of_first({"seen by": ranks.index}), ranks.any(ranks.index == 1), ranks.largest(ranks.index)
-        torch.save(said, folder / f"said-{ranks.index}.pt")
-        whole_runs(folder / "dataset", folder, ranks)
+    with init_process_group() as group:
+        done = {name: steps(run, group) for name, run in runs(folder / "dataset").items()}
+        torch.save(done, folder / f"steps-{group.rank}.pt")
+        exchanged = group.broadcast({"rank": group.rank}), group.any(group.rank == 1), group.max(group.rank)
+        torch.save(exchanged, folder / f"exchanged-{group.rank}.pt")
+        whole_runs(folder / "dataset", folder, group)
 
 
 if __name__ == "__main__":

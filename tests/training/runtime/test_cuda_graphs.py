@@ -1,4 +1,4 @@
-"""Recorded steps; what needs a GPU skips without one."""
+"""Updates as CUDA graphs; tests that need a GPU are skipped without one."""
 
 from pathlib import Path
 
@@ -13,28 +13,28 @@ from training import schedule
 from training.data.real_images import Reals
 from training.networks.progressive import FadeLod
 from training.runtime import preflight
-from training.runtime.cuda_graphs import FIRST_CALLS, Recorder
+from training.runtime.cuda_graphs import WARM_UP_CALLS, GraphedUpdate
 from training.runtime.device import prepare
 from training.trainer import Trainer, make_networks
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
-def test_without_recording_every_call_is_the_functions() -> None:
+def test_without_capture_every_call_is_eager() -> None:
     calls: list[tuple[str, float]] = []
 
     def function(key: str, x: Tensor) -> list[Tensor]:
         calls.append((key, float(x)))
         return [x * 2]
 
-    recorder = Recorder(function, records=False)
-    for number in range(2 * FIRST_CALLS):
-        assert recorder("a", torch.tensor(float(number)))[0] == 2 * number
-    assert calls == [("a", float(number)) for number in range(2 * FIRST_CALLS)]
+    update = GraphedUpdate(function)
+    for number in range(2 * WARM_UP_CALLS):
+        assert update(False, "a", torch.tensor(float(number)))[0] == 2 * number
+    assert calls == [("a", float(number)) for number in range(2 * WARM_UP_CALLS)]
 
 
 @pytest.mark.parametrize("lod", [0.25, 0.75])
-def test_a_fade_on_the_device_is_that_of_a_number(lod: float) -> None:
+def test_a_fade_with_alpha_on_the_device_equals_that_of_a_number(lod: float) -> None:
     generator, discriminator, _ = make_networks(make_run(Path("unread")), 0, torch.device("cpu"))
     for network in (generator, discriminator):
         network.initialise(torch.Generator().manual_seed(1))
@@ -49,7 +49,7 @@ def test_a_fade_on_the_device_is_that_of_a_number(lod: float) -> None:
 @gpu
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_recorded_run_is_the_plain_one(tmp_path: Path, joint: bool, precision: str) -> None:
+def test_a_run_with_cuda_graphs_is_the_eager_one(tmp_path: Path, joint: bool, precision: str) -> None:
     dataset, found = make_dataset(tmp_path), list[Trainer]()
     for limit in (0, 8):
         run = make_run(dataset, schedule__joint_steps=joint, speed__graphs_up_to=limit, speed__precision=precision)
@@ -65,11 +65,11 @@ def test_a_recorded_run_is_the_plain_one(tmp_path: Path, joint: bool, precision:
             previous = step.lod
             trainer.update(step)
         found.append(trainer)
-    plain, recorded = found
-    for name, network in plain.networks().items():
+    eager, graphed = found
+    for name, network in eager.networks().items():
         for key, value in network.items():
-            assert torch.equal(recorded.networks()[name][key], value), f"{name} {key}"
-    assert recorded.take_figures() == plain.take_figures()
+            assert torch.equal(graphed.networks()[name][key], value), f"{name} {key}"
+    assert graphed.take_figures() == eager.take_figures()
 
 
 @gpu

@@ -7,7 +7,7 @@ import torch
 from pipeline.errors import TrainingError
 from stages import profiles
 from tests.training.small import make_run
-from training.distributed.process_group import Ranks
+from training.distributed.process_group import ProcessGroup
 from training.runtime import preflight
 from training.runtime.preflight import Load
 
@@ -15,11 +15,11 @@ CPU = torch.device("cpu")
 
 
 class Sizes(NamedTuple):
-    """A data set that is not there."""
+    """Takes the place of `Reals`: the sizes of a data set."""
 
     label_size: int
 
-    def mib(self, resolution: int) -> float:
+    def level_mib(self, resolution: int) -> float:
         return resolution / 1000
 
 
@@ -39,20 +39,20 @@ def test_steps_are_those_that_the_run_reaches() -> None:
     assert [(step.resolution, step.lod) for step in preflight.steps(sudden)] == [(4, 1.0), (8, 0.0)]
 
 
-def test_without_a_gpu_shapes_are_computed_of_the_parts() -> None:
+def test_without_a_gpu_the_shapes_of_microbatches_are_computed() -> None:
     run = make_run(Path("unread"), speed__samples_at_once={8: 4})
     assert preflight.check(run, Sizes(3), CPU) == [Load(8, 4, 0.0), Load(4, 8, 0.0)]
-    assert preflight.check(run, Sizes(0), CPU, Ranks(1, 2)) == [Load(8, 4, 0.0), Load(4, 4, 0.0)]
+    assert preflight.check(run, Sizes(0), CPU, ProcessGroup(1, 2)) == [Load(8, 4, 0.0), Load(4, 4, 0.0)]
 
 
-def test_a_group_that_cannot_be_held_is_found_before_the_run() -> None:
+def test_a_limit_below_one_group_is_an_error_before_the_run() -> None:
     with pytest.raises(TrainingError, match="a group"):
         preflight.check(make_run(Path("unread"), speed__samples_at_once={8: 2}), Sizes(0), CPU)
 
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """A GPU that is not there, as far as its memory goes: bytes by what torch calls them."""
+    """A fake GPU: its memory in bytes, which a test may change."""
     memory = {"free": 100 << 20, "allocated": 40 << 20, "reserved": 60 << 20}
     for name, value in {
         "empty_cache": None,
@@ -69,13 +69,13 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 class Large(Sizes):
-    """A data set whose levels are of 30 MiB and of 60."""
+    """A data set whose levels have 30 MiB and 60 MiB."""
 
-    def mib(self, resolution: int) -> float:
+    def level_mib(self, resolution: int) -> float:
         return 7.5 * resolution
 
 
-def test_only_what_will_lie_on_the_gpu_is_counted(gpu: dict[str, int]) -> None:
+def test_only_levels_that_the_gpu_will_hold_are_counted(gpu: dict[str, int]) -> None:
     cuda = torch.device("cuda")
     assert [load.mib for load in preflight.check(make_run(Path("x")), Large(0), cuda)] == [40, 40]
     run = make_run(Path("x"), speed__gpu_mib=50)
@@ -86,7 +86,7 @@ def test_only_what_will_lie_on_the_gpu_is_counted(gpu: dict[str, int]) -> None:
         preflight.check(run, Large(0), cuda)
 
 
-def test_what_cannot_be_recorded_or_held_is_found_before_the_run(
+def test_a_step_that_cannot_be_captured_or_held_is_an_error_before_the_run(
     gpu: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(error: Exception) -> None:
@@ -94,7 +94,7 @@ def test_what_cannot_be_recorded_or_held_is_found_before_the_run(
 
     run, cuda = make_run(Path("x"), speed__graphs_up_to=8), torch.device("cuda")
     monkeypatch.setattr(preflight, "take", lambda *_: fail(RuntimeError("operation not permitted")))
-    with pytest.raises(TrainingError, match=r"8x8 cannot be recorded .*not permitted.*graphs_up_to"):
+    with pytest.raises(TrainingError, match=r"8x8 cannot be captured .*not permitted.*graphs_up_to"):
         preflight.check(run, Sizes(0), cuda)
     with pytest.raises(RuntimeError, match="not permitted"):
         preflight.check(make_run(Path("x")), Sizes(0), cuda)
@@ -103,8 +103,8 @@ def test_what_cannot_be_recorded_or_held_is_found_before_the_run(
         preflight.check(run, Sizes(0), cuda)
 
 
-def test_what_is_suggested_fits_the_groups() -> None:
+def test_the_remedy_fits_the_groups() -> None:
     step = preflight.steps(make_run(Path("unread")))[-1]
-    assert "{8: 8}" in preflight.suggested(step, 16, members=4)
-    assert "{8: 12}" in preflight.suggested(step, 24, members=4)
-    assert "mbstd_group_size" in preflight.suggested(step, 4, members=4)
+    assert "{8: 8}" in preflight.remedy(step, 16, group_size=4)
+    assert "{8: 12}" in preflight.remedy(step, 24, group_size=4)
+    assert "mbstd_group_size" in preflight.remedy(step, 4, group_size=4)
