@@ -1,1 +1,1 @@
-"""Measurements of time and memory; `benchmarks/README.md` says how they are taken."""
+"""Measurements of time and memory; `benchmarks/README.md` describes the protocol."""

@@ -1,12 +1,13 @@
-"""The exact recipe against the same recipe by today's Pillow and scipy: `python -m benchmarks.exact [ROUNDS]`.
+"""The exact renderer against the same recipe by current Pillow and scipy: `python -m benchmarks.exact [ROUNDS]`.
 
-One core, alternating in one run, the best of ROUNDS (default 5) each, decoding included. The images by Pillow and scipy
-are close but not the published ones: `differing_bytes` says how far. Memory is what one image adds to a process of its
-own. The hours for 30,000 images count a third as padded, as real faces are, and the delta.
+One core; both alternate, the best of ROUNDS (default 5) counts, decoding included. Pillow and scipy do not give the
+published bytes: see `differing_bytes`. Memory is what one image adds to a fresh process. The hours for 30,000 images
+include the delta and count a third as padded, as real faces are.
 """
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -19,8 +20,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import result
-from benchmarks.swd import PeakMemory
+from benchmarks.result import PeakMemory, anonymous_mib, save
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Padding, Points, Rectangle
@@ -64,7 +64,7 @@ def exact(jpeg: bytes, landmarks_52: Points) -> tuple[Pixels, bool]:
 
 
 def by_pillow_and_scipy(jpeg: bytes, landmarks_52: Points) -> tuple[Pixels, bool]:
-    """The same steps as the published tool writes them, by the current libraries."""
+    """The same steps as in the published tool, by the current libraries."""
     image = Image.open(io.BytesIO(jpeg)).convert("RGB")
     rectangle = geometry.rectangle_of_landmarks(landmarks_52, RESOLUTION)
     shrink = geometry.shrink_factor(rectangle.zoom)
@@ -85,7 +85,7 @@ def by_pillow_and_scipy(jpeg: bytes, landmarks_52: Points) -> tuple[Pixels, bool
 
 
 def padded(image_HWC: Pixels, padding: Padding) -> Image.Image:
-    """Mirrored, blurred, faded."""
+    """Pad by mirroring, blur and fade the padding."""
     edges = ((padding.top, padding.bottom), (padding.left, padding.right), (0, 0))
     image = np.pad(image_HWC.astype(np.float32), edges, "reflect")
     height, width, _ = image.shape
@@ -101,37 +101,41 @@ def padded(image_HWC: Pixels, padding: Padding) -> Image.Image:
 
 
 def transformed(image: Image.Image, rectangle: Rectangle) -> Pixels:
-    """The square at four times the size, then reduced."""
+    """Transform to the square at four times the size, then reduce."""
     corners = tuple(rectangle.transform_corners_42.ravel().tolist())
     large = image.transform((SAMPLES, SAMPLES), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
     return np.asarray(large.resize((RESOLUTION, RESOLUTION), Image.Resampling.LANCZOS))
 
 
+def timed(function: Callable[..., Any], *arguments: Any) -> float:
+    """Seconds of a call."""
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
+
+
 def compare(name: str, rounds: int) -> dict[str, Any]:
-    """Seconds per image of both, one after the other in each round."""
+    """Seconds per image of both, in alternating rounds."""
     width, height, landmarks_52 = CASES[name]
     jpeg = photograph(width, height)
-    ours_HWC, is_padded = exact(jpeg, landmarks_52)  # also compiles
-    theirs_HWC, also = by_pillow_and_scipy(jpeg, landmarks_52)
-    assert is_padded == also == ("not" not in name)
-    best = {"exact": float("inf"), "pillow_scipy": float("inf")}
-    functions: dict[str, Callable[[bytes, Points], Any]] = {"exact": exact, "pillow_scipy": by_pillow_and_scipy}
-    for _ in range(rounds):
-        for key, function in functions.items():
-            started = time.perf_counter()
-            function(jpeg, landmarks_52)
-            best[key] = min(best[key], time.perf_counter() - started)
+    ours_HWC, ours_padded = exact(jpeg, landmarks_52)  # compiles the renderer
+    theirs_HWC, theirs_padded = by_pillow_and_scipy(jpeg, landmarks_52)
+    assert ours_padded == theirs_padded == ("not" not in name)
+    seconds = [
+        (timed(exact, jpeg, landmarks_52), timed(by_pillow_and_scipy, jpeg, landmarks_52)) for _ in range(rounds)
+    ]
+    best, pillow_scipy = map(min, zip(*seconds, strict=True))
     return {
-        "exact_seconds": round(best["exact"], 3),
-        "pillow_scipy_seconds": round(best["pillow_scipy"], 3),
-        "ratio": round(best["pillow_scipy"] / best["exact"], 2),
+        "exact_seconds": round(best, 3),
+        "pillow_scipy_seconds": round(pillow_scipy, 3),
+        "ratio": round(pillow_scipy / best, 2),
         "differing_bytes": f"{np.mean(ours_HWC != theirs_HWC):.2%}",
         "peak_mib_of_one_image": peak_mib(name),
     }
 
 
 def peak_mib(name: str) -> int:
-    """What one exact image adds to the memory of a process of its own, once everything is compiled."""
+    """What one exact image adds to the memory of a fresh process, after compilation."""
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.exact", "--memory", name], capture_output=True, text=True, check=True
     )
@@ -139,39 +143,32 @@ def peak_mib(name: str) -> int:
 
 
 def measure_memory(name: str) -> int:
-    """MiB above what the process held before, as a small image has loaded and compiled what is needed."""
+    """MiB that one image adds, after a small one has loaded and compiled everything."""
     small, (width, height, landmarks_52) = CASES["430x640, enlarged, padded"], CASES[name]
     exact(photograph(*small[:2]), small[2])
     jpeg = photograph(width, height)
+    before = anonymous_mib(os.getpid())
     with PeakMemory() as peak:
-        time.sleep(0.1)
-        before = peak.mib
-        peak.mib = 0.0
         exact(jpeg, landmarks_52)
         time.sleep(0.1)
     return round(peak.mib - before)
 
 
 def delta_seconds(rounds: int) -> float:
-    """Key, deciphering, unpacking, adding: one delta of noise as strong as a restoration's."""
+    """Seconds to decrypt, decompress and apply one delta of realistic strength."""
     delta_CHW = np.random.default_rng(1).normal(0, 3, (3, RESOLUTION, RESOLUTION)).astype(np.int8).view(np.uint8)
     jpeg = photograph(620, 780)
     token = seal_delta(delta_CHW, jpeg, "000001.jpg")
-    best = float("inf")
-    for _ in range(rounds):
-        started = time.perf_counter()
-        apply_delta(delta_CHW, open_delta(token, jpeg, "000001.jpg"))
-        best = min(best, time.perf_counter() - started)
-    return best
+    return min(timed(lambda: apply_delta(delta_CHW, open_delta(token, jpeg, "000001.jpg"))) for _ in range(rounds))
 
 
 def main(rounds: int) -> None:
-    """Compare all cases; print and keep."""
+    """Compare all cases, print and save."""
     cv2.setNumThreads(1)
     cases = {name: compare(name, rounds) for name in CASES}
     delta = delta_seconds(rounds)
-    plain, with_margin, *_ = cases.values()
-    mean = (2 * plain["exact_seconds"] + with_margin["exact_seconds"]) / 3 + delta
+    plain, with_padding, *_ = cases.values()
+    mean = (2 * plain["exact_seconds"] + with_padding["exact_seconds"]) / 3 + delta
     figures = {
         "cases": cases,
         "delta_seconds": round(delta, 3),
@@ -179,7 +176,7 @@ def main(rounds: int) -> None:
         "hours_of_30000_on_16_cores": round(mean * 30_000 / 3600 / 16, 2),
     }
     print(json.dumps(figures, indent=2))
-    result.keep("exact", figures)
+    save("exact", figures, {name: case["ratio"] for name, case in cases.items()})
 
 
 if __name__ == "__main__":

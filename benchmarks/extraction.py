@@ -29,6 +29,7 @@ QUALITY = 95
 SIDE, PER_MEGABYTE = 203, 20
 SMALL_SIDE, SMALL_PER_MEGABYTE = 40, 100
 REPEATS = 2
+FORMS = ("7z", "zip")
 
 
 def make(folder: Path, count: int, side: int) -> int:
@@ -57,35 +58,15 @@ def timed(command: list[str | Path], out: Path) -> dict[str, float]:
     """Run a command that fills `out`: its seconds (printed or measured), those of the flush after it, peak memory."""
     os.sync()
     started = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        peak = 0
-        while process.poll() is None:
-            peak = max(peak, _anonymous_kib(process.pid))
-            time.sleep(0.02)
-        assert process.returncode == 0, command
-        assert process.stdout is not None
-        printed = process.stdout.read()
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process, result.PeakMemory(process.pid) as peak:
+        printed, _ = process.communicate()
     ended = time.monotonic()
+    assert process.returncode == 0, command
     os.sync()
     flushed = time.monotonic() - ended
     shutil.rmtree(out)
     seconds = json.loads(printed) if printed else ended - started
-    return {"seconds": round(seconds, 2), "flush_seconds": round(flushed, 2), "peak_mib": round(peak / 1024)}
-
-
-def _anonymous_kib(pid: int) -> int:
-    """Anonymous memory of a process and its children (Linux)."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        own = sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        threads = [task.name for task in Path(f"/proc/{pid}/task").iterdir() if task.name != str(pid)]
-        children += [
-            child for task in threads for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()
-        ]
-    except (OSError, ValueError):
-        return 0
-    return own + sum(_anonymous_kib(int(child)) for child in children)
+    return {"seconds": round(seconds, 2), "flush_seconds": round(flushed, 2), "peak_mib": round(peak.mib)}
 
 
 def compare(form: str, archive: Path, out: Path) -> dict[str, Any]:
@@ -129,7 +110,8 @@ def main(megabytes: float) -> None:
                 figures[title][form] = compare(form, archive, scratch / "out")
                 for path in scratch.glob(f"img.{form}*"):
                     path.unlink()
-    result.keep("extraction", figures)
+    ratios = {f"{title} {form}": row[form]["ours"]["speed_by_raw"] for title, row in figures.items() for form in FORMS}
+    result.save("extraction", figures, ratios)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """Training steps on a GPU: `python -m benchmarks.gpu [PROFILE|RUN.json [MODE ...]]`.
 
-Of a run (v2-1gpu by default), each resolution with its minibatch, faded in and in mid-fade: images per second, TFLOP/s
-and peak memory, by mode; then the hours that the run's whole schedule takes at these speeds. Modes: float32, tf32,
-bfloat16, float16, each also with `+graphs` (recorded steps up to 32x32, or as `+graphs64` says). Images lie on the
-GPU. Operations are those that our step executes, counted without a GPU; a step is D, the average and G.
+For each mode and each resolution of a run (default v2-1gpu), without and within a fade: images per second, TFLOP/s and
+peak memory; then the hours of the run's whole schedule. Modes: float32, tf32, bfloat16, float16, each also with
+`+graphs` (CUDA graphs up to 32x32; `+graphs64`: up to 64x64). A step is D, the average and G; its operations are
+counted without a GPU. Images are noise and stay on the GPU.
 
-Images are noise, so no data set is needed. Results are kept with the GPU's name after every resolution: a measurement
-that is cut short leaves what it has. On a machine without the packages of the data stages, name a run as JSON (what
-`TrainRun.model_dump_json` writes): then torch, numpy, h5py, pydantic and safetensors suffice.
+Results are saved after every resolution, so an interrupted measurement is not lost. With a run as JSON (from
+`TrainRun.model_dump_json`) only torch, numpy, h5py, pydantic and safetensors are needed.
 """
 
 import math
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -25,7 +23,7 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks import result
+from benchmarks.result import save, slug
 from pipeline.params import TrainRun
 from training import schedule
 from training.data.real_images import Reals
@@ -39,12 +37,12 @@ MODES = ("float32", "tf32", "bfloat16", "float32+graphs", "tf32+graphs", "bfloat
 GRAPHS_UP_TO = 32
 WARM_UP = 5
 SECONDS = 1.0
-"""How long a measurement lasts at least."""
+"""Shortest measurement."""
 IMAGES = 256
 
 
-class Noise:
-    """Stands where a data set of shards does: independent pixels, without labels."""
+class NoiseImages:
+    """Replaces a data set of shards: independent pixels, no labels."""
 
     labels = None
 
@@ -60,7 +58,7 @@ class Noise:
 
 
 class Operations(TorchDispatchMode):
-    """Counts floating-point operations of convolutions and matrix products, a multiplication and an addition as two."""
+    """Counts floating-point operations of convolutions and matrix products; a multiply-add counts as two."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +74,7 @@ class Operations(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of one resolution in one mode, faded in (`steady`) or in mid-fade."""
+    """Of one resolution in one mode."""
 
     images_per_second: float
     tflops: float
@@ -84,17 +82,17 @@ class Speed:
 
 
 def run_of(name: str) -> TrainRun:
-    """The only run of a profile, or that of a JSON file."""
+    """The only run of a profile, or the run in a JSON file."""
     if name.endswith(".json"):
         return TrainRun.model_validate_json(Path(name).read_text(encoding="utf-8"))
-    from stages import profiles  # noqa: PLC0415 - needs packages that a machine for benchmarks may lack
+    from stages import profiles  # noqa: PLC0415 - needs the packages of the data stages
 
     (run,) = profiles.read_profile(name).train.runs.values()
     return run
 
 
 def in_mode(run: TrainRun, mode: str) -> TrainRun:
-    """The run in a mode; nothing else of it changes."""
+    """The run in a mode."""
     precision, _, graphs = mode.partition("+graphs")
     values: dict[str, Any] = run.model_dump()
     limit = int(graphs or GRAPHS_UP_TO) if "+graphs" in mode else 0
@@ -103,14 +101,14 @@ def in_mode(run: TrainRun, mode: str) -> TrainRun:
 
 
 def operations(run: TrainRun, step: Step) -> int:
-    """Of one step."""
+    """Floating-point operations of one step."""
     with Operations() as counted:
         preflight.take(run, 0, step, SINGLE_PROCESS, torch.device("meta"))
     return counted.total
 
 
 def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) -> Speed:
-    """Seconds of several steps by the clock, the GPU waited for before and after."""
+    """Time several steps, with a synchronised GPU before and after."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     for _ in range(WARM_UP):
@@ -124,7 +122,7 @@ def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) 
             torch.cuda.synchronize(device)
     torch.cuda.synchronize(device)
     seconds = time.monotonic() - started
-    recorded = step.resolution <= run.speed.graphs_up_to  # whose memory is reserved, not allocated
+    recorded = step.resolution <= run.speed.graphs_up_to  # the memory of graphs is reserved, not allocated
     peak = torch.cuda.max_memory_reserved(device) if recorded else torch.cuda.max_memory_allocated(device)
     return Speed(
         images_per_second=round(steps * step.minibatch / seconds, 2),
@@ -134,7 +132,7 @@ def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) 
 
 
 def hours(run: TrainRun, speeds: dict[tuple[int, bool], float]) -> float:
-    """Of the whole schedule, from images per second by resolution and whether it fades."""
+    """Hours of the whole schedule, by images per second of each (resolution, within a fade)."""
     images, seconds, piece = 0, 0.0, 1000
     while not schedule.run_ends(run.schedule, images):
         step = schedule.at(run.schedule, run.resolution, images)
@@ -144,14 +142,14 @@ def hours(run: TrainRun, speeds: dict[tuple[int, bool], float]) -> float:
 
 
 def steps_of(run: TrainRun) -> list[Step]:
-    """Of every resolution, faded in and, but for the first, in mid-fade."""
+    """The steps of every resolution: without a fade and, except for the first, in the middle of one."""
     fading = preflight.steps(run)
     steady = [step._replace(lod=float(math.floor(step.lod))) for step in fading]
     return [step for pair in zip(steady, fading, strict=True) for step in dict.fromkeys(pair)]
 
 
 def main(profile: str, modes: Sequence[str]) -> None:
-    """Measure, print and keep."""
+    """Measure, print and save."""
     device = torch.device("cuda")
     name = torch.cuda.get_device_name(device)
     run = run_of(profile)
@@ -162,7 +160,7 @@ def main(profile: str, modes: Sequence[str]) -> None:
         speeds: dict[tuple[int, bool], float] = {}
         changed = in_mode(run, mode)
         prepare(changed, device)
-        images: Any = Noise(run.resolution)
+        images: Any = NoiseImages(run.resolution)
         trainer = Trainer(changed, Reals(images, changed), device)
         trainer.initialise()
         figures["modes"][mode] = rows
@@ -179,19 +177,20 @@ def main(profile: str, modes: Sequence[str]) -> None:
             speeds[step.resolution, fades] = speed.images_per_second
             rows[label] = {"minibatch": step.minibatch, **vars(speed)}
             print(f"{mode:18} {label:12} {rows[label]}", flush=True)
-            keep(name, figures)
+            save(f"gpu-{slug(name)}", figures)
         if len(speeds) == len(steps_of(changed)):
             rows["hours_of_schedule"] = round(hours(changed, speeds), 2)
             print(f"{mode:18} {rows['hours_of_schedule']} hours", flush=True)
-        keep(name, figures)
+        save(f"gpu-{slug(name)}", figures)
         del trainer
         torch.cuda.empty_cache()
-
-
-def keep(name: str, figures: dict[str, Any]) -> None:
-    """Write what was measured so far."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    result.keep(f"gpu-{slug}", figures)
+    hours_of = {
+        mode: rows["hours_of_schedule"] for mode, rows in figures["modes"].items() if "hours_of_schedule" in rows
+    }
+    first = next(iter(hours_of.values()), 0.0)
+    save(
+        f"gpu-{slug(name)}", figures, {f"speed of {mode}": round(first / value, 2) for mode, value in hours_of.items()}
+    )
 
 
 if __name__ == "__main__":

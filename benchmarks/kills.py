@@ -1,9 +1,8 @@
-"""A training run that is killed again and again: `python -m benchmarks.kills [KILLS]`.
+"""A training run with and without SIGKILLs publishes the same bytes: `python -m benchmarks.kills [KILLS]`.
 
-The stage train grows a small network from 4x4 to 16x16, over two fades: once undisturbed, once with `KILLS` SIGKILLs.
-The kills are spread over the whole run, fades and growth among it: each start is let go on to a checkpoint further on
-and killed a drawn time later, up to `LONGEST_WAIT`, while images are computed, ticks reported or snapshots written.
-What both publish is compared byte for byte. Uses the data set of the last `dvc repro`.
+Stage train grows a small network from 4x4 to 16x16, over two fades: once undisturbed, once with `KILLS` kills, spread
+over the whole run. Each start continues to a later checkpoint, and is killed a random time after it, up to
+`LONGEST_WAIT`. Uses the data set of the last `dvc repro`.
 """
 
 import json
@@ -20,18 +19,17 @@ from typing import Any
 
 import yaml
 
-from benchmarks import result
-from pipeline import provenance
+from benchmarks.result import digests, save
 
 KILLS = 20
 NAME = "killed"
 IMAGES = 4800
 LONGEST_WAIT = 0.5
-"""Seconds; about as long as it takes from one snapshot to the next."""
+"""Seconds; about the time from one snapshot to the next."""
 
 
 def params(tick_images: int) -> dict[str, Any]:
-    """The demo's params with a run whose ticks are short enough to be killed within."""
+    """The demo's params with a run of short ticks."""
     values: dict[str, Any] = yaml.safe_load(Path("profiles/demo.yaml").read_text(encoding="utf-8"))
     run = values["train"]["runs"].pop("demo")
     run |= {"dataset": "dataset", "resolution": 16, "threads": 1, "snapshot_ticks": 2, "keep_snapshots": 6}
@@ -42,62 +40,51 @@ def params(tick_images: int) -> dict[str, Any]:
     return values
 
 
-def start(place: Path) -> subprocess.Popen[bytes]:
-    """The stage as `dvc repro` starts it, in a folder of its own."""
-    words = [sys.executable, "-m", "stages.train", NAME]
-    return subprocess.Popen(
-        words, cwd=place, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, stderr=subprocess.DEVNULL
-    )
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the stage in `folder`."""
+    command, env = [sys.executable, "-m", "stages.train", NAME], {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    return subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.DEVNULL)
 
 
-def newest(place: Path) -> int:
-    """Images shown at the newest checkpoint; 0 where there is none."""
-    records = place.glob(f"data/.work/train@{NAME}-*/checkpoint-*.json")
+def newest(folder: Path) -> int:
+    """Images shown at the newest checkpoint, or 0."""
+    records = folder.glob(f"data/.work/train@{NAME}-*/checkpoint-*.json")
     return max((int(record.stem.rpartition("-")[2]) for record in records), default=0)
 
 
-def kill_once(place: Path, rng: random.Random, images: int) -> int:
-    """Start, wait for a checkpoint after `images` and for a drawn moment, kill; returns the newest checkpoint."""
-    process, before = start(place), newest(place)
-    while process.poll() is None and newest(place) < max(images, before + 1):
+def kill_once(folder: Path, rng: random.Random, images: int) -> int:
+    """Start, wait for a checkpoint after `images` and a random time, kill; returns the newest checkpoint."""
+    process, before = start(folder), newest(folder)
+    while process.poll() is None and newest(folder) < max(images, before + 1):
         time.sleep(0.001)
     time.sleep(rng.uniform(0, LONGEST_WAIT))
     process.send_signal(signal.SIGKILL)
     if process.wait() != -signal.SIGKILL:
         raise SystemExit(f"the run ended with status {process.returncode} before it could be killed")
-    return newest(place)
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a run."""
-    return {
-        str(path.relative_to(folder)): provenance.digest_of_file(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    return newest(folder)
 
 
 def main(kills: int) -> None:
-    """Train undisturbed, train with kills, compare, keep."""
+    """Train undisturbed, train with kills, compare, save."""
     rng = random.Random(1)
     tick_images = IMAGES // (5 * kills) // 8 * 8  # 2.5 snapshots for each kill
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        shutil.copytree("data/shard", place / "dataset")
-        (place / "params.yaml").write_text(yaml.safe_dump(params(tick_images)), encoding="utf-8")
+        folder = Path(name)
+        shutil.copytree("data/shard", folder / "dataset")
+        (folder / "params.yaml").write_text(yaml.safe_dump(params(tick_images)), encoding="utf-8")
         started = time.monotonic()
-        if start(place).wait():
-            raise SystemExit("the undisturbed run failed: python -m stages.train in the demo says why")
+        if start(folder).wait():
+            raise SystemExit("the undisturbed run failed: see the output of python -m stages.train demo")
         undisturbed = time.monotonic() - started
-        expected = digests(place / "runs" / NAME)
-        shutil.rmtree(place / "runs")
+        expected = digests(folder, f"runs/{NAME}")
+        shutil.rmtree(folder / "runs")
         started, reached = time.monotonic(), list[int]()
         for number in range(kills):
-            reached.append(kill_once(place, rng, IMAGES * number // (kills + 2)))
+            reached.append(kill_once(folder, rng, IMAGES * number // (kills + 2)))
             print(f"kill {number + 1}: newest checkpoint after {reached[-1]} images", flush=True)
-        if start(place).wait():
+        if start(folder).wait():
             raise SystemExit("the last start failed")
-        found = digests(place / "runs" / NAME)
+        found = digests(folder, f"runs/{NAME}")
         figures = {
             "kills": kills,
             "newest_checkpoints_when_killed": reached,
@@ -108,7 +95,7 @@ def main(kills: int) -> None:
             "seconds": {"undisturbed": round(undisturbed, 1), "killed": round(time.monotonic() - started, 1)},
         }
     print(json.dumps(figures, indent=1))
-    result.keep("kills", figures)
+    save("kills", figures)
     if not figures["identical"]:
         raise SystemExit("files differ: " + ", ".join(sorted(k for k in expected if expected[k] != found.get(k))))
 

@@ -1,8 +1,7 @@
 """Trains every run of profiles/ for a few steps on drawn images: `python -m benchmarks.presets [STEPS] [PROFILE ...]`.
 
-Not a measure of quality: it shows that each choice of networks, losses and schedule trains, through its first three
-resolutions, with finite losses. So that one core can do it, a run is reduced: its feature maps by the factor that
-leaves `MAPS` of them at most, its minibatches to `MINIBATCH`; phases are shortened to a fifth of the steps.
+Shows that every profile trains through its first three resolutions with finite losses. To fit one core, networks have
+`MAPS` feature maps at most, minibatches `MINIBATCH` images, and a phase takes a fifth of the steps.
 """
 
 import math
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import result
+from benchmarks.result import save
 from pipeline.params import TrainRun
 from stages import profiles
 from training.data.real_images import Reals
@@ -30,7 +29,7 @@ MINIBATCH = 8
 
 
 class DrawnImages:
-    """Stands where a data set of shards does: discs of random colour and place, drawn when they are read."""
+    """Replaces a data set of shards: discs of random colour and position, drawn when read."""
 
     labels = None
 
@@ -54,7 +53,7 @@ class DrawnImages:
 
 
 class Silence:
-    """Hears of a run and says nothing."""
+    """A reporter without output."""
 
     def begin(self, rows: Sequence[Row]) -> None:
         """Nothing."""
@@ -67,7 +66,7 @@ class Silence:
 
 
 def reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[TrainRun, int]:
-    """A run of `steps` updates of G through its first three resolutions, and what its feature maps were divided by."""
+    """Shorten a run to `steps` updates of G; returns it, and the factor by which its feature maps are divided."""
     factor = max(1, run.networks.fmap_max // maps)
     values: dict[str, Any] = run.model_dump()
     values["networks"] |= {
@@ -95,13 +94,13 @@ def reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[Tr
 
 
 def tried(run: TrainRun, folder: Path) -> Row:
-    """Train it to its end; returns the figures of its last tick. Losses that are not finite raise `TrainingError`."""
+    """Train to the end; returns the last tick. Losses that are not finite raise `TrainingError`."""
     drawn: Any = DrawnImages(run.resolution, 1000)
     return train(run, Reals(drawn, run), folder, Silence(), torch.device("cpu")).rows[-1]
 
 
 def main(steps: int, names: Sequence[str]) -> None:
-    """Try the named profiles, or all; print a line for each run and keep them."""
+    """Train the named profiles, or all; print a line for each run, save if all."""
     rows: dict[str, dict[str, Any]] = {}
     for name in names or profiles.names():
         for run in profiles.read_profile(name).train.runs.values():
@@ -122,7 +121,7 @@ def main(steps: int, names: Sequence[str]) -> None:
             }
             print(f"{name:18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True)
     if not names:
-        result.keep("presets", {"runs": rows})
+        save("presets", {"runs": rows})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How often the quality figure puts a sharp image above a degraded copy: `python -m benchmarks.quality_ranking IMAGES`.
+"""How often the quality score ranks an image above a degraded copy: `python -m benchmarks.quality_ranking IMAGES`.
 
-IMAGES is a folder or a tar of photographs; the middle square of each, of the largest power of two up to 1024 pixels,
-is compared with its copies. Prints the rate of each degradation, and draws the spectra of the first image's copies.
+IMAGES is a folder or a tar of photographs, of which the centre square is used (the largest power of two up to 1024
+pixels). Prints the rate for each degradation, and draws the spectra of some copies of the first image.
 """
 
 import io
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import result
+from benchmarks.result import save
 from pipeline.faces.quality import quality, spectrum
 
 mpl.use("Agg")
@@ -27,12 +27,12 @@ PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
 
 
 def blurred(image_HWC: Picture, sigma: float) -> Picture:
-    """A Gaussian of `sigma` pixels."""
+    """Gaussian blur of `sigma` pixels."""
     return np.asarray(cv2.GaussianBlur(image_HWC, (0, 0), sigma), np.uint8)
 
 
 def moved(image_HWC: Picture, pixels: int, degrees: float) -> Picture:
-    """Smeared along a line of `pixels`."""
+    """Motion blur along a line of `pixels`."""
     size = 2 * pixels + 1
     angle = np.deg2rad(degrees)
     kernel = np.zeros((size, size), np.float32)
@@ -46,14 +46,14 @@ def moved(image_HWC: Picture, pixels: int, degrees: float) -> Picture:
 
 
 def enlarged(image_HWC: Picture, factor: int, interpolation: int) -> Picture:
-    """Reduced by area averaging, then brought back to size."""
+    """Reduce by area averaging, then enlarge to the old size."""
     side = image_HWC.shape[0]
     small = cv2.resize(image_HWC, (side // factor, side // factor), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (side, side), interpolation=interpolation), np.uint8)
 
 
 def dithered(image_HWC: Picture, cell: int) -> Picture:
-    """Each channel to black and white by an ordered dither of `cell` x `cell` thresholds."""
+    """Ordered dither of each channel with `cell` x `cell` thresholds."""
     thresholds = np.zeros((1, 1))
     while len(thresholds) < cell:
         thresholds = np.block([[4 * thresholds, 4 * thresholds + 2], [4 * thresholds + 3, 4 * thresholds + 1]])
@@ -63,7 +63,7 @@ def dithered(image_HWC: Picture, cell: int) -> Picture:
 
 
 def screened(image_HWC: Picture, period: float) -> Picture:
-    """Black dots on white, as printed: a screen of `period` pixels at 45°."""
+    """Halftone screen of `period` pixels at 45°."""
     side = image_HWC.shape[0]
     y, x = np.mgrid[:side, :side] * (2 * np.pi / period)
     threshold = (np.cos((x + y) / np.sqrt(2)) + np.cos((x - y) / np.sqrt(2)) + 2) / 4
@@ -72,14 +72,14 @@ def screened(image_HWC: Picture, period: float) -> Picture:
 
 
 def compressed(image_HWC: Picture, level: int) -> Picture:
-    """Through a JPEG of a quality `level`."""
+    """JPEG compression of quality `level`."""
     stream = io.BytesIO()
     Image.fromarray(image_HWC).save(stream, "JPEG", quality=level)
     return np.asarray(Image.open(stream))
 
 
 def noisy(image_HWC: Picture, sigma: float) -> Picture:
-    """White noise of luminance, `sigma` levels, the same each time."""
+    """White luminance noise of `sigma` levels, always the same."""
     noise = np.random.default_rng(1).normal(0, sigma, image_HWC.shape[:2])
     return np.clip(np.rint(image_HWC + noise[..., None]), 0, 255).astype(np.uint8)
 
@@ -102,14 +102,14 @@ DEGRADATIONS: dict[str, Callable[[Picture], Picture]] = {
 
 
 def middle(image: Image.Image) -> Picture:
-    """The middle square of the largest power of two up to 1024 pixels."""
+    """The centre square of the largest power of two up to 1024 pixels."""
     side = min(1 << (min(image.size).bit_length() - 1), 1024)
     left, upper = (image.width - side) // 2, (image.height - side) // 2
     return np.asarray(image.convert("RGB").crop((left, upper, left + side, upper + side)))
 
 
 def photographs(path: Path) -> Iterator[Picture]:
-    """The middle squares of a folder's or a tar's photographs."""
+    """The centre squares of the photographs in a folder or tar."""
     if path.is_dir():
         for file in sorted(path.iterdir()):
             if file.suffix.lower() in PHOTOGRAPHS:
@@ -123,7 +123,7 @@ def photographs(path: Path) -> Iterator[Picture]:
 
 
 def draw(image_HWC: Picture, path: Path) -> None:
-    """Levels of the rings of an image and of some copies: what the figure is made of."""
+    """Draw the spectra of an image and of some copies, from which the score is computed."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     shown = ["blur 1", "blur 3", "motion 9 px 30°", "enlarged x4 bicubic", "screen 6 px", "blur 2 + noise 16"]
@@ -137,7 +137,7 @@ def draw(image_HWC: Picture, path: Path) -> None:
 
 
 def main(path: Path) -> None:
-    """Print the rates, keep them, and draw."""
+    """Print, save and draw the rates."""
     images = list(photographs(path))
     figures = np.array([quality(image) for image in images])
     rates: dict[str, float] = {}
@@ -145,8 +145,8 @@ def main(path: Path) -> None:
         copies = np.array([quality(degrade(image)) for image in images])
         rates[name] = round(float((copies < figures).mean()), 4)
         print(f"{name:<24}{rates[name]:7.1%}   mean {copies.mean():.3f} instead of {figures.mean():.3f}")
-    kept = result.keep(f"quality-{path.stem}", {"images": len(images), "sharp_wins": rates})
-    draw(images[0], kept.with_suffix(".png"))
+    saved = save(f"quality-{path.stem}", {"images": len(images), "sharp_wins": rates})
+    draw(images[0], saved.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Images per second from the shards, by the number of reading processes: `python -m benchmarks.reading [IMAGES]`.
 
-A data set of 256x256 in gzip is drawn whose images compress like photographs (to about two thirds). Minibatches of 16
-are taken in the order of training, without anything done with them, and again beside a computation of one thread, which
-is what training is on a CPU: then the milliseconds are told that a minibatch adds to the computation.
+The data set is synthetic, 256x256 in gzip, and compresses like photographs (to about two thirds). Minibatches of 16 are
+read in training order: alone, and alternating with a computation of one thread, as in training on a CPU; there
+`waiting_ms_per_minibatch` is the time that a minibatch adds.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import result
+from benchmarks.result import save
 from pipeline.params import TrainRun
 from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 
 def draw(folder: Path, images: int) -> Path:
-    """A data set: random colours at many scales, with grain."""
+    """Write a data set of random colours at several scales, with noise."""
     rng = np.random.default_rng(1)
     header = Header(RESOLUTION, "gzip", "0" * 64, "none", "none", "{}")
     for first in range(0, images, PER_SHARD):
@@ -49,7 +49,7 @@ def draw(folder: Path, images: int) -> Path:
 
 
 def computation(matrix: torch.Tensor) -> float:
-    """Seconds of a piece of work of one thread."""
+    """Seconds of a computation of one thread."""
     started = time.monotonic()
     for _ in range(20):
         matrix = torch.tanh(matrix @ matrix)
@@ -57,7 +57,7 @@ def computation(matrix: torch.Tensor) -> float:
 
 
 def measured(dataset: DataSet, run: TrainRun, images: int) -> dict[str, float]:
-    """Images per second alone, and what a minibatch costs beside a computation, in its own seconds."""
+    """Images per second when only reading, and the time that a minibatch adds to a computation."""
     matrix = torch.randn(600, 600, generator=torch.Generator().manual_seed(1))
     alone = min(computation(matrix) for _ in range(5))
     with Reals(dataset, run) as reals:
@@ -70,16 +70,16 @@ def measured(dataset: DataSet, run: TrainRun, images: int) -> dict[str, float]:
         for number in range(steps):
             reals.minibatch(RESOLUTION, 2 * images + number * MINIBATCH, MINIBATCH)
             computation(matrix)
-        beside = time.monotonic() - started
+        both = time.monotonic() - started
     return {
         "images_per_second": round(images / reading, 1),
-        "waiting_ms_per_minibatch": round((beside / steps - alone) * 1000, 2),
+        "waiting_ms_per_minibatch": round((both / steps - alone) * 1000, 2),
         "computation_ms": round(alone * 1000, 2),
     }
 
 
 def main(images: int) -> None:
-    """Draw, read in turns, print and keep."""
+    """Write the data set, read it with each number of workers in turn, print and save."""
     torch.set_num_threads(1)
     values: dict[str, Any] = read_params(Path("profiles/demo.yaml")).train.runs["demo"].model_dump()
     rows: dict[str, list[dict[str, float]]] = {str(workers): [] for workers in WORKERS}
@@ -104,7 +104,9 @@ def main(images: int) -> None:
         "minibatch": MINIBATCH,
         "compressed_to": round(size / raw, 3),
     }
-    result.keep("reading", figures | {"rounds_by_workers": rows})
+    best = {name: max(row["images_per_second"] for row in found) for name, found in rows.items()}
+    ratios = {f"workers {name} by 0": round(best[name] / best["0"], 2) for name in best if name != "0"}
+    save("reading", figures | {"rounds_by_workers": rows}, ratios)
 
 
 if __name__ == "__main__":

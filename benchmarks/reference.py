@@ -1,18 +1,16 @@
-"""The training step as most ports write it: what `benchmarks.step` sets ours against.
+"""The training step as most ports write it, to which `benchmarks.step` compares ours.
 
-The same function as ours with default options (no labels, WGAN-GP, beta1 0), in float32 and torch's standard memory
-order, operation by operation: nearest-neighbour upscaling, then the convolution; the convolution, then the mean; every
-weight multiplied when it is used; one pass of the discriminator each for reals, fakes and the gradient penalty;
-optimiser and average one parameter after the other. What needs no gradient gets none: the fakes of the discriminator's
-step, and the discriminator's weights in the generator's. `tests/training/test_reference.py` holds the two together.
-
-The fused downscaling of the original puts bias and activation after the mean; so does this.
+The same function as ours with default options (no labels, WGAN-GP, beta1 0), in float32 and torch's default memory
+format: nearest-neighbour upscaling, then the convolution; the convolution, then the mean; weights scaled at every use;
+one pass of the discriminator each for reals, fakes and the penalty; optimiser and average one parameter at a time.
+Gradients are computed only where needed. As in the original's fused downscaling, bias and activation follow the mean.
+`tests/training/test_reference.py` checks that both compute the same weights.
 """
 
 import copy
-import itertools
 import math
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -24,24 +22,22 @@ from training.networks.progressive import feature_maps
 
 
 class ScaledConv(nn.Module):
-    """A convolution with equalised learning rate; `forward` takes what to do between convolution and bias."""
+    """A convolution with equalised learning rate; with `halve` a 2x2 mean between convolution and bias."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, gain: float = math.sqrt(2)) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, gain: float = math.sqrt(2)) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale = gain / math.sqrt(inputs * kernel**2)
 
     def forward(self, x: Tensor, halve: bool = False) -> Tensor:
-        """Convolve, take the mean of 2x2 pixels if asked, add the bias."""
+        """Convolve and add the bias."""
         y = functional.conv2d(x, self.weight * self.scale, padding=self.weight.shape[-1] // 2)
-        if halve:
-            y = functional.avg_pool2d(y, 2)
-        return y + self.bias.view(1, -1, 1, 1)
+        return (functional.avg_pool2d(y, 2) if halve else y) + self.bias.view(1, -1, 1, 1)
 
 
 class ScaledDense(nn.Module):
-    """A matrix product with equalised learning rate; with `maps`, one bias for 16 outputs seen as 4x4 pixels."""
+    """A dense layer with equalised learning rate; with `maps` to 4x4 pixels, with one bias per map."""
 
     def __init__(self, inputs: int, outputs: int, gain: float = math.sqrt(2), maps: bool = False) -> None:
         super().__init__()
@@ -62,7 +58,7 @@ def pixel_norm(x: Tensor, epsilon: float) -> Tensor:
 
 
 def minibatch_stddev(x: Tensor, group_size: int) -> Tensor:
-    """One map more: the mean standard deviation within a group."""
+    """Append a map with the mean standard deviation of the sample's group."""
     group = min(group_size, len(x))
     y = x.view(group, -1, *x.shape[1:])
     y = y - y.mean(dim=0, keepdim=True)
@@ -70,19 +66,28 @@ def minibatch_stddev(x: Tensor, group_size: int) -> Tensor:
     return torch.cat([x, y.view(1, -1, 1, 1, 1).expand(group, -1, 1, *x.shape[2:]).reshape(len(x), 1, *x.shape[2:])], 1)
 
 
-class PlainGenerator(nn.Module):
-    """G. Blocks and toRGB layers are in order of resolution, 4x4 first."""
+def upscale(x: Tensor) -> Tensor:
+    """Double the size, nearest neighbour."""
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def maps_of(options: NetworkOptions, resolution: int) -> list[int]:
+    """Feature maps at 4x4, 8x8, … `resolution`."""
+    return [feature_maps(options, level) for level in range(1, resolution.bit_length() - 1)]
+
+
+class PlainGenerator(nn.ModuleDict):
+    """G, with our names of modules."""
 
     def __init__(self, options: NetworkOptions, resolution: int) -> None:
-        super().__init__()
-        maps = [feature_maps(options, level) for level in range(1, resolution.bit_length() - 1)]
-        self.epsilon = options.pixelnorm_epsilon
-        self.dense = ScaledDense(options.latent_size, maps[0], gain=math.sqrt(2) / 4, maps=True)
-        self.conv = ScaledConv(maps[0], maps[0], 3)
-        pairs = list(itertools.pairwise(maps))
-        self.conv0 = nn.ModuleList([ScaledConv(before, after, 3) for before, after in pairs])
-        self.conv1 = nn.ModuleList([ScaledConv(after, after, 3) for _, after in pairs])
-        self.to_rgb = nn.ModuleList([ScaledConv(count, 3, 1, gain=1.0) for count in maps])
+        maps = maps_of(options, resolution)
+        dense = ScaledDense(options.latent_size, maps[0], gain=math.sqrt(2) / 4, maps=True)
+        super().__init__({"4x4": nn.ModuleDict({"Dense": dense, "Conv": ScaledConv(maps[0], maps[0])})})
+        for level, (below, own) in enumerate(pairwise(maps), 1):
+            block = {"Conv0_up": ScaledConv(below, own), "Conv1": ScaledConv(own, own)}
+            self[f"{4 << level}x{4 << level}"] = nn.ModuleDict(block)
+        self.update({f"ToRGB_lod{lod}": ScaledConv(own, 3, 1, gain=1.0) for lod, own in enumerate(reversed(maps))})
+        self.levels, self.epsilon = len(maps) - 1, options.pixelnorm_epsilon
 
     def activate(self, x: Tensor) -> Tensor:
         """Leaky ReLU and pixel norm."""
@@ -90,53 +95,54 @@ class PlainGenerator(nn.Module):
 
     def forward(self, latents: Tensor, lod: float) -> Tensor:
         """Images at the resolution of `lod`."""
-        level, fade = len(self.conv0) - math.floor(lod), lod - math.floor(lod)
-        before = x = self.activate(self.conv(self.activate(self.dense(pixel_norm(latents, self.epsilon)))))
-        for conv0, conv1 in zip(self.conv0[:level], self.conv1[:level], strict=True):
-            before = x
-            x = self.activate(conv0(functional.interpolate(x, scale_factor=2, mode="nearest")))
-            x = self.activate(conv1(x))
-        images = self.to_rgb[level](x)
+        floor, fade = math.floor(lod), lod - math.floor(lod)
+        before = x = self.activate(self["4x4"]["Dense"](pixel_norm(latents, self.epsilon)))
+        x = self.activate(self["4x4"]["Conv"](x))
+        for level in range(1, self.levels - floor + 1):
+            before, block = x, self[f"{4 << level}x{4 << level}"]
+            x = self.activate(block["Conv0_up"](upscale(x)))
+            x = self.activate(block["Conv1"](x))
+        images = self[f"ToRGB_lod{floor}"](x)
         if fade > 0:
-            old = functional.interpolate(self.to_rgb[level - 1](before), scale_factor=2, mode="nearest")
-            images = images + (old - images) * fade
+            images = images + (upscale(self[f"ToRGB_lod{floor + 1}"](before)) - images) * fade
         return images
 
 
-class PlainDiscriminator(nn.Module):
-    """D. Blocks and fromRGB layers are in order of resolution, 4x4 first."""
+class PlainDiscriminator(nn.ModuleDict):
+    """D, with our names of modules."""
 
     def __init__(self, options: NetworkOptions, resolution: int) -> None:
-        super().__init__()
-        maps = [feature_maps(options, level) for level in range(1, resolution.bit_length() - 1)]
-        self.group_size = options.mbstd_group_size
-        pairs = list(itertools.pairwise(maps))
-        self.from_rgb = nn.ModuleList([ScaledConv(3, count, 1) for count in maps])
-        self.conv0 = nn.ModuleList([ScaledConv(above, above, 3) for _, above in pairs])
-        self.conv1 = nn.ModuleList([ScaledConv(above, below, 3) for below, above in pairs])
-        self.conv = ScaledConv(maps[0] + (self.group_size > 1), maps[0], 3)
-        self.dense0 = ScaledDense(maps[0] * 16, feature_maps(options, 0))
-        self.dense1 = ScaledDense(feature_maps(options, 0), 1, gain=1.0)
+        maps, features = maps_of(options, resolution), feature_maps(options, 0)
+        conv = ScaledConv(maps[0] + (options.mbstd_group_size > 1), maps[0])
+        dense = {"Dense0": ScaledDense(maps[0] * 16, features), "Dense1": ScaledDense(features, 1, gain=1.0)}
+        super().__init__({"4x4": nn.ModuleDict({"Conv": conv, **dense})})
+        for level, (below, own) in enumerate(pairwise(maps), 1):
+            block = {"Conv0": ScaledConv(own, own), "Conv1_down": ScaledConv(own, below)}
+            self[f"{4 << level}x{4 << level}"] = nn.ModuleDict(block)
+        self.update({f"FromRGB_lod{lod}": ScaledConv(3, own, 1) for lod, own in enumerate(reversed(maps))})
+        self.levels, self.group_size = len(maps) - 1, options.mbstd_group_size
 
     def forward(self, images: Tensor, lod: float) -> Tensor:
         """Scores (N,)."""
-        level, fade = len(self.conv0) - math.floor(lod), lod - math.floor(lod)
-        x = functional.leaky_relu(self.from_rgb[level](images), 0.2)
-        for index in reversed(range(level)):
-            x = functional.leaky_relu(self.conv0[index](x), 0.2)
-            x = functional.leaky_relu(self.conv1[index](x, halve=True), 0.2)
-            if fade > 0 and index == level - 1:
-                old = functional.leaky_relu(self.from_rgb[index](functional.avg_pool2d(images, 2)), 0.2)
+        floor, fade = math.floor(lod), lod - math.floor(lod)
+        top, head = self.levels - floor, self["4x4"]
+        x = functional.leaky_relu(self[f"FromRGB_lod{floor}"](images), 0.2)
+        for level in range(top, 0, -1):
+            block = self[f"{4 << level}x{4 << level}"]
+            x = functional.leaky_relu(block["Conv0"](x), 0.2)
+            x = functional.leaky_relu(block["Conv1_down"](x, halve=True), 0.2)
+            if fade > 0 and level == top:
+                old = functional.leaky_relu(self[f"FromRGB_lod{floor + 1}"](functional.avg_pool2d(images, 2)), 0.2)
                 x = x + (old - x) * fade
         if self.group_size > 1:
             x = minibatch_stddev(x, self.group_size)
-        x = functional.leaky_relu(self.conv(x), 0.2)
-        x = functional.leaky_relu(self.dense0(x.flatten(1)), 0.2)
-        return self.dense1(x)[:, 0]
+        x = functional.leaky_relu(head["Conv"](x), 0.2)
+        x = functional.leaky_relu(head["Dense0"](x.flatten(1)), 0.2)
+        return head["Dense1"](x)[:, 0]
 
 
 class PlainAdam:
-    """Adam with beta1 0 and epsilon beside the uncorrected root."""
+    """Adam with beta1 0 and epsilon next to the uncorrected root, as TensorFlow computes it."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], beta2: float, epsilon: float) -> None:
         self.parameters = list(parameters)
@@ -144,13 +150,13 @@ class PlainAdam:
         self.beta2, self.epsilon, self.steps = beta2, epsilon, 0
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Remove the gradients."""
         for parameter in self.parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Move every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         self.steps += 1
         rate = learning_rate * math.sqrt(1 - self.beta2**self.steps)
         for parameter, second in zip(self.parameters, self.second, strict=True):
@@ -160,11 +166,11 @@ class PlainAdam:
 
 
 class Draws(NamedTuple):
-    """What a step is made from: reals in [-1, 1], latents of D's fakes, mixing factors, latents of G's fakes."""
+    """Inputs of a step: reals in [-1, 1], latents of D's fakes, interpolation weights, latents of G's fakes."""
 
     reals: Tensor
     latents_d: Tensor
-    mixing: Tensor
+    interpolation_weights: Tensor
     latents_g: Tensor
 
 
@@ -183,28 +189,26 @@ class PlainTrainer:
 
     def load(self, networks: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Start from our weights by their names (`Trainer.networks`)."""
-        targets = (("G", self.generator), ("Gs", self.average), ("D", self.discriminator))
-        for name, network in targets:
-            network.load_state_dict(dict(plain_names(networks[name], name != "D")))
+        for name, network in (("G", self.generator), ("Gs", self.average), ("D", self.discriminator)):
+            network.load_state_dict(plain_weights(networks[name]))
 
     def step(self, draws: Draws, lod: float, learning_rate: float) -> None:
         """D, the average, G."""
-        reals, latents_d, mixing, latents_g = draws
+        reals, latents_d, weights, latents_g = draws
         self.adam_d.zero_grad()
         with torch.no_grad():
             fakes = self.generator(latents_d, lod)
         real_scores, fake_scores = self.discriminator(reals, lod), self.discriminator(fakes, lod)
-        mixed = (reals + (fakes - reals) * mixing.view(-1, 1, 1, 1)).requires_grad_(True)
-        mixed_scores = self.discriminator(mixed, lod)
-        (grads,) = torch.autograd.grad(mixed_scores.sum(), mixed, create_graph=True)
+        interpolated = (reals + (fakes - reals) * weights.view(-1, 1, 1, 1)).requires_grad_(True)
+        (grads,) = torch.autograd.grad(self.discriminator(interpolated, lod).sum(), interpolated, create_graph=True)
         norms = grads.flatten(1).norm(dim=1) / 2 ** math.floor(lod)
         target, weight = self.loss.wgan_target, self.loss.wgan_lambda / self.loss.wgan_target**2
         penalty = weight * (norms - target) ** 2
         (fake_scores - real_scores + penalty + self.loss.wgan_epsilon * real_scores**2).mean().backward()
         self.adam_d.step(learning_rate)
         with torch.no_grad():
-            for ours, theirs in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                ours.mul_(self.decay).add_(theirs, alpha=1 - self.decay)
+            for average, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+                average.mul_(self.decay).add_(current, alpha=1 - self.decay)
         self.adam_g.zero_grad()
         self.discriminator.requires_grad_(False)
         (-self.discriminator(self.generator(latents_g, lod), lod)).mean().backward()
@@ -212,19 +216,9 @@ class PlainTrainer:
         self.adam_g.step(learning_rate)
 
 
-def plain_names(network: Mapping[str, Tensor], generator: bool) -> Iterable[tuple[str, Tensor]]:
-    """Our weights by the names and in the layouts of this module."""
-    levels = sum(name.endswith("Conv1.weight" if generator else "Conv1_down.weight") for name in network)
-    fixed = {"Dense": "dense", "Dense0": "dense0", "Dense1": "dense1", "Conv": "conv"}
-    several = {"Conv0": "conv0", "Conv0_up": "conv0", "Conv1": "conv1", "Conv1_down": "conv1"}
-    for name, value in network.items():
-        place, _, rest = name.partition(".")
-        if place.startswith(("ToRGB", "FromRGB")):
-            side = "to_rgb" if generator else "from_rgb"
-            yield f"{side}.{levels - int(place.rpartition('lod')[2])}.{rest}", value
-            continue
-        layer, _, kind = rest.partition(".")
-        index = int(place.partition("x")[0]).bit_length() - 4
-        target = fixed[layer] if index < 0 else f"{several[layer]}.{index}"
-        turned = layer == "Conv0_up" and kind == "weight"
-        yield f"{target}.{kind}", value.transpose(0, 1).flip(2, 3) if turned else value
+def plain_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our weights in the layouts of this module: `Conv0_up` is a convolution here, a transposed one in ours."""
+    return {
+        name: value.transpose(0, 1).flip(2, 3) if name.endswith("Conv0_up.weight") else value
+        for name, value in network.items()
+    }

@@ -1,7 +1,6 @@
 """Seconds of each stage in the last `dvc repro`: `python -m benchmarks.stages`.
 
-Reads the record that every stage leaves in `records/`; a stage that DVC skipped or took from its cache keeps the
-record of the time it really ran.
+Reads `records/`. A stage that DVC skipped or restored from its cache has the record of its last real run.
 """
 
 import json
@@ -9,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import result
+from benchmarks.result import save
 from stages import RECORDS
 
 COUNTS = ("given", "files", "images")
-"""Where a report tells how many items its stage went through; the first one present counts."""
+"""Keys for the number of items in a stage's report; the first one present counts."""
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -30,7 +29,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print the table and keep it."""
+    """Print and save the table."""
     rows = read(RECORDS)
     if not rows:
         sys.exit(f"{RECORDS.resolve()}: no records. Run dvc repro first.")
@@ -39,7 +38,7 @@ def main() -> None:
     for row in [*rows, {"stage": "all", "seconds": total, "items": None, "items_per_second": None}]:
         items, speed = ("-" if value is None else value for value in (row["items"], row["items_per_second"]))
         print(f"{row['stage']:<20}{row['seconds']:>10.2f}{items:>10}{speed:>10}")
-    result.keep("stages", {"seconds": total, "stages": rows})
+    save("stages", {"seconds": total, "stages": rows})
 
 
 if __name__ == "__main__":

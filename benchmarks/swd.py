@@ -1,52 +1,27 @@
 """Time and memory of the sliced Wasserstein distance: `python -m benchmarks.swd RESOLUTION IMAGES [THREADS]`.
 
-Both sets are noise, made while they are fed, so that reading images is no part of the figures. The protocol is the
-full one (128 patches per image and level, 4 x 128 directions); only the number of images and their size change.
-Memory is the process's peak of what it really holds (anonymous pages): the descriptors on disk are not in it.
+Two sets of IMAGES images of noise, each used once, with the full protocol (128 patches per image and level, 4 x 128
+directions).
 """
 
-import re
+import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks import result
-from training.metrics.swd import PatchSet, collect, sliced_wasserstein
+from benchmarks.result import PeakMemory, anonymous_mib, save
+from training.metrics import Images
+from training.metrics.swd import SlicedWasserstein, SwdSeed, collect
 
 MINIBATCH = 32
 PATCHES = 128
 
 
-class PeakMemory:
-    """Watches the anonymous memory of this process (Linux); `mib` is the most that was seen."""
-
-    def __init__(self) -> None:
-        self.mib = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "PeakMemory":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.02):
-            status = Path("/proc/self/status").read_text()
-            (kib,) = re.findall(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
-            self.mib = max(self.mib, int(kib) / 1024)
-
-
-def noise(seed: int, resolution: int, count: int) -> Iterator[NDArray[np.uint8]]:
+def noise(seed: int, resolution: int, count: int) -> Iterator[Images]:
     """Minibatches of images of independent pixels."""
     for start in range(0, count, MINIBATCH):
         shape = (min(MINIBATCH, count - start), 3, resolution, resolution)
@@ -54,20 +29,18 @@ def noise(seed: int, resolution: int, count: int) -> Iterator[NDArray[np.uint8]]
 
 
 def main(resolution: int, count: int, threads: int) -> None:
-    """Feed two sets and take their distance; print and keep time and memory."""
+    """Collect the patches of both sets, measure their distance, save time and memory."""
+    start_mib = anonymous_mib(os.getpid())
     with PeakMemory() as peak, tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
-        base_mib = int(re.findall(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
+        swd = SlicedWasserstein(
+            Path(scratch), resolution, patches_per_image=PATCHES, repeats=4, directions=128, seed=1, threads=threads
+        )
         started = time.monotonic()
-        sets = [
-            collect(
-                noise(seed, resolution, count),
-                PatchSet(Path(scratch, str(seed)), resolution, PATCHES, np.random.RandomState(seed)),
-            )
-            for seed in (1, 2)
-        ]
-        fed = time.monotonic()
-        rng = np.random.RandomState(3)
-        distances = sliced_wasserstein(*sets, repeats=4, directions=128, rng=rng, threads=threads)
+        reals, fakes = (
+            collect(noise(draws, resolution, count), swd.patch_set(draws)) for draws in (SwdSeed.REALS, SwdSeed.FAKES)
+        )
+        collected = time.monotonic()
+        distances = swd.distances(reals, fakes)
         ended = time.monotonic()
         scratch_mib = sum(path.stat().st_size for path in Path(scratch).rglob("*.f32")) / 2**20
     figures = {
@@ -75,17 +48,17 @@ def main(resolution: int, count: int, threads: int) -> None:
         "images": count,
         "patches_per_image": PATCHES,
         "threads": threads,
-        "feed_seconds_per_set": round((fed - started) / 2, 2),
-        "feed_images_per_second": round(2 * count / (fed - started), 1),
-        "distance_seconds": round(ended - fed, 2),
-        "start_mib": round(base_mib),
+        "feed_seconds_per_set": round((collected - started) / 2, 2),
+        "feed_images_per_second": round(2 * count / (collected - started), 1),
+        "distance_seconds": round(ended - collected, 2),
+        "start_mib": round(start_mib),
         "peak_mib": round(peak.mib),
         "scratch_mib": round(scratch_mib),
         "distances": {str(side): round(value, 4) for side, value in distances.items()},
     }
     for name, value in figures.items():
         print(f"{name:<24}{value}")
-    result.keep(f"swd-{resolution}-{count}", figures)
+    save(f"swd-{resolution}-{count}", figures)
 
 
 if __name__ == "__main__":

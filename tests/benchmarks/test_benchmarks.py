@@ -1,9 +1,12 @@
-"""The parts of the benchmarks that decide what they say; their figures are for quiet machines, not for tests."""
+"""What the benchmarks compute from their measurements."""
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import extraction, result, stages, workers
@@ -35,17 +38,20 @@ def test_digests_cover_what_is_published_and_not_what_is_in_work(tmp_path: Path)
     for name in ("data/crop/crop.parquet", "data/.work/crop-1/x", "reports/crop.json", "records/crop.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    assert sorted(workers.digests(tmp_path)) == ["data/crop/crop.parquet", "reports/crop.json"]
+    assert sorted(result.digests(tmp_path, "data", "reports")) == ["data/crop/crop.parquet", "reports/crop.json"]
 
 
-def test_a_result_names_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_names_the_machine_and_prints_ratios(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    path = result.keep("probe", {"seconds": 1.5})
+    path = result.save("probe", {"seconds": 1.5}, {"Ours by theirs": 1.25})
+    assert capsys.readouterr().out.splitlines()[-1] == "RATIO ours-by-theirs 1.25"
     assert path.parent == result.RESULTS
-    kept = json.loads(path.read_text())
-    assert kept["seconds"] == 1.5
-    assert kept["machine"] == result.machine()
-    assert kept["machine"]["cores"] >= 1
+    saved = json.loads(path.read_text())
+    assert saved["seconds"] == 1.5
+    assert saved["machine"] == result.machine()
+    assert saved["machine"]["cores"] >= 1
 
 
 def test_our_side_of_the_extraction_benchmark_extracts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,3 +62,13 @@ def test_our_side_of_the_extraction_benchmark_extracts(tmp_path: Path, capsys: p
     extraction.extract_ours(archive, tmp_path / "out")
     assert 0 < float(capsys.readouterr().out) < 60
     assert {member.content for member in read_members(tmp_path / "out/extract-00000.tar", NAMES)} == contents
+
+
+def test_peak_memory_counts_what_is_allocated_within() -> None:
+    before = result.anonymous_mib(os.getpid())
+    with result.PeakMemory() as peak:
+        block = np.ones(1 << 23)
+        while peak.mib < before + 60:  # 64 MiB more; the test's timeout is the limit
+            time.sleep(0.01)
+    assert block.size
+    assert result.anonymous_mib(2**22 + 1) == 0  # above any process id

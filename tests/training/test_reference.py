@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.reference import Draws, PlainTrainer, plain_names
+from benchmarks.reference import Draws, PlainTrainer, plain_weights
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import schedule
@@ -45,10 +45,7 @@ def test_steps_lead_to_the_same_weights(tmp_path: Path, images_shown: int) -> No
         plain.step(drawn, step.lod, step.learning_rate)
         ours.update(step)
     for name, network in (("G", plain.generator), ("D", plain.discriminator), ("Gs", plain.average)):
-        found, begun = (
-            dict(plain_names(ours.networks()[name], name != "D")),
-            dict(plain_names(start[name], name != "D")),
-        )
+        found, begun = plain_weights(ours.networks()[name]), plain_weights(start[name])
         moved = 0.0
         for key, value in network.state_dict().items():
             torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-5, msg=lambda m, n=f"{name} {key}": n + m)

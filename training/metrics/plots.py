@@ -44,7 +44,7 @@ def draw(
     for column in columns:
         (line,) = axes.plot([row[KIMG] for row in rows], [row[column] for row in rows], marker="o", label=column)
         if column in baselines:
-            axes.axhline(baselines[column], color=line.get_color(), linestyle="--", linewidth=1)
+            axes.axhline(baselines[column], color=line.get_color(), ls="--", linewidth=1)
     axes.set_xlabel("thousand real images shown (dashed: reals against other reals)")
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
