@@ -73,7 +73,8 @@ class Downloads:
             A copy in `network.local` is not the published file.
         """
         self.demand(manifest, files)
-        missing = [file for file in files if not (self._receipt(manifest, file) or self._link_local(manifest, file))]
+        receipts = {file: self._receipt(manifest, file) or self._link_local(manifest, file) for file in files}
+        missing = [file for file, receipt in receipts.items() if receipt is None]
         if missing and self._network.offline:
             paths = "\n  ".join(_label(manifest, file) for file in missing)
             raise FetchError(
@@ -81,18 +82,16 @@ class Downloads:
                 f"Put them below network.local, or set network.offline to false."
             )
         if missing:
-            self._fetch_missing(manifest, missing)
-        for file in files:
-            receipt = self._receipt(manifest, file)
-            if receipt is None:
-                raise FetchError(f"{self._target(manifest, file)} changed after it was verified. Run this again.")
-            self._fetched[_label(manifest, file)] = receipt.model_dump(exclude={"mtime_ns"})
+            receipts |= self._fetch_missing(manifest, missing)
+        for file, receipt in receipts.items():
+            if receipt is not None:
+                self._fetched[_label(manifest, file)] = receipt.model_dump(exclude={"mtime_ns"})
         return [self._target(manifest, file) for file in files]
 
     def _target(self, manifest: Source, file: PublishedFile) -> Path:
         return self._folder / manifest.name / file.path
 
-    def _fetch_missing(self, manifest: Source, files: Sequence[PublishedFile]) -> None:
+    def _fetch_missing(self, manifest: Source, files: Sequence[PublishedFile]) -> dict[PublishedFile, Receipt]:
         """Fetch files in parallel. One that fails does not stop the others; all failures are raised together."""
         received = {file: size_of(self._target(manifest, file)) for file in files}
         missing = sum(max(file.bytes - received[file], 0) for file in files if file.bytes is not None)
@@ -104,13 +103,14 @@ class Downloads:
             desc=manifest.dataset, total=here + missing or None, initial=here, unit="B", unit_scale=True, disable=None
         )
         stop = threading.Event()
+        receipts: dict[PublishedFile, Receipt] = {}
         errors: list[str] = []
         pool = ThreadPoolExecutor(self._network.connections, thread_name_prefix="fetch")
         try:
-            tasks = [pool.submit(self._fetch_one, manifest, file, bar, stop) for file in files]
+            tasks = {pool.submit(self._fetch_one, manifest, file, bar, stop): file for file in files}
             for task in as_completed(tasks):
                 try:
-                    task.result()
+                    receipts[tasks[task]] = task.result()
                 except FetchError as error:
                     errors.append(str(error))
         finally:
@@ -119,8 +119,9 @@ class Downloads:
             bar.close()
         if errors:
             raise FetchError("\n".join(sorted(errors)))
+        return receipts
 
-    def _fetch_one(self, manifest: Source, file: PublishedFile, bar: "tqdm[Any]", stop: threading.Event) -> None:
+    def _fetch_one(self, manifest: Source, file: PublishedFile, bar: "tqdm[Any]", stop: threading.Event) -> Receipt:
         target = self._target(manifest, file)
 
         def show(change: int) -> None:
@@ -128,23 +129,23 @@ class Downloads:
                 bar.update(change)
 
         with disk_errors(target), PartialFile(target, _algorithms(file), show) as partial:
-            if self._receipt(manifest, file) is not None:  # another process fetched it meanwhile
+            if (found := self._receipt(manifest, file)) is not None:  # another process fetched it meanwhile
                 partial.remove()
-                return
+                return found
             retrieval = Retrieval(manifest, file, partial, self._policy, stop)
             origin = retrieval.run(urls_of(manifest, file, self._network.mirrors))
-            _write_receipt(target, partial.digests(), origin)
             tqdm.write(f"fetched {_label(manifest, file)}: {partial.size} bytes from {origin}", file=sys.stderr)
+            return _write_receipt(target, partial.digests(), origin)
 
-    def _link_local(self, manifest: Source, file: PublishedFile) -> bool:
+    def _link_local(self, manifest: Source, file: PublishedFile) -> Receipt | None:
         """Link the user's copy, if there is one. It is verified under a temporary name."""
         root = self._network.local
         if root is None:
-            return False
+            return None
         candidates = (root / manifest.name / file.path, root / file.path, root / file.name)
         copy = next((path for path in candidates if path.is_file()), None)
         if copy is None:
-            return False
+            return None
         target = self._target(manifest, file)
         temporary = target.with_name(f"{target.name}.imported")
         with disk_errors(target), PartialFile(target, ()) as partial:  # holds the lock, so that no process fetches it
@@ -155,9 +156,8 @@ class Downloads:
                 temporary.unlink()
                 raise SourceError(f"{copy}: {problem}. Remove it from network.local, or fetch it again.")
             temporary.replace(target)
-            _write_receipt(target, hashes, str(copy.resolve()))
             partial.remove()
-        return True
+            return _write_receipt(target, hashes, str(copy.resolve()))
 
     def _receipt(self, manifest: Source, file: PublishedFile) -> Receipt | None:
         """The receipt of the file, which is verified if it has none; None if there is no such file.

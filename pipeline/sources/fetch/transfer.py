@@ -99,7 +99,8 @@ class Transfer:
         """Check headers and first bytes, then append the answer, which is the file from byte `start`."""
         encoding = response.headers.get("Content-Encoding", "").strip().lower()
         # some servers state the compression of a .gz file itself as an encoding
-        if encoding not in ("", "identity") and not (encoding.endswith("gzip") and self.file.name.endswith(".gz")):
+        own = encoding in ("gzip", "x-gzip") and self.file.name.endswith(".gz")
+        if encoding not in ("", "identity") and not own:
             raise MirrorError(f"the answer has the encoding {encoding}, which was not requested", Action.NEXT_URL)
         origin = Origin(
             url=without_credentials(url),

@@ -1,4 +1,4 @@
-"""Makes the helper modules beside these tests importable, and gives them a server and the data sets it serves."""
+"""Makes the helper modules in this folder importable; fixtures of the server and the data sets."""
 
 import sys
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""A file server on 127.0.0.1 that misbehaves on request, and counts what it sends."""
+"""A file server on 127.0.0.1 with faults that tests choose; it counts what it sends."""
 
 import hashlib
 import socket
@@ -27,7 +27,7 @@ STATUSES = {"429": 429, "503": 503, "500": 500, "404": 404, "403": 403, "416": 4
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one answer; `at` says where in its bytes, from 0 to 1."""
+    """A fault of one answer; `at` is its position in the bytes, from 0 to 1."""
 
     kind: Kind
     at: float = 0.5
@@ -35,27 +35,25 @@ class Fault:
 
 @dataclass
 class File:
-    """What lies at a path.
+    """The content of a path.
 
     Attributes
     ----------
     other
-        What a change puts there.
+        The content after a change.
     validators
-        Which of them the answers carry.
-    heeds_conditions
-        Whether If-Range is looked at.
-    ranges
-        Whether Range is.
+        Which ones the answers have.
+    if_range, ranges
+        Whether these headers are respected.
     virus_scan
-        Whether every request is first answered with Google Drive's page about that.
+        Whether Google Drive's virus-scan page precedes every answer.
     """
 
     content: bytes
     other: bytes = b""
     validators: Literal["etag", "date", "weak", "none"] = "etag"
     answers: tuple[Fault, ...] = ()
-    heeds_conditions: bool = True
+    if_range: bool = True
     ranges: bool = True
     virus_scan: bool = False
 
@@ -79,7 +77,7 @@ class File:
 
 
 class FaultyServer:
-    """Serves `files` by path. A path's faults are used up, one for each request; then it serves as it should.
+    """Serves `files` by path. Each request uses up one fault of its path; after the last one answers are correct.
 
     Attributes
     ----------
@@ -88,9 +86,9 @@ class FaultyServer:
     requests
         Path and headers of every request.
     scripts
-        Raw answers to a path, by the Range header that was sent; before `files`.
+        Raw answers by path, as functions of the Range header; they take precedence over `files`.
     watch
-        Told of path and offset (in the whole file) of every block before it is sent.
+        Called with path and offset (in the whole file) of every block before it is sent.
     """
 
     def __init__(self) -> None:
@@ -125,7 +123,7 @@ class FaultyServer:
 
     def ranges(self, path: str) -> list[str | None]:
         """The Range header of every request for a path."""
-        return [headers.get("range") for asked, headers in self.requests if asked == path]
+        return [headers.get("range") for requested, headers in self.requests if requested == path]
 
 
 class _Http(ThreadingHTTPServer):
@@ -134,7 +132,7 @@ class _Http(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no error here."""
+        """Ignore clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -142,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     faulty: FaultyServer
 
     def setup(self) -> None:
-        # small buffers: what is counted as sent is what the client has, but for a few blocks
+        # a small buffer, so that most of what is counted as sent has arrived
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
         super().setup()
 
@@ -150,31 +148,31 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def end_headers(self) -> None:
-        self.send_header("Connection", "close")  # else a client may ask again on a connection that is just ending
+        self.send_header("Connection", "close")  # else a client may reuse a connection that is being closed
         super().end_headers()
 
     def do_GET(self) -> None:
         self.close_connection = True
         parts = urlsplit(self.path)
-        asked = parse_qs(parts.query)
-        # Google Drive's files have one path and are told apart by id
-        self.place = f"{parts.path}?id={asked['id'][0]}" if "id" in asked else parts.path
+        query = parse_qs(parts.query)
+        # all files on Google Drive have the same path, and differ by id
+        self.name = f"{parts.path}?id={query['id'][0]}" if "id" in query else parts.path
         with self.faulty.lock:
-            self.faulty.requests.append((self.place, {name.lower(): value for name, value in self.headers.items()}))
-            file = self.faulty.files.get(self.place)
-            scanned = file is not None and file.virus_scan and "uuid" not in asked
-            ready = file is not None and not scanned and "again" not in asked
+            self.faulty.requests.append((self.name, {name.lower(): value for name, value in self.headers.items()}))
+            file = self.faulty.files.get(self.name)
+            scanned = file is not None and file.virus_scan and "uuid" not in query
+            ready = file is not None and not scanned and "again" not in query
             fault = file.faults.pop(0) if file is not None and file.faults and ready else None
-        if self.place in self.faulty.scripts:
-            self.wfile.write(self.faulty.scripts[self.place](self.headers.get("Range")))
+        if self.name in self.faulty.scripts:
+            self.wfile.write(self.faulty.scripts[self.name](self.headers.get("Range")))
         elif file is None:
             self._page(404, web_pages.NOT_FOUND)
         elif scanned:
-            self._page(200, web_pages.virus_scan(asked["id"][0]))
+            self._page(200, web_pages.virus_scan(query["id"][0]))
         elif fault is not None and fault.kind == "virus":
-            if "uuid" not in asked:
+            if "uuid" not in query:
                 file.faults.insert(0, fault)
-                self._page(200, web_pages.virus_scan(asked.get("id", [""])[0]))
+                self._page(200, web_pages.virus_scan(query.get("id", [""])[0]))
             else:
                 self._serve(file, None)
         else:
@@ -251,22 +249,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.request.close()
 
     def _start(self, file: File, headers: dict[str, str]) -> int | None:
-        """Where to begin; None for the whole file."""
-        asked = self.headers.get("Range")
+        """The first byte to send; None for the whole file."""
+        requested = self.headers.get("Range")
         condition = self.headers.get("If-Range")
         changed = condition is not None and condition not in headers.values()
-        if asked is None or not file.ranges or (changed and file.heeds_conditions):
+        if requested is None or not file.ranges or (changed and file.if_range):
             return None
-        return int(asked.removeprefix("bytes=").rstrip("-"))
+        return int(requested.removeprefix("bytes=").rstrip("-"))
 
     def _send(self, content: bytes, start: int, stop: int, *, chunked: bool) -> None:
         view = memoryview(content)
         for offset in range(start, stop, BLOCK_BYTES):
             block = view[offset : min(offset + BLOCK_BYTES, stop)]
-            self.faulty.watch(self.place, offset)
+            self.faulty.watch(self.name, offset)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
             with self.faulty.lock:
-                self.faulty.sent[self.place] += len(block)
+                self.faulty.sent[self.name] += len(block)
         if chunked:
             self.wfile.write(b"0\r\n\r\n")
 
@@ -278,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def _wait_for_the_client(self) -> None:
-        """Send nothing more until the client gives up."""
+        """Send nothing until the client closes the connection."""
         self.request.settimeout(0.05)
         while not self.faulty.stopping.is_set():
             try:
@@ -291,5 +289,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def spread(faults: Iterable[Fault]) -> list[str]:
-    """The faults in words, for messages of failed tests."""
+    """The faults as text, for messages of failed tests."""
     return [f"{fault.kind} at {fault.at:.2f}" for fault in faults]

@@ -262,9 +262,9 @@ def test_files_are_fetched_in_parallel(server: FaultyServer, tmp_path: Path) -> 
     serve(server)
     server.files["/big/one.bin"].faults.append(Fault("stall", 0.5))
     downloads(tmp_path, server.url, connections=2, policy=HASTY).fetch(PUBLISHED, PUBLISHED.files)
-    asked = [path for path, _ in server.requests]
-    assert max(asked.index("/big/two.bin"), asked.index("/big/three.bin")) < len(asked) - 1
-    assert asked[-1] == "/big/one.bin"
+    paths = [path for path, _ in server.requests]
+    assert max(paths.index("/big/two.bin"), paths.index("/big/three.bin")) < len(paths) - 1
+    assert paths[-1] == "/big/one.bin"
 
 
 def test_every_published_path_stays_below_the_folder() -> None:

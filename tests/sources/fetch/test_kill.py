@@ -51,11 +51,11 @@ def test_killed_at_any_byte_it_resumes_and_fetches_almost_nothing_twice(server: 
         )
 
         server.watch = _killer(server, child, moments[killed] if killed < KILLS else None)
-        _, said = child.communicate(timeout=60)
+        _, message = child.communicate(timeout=60)
         _check_nothing_wrong(tmp_path, data.published, data.contents)
         if child.returncode == 0:
             break
-        assert child.returncode == -signal.SIGKILL, said.decode()
+        assert child.returncode == -signal.SIGKILL, message.decode()
         killed += 1
     assert killed == KILLS
     for name, content in data.contents.items():

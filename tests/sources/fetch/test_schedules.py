@@ -92,7 +92,7 @@ class Schedule:
                     *([] if healed else faults),
                     other=_other(content),
                     validators=self.validators,
-                    heeds_conditions=self.if_range,
+                    if_range=self.if_range,
                     virus_scan=on_drive,
                 )
 

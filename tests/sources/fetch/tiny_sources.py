@@ -1,4 +1,4 @@
-"""Tiny archives of the true shape of every source, with manifests as if their authors had published these."""
+"""Tiny archives with the names, nesting and formats of every source, and manifests for them."""
 
 import gzip
 import hashlib
@@ -24,7 +24,7 @@ DELTAS = {
     "members": Members(name="delta{:05d}.dat", count=20),
     "limits": Limits(member_bytes=10_000, total_bytes=100_000, ratio=10.0),
 }
-"""What the manifest of the deltas says of each archive, for smaller ones."""
+"""What the manifest of the deltas says about each archive, for smaller archives."""
 TERMS = Terms(statement="research only", licence="a licence", url="https://example.org/terms")
 
 
@@ -42,7 +42,7 @@ class DataSet:
 def dataset(
     name: str, contents: Mapping[str, bytes], *, hashed: bool = True, drive: str | None = None, **facts: Any
 ) -> DataSet:
-    """A data set of those files; each is on Drive too, under an id made from its path, where `drive` is given."""
+    """A data set of these files. With `drive` each is on Google Drive, too; its id is made from its path."""
     files = [
         PublishedFile(
             path=path,
@@ -64,7 +64,7 @@ def drive_id(path: str) -> str:
 
 
 def make_all(folder: Path) -> dict[str, DataSet]:
-    """Every source, small."""
+    """Every source."""
     randomness = random.Random(1)
     made = [
         dataset("celeba", _celeba(folder, randomness)),

@@ -1,4 +1,4 @@
-"""Pages of the shape that Google Drive and others send in place of a file, drawn after their titles and forms."""
+"""Web pages like those of Google Drive and others: with the same titles and forms."""
 
 QUOTA = b"""<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head>
 <body><div class="uc-main"><p class="uc-error-caption">Sorry, this file cannot be downloaded now.</p>
