@@ -4,14 +4,14 @@ from pipeline.errors import SourceError
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.published import Published
-from pipeline.sources.registry import open_source
+from pipeline.sources.registry import SOURCES
 from stages import DATA, DOWNLOADS, MANIFESTS, main, read_manifest, read_params, stage_run
 
 
 def download() -> None:
     """Write the source's files to `data/download`."""
     params = read_params()
-    source = open_source(params.download.source)
+    source = SOURCES[params.download.source.kind](params.download.source)
     manifests = {name: MANIFESTS / f"{name}.yaml" for name in source.manifests}
     inputs = sorted({*manifests.values(), params.download.watch})
     for path in inputs:

@@ -1,6 +1,6 @@
-"""One reader over tar, zip and 7z: regular files only, in the archive's own order, a few held at a time.
+"""One reader over tar, zip and 7z: regular files only, in the archive's own order, one held at a time.
 
-An archive is untrusted: `admission` judges its index, and no member's bytes go further than its index says.
+An archive is untrusted: `archive_safety` checks its index, and no member yields more bytes than its index says.
 """
 
 import bz2
@@ -23,12 +23,11 @@ from pipeline.sources import sevenzip
 from pipeline.sources.archive_safety import Entry, Limits, check_archive
 
 TAR_HEADER_BYTES_MAX = 1 << 20
-"""The most that a tar may say about one member: names and attributes, before its bytes."""
+"""The largest name or attribute of a tar's member, which tarfile reads into memory."""
 
 DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
-    gzip.BadGzipFile,
     zlib.error,
     lzma.LZMAError,
     struct.error,
@@ -37,7 +36,7 @@ DAMAGE = (
     sevenzip.DamagedError,
 )
 UNREADABLE = (RuntimeError, sevenzip.UnreadableError)
-"""What `zipfile` raises for encryption and, in a subclass, for methods that it does not know."""
+"""`zipfile` raises RuntimeError for encryption, and a subclass for methods that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +64,16 @@ def list_members(path: Path, limits: Limits | None = None) -> list[str]:
 
 
 def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:
-    """The members of those names with their bytes, in the order of `list_members`; the others are passed over.
+    """The members of those names with their bytes, in the order of `list_members`.
 
     Raises
     ------
     SourceError
         The archive is damaged, encrypted or packed by an unknown method.
     """
-    wanted = frozenset(wanted)
     with _naming(path):
-        if sevenzip.is_sevenzip(path):
-            members = sevenzip.read(path, wanted)
-        elif _is_zip(path):
-            members = _read_zip(path, wanted)
-        else:
-            members = _read_tar(path, wanted)
-        with closing(members):
+        read = sevenzip.read if sevenzip.is_sevenzip(path) else _read_zip if _is_zip(path) else _read_tar
+        with closing(read(path, frozenset(wanted))) as members:
             for name, content in members:
                 yield Member(name, content)
 
@@ -106,11 +99,11 @@ def _naming(path: Path) -> Generator[None]:
             f"again, if it is damaged."
         ) from error
     except OSError as error:
-        # without a number it is no fault of the system but of the bytes, as is a seek to where no file can reach
+        # gzip and bz2 report damage without a number; EINVAL is a seek to where no file can reach
         if error.errno in (None, errno.EINVAL):
             raise SourceError(f"{path}: the archive is damaged ({error}). Fetch or pack it again.") from error
         raise SourceError(
-            f"{path}: cannot be read ({error}). See to its permissions and its disk, and run again."
+            f"{path}: cannot be read ({error}). Check its permissions and its disk, and run again."
         ) from error
 
 
@@ -125,7 +118,7 @@ def _entries(path: Path) -> Generator[Entry]:
 
 
 def _is_zip(path: Path) -> bool:
-    """Told by the first bytes: `zipfile.is_zipfile` also takes a tar whose last member is a zip."""
+    """By the first bytes: `zipfile.is_zipfile` also accepts a tar whose last member is a zip."""
     with path.open("rb") as file:
         return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -134,12 +127,12 @@ def _is_tar(path: Path) -> bool:
     try:
         with _tar(path):
             return True
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError):
+    except DAMAGE:
         return False
     except OSError as error:
         if error.errno is not None:
             raise
-        return False  # bzip2's word for damage
+        return False
 
 
 def _zip_entries(path: Path) -> Generator[Entry]:
@@ -188,28 +181,20 @@ def _headers(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 @contextmanager
 def _tar(path: Path) -> Generator[tuple[tarfile.TarFile, IO[bytes]]]:
     """An open tar, and the stream of its unpacked bytes."""
-    with _unpacked(path) as stream, tarfile.TarFile(fileobj=cast(Any, _Headers(stream))) as archive:
-        yield archive, stream
-
-
-def _unpacked(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         head = file.read(6)
-    if head.startswith(b"\x1f\x8b"):
-        return cast(IO[bytes], gzip.open(path))
-    if head.startswith(b"BZh"):
-        return cast(IO[bytes], bz2.open(path))
-    if head == b"\xfd7zXZ\0":
-        return cast(IO[bytes], lzma.open(path))
-    return path.open("rb")
+    openers = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    opener = next((opener for magic, opener in openers.items() if head.startswith(magic)), Path.open)
+    with opener(path, "rb") as stream, tarfile.TarFile(fileobj=cast(Any, _Headers(stream))) as archive:
+        yield archive, cast(IO[bytes], stream)
 
 
 class _Headers:
-    """What tarfile reads a header through: a name or an attribute that claims to be huge must not fill the memory."""
+    """What tarfile reads headers through: one that claims to be huge is refused."""
 
     mode = "rb"
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Any) -> None:
         self.seek = stream.seek
         self.tell = stream.tell
         self._stream = stream

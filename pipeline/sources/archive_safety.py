@@ -1,6 +1,6 @@
-"""What an archive may hold: judged from its index, before a byte of it is unpacked.
+"""What an archive may hold: checked in its index, before a byte of it is unpacked.
 
-An archive is untrusted. It is refused as a whole: one hostile member makes the others doubtful too.
+One hostile member refuses the whole archive.
 """
 
 import unicodedata
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.errors import SourceError
 
 NAME_BYTES_MAX, PATH_BYTES_MAX = 255, 1024
-"""What common file systems take as the name of a file, and more than any data set needs as a path."""
+"""What common file systems allow as the name of a file, and more than any data set needs as a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Limits(BaseModel):
 
 
 OWN_LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 37, ratio=100.0)
-"""Of archives that no manifest tells of: the user's own."""
+"""Of archives that no manifest lists: the user's own."""
 
 
 def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None) -> list[str]:
-    """The members' names in the archive's order; no more entries are asked for than it takes to see a fault.
+    """The members' names in the archive's order; it stops at the first fault.
 
     Raises
     ------
@@ -101,16 +101,16 @@ def _bytes(name: str) -> int:
 
 
 def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str | None:
-    """Remember the member; say where another has its place, also on file systems that fold case and accents."""
+    """Add the member, or say which one has its path, also on file systems that ignore case and forms of accents."""
     folded = unicodedata.normalize("NFC", name).casefold()
     key = "/".join(part for part in folded.split("/") if part not in ("", "."))
     if not key:
         return "has no name"
     if key in taken:
         other = taken[key]
-        return (
-            "is there twice" if other == name else f"has the place of {other!r}, which some systems cannot tell apart"
-        )
+        if other == name:
+            return "is there twice"
+        return f"has the place of {other!r}: some systems do not distinguish these names"
     if key in folders:
         return f"is a file, but {folders[key]!r} needs a folder of that name"
     taken[name if key == name else key] = name
@@ -133,7 +133,7 @@ def _check_size(path: Path, packed_bytes: int, entry: Entry, total: int, limits:
 
 
 def too_large(path: Path, member: str, allowed_bytes: int, limit: str) -> SourceError:
-    """The error about an archive or a member that unpacks to more than the `limit` of that name allows."""
+    """The error about an archive or a member that is larger than `Limits` allow."""
     return SourceError(
         f"{path}: {member}unpacks to more than the {allowed_bytes} bytes that limits.{limit} allows. If it is no bomb, "
         f"unpack it and give what it holds; or, for a published file, raise that limit in its manifest."

@@ -9,7 +9,7 @@ from pipeline.errors import SourceError
 from pipeline.params import PUBLISHED, AlignedCelebASource, CelebASource
 from pipeline.sources import sevenzip
 from pipeline.sources.local import link_or_copy, link_or_pack_images
-from pipeline.sources.published import Published, PublishedFile
+from pipeline.sources.published import Published
 from pipeline.sources.source import Contents, DataSource
 
 ARCHIVE = "Img/img_celeba.7z/img_celeba.7z"
@@ -21,25 +21,20 @@ ANNOTATIONS = {
     "attributes": "Anno/list_attr_celeba.txt",
 }
 """Published paths by the field of the params."""
-DELTAS_MANIFEST = "celebahq-deltas"
 
 
 class CelebA(DataSource[CelebASource]):
     """Photographs, annotations, and the deltas of CelebA-HQ where they are wanted."""
 
-    manifests = ("celeba", DELTAS_MANIFEST)
-    published_paths: ClassVar[Mapping[str, str]] = {**ANNOTATIONS, "images": f"{ARCHIVE}.001"}
+    published: ClassVar[Mapping[str, tuple[str, str | None]]] = {
+        **{field: ("celeba", path) for field, path in ANNOTATIONS.items()},
+        "images": ("celeba", f"{ARCHIVE}.001"),
+        "deltas": ("celebahq-deltas", None),
+    }
 
-    def published_files(self, manifests: Mapping[str, Published]) -> dict[str, tuple[str, list[PublishedFile]]]:
-        """See `DataSource.published_files`; of the deltas all files are fetched."""
-        files = super().published_files(manifests)
-        if self.params.deltas == PUBLISHED:
-            files["deltas"] = DELTAS_MANIFEST, list(manifests[DELTAS_MANIFEST].files)
-        return files
-
-    def fill(self, params: CelebASource, published: Published | None, folder: Path) -> Contents:
+    def fill(self, params: CelebASource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`. The result is the published tree."""
-        contents = _fill(params, published, folder, ARCHIVE)
+        contents = _fill(params, known, folder, ARCHIVE)
         if params.deltas is not None:
             fetched = self.params.deltas == PUBLISHED
             _link_deltas(params.deltas.parent if fetched else params.deltas, folder / "deltas")
@@ -49,16 +44,15 @@ class CelebA(DataSource[CelebASource]):
 class AlignedCelebA(DataSource[AlignedCelebASource]):
     """Photographs that CelebA's authors aligned and cut to 178 x 218, and annotations."""
 
-    manifests = ("celeba",)
-    published_paths: ClassVar[Mapping[str, str]] = {
-        "partition": ANNOTATIONS["partition"],
-        "attributes": ANNOTATIONS["attributes"],
-        "images": ALIGNED,
+    published: ClassVar[Mapping[str, tuple[str, str | None]]] = {
+        "partition": ("celeba", ANNOTATIONS["partition"]),
+        "attributes": ("celeba", ANNOTATIONS["attributes"]),
+        "images": ("celeba", ALIGNED),
     }
 
-    def fill(self, params: AlignedCelebASource, published: Published | None, folder: Path) -> Contents:
+    def fill(self, params: AlignedCelebASource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`. The result is the published tree."""
-        return _fill(params, published, folder, ALIGNED)
+        return _fill(params, known, folder, ALIGNED)
 
 
 def contents(images: str, annotations: set[str], photographs: int | None = None) -> Contents:
@@ -73,33 +67,31 @@ def contents(images: str, annotations: set[str], photographs: int | None = None)
     )
 
 
-def _fill(
-    params: CelebASource | AlignedCelebASource, published: Published | None, folder: Path, archive: str
-) -> Contents:
-    assert published is not None
+def _fill(params: CelebASource | AlignedCelebASource, known: Published | None, folder: Path, archive: str) -> Contents:
+    assert known is not None
     images, target = params.images, folder / archive
     fields = {field: getattr(params, field, None) for field in ANNOTATIONS}
     given: dict[str, Path] = {field: path for field, path in fields.items() if path is not None}
     if not images.exists():
         raise SourceError(
-            f"{images}: no such file or folder. Get {target.name} of {published.dataset} from {published.home} "
-            f"({published.terms.statement}) and name it (the first part, or the unpacked folder) in "
+            f"{images}: no such file or folder. Get {target.name} of {known.dataset} from {known.home} "
+            f"({known.terms.statement}) and name it (the first part, or the unpacked folder) in "
             f"download.source.images of params.yaml; or set that to published, and it is fetched."
         )
-    known = published.find(images.name)
-    parts = [] if known is None else [images.with_name(file.name) for file in published.parts_of(known)]
+    own = known.find(images.name)
+    parts = [] if own is None else [images.with_name(file.name) for file in known.parts_of(own)]
     missing = [path.name for path in parts if not path.is_file()]
     if missing:
         raise SourceError(
             f"{images.parent}: {len(missing)} of {len(parts)} parts are missing ({', '.join(missing)}). "
-            f"Put them in the folder of {images.name}; they are published at {published.home}."
+            f"Put them in the folder of {images.name}; they are published at {known.home}."
         )
-    published.check([*([] if images.is_dir() else sevenzip.files_of(images)), *given.values()])
+    known.check([*([] if images.is_dir() else sevenzip.files_of(images)), *given.values()])
     name = link_or_pack_images(images, target.parent, f"{target.stem}.tar")
     for field, path in given.items():
         link_or_copy(path, folder / ANNOTATIONS[field])
     place = (target.parent / name).relative_to(folder).as_posix()
-    return contents(place, set(given), published.photographs if known is not None else None)
+    return contents(place, set(given), known.photographs if own is not None else None)
 
 
 def _link_deltas(given: Path, folder: Path) -> None:

@@ -27,13 +27,12 @@ TEST = f"{FOLDER}/test_batch.bin"
 class Cifar10(DataSource[Cifar10Source]):
     """The published tar."""
 
-    manifests = ("cifar10",)
-    published_paths: ClassVar[Mapping[str, str]] = {"archive": "cifar-10-binary.tar.gz"}
+    published: ClassVar[Mapping[str, tuple[str, str | None]]] = {"archive": ("cifar10", "cifar-10-binary.tar.gz")}
 
-    def fill(self, params: Cifar10Source, published: Published | None, folder: Path) -> Contents:
+    def fill(self, params: Cifar10Source, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`."""
-        assert published is not None
-        published.check([params.archive])
+        assert known is not None
+        known.check([params.archive])
         link_or_copy(params.archive, folder / params.archive.name)
         arrays = Arrays(labels=None, draw=None, seed=0)
         return Contents(images=params.archive.name, numbering="sorted", arrays=arrays)

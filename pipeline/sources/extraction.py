@@ -1,6 +1,6 @@
-"""From a delivered source to containers of photographs: every byte kept, every member accounted for."""
+"""From the files of a source to containers of photographs: every byte kept, every member counted."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -25,15 +25,13 @@ LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 
 
-def extract(delivered: Path, contents: Contents, photographs_per_container: int, work: Path) -> Accounting:
+def extract(download: Path, contents: Contents, photographs_per_container: int, work: Path) -> Accounting:
     """Write containers, their table and the annotations to `work`.
 
     Parameters
     ----------
-    delivered
+    download
         The folder that `contents` describes.
-    contents
-        What lies where in it.
     photographs_per_container
         Members of the source that go into one container (fewer where some are no images).
     work
@@ -50,26 +48,30 @@ def extract(delivered: Path, contents: Contents, photographs_per_container: int,
     SourceError
         The archive is damaged or unsafe, or photographs are missing.
     """
-    _copy_annotations(delivered, contents, work)
+    annotations = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
+    for name, source in annotations.items():
+        if source is not None:
+            atomic.write_bytes(work / name, (download / source).read_bytes())
     table = work / TABLE
     if table.exists():
         return manifest.account(table)
-    pictures = _pictures(delivered, contents)
-    images = delivered / contents.images
-    numbered = number(
-        archive.list_members(images, contents.limits) if pictures is None else pictures.names(), contents.numbering
-    )
+    images = download / contents.images
+    pictures = _pictures(images, contents)
+    names = archive.list_members(images, contents.limits) if pictures is None else pictures.names()
+    numbered = number(names, contents.numbering)
     if contents.photographs is not None:
         check_complete(images, numbered, contents.photographs)
     if pictures is not None:
         pictures.write_attributes(work / ATTRIBUTES)
     groups = [
-        _Group(numbered[start : start + photographs_per_container], work / f"{STAGE}-{place:05d}")
+        _Group(numbered[start : start + photographs_per_container], work / f"{STAGE}-{place:05d}.tar")
         for place, start in enumerate(range(0, len(numbered), photographs_per_container))
     ]
     missing = [group for group in groups if not group.part.exists()]
     wanted = frozenset(entry.member for group in missing for entry in group.members)
-    _fill(missing, archive.read_members(images, wanted) if pictures is None else pictures.read(wanted))
+    with closing(archive.read_members(images, wanted) if pictures is None else pictures.read(wanted)) as members:
+        for group in tqdm(missing, unit="container", leave=False, disable=None):
+            manifest.write_rows(group.part, Photograph, list(_contain(group, members)))
     account = manifest.join_parts(table, Photograph, [group.part for group in groups])
     for group in groups:
         group.part.unlink()
@@ -78,40 +80,29 @@ def extract(delivered: Path, contents: Contents, photographs_per_container: int,
 
 @dataclass(frozen=True)
 class _Group:
-    """The members of one container. The part table is written last: where it exists, the container is done."""
+    """The members of one container. The part table is written last: where it exists, the container is complete."""
 
     members: Sequence[Numbered]
-    stem: Path
-
-    @property
-    def container(self) -> Path:
-        return self.stem.with_name(f"{self.stem.name}.tar")
+    container: Path
 
     @property
     def part(self) -> Path:
-        return self.stem.with_name(f"{self.stem.name}.part.parquet")
+        return self.container.with_suffix(".part.parquet")
 
 
-def _pictures(delivered: Path, contents: Contents) -> Pictures | None:
+def _pictures(images: Path, contents: Contents) -> Pictures | None:
     """The images where they were published as arrays; None where they are photographs in an archive."""
     arrays = contents.arrays
     if arrays is None:
         return None
-    images = delivered / contents.images
     if arrays.labels is None:
         return cifar10.load(images, contents.limits)
-    return mnist.load(images, delivered / arrays.labels, arrays.draw, arrays.seed, contents.limits)
+    return mnist.load(images, images.with_name(arrays.labels), arrays.draw, arrays.seed, contents.limits)
 
 
-def _fill(groups: Sequence[_Group], members: Generator[Member]) -> None:
-    with closing(members) as stream:
-        for group in tqdm(groups, unit="container", leave=False, disable=None):
-            manifest.write_rows(group.part, Photograph, list(_contain(group, stream)))
-
-
-def _contain(group: _Group, stream: Iterator[Member]) -> Iterator[Photograph | Drop]:
+def _contain(group: _Group, members: Iterator[Member]) -> Iterator[Photograph | Drop]:
     with writing_container(group.container, f"{STAGE}/{group.container.name}") as container:
-        for entry, member in zip(group.members, islice(stream, len(group.members)), strict=True):
+        for entry, member in zip(group.members, islice(members, len(group.members)), strict=True):
             if entry.member != member.name:
                 raise SourceError(
                     f"the archive gave {member.name} where its index names {entry.member}; pack it again."
@@ -135,10 +126,3 @@ def _safe_name(entry: Numbered) -> str:
         return entry.file
     suffix = PurePosixPath(entry.file).suffix
     return f"{entry.index:06d}{suffix if suffix.isascii() else ''}"
-
-
-def _copy_annotations(delivered: Path, contents: Contents, work: Path) -> None:
-    wanted = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
-    for name, source in wanted.items():
-        if source is not None:
-            atomic.write_bytes(work / name, (delivered / source).read_bytes())

@@ -13,7 +13,7 @@ LANDMARKS = "landmarks.txt"
 class Folder(DataSource[FolderSource]):
     """A folder or an archive of photographs."""
 
-    def fill(self, params: FolderSource, published: Published | None, folder: Path) -> Contents:
+    def fill(self, params: FolderSource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`; nothing of it is published."""
         images = link_or_pack_images(params.images, folder, "images.tar")
         if params.landmarks is not None:

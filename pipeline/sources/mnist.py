@@ -33,16 +33,15 @@ UNSIGNED_BYTES = 8
 class Mnist(DataSource[MnistSource | MnistRgbSource]):
     """The two published files of the training images."""
 
-    manifests = ("mnist",)
-    published_paths: ClassVar[Mapping[str, str]] = {
-        "labels": "train-labels-idx1-ubyte.gz",
-        "images": "train-images-idx3-ubyte.gz",
+    published: ClassVar[Mapping[str, tuple[str, str | None]]] = {
+        "labels": ("mnist", "train-labels-idx1-ubyte.gz"),
+        "images": ("mnist", "train-images-idx3-ubyte.gz"),
     }
 
-    def fill(self, params: MnistSource | MnistRgbSource, published: Published | None, folder: Path) -> Contents:
+    def fill(self, params: MnistSource | MnistRgbSource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`."""
-        assert published is not None
-        published.check([params.images, params.labels])
+        assert known is not None
+        known.check([params.images, params.labels])
         for path in (params.images, params.labels):
             link_or_copy(path, folder / path.name)
         draw, seed = (params.count, params.seed) if isinstance(params, MnistRgbSource) else (None, 0)
@@ -87,9 +86,17 @@ def read_idx(path: Path, limits: Limits) -> NDArray[np.uint8]:
     SourceError
         It is none, is damaged, or has more or fewer values than its header says.
     """
-    content = _content(path, limits)
-    head = struct.unpack(">HBB", content[:4]) if len(content) >= 4 else (0, 0, 0)
-    zero, kind, dimensions = head
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        most = int(min(limits.member_bytes, limits.ratio * len(content)))
+        try:
+            with gzip.open(path) as file:
+                content = file.read(most + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise SourceError(f"{path}: damaged ({error}). Fetch it again.") from error
+        if len(content) > most:
+            raise too_large(path, "", most, "member_bytes or limits.ratio")
+    zero, kind, dimensions = struct.unpack(">HBB", content[:4]) if len(content) >= 4 else (0, 0, 0)
     start = 4 + 4 * dimensions
     if zero != 0 or kind != UNSIGNED_BYTES or not dimensions or len(content) < start:
         raise SourceError(f"{path}: no idx file of unsigned bytes (it starts {content[:4].hex(' ')}). Fetch it again.")
@@ -99,18 +106,3 @@ def read_idx(path: Path, limits: Limits) -> NDArray[np.uint8]:
             f"{path}: {len(content)} bytes, but its header describes an array of {shape}. Fetch it again, whole."
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def _content(path: Path, limits: Limits) -> bytes:
-    packed = path.read_bytes()
-    if not packed.startswith(b"\x1f\x8b"):
-        return packed
-    most = int(min(limits.member_bytes, limits.ratio * len(packed)))
-    try:
-        with gzip.open(path) as file:
-            content = file.read(most + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: damaged ({error}). Fetch it again.") from error
-    if len(content) > most:
-        raise too_large(path, "", most, "member_bytes or limits.ratio")
-    return content

@@ -1,5 +1,6 @@
-"""Which index and which file name a photograph gets, whatever order its archive has."""
+"""The index and the file name of every photograph, whatever order its archive has."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,19 +37,18 @@ def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
     members
         Names in the archive's order.
     numbering
-        `sorted`: the place in sorted order; the file is named below the folder that all share.
-        `celeba`: NNNNNN.jpg gets NNNNNN - 1, wherever in the archive it lies; whatever is named otherwise
-        comes after, in sorted order.
+        `sorted`: the place in sorted order; the file name is the path below the folder that all share.
+        `celeba`: NNNNNN.jpg gets NNNNNN - 1; other names follow in sorted order.
 
     Raises
     ------
     SourceError
         Two members have the same CelebA number.
     """
-    common = len(_common_folder(members))
+    common = _common_folder_length(members)
     numbers = _celeba_numbers(members) if numbering == "celeba" else {}
-    after = max(numbers.values(), default=-1) + 1
-    places = {name: after + place for place, name in enumerate(sorted(name for name in members if name not in numbers))}
+    others = sorted(name for name in members if name not in numbers)
+    places = {name: place for place, name in enumerate(others, start=max(numbers.values(), default=-1) + 1)}
     return [
         Numbered(name, numbers[name], name.rfind("/") + 1) if name in numbers else Numbered(name, places[name], common)
         for name in members
@@ -56,40 +56,33 @@ def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
 
 
 def check_complete(archive: Path, numbered: Sequence[Numbered], photographs: int) -> None:
-    """Raise `SourceError` unless the members are 000001.jpg to the last of `photographs`; names what is amiss."""
+    """Raise `SourceError`, which names some of the differences, unless the files are 000001.jpg ... `photographs`."""
     wanted = {f"{place + 1:06d}.jpg" for place in range(photographs)}
     found = {entry.file for entry in numbered}
-    if wanted == found:
-        return
     faults = [
         f"{len(names)} {what} ({', '.join(sorted(names)[:NAMED])}{', ...' if len(names) > NAMED else ''})"
         for what, names in (("missing", wanted - found), ("not published", found - wanted))
         if names
     ]
-    raise SourceError(
-        f"{archive}: {len(numbered)} members, published are {photographs}: {'; '.join(faults)}. Fetch it again, or "
-        f"give an archive of your own making another name."
-    )
+    if faults:
+        raise SourceError(
+            f"{archive}: {len(numbered)} members, published are {photographs}: {'; '.join(faults)}. Fetch it again, or "
+            f"give an archive of your own making another name."
+        )
 
 
 def _celeba_numbers(members: Sequence[str]) -> dict[str, int]:
     found: dict[int, str] = {}
     for name in members:
         match = _CELEBA_NAME.fullmatch(name, name.rfind("/") + 1)
-        if match is None or int(match[1]) == 0:
-            continue
-        index = int(match[1]) - 1
-        if index in found:
-            raise SourceError(f"the archive holds photograph {match[0]} twice: {found[index]} and {name}. Keep one.")
-        found[index] = name
+        if match is not None and match[1] != "000000":
+            other = found.setdefault(int(match[1]) - 1, name)
+            if other != name:
+                raise SourceError(f"the archive holds photograph {match[0]} twice: {other} and {name}. Keep one.")
     return {name: index for index, name in found.items()}
 
 
-def _common_folder(members: Sequence[str]) -> str:
-    if not members:
-        return ""
-    first, last = (name.split("/")[:-1] for name in (min(members), max(members)))
-    shared = 0
-    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
-        shared += 1
-    return "".join(f"{folder}/" for folder in first[:shared])
+def _common_folder_length(members: Sequence[str]) -> int:
+    """How many letters the path of the deepest folder has that holds all members, with its `/`."""
+    folders = [name[: name.rfind("/") + 1] for name in members]
+    return os.path.commonprefix(folders).rfind("/") + 1  # noqa: RUF071 - cut at a / again

@@ -1,7 +1,6 @@
-"""The files that a data set's authors publish: names, sizes, hashes and places, and the check of a file against them.
+"""The files that a data set's authors publish: names, sizes, hashes and addresses, and the check of files against them.
 
-The facts stand in `manifests/*.yaml`; whoever reads YAML passes them on in these types. A fact that nobody states is
-left out there, is None here, and is named in `unknown`.
+These are the types of `manifests/*.yaml`. A fact that is stated nowhere is None, and is named in `unknown`.
 """
 
 import hashlib
@@ -37,14 +36,9 @@ class _Fact(BaseModel):
 
 
 class PublishedFile(_Fact):
-    """One published file; `path` is its place in the published folder tree, None what is not known of it.
+    """One published file: its path in the published folder tree, and what is known of it.
 
-    Attributes
-    ----------
-    drive_id
-        Its id on Google Drive.
-    urls
-        Where else it can be had, in the order to try.
+    `drive_id` is its id on Google Drive; `urls` are other addresses, in the order to try.
     """
 
     path: PublishedPath
@@ -67,10 +61,7 @@ class PublishedFile(_Fact):
         return {name: value for name, value in known.items() if value is not None}
 
     def fault(self, size: int, digests: Mapping[str, str]) -> str | None:
-        """What is wrong with a file of that size and those digests, in words; None where it is the published one.
-
-        `digests` has every algorithm of `hashes`.
-        """
+        """How a file of that size and those digests (of every algorithm of `hashes`) differs; None if it does not."""
         if self.bytes is not None and size != self.bytes:
             return f"{size} bytes, but the published {self.path} has {self.bytes}"
         for name, known in self.hashes.items():
@@ -79,7 +70,7 @@ class PublishedFile(_Fact):
         return None
 
     def fault_of(self, found: Path) -> str | None:
-        """What is wrong with the file `found`, as `fault`; it is read only where its size is right or not known."""
+        """How the file `found` differs; None if it does not. It is read only if its size is right or not known."""
         size = found.stat().st_size
         same_size = self.bytes is None or size == self.bytes
         return self.fault(size, digests(found, self.hashes) if same_size else {})
@@ -96,23 +87,17 @@ class PublishedFile(_Fact):
 
 def _takes_a_number(name: str) -> str:
     try:
-        numbered = name.format(1) != name.format(2)
-    except (ValueError, LookupError) as error:
-        raise ValueError(f"{name!r} has no place for one number, such as {{:05d}} ({error})") from error
-    if not numbered:
-        raise ValueError(f"{name!r} has no place for a number, such as {{:05d}}")
-    return name
+        if name.format(1) != name.format(2):
+            return name
+    except (ValueError, LookupError):
+        pass
+    raise ValueError(f"{name!r} has no place for one number, such as {{:05d}}")
 
 
 class Members(_Fact):
-    """What each archive of a data set holds, where no hash tells: members that are numbered on from its own number.
+    """What each archive without a published hash must hold: `count` members, numbered from the archive's own number.
 
-    Attributes
-    ----------
-    name
-        Their name without folders, with the number's place as `str.format` has it, such as `delta{:05d}.dat`.
-    count
-        How many.
+    `name` is theirs without folders, as `str.format` takes it, such as `delta{:05d}.dat`.
     """
 
     name: Annotated[str, AfterValidator(_takes_a_number)]
@@ -126,7 +111,7 @@ class Members(_Fact):
 
 
 class Terms(_Fact):
-    """What a user accepts: in short, the licence's name, and where the full text is."""
+    """What a user accepts: a summary, the licence's name, and the address of the full text."""
 
     statement: str
     licence: str
@@ -134,20 +119,20 @@ class Terms(_Fact):
 
 
 class Source(_Fact):
-    """What every manifest says.
+    """What every manifest states.
 
     Attributes
     ----------
     name
         The manifest's own name: of its folder on mirrors, and of its terms.
     drive
-        The address at which Google Drive serves downloads; None where no file lies there.
+        The address at which Google Drive serves downloads, for files with a `drive_id`.
     unknown
         Facts that could not be established.
     members
         What every archive without a published hash holds.
     limits
-        What an archive may unpack to before it counts as a bomb; None where the limits of the user's own hold.
+        What an archive may unpack to before it counts as a bomb; None for the limits of the user's own archives.
     """
 
     name: Annotated[str, Field(pattern="^[a-z0-9-]+$")]
@@ -161,13 +146,7 @@ class Source(_Fact):
 
 
 class Published(Source):
-    """All files of one published data set.
-
-    Attributes
-    ----------
-    photographs
-        How many each archive of them holds, named 000001.jpg on.
-    """
+    """All files of one published data set; `photographs`: how many each archive holds, named 000001.jpg on."""
 
     photographs: PositiveInt | None = None
     files: tuple[PublishedFile, ...]
@@ -178,10 +157,10 @@ class Published(Source):
 
     def at(self, path: str) -> PublishedFile:
         """The published file of that path; raises `SourceError` where there is none."""
-        for file in self.files:
-            if file.path == path:
-                return file
-        raise SourceError(f"{path}: no published file of {self.dataset}; correct manifests/{self.name}.yaml")
+        found = next((file for file in self.files if file.path == path), None)
+        if found is None:
+            raise SourceError(f"{path}: no published file of {self.dataset}; correct manifests/{self.name}.yaml")
+        return found
 
     def check(self, paths: Iterable[Path]) -> None:
         """Check every file that is there and has a published name; other names are the user's own and pass."""
@@ -199,9 +178,8 @@ class Published(Source):
 def digests(path: Path, algorithms: Iterable[str]) -> dict[str, str]:
     """Hashes of a file's bytes as hex, by algorithm; the file is read once, block by block."""
     hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-    if hashers:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                for hasher in hashers.values():
-                    hasher.update(block)
+    with path.open("rb") as file:
+        while hashers and (block := file.read(BLOCK_BYTES)):
+            for hasher in hashers.values():
+                hasher.update(block)
     return {name: hasher.hexdigest() for name, hasher in hashers.items()}

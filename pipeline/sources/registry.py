@@ -1,6 +1,5 @@
 """The class of every kind of source."""
 
-from pipeline.params import AnySource
 from pipeline.sources.celeba import AlignedCelebA, CelebA
 from pipeline.sources.cifar10 import Cifar10
 from pipeline.sources.folder import Folder
@@ -18,8 +17,3 @@ SOURCES: dict[str, type[DataSource]] = {
     "mnist-rgb": Mnist,
 }
 """By `params.download.source.kind`."""
-
-
-def open_source(params: AnySource) -> DataSource:
-    """The data set that the section `download.source` describes."""
-    return SOURCES[params.kind](params)

@@ -96,70 +96,64 @@ class DataSource(ABC, Generic[Params]):
 
     Attributes
     ----------
-    manifests
-        Names of the lists of published files; the first lists `published_paths`, and what copies are checked against.
-    published_paths
-        The path in that list by the field of `params`, for fields that may be `published`.
+    published
+        Where the files are published that fields of `params` may call `published`: the manifest, and the path in it;
+        None for all of its files. Copies are checked against the first manifest.
     """
 
-    manifests: ClassVar[tuple[str, ...]] = ()
-    published_paths: ClassVar[Mapping[str, str]] = {}
+    published: ClassVar[Mapping[str, tuple[str, str | None]]] = {}
 
     def __init__(self, params: Params) -> None:
         self.params = params
 
+    @property
+    def manifests(self) -> list[str]:
+        """Names of the manifests that `stage` needs."""
+        return list(dict.fromkeys(name for name, _ in self.published.values()))
+
     def stage(self, manifests: Mapping[str, Published], downloads: Downloads, folder: Path) -> Contents:
         """Fetch what `params` call `published`, fill `folder`, and write its description there.
 
-        Parameters
-        ----------
-        manifests
-            By name, all of `manifests`.
-        downloads
-            Fetches; terms are checked before anything is fetched.
-        folder
-            It is emptied first, of what a killed run left.
+        What a killed run left in `folder` is removed first. Terms are checked before anything is fetched.
 
         Raises
         ------
         TermsError, FetchError
             See `Downloads.fetch`.
         SourceError
-            A file is missing, or bears a published name and is not the published file.
+            A file is missing, or has a published name and is not the published file.
         """
         params = self._fetch(manifests, downloads)
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        published = manifests[self.manifests[0]] if self.manifests else None
-        contents = self.fill(params, published, folder)
-        if published is not None and published.limits is not None:
-            contents = contents.model_copy(update={"limits": published.limits})
+        known = manifests[self.manifests[0]] if self.manifests else None
+        contents = self.fill(params, known, folder)
+        if known is not None and known.limits is not None:
+            contents = contents.model_copy(update={"limits": known.limits})
         atomic.write_json(folder / FILE, contents.model_dump(mode="json"))
         return contents
 
     @abstractmethod
-    def fill(self, params: Params, published: Published | None, folder: Path) -> Contents:
-        """Check the files that `params` name and link or copy them into `folder`, or make them there."""
+    def fill(self, params: Params, known: Published | None, folder: Path) -> Contents:
+        """Check the files that `params` name and link or copy them into `folder`, or make them there.
 
-    def published_files(self, manifests: Mapping[str, Published]) -> dict[str, tuple[str, list[PublishedFile]]]:
-        """The manifest and the files that are fetched for each field of `params` that is `published`."""
-        files: dict[str, tuple[str, list[PublishedFile]]] = {}
-        for field, path in self.published_paths.items():
-            if getattr(self.params, field) == PUBLISHED:
-                name = self.manifests[0]
-                files[field] = name, manifests[name].parts_of(manifests[name].at(path))
-        return files
+        `params` have paths of files in place of `published`; `known` is the first manifest.
+        """
 
     def _fetch(self, manifests: Mapping[str, Published], downloads: Downloads) -> Params:
-        """`params` with the path of the first file in place of every `published`."""
-        by_field = self.published_files(manifests)
-        by_manifest: dict[str, list[PublishedFile]] = {}
-        for name, files in by_field.values():
-            by_manifest.setdefault(name, []).extend(files)
-        for name, files in by_manifest.items():
+        """`params` with the path of the first fetched file in place of every `published`."""
+        wanted: dict[str, list[PublishedFile]] = {}
+        first: dict[str, PublishedFile] = {}
+        for field, (name, path) in self.published.items():
+            if getattr(self.params, field) == PUBLISHED:
+                manifest = manifests[name]
+                files = list(manifest.files) if path is None else manifest.parts_of(manifest.at(path))
+                wanted[name] = wanted.get(name, []) + files
+                first[field] = files[0]
+        for name, files in wanted.items():
             downloads.demand(manifests[name], files)
         paths: dict[PublishedFile, Path] = {}
-        for name, files in by_manifest.items():
+        for name, files in wanted.items():
             paths |= zip(files, downloads.fetch(manifests[name], files), strict=True)
-        return self.params.model_copy(update={field: paths[files[0]] for field, (_, files) in by_field.items()})
+        return self.params.model_copy(update={field: paths[file] for field, file in first.items()})

@@ -21,7 +21,7 @@ PART_BYTES_PER_PHOTOGRAPH = 4096
 class Synthetic(DataSource[SyntheticSource]):
     """Drawn photographs, some of them bad."""
 
-    def fill(self, params: SyntheticSource, published: Published | None, folder: Path) -> Contents:
+    def fill(self, params: SyntheticSource, known: Published | None, folder: Path) -> Contents:
         """Draw the photographs and write them, with their annotations, to `folder`."""
         count = params.photographs + params.bad_photographs
         bad = plan(params)

@@ -1,4 +1,4 @@
-"""The extracted photographs as plain files in a folder, byte for byte under their published names."""
+"""The extracted photographs as plain files in a folder, with their published names and bytes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,16 +21,10 @@ class Unpacked:
 
 
 def unpack(data: Path, table: Path, folder: Path) -> Unpacked:
-    """Write every photograph that `table` keeps to `folder`; those that lie there whole are left as they are.
+    """Write every photograph that `table`, of the stage extract, keeps to `folder`.
 
-    Parameters
-    ----------
-    data
-        The folder that the table's containers are relative to.
-    table
-        The table of the stage extract.
-    folder
-        Where to; made if it is absent. Files of other names in it are not touched.
+    The table's containers are relative to `data`. Photographs that an earlier run wrote are checked; files of other
+    names are not touched.
 
     Raises
     ------

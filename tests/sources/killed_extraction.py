@@ -1,6 +1,6 @@
 """Kills an extraction with SIGKILL at given moments of its progress, one after the other, then lets it end.
 
-`python killed_extraction.py DELIVERED CONTENTS WORK MOMENT...`: a moment counts members read, files flushed and files
+`python killed_extraction.py DOWNLOAD CONTENTS WORK MOMENT...`: a moment counts members read, files flushed and files
 renamed since the start of that run. Each run is a fork of one process, so that thirty take seconds.
 """
 
@@ -35,7 +35,7 @@ class Moments:
         return counted
 
 
-def run(delivered: Path, contents: Contents, work: Path, moment: int | None) -> int:
+def run(download: Path, contents: Contents, work: Path, moment: int | None) -> int:
     """Extract in a fork, killed at `moment`; return how the fork ended, as `os.waitpid` says."""
     child = os.fork()
     if child == 0:
@@ -44,20 +44,20 @@ def run(delivered: Path, contents: Contents, work: Path, moment: int | None) -> 
             os.fsync = moments.before(os.fsync)
             Path.replace = moments.before(Path.replace)  # type: ignore[method-assign]
             archive.Member = moments.before(archive.Member)  # type: ignore[misc, assignment]
-        extraction.extract(delivered, contents, 5, work)
+        extraction.extract(download, contents, 5, work)
         os._exit(0)
     return os.waitpid(child, 0)[1]
 
 
-def main(delivered: str, contents: str, work: str, *moments: str) -> None:
+def main(download: str, contents: str, work: str, *moments: str) -> None:
     source = Contents.model_validate_json(contents)
     Path(work).mkdir(parents=True)
     parts: list[int] = []
     for moment in moments:
-        status = run(Path(delivered), source, Path(work), int(moment))
+        status = run(Path(download), source, Path(work), int(moment))
         assert os.WIFSIGNALED(status), f"moment {moment}: the extraction ended first"
         parts.append(len(list(Path(work).glob("*.part.parquet"))))
-    assert run(Path(delivered), source, Path(work), None) == 0
+    assert run(Path(download), source, Path(work), None) == 0
     print(json.dumps(parts))
 
 

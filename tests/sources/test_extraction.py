@@ -24,7 +24,7 @@ MEMBERS = {
 }
 
 
-def _delivered(tmp_path: Path, pack: packing.Pack, numbering: Numbering = "celeba") -> tuple[Path, Contents]:
+def _download(tmp_path: Path, pack: packing.Pack, numbering: Numbering = "celeba") -> tuple[Path, Contents]:
     folder = tmp_path / "download"
     folder.mkdir(exist_ok=True)
     images = pack(folder, MEMBERS).name
@@ -38,7 +38,7 @@ def _extract(folder: Path, contents: Contents, data: Path, per_container: int = 
 
 @pytest.mark.parametrize("pack", packing.ALL)
 def test_photographs_keep_their_bytes_and_the_rest_is_dropped_with_a_reason(pack: packing.Pack, tmp_path: Path) -> None:
-    account = _extract(*_delivered(tmp_path, pack), tmp_path)
+    account = _extract(*_download(tmp_path, pack), tmp_path)
     assert account == Accounting(6, 3, {"not an image": 3})
     table = tmp_path / "extract" / "extract.parquet"
     rows = manifest.read_kept(table, Photograph)
@@ -54,7 +54,7 @@ def test_photographs_keep_their_bytes_and_the_rest_is_dropped_with_a_reason(pack
 
 
 def test_only_the_final_files_are_left(tmp_path: Path) -> None:
-    _extract(*_delivered(tmp_path, packing.tar), tmp_path)
+    _extract(*_download(tmp_path, packing.tar), tmp_path)
     assert sorted(path.name for path in (tmp_path / "extract").iterdir()) == [
         "extract-00000.tar", "extract-00001.tar", "extract-00002.tar", "extract.parquet", "landmarks.txt",
     ]  # fmt: skip
@@ -66,7 +66,7 @@ def test_only_the_final_files_are_left(tmp_path: Path) -> None:
 def test_a_killed_run_continues_to_the_same_bytes(
     pack: packing.Pack, stop_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, contents = _delivered(tmp_path, pack)
+    folder, contents = _download(tmp_path, pack)
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     _extract(folder, contents, whole)
     wanted: list[int] = []
@@ -91,7 +91,7 @@ def test_a_killed_run_continues_to_the_same_bytes(
 
 
 def test_a_finished_work_folder_is_only_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, contents = _delivered(tmp_path, packing.tar)
+    folder, contents = _download(tmp_path, packing.tar)
     account = _extract(folder, contents, tmp_path)
     monkeypatch.delattr(archive, "read_members")
     assert _extract(folder, contents, tmp_path) == account
@@ -125,7 +125,7 @@ def test_images_are_told_by_their_first_bytes(content: bytes, image: bool) -> No
 
 
 def test_members_that_are_missing_or_not_published_are_named(tmp_path: Path) -> None:
-    folder, contents = _delivered(tmp_path, packing.zipped)
+    folder, contents = _download(tmp_path, packing.zipped)
     complete = contents.model_copy(update={"photographs": 6})
     with pytest.raises(SourceError) as refused:
         _extract(folder, complete, tmp_path)

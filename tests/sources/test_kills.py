@@ -28,25 +28,25 @@ def _parts(folder: Path, members: Mapping[str, bytes]) -> Path:
 @pytest.mark.parametrize("pack", [packing.zipped, packing.tar_gz, _parts])
 def test_kills_leave_no_trace(pack: packing.Pack, tmp_path: Path) -> None:
     random = np.random.default_rng(7)
-    delivered = tmp_path / "download"
-    delivered.mkdir()
+    download = tmp_path / "download"
+    download.mkdir()
     members = {f"img/{n:06d}.jpg": b"\xff\xd8\xff" + random.bytes(900) for n in random.permutation(250).tolist()}
-    images = pack(delivered, {**members, "img/Thumbs.db": b"no image"})
-    (delivered / "attributes.txt").write_bytes(b"attributes")
+    images = pack(download, {**members, "img/Thumbs.db": b"no image"})
+    (download / "attributes.txt").write_bytes(b"attributes")
     contents = Contents(
         images=images.name, numbering="celeba", landmarks=None, partition=None, attributes="attributes.txt"
     )
     moments = random.integers(1, 28, KILLS).tolist()
-    parts = _extract(delivered, contents, tmp_path / "killed", moments)
-    assert _extract(delivered, contents, tmp_path / "whole", []) == []
+    parts = _extract(download, contents, tmp_path / "killed", moments)
+    assert _extract(download, contents, tmp_path / "whole", []) == []
     assert _digests(tmp_path / "killed") == _digests(tmp_path / "whole")
     assert parts == sorted(parts), "a finished container is never made again"
     assert parts[-1] > KILLS // 3
 
 
-def _extract(delivered: Path, contents: Contents, work: Path, moments: list[int]) -> list[int]:
+def _extract(download: Path, contents: Contents, work: Path, moments: list[int]) -> list[int]:
     script = Path(__file__).with_name("killed_extraction.py")
-    words = [sys.executable, script, delivered, contents.model_dump_json(), work, *map(str, moments)]
+    words = [sys.executable, script, download, contents.model_dump_json(), work, *map(str, moments)]
     result = subprocess.run(
         words,
         cwd=ROOT,

@@ -22,7 +22,7 @@ from pipeline.params import (
 from pipeline.sources.archive import list_members
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.published import Published, PublishedFile, Terms
-from pipeline.sources.registry import open_source
+from pipeline.sources.registry import SOURCES
 from pipeline.sources.source import Arrays, Contents
 
 LANDMARKS = b"1\r\nlefteye_x ...\r\n000001.jpg 1 2 3 4 5 6 7 8 9 10\r\n"
@@ -32,7 +32,7 @@ NOTHING = Published(name="celeba", dataset="CelebA", home="https://example.org",
 
 def stage(params: AnySource, published: Published, folder: Path) -> Contents:
     """Stage a source of which nothing is fetched."""
-    source = open_source(params)
+    source = SOURCES[params.kind](params)
     return source.stage(dict.fromkeys(source.manifests, published), cast(Downloads, None), folder)
 
 

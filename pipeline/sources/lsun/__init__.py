@@ -1,1 +1,1 @@
-"""LSUN: one database of encoded images per category, as published (SPEC §2)."""
+"""LSUN: one database of encoded images per category, as published."""

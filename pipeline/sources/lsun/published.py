@@ -1,8 +1,10 @@
-"""The files of LSUN as published: one zip per category, holding one LMDB; where they lie, and how they are unpacked."""
+"""The files of LSUN as published: one zip per category, holding one LMDB; where they are, and how they are unpacked."""
 
 import shutil
 import zipfile
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
@@ -16,7 +18,7 @@ DATABASE = "data.mdb"
 
 
 class PublishedArchive(BaseModel):
-    """One zip: `zip` is its path below `PublishedLsun.home`, `images` the records that it holds."""
+    """One zip: its path below `PublishedLsun.home`, and how many images it holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -53,7 +55,7 @@ class PublishedLsun(Source):
 
 
 def find(directory: Path, category: PublishedCategory) -> Path:
-    """The category's `data.mdb` or zip below `directory`, where the publisher's tree or a flat folder has it.
+    """The category's `data.mdb` or zip below `directory`, in the publisher's tree or directly.
 
     Raises
     ------
@@ -63,108 +65,83 @@ def find(directory: Path, category: PublishedCategory) -> Path:
     trees = [directory, directory / PurePosixPath(category.zip).parent]
     unpacked = [tree / category.folder / DATABASE for tree in trees]
     zipped = [tree / PurePosixPath(category.zip).name for tree in trees]
-    for path in (*unpacked, *zipped):
-        if not path.is_file():
-            continue
-        fault = category.file.fault_of(path) if path in zipped else None
-        if fault is not None:
-            raise SourceError(
-                f"{path}: {fault}. The copy is incomplete or damaged: fetch it again, or unpack a database of your own "
-                f"to {unpacked[0].parent}."
-            )
-        return path
-    places = "\n  ".join(map(str, dict.fromkeys((*unpacked, *zipped))))
-    raise SourceError(f"{directory}: no database of this category; looked for\n  {places}\nSet lsun.source.directory.")
+    path = next((path for path in (*unpacked, *zipped) if path.is_file()), None)
+    if path is None:
+        places = "\n  ".join(map(str, dict.fromkeys((*unpacked, *zipped))))
+        raise SourceError(
+            f"{directory}: no database of this category; looked for\n  {places}\nSet lsun.source.directory."
+        )
+    fault = category.file.fault_of(path) if path in zipped else None
+    if fault is not None:
+        raise SourceError(
+            f"{path}: {fault}. The copy is incomplete or damaged: fetch it again, or unpack a database of your own "
+            f"to {unpacked[0].parent}."
+        )
+    return path
 
 
-def database_in(path: Path) -> zipfile.ZipInfo:
-    """The one `data.mdb` of a published zip.
-
-    Raises
-    ------
-    SourceError
-        The file is no zip, or holds none or several.
-    """
+@contextmanager
+def _open_zip(path: Path) -> Generator[tuple[zipfile.ZipFile, zipfile.ZipInfo]]:
+    """The published zip, and its one `data.mdb`; an error of its library names the file and the remedy."""
     try:
         with zipfile.ZipFile(path) as archive:
             found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == DATABASE]
-    except zipfile.BadZipFile as error:
-        raise SourceError(f"{path}: no complete zip ({error}); fetch it again") from error
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    if len(found) != 1:
+            if len(found) != 1:
+                raise SourceError(
+                    f"{path}: holds {len(found)} files named {DATABASE}, an LSUN category has one; fetch it again"
+                )
+            yield archive, found[0]
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise SourceError(f"{path}: damaged or incomplete ({error}); fetch it again") from error
+    except RuntimeError as error:  # encryption; a subclass: methods that zipfile does not know
         raise SourceError(
-            f"{path}: holds {len(found)} files named {DATABASE}, an LSUN category has one; fetch it again"
-        )
-    return found[0]
+            f"{path}: cannot be unpacked ({error}). The published zips can: fetch it again, or unpack it by hand and "
+            f"set lsun.source.directory to the folder that holds {path.stem}/{DATABASE}."
+        ) from error
 
 
 def unpack(path: Path, scratch: Path) -> Path:
     """Unpack the database of the zip `path` below `scratch`, or find it unpacked there; return its file.
 
-    Whatever else lies below `scratch` is removed first: other databases, and what a killed run left half unpacked,
-    for unpacking begins anew.
+    Whatever else is below `scratch` is removed first: other databases, and what a killed run left half unpacked.
 
     Raises
     ------
     SourceError
-        The zip is damaged, or the disk too small.
+        The zip is damaged or holds no single database, or the disk is too small.
     """
-    info = database_in(path)
-    target = scratch / f"{info.CRC:08x}-{info.file_size}" / DATABASE
-    for other in scratch.glob("*/"):
-        if other != target.parent or not target.exists():
-            shutil.rmtree(other)
-    if target.exists():
-        return target
-    scratch.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(scratch).free
-    if free < info.file_size:
-        raise SourceError(
-            f"{path}: unpacks to {info.file_size} bytes, but {scratch.resolve()} has {free} free. Make room, or unpack "
-            f"it elsewhere and set lsun.source.directory to the folder that holds {path.stem}/{DATABASE}."
-        )
-    try:
-        with (
-            zipfile.ZipFile(path) as archive,
-            archive.open(info) as packed,
-            atomic.writing(target) as beside,
-            beside.open("wb") as file,
-        ):
+    with _open_zip(path) as (archive, info):
+        target = scratch / f"{info.CRC:08x}-{info.file_size}" / DATABASE
+        for other in scratch.glob("*/"):
+            if other != target.parent or not target.exists():
+                shutil.rmtree(other)
+        if target.exists():
+            return target
+        scratch.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(scratch).free
+        if free < info.file_size:
+            raise SourceError(
+                f"{path}: unpacks to {info.file_size} bytes, but {scratch.resolve()} has {free} free. Free some, or "
+                f"unpack it elsewhere and set lsun.source.directory to the folder that holds {path.stem}/{DATABASE}."
+            )
+        with archive.open(info) as packed, atomic.writing(target) as partial, partial.open("wb") as file:
             shutil.copyfileobj(packed, file, 2**20)  # reading to the end checks the zip's CRC
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise SourceError(f"{path}: damaged ({error}); fetch it again") from error
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
     return target
 
 
-def _unreadable(path: Path, error: RuntimeError) -> SourceError:
-    """About what `zipfile` raises for encryption and, in a subclass, for methods that it does not know."""
-    return SourceError(
-        f"{path}: cannot be unpacked ({error}). No published zip is so: fetch it again, or unpack it by hand and set "
-        f"lsun.source.directory to the folder that holds {path.stem}/{DATABASE}."
-    )
-
-
 def check_count(category: PublishedCategory, database: Path, records: int, max_images: int | None) -> str | None:
-    """Compare the records of a database, unpacked from a zip of the published hash, with the published count.
-
-    Returns
-    -------
-    str or None
-        What is amiss, for the user to read: a count in the manifest is as published, and no one has counted again.
+    """Compare the records of a database with the published count, which nobody has verified; return the difference.
 
     Raises
     ------
     SourceError
-        There are fewer than `max_images`, though as many are published: the data set would be smaller than asked.
+        There are fewer than `max_images`, though as many are published.
     """
     if records == category.images:
         return None
     fault = f"{database}: holds {records} records, published are {category.images}"
     if max_images is not None and records < max_images <= category.images:
         raise SourceError(
-            f"{fault}; wanted are {max_images}. Lower lsun.max_images, or correct the count in manifests/lsun.yaml."
+            f"{fault}; lsun.max_images is {max_images}. Lower it, or correct the count in manifests/lsun.yaml."
         )
     return fault

@@ -1,7 +1,6 @@
-"""The records of an LSUN database: WebP or JPEG files under keys of 40 hex digits (SPEC §2).
+"""The records of an LSUN database: WebP or JPEG files under keys of 40 hex digits.
 
-A record's index is its place in the order of keys. The database is one file, read in place through the page
-cache.
+A record's index is its place in the order of keys. The database is one file, which is mapped into memory.
 """
 
 import io
@@ -59,7 +58,7 @@ class Records:
         needed = (information["last_pgno"] + 1) * stat["psize"]
         size = path.stat().st_size
         self._contents = f"{self.count} records, {size} bytes, transaction {information['last_txnid']}"
-        # reading a page beyond the end of a mapped file would end the process without a word
+        # reading a page beyond the end of a mapped file would end the process without an error
         if size < needed:
             raise SourceError(
                 f"{path}: {size} bytes, but its pages reach to {needed}. "
@@ -68,7 +67,7 @@ class Records:
 
     @property
     def identity(self) -> str:
-        """What tells the keys of one database from those of another, wherever and whenever its file was made."""
+        """Identifies the database by its content, whatever its file's name and time."""
         with self._environment.begin() as transaction, transaction.cursor() as cursor:
             ends = [cursor.key().hex() for found in (cursor.first(), cursor.last()) if found]
         return f"{self._contents}, keys {ends}"
@@ -88,7 +87,7 @@ class Records:
 
 @contextmanager
 def open_records(path: Path) -> Generator[Records]:
-    """Open the database file `path` to read: no lock, nothing written beside it, any number of processes.
+    """Open the database file `path` to read: no lock, no other file, any number of processes.
 
     Raises
     ------
@@ -109,7 +108,7 @@ def open_records(path: Path) -> Generator[Records]:
 
 
 def decode(value: bytes, resolution: int) -> DecodedRecord:
-    """Decode a record, cut out its central square, and resample it by Lanczos (SPEC §2).
+    """Decode a record, cut out its central square, and resample it by Lanczos, as ProGAN's dataset tool does.
 
     Raises
     ------
