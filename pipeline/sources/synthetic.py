@@ -10,8 +10,8 @@ import py7zr
 from py7zr.helpers import ArchiveTimestamp
 
 from pipeline import atomic
-from pipeline.demo.faces import annotations, faults
-from pipeline.demo.faces.faults import Fault, Item
+from pipeline.demo import annotations, faults
+from pipeline.demo.faults import Fault, Item
 from pipeline.params import SyntheticSource
 from pipeline.sources import celeba
 from pipeline.sources.contents import Contents
