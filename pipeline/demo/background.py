@@ -3,23 +3,18 @@
 import cv2
 import numpy as np
 
-from pipeline.demo.canvas import Array, noise
+from pipeline.demo.canvas import Array, Rng, noise
 
 PALETTES = np.array(
-    [
-        [[214, 206, 196], [150, 140, 132], [90, 84, 82]],
-        [[178, 204, 224], [104, 140, 172], [48, 70, 100]],
-        [[226, 190, 140], [176, 112, 72], [84, 48, 40]],
-        [[190, 206, 150], [96, 130, 72], [36, 58, 34]],
-        [[210, 178, 200], [140, 92, 130], [58, 40, 66]],
-        [[238, 232, 222], [200, 182, 160], [120, 104, 92]],
-    ]
-)
-"""Light, middle and dark colour."""
+    [[[214, 206, 196], [150, 140, 132], [90, 84, 82]], [[178, 204, 224], [104, 140, 172], [48, 70, 100]],
+     [[226, 190, 140], [176, 112, 72], [84, 48, 40]], [[190, 206, 150], [96, 130, 72], [36, 58, 34]],
+     [[210, 178, 200], [140, 92, 130], [58, 40, 66]], [[238, 232, 222], [200, 182, 160], [120, 104, 92]]]
+)  # fmt: skip
+"""Six times a light, a middle and a dark colour."""
 Shape = tuple[int, int]
 
 
-def paint_background(rng: np.random.Generator, shape: Shape) -> Array:
+def paint_background(rng: Rng, shape: Shape) -> Array:
     """A background of a random kind, float32 RGB in 0...1, more or less out of focus; `shape` is (H, W)."""
     painters = (_studio, _lights, _leaves, _wall, _skyline, _room)
     paint = painters[int(rng.integers(len(painters)))]
@@ -36,7 +31,7 @@ def paint_background(rng: np.random.Generator, shape: Shape) -> Array:
     return np.clip(image, 0, 1)
 
 
-def _studio(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
+def _studio(rng: Rng, shape: Shape, palette: Array) -> Array:
     rows, columns = np.indices(shape, np.float32)
     at_x, at_y = rng.uniform(0.2, 0.8) * shape[1], rng.uniform(0.1, 0.6) * shape[0]
     glow = np.exp(-((columns - at_x) ** 2 + (rows - at_y) ** 2) / (0.55 * max(shape)) ** 2)
@@ -44,7 +39,7 @@ def _studio(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
     return _blend(palette[2] * 0.8, palette[0], np.clip(glow + 0.07 * mottle, 0, 1))
 
 
-def _lights(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
+def _lights(rng: Rng, shape: Shape, palette: Array) -> Array:
     image = _blend(palette[2] * 0.35, palette[1] * 0.6, _ramp(rng, shape))
     for _ in range(int(rng.integers(14, 30))):
         disc = np.zeros(shape, np.uint8)
@@ -57,7 +52,7 @@ def _lights(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
     return image
 
 
-def _leaves(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
+def _leaves(rng: Rng, shape: Shape, palette: Array) -> Array:
     size = max(shape)
     dark, green, bright = np.array([[0.10, 0.17, 0.08], [0.26, 0.42, 0.16], [0.60, 0.72, 0.34]]) * rng.uniform(0.8, 1.2)
     shade = noise(rng, shape, 0.16 * size, 5)
@@ -68,7 +63,7 @@ def _leaves(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
     return _blend(image, np.array([0.90, 0.94, 0.98]), sky)
 
 
-def _wall(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
+def _wall(rng: Rng, shape: Shape, palette: Array) -> Array:
     rows, columns = np.indices(shape, np.float32)
     course = max(shape) * rng.uniform(0.06, 0.11)
     row = np.floor(rows / course)
@@ -82,7 +77,7 @@ def _wall(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
     return _blend(image, palette[0] * 0.9, joint * 0.7) * (0.75 + 0.35 * _ramp(rng, shape))[..., None]
 
 
-def _skyline(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
+def _skyline(rng: Rng, shape: Shape, palette: Array) -> Array:
     height, width = shape
     sky = _blend(np.array([0.52, 0.68, 0.88]), np.array([0.93, 0.91, 0.88]), _down(shape))
     clouds = np.clip(noise(rng, shape, 0.35 * max(shape), 5) * 0.5 + 0.1, 0, 0.8)
@@ -101,7 +96,7 @@ def _skyline(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
     return image
 
 
-def _room(rng: np.random.Generator, shape: Shape, palette: Array) -> Array:
+def _room(rng: Rng, shape: Shape, palette: Array) -> Array:
     image = _blend(palette[0], palette[1], _ramp(rng, shape))
     for _ in range(int(rng.integers(4, 9))):
         wide, tall = rng.uniform(0.1, 0.4, 2) * max(shape)
@@ -118,7 +113,7 @@ def _blend(start: Array, end: Array, weight: Array) -> Array:
     return start + weight * (end - start)
 
 
-def _ramp(rng: np.random.Generator, shape: Shape) -> Array:
+def _ramp(rng: Rng, shape: Shape) -> Array:
     """From 0 to 1 in a random direction."""
     rows, columns = np.indices(shape, np.float32)
     angle = rng.uniform(0, 2 * np.pi)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.demo.canvas import Array
+from pipeline.demo.canvas import Array, Rng
 
 
 class Shot:
@@ -13,7 +13,7 @@ class Shot:
     Every 48th is gray and every 64th progressive, so that a small set has both.
     """
 
-    def __init__(self, rng: np.random.Generator, number: int) -> None:
+    def __init__(self, rng: Rng, number: int) -> None:
         fault = rng.choice(4, p=[0.76, 0.12, 0.06, 0.06])
         self.warmth = rng.normal(0.02, 0.05)  # colour of the light; 0: neutral
         self.exposure = rng.normal(1.0, 0.09)
@@ -31,7 +31,7 @@ class Shot:
         self.blurry = self.blur > 1.2 or self.motion > 4 or self.small > 1.5  # a viewer would call it out of focus
 
 
-def expose(image_HWC: Array, shot: Shot, rng: np.random.Generator) -> NDArray[np.uint8]:
+def expose(image_HWC: Array, shot: Shot, rng: Rng) -> NDArray[np.uint8]:
     """The photograph's pixels, uint8 RGB HWC."""
     height, width = image_HWC.shape[:2]
     image = image_HWC * shot.exposure

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
+Rng = np.random.Generator
 
-FRACTION_BITS = 4
-"""Of the coordinates that OpenCV draws."""
+FRACTION_BITS = 4  # of the coordinates that OpenCV draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def ellipse(centre: ArrayLike, radius_x: float, radius_y: float, power: float = 
     return np.stack([x, y], axis=1) + np.asarray(centre, np.float64)
 
 
-def noise(rng: np.random.Generator, shape: tuple[int, ...], cell: float, octaves: int = 1) -> Array:
+def noise(rng: Rng, shape: tuple[int, ...], cell: float, octaves: int = 1) -> Array:
     """Smooth noise of a picture of `shape` (H, W): mean 0, standard deviation near 1, features of `cell` pixels.
 
     Each further octave is half as coarse and half as strong as the one before.

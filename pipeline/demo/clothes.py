@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.demo.canvas import Array, Canvas, curve, ellipse, noise, stroke, symmetric
+from pipeline.demo.canvas import Array, Canvas, Rng, curve, ellipse, noise, stroke, symmetric
 from pipeline.demo.head import EYES, Light, Pose
 from pipeline.demo.person import Person
 
@@ -12,7 +12,7 @@ NECK_DEPTH = {"vneck": 2.55, "jacket": 2.2, "shirt": 2.05, "round": 2.0, "stripe
 """How far down each neckline reaches; a turtleneck has a line of its own."""
 
 
-def paint_clothes(canvas: Canvas, person: Person, body: Pose, light: Light, rng: np.random.Generator) -> None:
+def paint_clothes(canvas: Canvas, person: Person, body: Pose, light: Light, rng: Rng) -> None:
     """Shoulders in cloth with a neckline, lit from one side, with soft folds; then collar and necklace."""
     if person.clothes == "turtleneck":
         neckline = curve([(-0.60, 1.34), (0, 1.60), (0.60, 1.34)])

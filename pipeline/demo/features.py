@@ -1,16 +1,18 @@
 """What is painted on the skin of the face: nose, mouth, eyes and brows."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pipeline.demo.canvas import Array, Canvas, curve, ellipse, stroke
 from pipeline.demo.head import EYES, MOUTH_Y, Light, Pose
 from pipeline.demo.person import Person
 
+Bend = Callable[[list[tuple[float, float]]], Array]
+
 LIPS_LIFT = 0.06
-CURVE = 0.12
-"""How far a full smile lifts the corners of the mouth above its middle."""
-REDDER = np.array([0.66, 0.50, 0.48])
-"""Skin in a fold or a shadow."""
+CURVE = 0.12  # how far a full smile lifts the corners of the mouth above its middle
+REDDER = np.array([0.66, 0.50, 0.48])  # skin in a fold or a shadow
 TEETH, SCLERA = np.array([0.95, 0.93, 0.88]), np.array([0.94, 0.92, 0.90])
 
 
@@ -34,75 +36,7 @@ def mouth_corners(person: Person) -> Array:
     return np.array([(-half, y), (half, y)])
 
 
-def _gap_and_seam(person: Person) -> tuple[float, float]:
-    """Between the lips, and where the upper one ends."""
-    gap = 0.15 * person.mouth_open
-    return gap, MOUTH_Y - 0.3 * gap
-
-
-def paint_mouth(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None:
-    """The folds of the cheeks, then lips, closed or open over teeth."""
-    _paint_folds(canvas, person, pose)
-    corners = mouth_corners(person)
-    half, full, thin = float(corners[1, 0]), person.lip_full, 1 - 0.22 * max(person.smile, 0)
-    gap, seam = _gap_and_seam(person)
-    top, bottom = seam - 0.085 * full * thin, seam + gap + 0.120 * full * thin
-    upper = [(-half, seam), (-0.55 * half, top + 0.028), (-0.11, top - 0.006), (0, top + 0.016), (0.11, top - 0.006),
-             (0.55 * half, top + 0.028), (half, seam)]  # fmt: skip
-    lower = [(0.66 * half, bottom - 0.045), (0.30 * half, bottom - 0.004), (-0.30 * half, bottom - 0.004),
-             (-0.66 * half, bottom - 0.045)]  # fmt: skip
-    lit = np.array([1.0, 0.97, 0.95]) * (light.ambient + (1 - light.ambient) * 0.8)
-    under = stroke(_bend(person, [(-0.2, bottom + 0.05), (0.2, bottom + 0.05)]), 0.05)
-    canvas.darken(pose.front(under, 0.03), REDDER * 1.15, 0.03)
-    lips = curve(_bend(person, [*upper, *lower]), 8, closed=True)
-    canvas.paint(pose.front(lips, LIPS_LIFT), person.lips * lit, 0.92, 0.010)
-    above = _bend(person, [*upper, (0.5 * half, seam + 0.004), (0, seam + 0.012), (-0.5 * half, seam + 0.004)])
-    canvas.darken(pose.front(curve(above, 8, closed=True), LIPS_LIFT), 0.86, 0.010)
-    x = 0.03 * np.sign(light.direction[0])
-    shine = curve(_bend(person, [(x - 0.12, bottom - 0.055), (x, bottom - 0.052), (x + 0.12, bottom - 0.055)]))
-    shine = pose.front(stroke(shine, (0.004, 0.034, 0.004)), LIPS_LIFT)
-    canvas.paint(shine, (1, 1, 1), 0.22 + 0.25 * person.makeup, 0.014)
-    if person.mouth_open > 0:
-        _paint_teeth(canvas, person, pose, lit)
-    else:
-        near = seam + 0.004
-        line = [(-half, seam), (-0.4 * half, near), (0, seam + 0.014), (0.4 * half, near), (half, seam)]
-        line = pose.front(stroke(curve(_bend(person, line)), (0.012, 0.020, 0.012)), LIPS_LIFT)
-        canvas.paint(line, person.lips * (0.36, 0.28, 0.28), 0.9, 0.006)
-    for corner in corners:
-        canvas.darken(pose.front(ellipse(corner, 0.03, 0.022), LIPS_LIFT), REDDER, 0.018)
-
-
-def _bend(person: Person, points: list[tuple[float, float]]) -> Array:
-    """Give the smile to points that are measured as if the mouth were straight."""
-    bent = np.array(points, np.float64)
-    bent[:, 1] -= CURVE * person.smile * ((bent[:, 0] / mouth_corners(person)[1, 0]) ** 2 - 0.25)
-    return bent
-
-
-def _paint_teeth(canvas: Canvas, person: Person, pose: Pose, lit: Array) -> None:
-    inner, gap, seam = 0.86 * mouth_corners(person)[1, 0], *_gap_and_seam(person)
-    upper = [(-1, seam), (-0.5, seam - 0.004), (0, seam + 0.008), (0.5, seam - 0.004), (1, seam)]
-    lower = [(0.6, seam + 0.72 * gap), (0.25, seam + gap), (-0.25, seam + gap), (-0.6, seam + 0.72 * gap)]
-    opening = _bend(person, [(x * inner, y) for x, y in upper + lower])
-    shape = pose.front(curve(opening, 8, closed=True), LIPS_LIFT)
-    part = canvas.part(shape, 2)
-    mouth = part.coverage(shape, 0.005)
-    part.blend(mouth, (0.24, 0.07, 0.07))
-    rim = seam + min(0.092, 0.045 + 0.45 * gap)
-    high, low = seam - 0.03, seam + 0.4 * (rim - seam)
-    row = [(-0.92, high), (0.92, high), (0.84, low), (0.45, rim - 0.006), (0, rim), (-0.45, rim - 0.006), (-0.84, low)]
-    row = _bend(person, [(x * inner, y) for x, y in row])
-    teeth = mouth * part.coverage(pose.front(row, LIPS_LIFT), 0.008)
-    part.blend(teeth, TEETH * np.minimum(lit * 1.08, 1))
-    for x in (-0.235, -0.155, -0.078, 0, 0.078, 0.155, 0.235):
-        between = stroke(_bend(person, [(x, seam - 0.02), (x * 0.98, rim)]), 0.008)
-        part.shade(teeth * part.coverage(pose.front(between, LIPS_LIFT), 0.005), 0.84)
-    lip_shadow = stroke(curve(_bend(person, [(-inner, seam), (0, seam + 0.005), (inner, seam)])), 0.035)
-    part.shade(mouth * part.coverage(pose.front(lip_shadow, LIPS_LIFT), 0.015), 0.66)
-
-
-def _paint_folds(canvas: Canvas, person: Person, pose: Pose) -> None:
+def paint_folds(canvas: Canvas, person: Person, pose: Pose) -> None:
     """From the nose to the corners of the mouth; wrinkles of the forehead."""
     depth = 0.10 + 0.30 * max(person.smile, 0) + 0.25 * max(person.age - 0.4, 0)
     x, y = mouth_corners(person)[1] + (0.10, 0)
@@ -116,21 +50,74 @@ def _paint_folds(canvas: Canvas, person: Person, pose: Pose) -> None:
             canvas.darken(pose.front(stroke(wrinkle, 0.018)), 1 - 0.5 * (person.age - 0.4), 0.012)
 
 
+def paint_mouth(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None:
+    """Lips, closed or open over teeth."""
+    corners = mouth_corners(person)
+    half, full, thin = float(corners[1, 0]), person.lip_full, 1 - 0.22 * max(person.smile, 0)
+    gap = 0.15 * person.mouth_open
+    seam = MOUTH_Y - 0.3 * gap
+    top, bottom = seam - 0.085 * full * thin, seam + gap + 0.120 * full * thin
+    upper = [(-half, seam), (-0.55 * half, top + 0.028), (-0.11, top - 0.006), (0, top + 0.016), (0.11, top - 0.006),
+             (0.55 * half, top + 0.028), (half, seam)]  # fmt: skip
+    lower = [(0.66 * half, bottom - 0.045), (0.30 * half, bottom - 0.004), (-0.30 * half, bottom - 0.004),
+             (-0.66 * half, bottom - 0.045)]  # fmt: skip
+
+    def bend(points: list[tuple[float, float]]) -> Array:
+        """Give the smile to points that are measured as if the mouth were straight."""
+        bent = np.array(points)
+        bent[:, 1] -= CURVE * person.smile * ((bent[:, 0] / half) ** 2 - 0.25)
+        return bent
+
+    lit = np.array([1.0, 0.97, 0.95]) * (light.ambient + (1 - light.ambient) * 0.8)
+    under = stroke(bend([(-0.2, bottom + 0.05), (0.2, bottom + 0.05)]), 0.05)
+    canvas.darken(pose.front(under, 0.03), REDDER * 1.15, 0.03)
+    lips = curve(bend([*upper, *lower]), 8, closed=True)
+    canvas.paint(pose.front(lips, LIPS_LIFT), person.lips * lit, 0.92, 0.010)
+    above = bend([*upper, (0.5 * half, seam + 0.004), (0, seam + 0.012), (-0.5 * half, seam + 0.004)])
+    canvas.darken(pose.front(curve(above, 8, closed=True), LIPS_LIFT), 0.86, 0.010)
+    x = 0.03 * np.sign(light.direction[0])
+    shine = curve(bend([(x - 0.12, bottom - 0.055), (x, bottom - 0.052), (x + 0.12, bottom - 0.055)]))
+    shine = pose.front(stroke(shine, (0.004, 0.034, 0.004)), LIPS_LIFT)
+    canvas.paint(shine, (1, 1, 1), 0.22 + 0.25 * person.makeup, 0.014)
+    if person.mouth_open > 0:
+        _paint_teeth(canvas, pose, lit, bend, inner=0.86 * half, seam=seam, gap=gap)
+    else:
+        near = seam + 0.004
+        line = [(-half, seam), (-0.4 * half, near), (0, seam + 0.014), (0.4 * half, near), (half, seam)]
+        line = pose.front(stroke(curve(bend(line)), (0.012, 0.020, 0.012)), LIPS_LIFT)
+        canvas.paint(line, person.lips * (0.36, 0.28, 0.28), 0.9, 0.006)
+    for corner in corners:
+        canvas.darken(pose.front(ellipse(corner, 0.03, 0.022), LIPS_LIFT), REDDER, 0.018)
+
+
+def _paint_teeth(canvas: Canvas, pose: Pose, lit: Array, bend: Bend, *, inner: float, seam: float, gap: float) -> None:
+    upper = [(-1, seam), (-0.5, seam - 0.004), (0, seam + 0.008), (0.5, seam - 0.004), (1, seam)]
+    lower = [(0.6, seam + 0.72 * gap), (0.25, seam + gap), (-0.25, seam + gap), (-0.6, seam + 0.72 * gap)]
+    opening = bend([(x * inner, y) for x, y in upper + lower])
+    shape = pose.front(curve(opening, 8, closed=True), LIPS_LIFT)
+    part = canvas.part(shape, 2)
+    mouth = part.coverage(shape, 0.005)
+    part.blend(mouth, (0.24, 0.07, 0.07))
+    rim = seam + min(0.092, 0.045 + 0.45 * gap)
+    high, low = seam - 0.03, seam + 0.4 * (rim - seam)
+    row = [(-0.92, high), (0.92, high), (0.84, low), (0.45, rim - 0.006), (0, rim), (-0.45, rim - 0.006), (-0.84, low)]
+    row = bend([(x * inner, y) for x, y in row])
+    teeth = mouth * part.coverage(pose.front(row, LIPS_LIFT), 0.008)
+    part.blend(teeth, TEETH * np.minimum(lit * 1.08, 1))
+    for x in (-0.235, -0.155, -0.078, 0, 0.078, 0.155, 0.235):
+        between = stroke(bend([(x, seam - 0.02), (x * 0.98, rim)]), 0.008)
+        part.shade(teeth * part.coverage(pose.front(between, LIPS_LIFT), 0.005), 0.84)
+    lip_shadow = stroke(curve(bend([(-inner, seam), (0, seam + 0.005), (inner, seam)])), 0.035)
+    part.shade(mouth * part.coverage(pose.front(lip_shadow, LIPS_LIFT), 0.015), 0.66)
+
+
 def paint_eyes(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None:
     """Both eyes: eye shadow, the ball within the opening of the lids, lid lines and the inner corner."""
     wide, tall = 0.222 * person.eye_size, 0.112 * person.eye_size * person.eye_open
     low = tall * (0.76 - 0.17 * max(person.smile, 0))
-    above = curve(
-        [
-            (-wide, 0.025),
-            (-0.55 * wide, -0.72 * tall),
-            (0.08 * wide, -tall),
-            (0.66 * wide, -0.60 * tall),
-            (wide, -0.01),
-        ],
-        8,
-    )
-    below = curve([(-wide, 0.025), (-0.4 * wide, 0.85 * low), (0.3 * wide, low), (wide, -0.01)], 8)
+    inner, outer = (-wide, 0.025), (wide, -0.01)
+    above = curve([inner, (-0.55 * wide, -0.72 * tall), (0.08 * wide, -tall), (0.66 * wide, -0.60 * tall), outer], 8)
+    below = curve([inner, (-0.4 * wide, 0.85 * low), (0.3 * wide, low), outer], 8)
     for centre, side in zip(np.array(EYES), (-1, 1), strict=True):
         upper, lower = above * (side, 1) + centre, below * (side, 1) + centre
         if person.makeup > 0.2:

@@ -5,12 +5,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pipeline.demo.canvas import Array, Canvas, curve, ellipse, symmetric
+from pipeline.demo.canvas import Array, Canvas, Rng, curve, ellipse, symmetric
 from pipeline.demo.head import Light, Pose, outline
 from pipeline.demo.person import Person
 
-CROWN = -2.1
-"""Height of the point from which strands fall."""
+CROWN = -2.1  # height of the point from which strands fall
 
 
 class Cut(NamedTuple):
@@ -35,7 +34,7 @@ CUTS = {
 }
 
 
-def paint_back_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: np.random.Generator) -> None:
+def paint_back_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rng) -> None:
     """What hangs behind the neck, or is knotted on top."""
     if person.hair_style == "bun" and not person.hat:
         knot = ellipse((person.parting * 0.3, -1.68), 0.42, 0.34)
@@ -49,7 +48,7 @@ def paint_back_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rn
         _fill(canvas, pose.flat(shape), 0.55, person=person, pose=pose, light=light, rng=rng)
 
 
-def paint_front_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: np.random.Generator) -> None:
+def paint_front_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rng) -> None:
     """The shadow on the face, then the cap of hair from the hairline over the skull, with locks at its sides."""
     if person.hair_style == "bald":
         return
@@ -66,7 +65,7 @@ def paint_front_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, r
         _fill(canvas, shape, 1.0, person=person, pose=pose, light=light, rng=rng)
 
 
-def paint_beard(canvas: Canvas, person: Person, pose: Pose, rng: np.random.Generator) -> None:
+def paint_beard(canvas: Canvas, person: Person, pose: Pose, rng: Rng) -> None:
     """Stubble, mustache, goatee or a full beard; the mouth is painted over it."""
     jaw = outline(person)
     jaw = jaw[jaw[:, 1] > 0.12]
@@ -107,7 +106,7 @@ def _contour(person: Person, cut: Cut) -> Array:
     return curve([*(right * (-1, 1) + shift)[::-1], (lean, -1.40 * tall), *(right + shift)])
 
 
-def _hairline(person: Person, cut: Cut, rng: np.random.Generator) -> Array:
+def _hairline(person: Person, cut: Cut, rng: Rng) -> Array:
     """The hair's inner edge: left lock, forehead with or without bangs, right lock."""
     part, down, inside = person.parting, cut.front_down, 1.0 - cut.locks
     if person.bangs and person.hair_style not in ("buzz", "bun", "swept"):
@@ -124,7 +123,7 @@ def _hairline(person: Person, cut: Cut, rng: np.random.Generator) -> Array:
     return curve([*((-x, y) for x, y in right), *top[::-1], *right[::-1]])
 
 
-def _bumpy(shape: Array, person: Person, rng: np.random.Generator) -> Array:
+def _bumpy(shape: Array, person: Person, rng: Rng) -> Array:
     """Move an outline in and out in waves."""
     amount = {"curly": 0.055, "buzz": 0.0}.get(person.hair_style, 0.006 + 0.030 * person.waves)
     count = len(shape)
@@ -136,15 +135,23 @@ def _bumpy(shape: Array, person: Person, rng: np.random.Generator) -> Array:
     return shape + outward * (amount * waves)[:, None]
 
 
-def _fill(
-    canvas: Canvas, shape: Array, bright: float, *, person: Person, pose: Pose, light: Light, rng: np.random.Generator
-) -> None:
-    """Fill an outline with strands, lit on one side, with a band of gloss."""
+def _fill(canvas: Canvas, shape: Array, bright: float, *, person: Person, pose: Pose, light: Light, rng: Rng) -> None:
+    """Fill an outline with curls, or strands that fall from the crown, lit on one side, with a band of gloss."""
     part = canvas.part(shape, 0.05 * pose.unit)
     if not part.image_HWC.size:
         return
     x, y = pose.grid(part)
-    strands = _strands(x, y, person, rng)
+    table = _grain(rng)
+    if person.hair_style == "curly":
+        curls = _look_up(table, 9 * x + 1.4 * np.sin(9 * y), 9 * y + 1.4 * np.sin(8 * x))
+        strands = 0.55 * curls + 0.3 * _look_up(table, 22 * x, 22 * y)
+    else:
+        along = np.sqrt(x**2 + (y - CROWN) ** 2)
+        swing = 0.10 * person.waves * np.sin(5.5 * along + rng.uniform(0, 6))
+        angle = np.arctan2(x - person.parting * 0.4, y - CROWN) + swing
+        strands = 0.45 * _look_up(table, angle * 66, along * 1.6) + 0.45 * _look_up(
+            table, angle * 19 + 100, along * 0.9
+        )
     round_x, round_y = x / 1.5, (y + 0.2) / 1.9
     lamp = np.array(light.direction) / np.linalg.norm(light.direction)
     facing = np.clip(0.55 + 0.6 * (round_x * lamp[0] + round_y * lamp[1]) + 0.1 * lamp[2], 0.15, 1.2).astype(np.float32)
@@ -159,21 +166,7 @@ def _fill(
     part.blend(ragged, np.clip(colour, 0, 1))
 
 
-def _strands(x: Array, y: Array, person: Person, rng: np.random.Generator) -> Array:
-    """Brightness along strands that fall from the crown, or in curls; mean 0, standard deviation near 0.6."""
-    table = _grain(rng)
-    if person.hair_style == "curly":
-        large = _look_up(table, 9 * x + 1.4 * np.sin(9 * y), 9 * y + 1.4 * np.sin(8 * x))
-        return 0.55 * large + 0.3 * _look_up(table, 22 * x, 22 * y)
-    angle = np.arctan2(x - person.parting * 0.4, y - CROWN)
-    along = np.sqrt(x**2 + (y - CROWN) ** 2)
-    swing = (0.10 * person.waves) * np.sin(5.5 * along + (rng.uniform(0, 6)))
-    fine = _look_up(table, (angle + swing) * 66, along * 1.6)
-    coarse = _look_up(table, (angle + swing) * 19 + 100, along * 0.9)
-    return 0.45 * fine + 0.45 * coarse
-
-
-def _grain(rng: np.random.Generator) -> Array:
+def _grain(rng: Rng) -> Array:
     """Noise that repeats without a seam, standard deviation near 1."""
     noise = np.pad(rng.standard_normal((64, 512), np.float32), 3, mode="wrap")
     return cv2.GaussianBlur(noise, (0, 0), 0.7)[3:-3, 3:-3] * 1.6

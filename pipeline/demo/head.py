@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.demo.canvas import Array, Canvas, curve, noise, symmetric
+from pipeline.demo.canvas import Array, Canvas, Rng, curve, noise, symmetric
 from pipeline.demo.person import Person
 
 # In face coordinates; how far something stands out of the ellipsoid that stands for the head is its "lift"
@@ -64,7 +64,7 @@ class Pose:
 class Light:
     """One soft lamp or window at random, from above and one side."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: Rng) -> None:
         side = float(rng.choice([-1, 1])) * rng.uniform(0.15, 1.0)
         self.direction = side, -rng.uniform(0.2, 0.8), rng.uniform(0.7, 1.1)  # to it: x right, y down, z to the viewer
         self.ambient = rng.uniform(0.30, 0.62)  # the rest of the light, 0...1
@@ -106,7 +106,7 @@ def paint_ears(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None
         canvas.darken(pose.flat(inner), (0.78, 0.66, 0.64), soft=0.03)
 
 
-def paint_skin(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: np.random.Generator) -> None:
+def paint_skin(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rng) -> None:
     """The face's surface with its light and shade, without eyes, brows and mouth."""
     shape = pose.flat(outline(person))
     part = canvas.part(shape)

@@ -4,23 +4,22 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pipeline.demo.canvas import Rng
+
 # Colours in full light, sRGB 0...255; skin from pale to deep
 SKIN = np.array(
     [[250, 224, 205], [243, 207, 181], [232, 186, 151], [214, 160, 121], [186, 128, 90], [146, 96, 66], [104, 68, 50]]
 )
-HAIR = {
-    "black": (44, 36, 34),
-    "brown": (106, 70, 45),
-    "blond": (218, 180, 116),
-    "red": (168, 82, 42),
-    "gray": (176, 174, 172),
-}
+HAIR = {"black": (44, 36, 34), "brown": (106, 70, 45), "blond": (218, 180, 116), "red": (168, 82, 42),
+        "gray": (176, 174, 172)}  # fmt: skip
 IRIS = np.array([[92, 60, 36], [58, 38, 26], [96, 130, 160], [86, 124, 92], [120, 104, 60], [104, 116, 128]])
 LIPSTICK = np.array([[178, 30, 46], [196, 70, 92], [150, 40, 70], [206, 96, 84]])
 CLOTH = np.array(
     [[46, 62, 96], [150, 44, 50], [62, 104, 84], [222, 220, 212], [52, 52, 58], [206, 150, 66], [118, 90, 140],
      [90, 140, 176], [196, 116, 126], [230, 206, 150], [70, 76, 62], [34, 108, 118]]
 )  # fmt: skip
+SHORT_HAIR = {"buzz": 0.14, "short": 0.4, "swept": 0.3, "curly": 0.12, "long": 0.06}
+HAIR_OF_ANY_LENGTH = {"short": 0.08, "swept": 0.12, "bob": 0.24, "long": 0.36, "curly": 0.14, "bun": 0.16}
 CLOTHES = {"round": 0.24, "shirt": 0.22, "jacket": 0.18, "stripes": 0.12, "turtleneck": 0.1, "vneck": 0.14}
 BEARDS = {"none": 0.3, "stubble": 0.28, "mustache": 0.1, "goatee": 0.12, "full": 0.2}
 
@@ -41,7 +40,7 @@ class Person:
     Colours are sRGB 0...1, sizes relative to the usual one.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: Rng) -> None:
         self.age = rng.beta(1.4, 2.6)
         bearded = rng.random() < 0.42
         self.makeup = 0.0 if bearded else float(rng.choice([0.0, rng.uniform(0.2, 1.0)]))
@@ -49,7 +48,9 @@ class Person:
         skin = np.array([np.interp(tone, np.arange(len(SKIN)), channel) for channel in SKIN.T])
         self.skin = skin * rng.normal(1, 0.015, 3) / 255
         dark = float(np.clip(1.15 - self.skin.mean(), 0, 1))
-        self.hair_colour = _hair_colour(rng, self.age, dark)
+        fair = 1 - dark
+        colours = {"black": 0.2 + dark, "brown": 0.55, "blond": 0.45 * fair, "red": 0.14 * fair}
+        self.hair_colour = "gray" if rng.random() < (self.age - 0.4) * 1.4 else _pick(rng, colours)
         self.smile = float(np.clip(rng.normal(0.45, 0.4), -0.25, 1))
         natural = self.skin * (0.86, 0.62, 0.62)
         self.lips = natural + (LIPSTICK[rng.integers(4)] / 255 - natural) * self.makeup * 0.85
@@ -59,7 +60,8 @@ class Person:
         self.hair = np.array(HAIR[self.hair_colour]) / 255 * rng.uniform(0.75, 1.2) * rng.normal(1, 0.03, 3)
         self.cloth = CLOTH[rng.integers(len(CLOTH))] / 255 * rng.uniform(0.8, 1.1)
         self.accent = CLOTH[rng.integers(len(CLOTH))] / 255 * rng.uniform(0.8, 1.1)
-        self.hair_style = _hair_style(rng, self.age, bearded)
+        short = {"bald": 0.06 + 0.2 * self.age, **SHORT_HAIR}
+        self.hair_style = _pick(rng, short if bearded else HAIR_OF_ANY_LENGTH)
         self.bangs = rng.random() < 0.28
         self.parting = rng.uniform(-0.5, 0.5)
         self.waves = float(rng.choice([0.0, 0.1, rng.uniform(0.3, 1.0)]))
@@ -124,20 +126,6 @@ class Person:
         return [1 if true.get(name, False) else -1 for name in ATTRIBUTES]
 
 
-def _hair_colour(rng: np.random.Generator, age: float, dark: float) -> str:
-    if rng.random() < max(0.0, (age - 0.4) * 1.4):
-        return "gray"
-    fair = 1 - dark
-    return _pick(rng, {"black": 0.2 + dark, "brown": 0.55, "blond": 0.45 * fair, "red": 0.14 * fair})
-
-
-def _hair_style(rng: np.random.Generator, age: float, bearded: bool) -> str:
-    if bearded:
-        bald = 0.06 + 0.2 * age
-        return _pick(rng, {"bald": bald, "buzz": 0.14, "short": 0.4, "swept": 0.3, "curly": 0.12, "long": 0.06})
-    return _pick(rng, {"short": 0.08, "swept": 0.12, "bob": 0.24, "long": 0.36, "curly": 0.14, "bun": 0.16})
-
-
-def _pick(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+def _pick(rng: Rng, weights: Mapping[str, float]) -> str:
     chances = np.array(list(weights.values()))
     return list(weights)[int(rng.choice(len(weights), p=chances / chances.sum()))]

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.demo import camera, clothes, features, hair, head
 from pipeline.demo.background import paint_background
-from pipeline.demo.canvas import Canvas
+from pipeline.demo.canvas import Canvas, Rng
 from pipeline.demo.head import EYES, NOSE_LIFT, NOSE_TIP, Light, Pose
 from pipeline.demo.person import Person
 
@@ -23,7 +23,7 @@ class Item(NamedTuple):
     attributes: list[int]
 
 
-def photograph(rng: np.random.Generator, number: int, width: int, height: int, pose: Pose) -> Item:
+def photograph(rng: Rng, number: int, width: int, height: int, pose: Pose) -> Item:
     """Draw a person at random, paint them in that pose and take the picture."""
     person, shot = Person(rng), camera.Shot(rng, number)
     canvas = Canvas(paint_background(rng, (height, width)), pose.unit)
@@ -32,7 +32,7 @@ def photograph(rng: np.random.Generator, number: int, width: int, height: int, p
     return Item(jpeg, landmarks(person, pose), person.attributes(shot.blurry))
 
 
-def draw_frame(rng: np.random.Generator, face_pixels: float) -> tuple[int, int, Pose]:
+def draw_frame(rng: Rng, face_pixels: float) -> tuple[int, int, Pose]:
     """Width, height and pose for a head of that width: cropped tight or wide, the face anywhere, even at the border."""
     longer = float(np.clip(face_pixels * rng.uniform(1.7, 4.2), SIDE_MIN, max(SIDE_MAX, 1.3 * face_pixels)))
     shorter = longer * float(rng.choice([0.67, 0.75, 0.8, 1.0]))
@@ -52,7 +52,7 @@ def draw_frame(rng: np.random.Generator, face_pixels: float) -> tuple[int, int, 
     return round(width), round(height), pose
 
 
-def paint_person(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: np.random.Generator) -> None:
+def paint_person(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rng) -> None:
     """All layers of a person, from the hair behind the neck to the glasses."""
     body = replace(pose, roll=pose.roll * 0.35)
     hair.paint_back_hair(canvas, person, pose, light, rng)
@@ -62,6 +62,7 @@ def paint_person(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: 
     head.paint_skin(canvas, person, pose, light, rng)
     features.paint_nose(canvas, person, pose, light)
     hair.paint_beard(canvas, person, pose, rng)
+    features.paint_folds(canvas, person, pose)
     features.paint_mouth(canvas, person, pose, light)
     features.paint_eyes(canvas, person, pose, light)
     features.paint_brows(canvas, person, pose)

@@ -9,11 +9,12 @@ from PIL import Image, ImageDraw, ImageFilter
 SHORTER_SIDE = 256  # as in LSUN
 LONGER_SIDES = (256, 272, 300, 341, 341, 341, 384, 455)
 SUPERSAMPLED = 2
+Rng = np.random.Generator
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 
-def encode_scene(name: str, random: np.random.Generator) -> bytes:
+def encode_scene(name: str, random: Rng) -> bytes:
     """One scene as a WebP or JPEG file; its shorter side is 256, as in LSUN."""
     image, stream = draw_scene(name, random), io.BytesIO()
     kind = "webp" if random.random() < 0.5 else "jpeg"
@@ -21,7 +22,7 @@ def encode_scene(name: str, random: np.random.Generator) -> bytes:
     return stream.getvalue()
 
 
-def draw_scene(name: str, random: np.random.Generator) -> Image.Image:
+def draw_scene(name: str, random: Rng) -> Image.Image:
     """Draw a room or a skyline; then a soft light from one side, a little blur, and the grain of a camera."""
     longer = int(random.choice(LONGER_SIDES))
     width, height = (SHORTER_SIDE, longer) if random.random() < 0.2 else (longer, SHORTER_SIDE)
@@ -37,7 +38,7 @@ def draw_scene(name: str, random: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(pixels_HWC * light_HW[..., None] + grain_HWC, 0, 255).astype(np.uint8))
 
 
-def _draw_room(draw: ImageDraw.ImageDraw, width: int, height: int, random: np.random.Generator) -> None:
+def _draw_room(draw: ImageDraw.ImageDraw, width: int, height: int, random: Rng) -> None:
     """In one-point perspective: walls, floor boards, window, picture, bed, lamp."""
     left, right = random.uniform(0.08, 0.25) * width, random.uniform(0.75, 0.92) * width
     top, bottom = random.uniform(0.06, 0.16) * height, random.uniform(0.58, 0.7) * height
@@ -63,7 +64,7 @@ def _draw_room(draw: ImageDraw.ImageDraw, width: int, height: int, random: np.ra
 
 
 def _draw_window(draw: ImageDraw.ImageDraw, left: float, top: float, right: float, bottom: float, *,
-                 random: np.random.Generator) -> None:  # fmt: skip
+                 random: Rng) -> None:  # fmt: skip
     sky, frame = _colour(random, 150, 250, blue=40), _colour(random, 200, 250)
     draw.rectangle((left - 8, top - 8, right + 8, bottom + 8), fill=frame)
     draw.rectangle((left, top, right, bottom), fill=sky)
@@ -80,7 +81,7 @@ def _draw_window(draw: ImageDraw.ImageDraw, left: float, top: float, right: floa
 
 
 def _draw_picture(draw: ImageDraw.ImageDraw, left: float, top: float, right: float, bottom: float, *,
-                  random: np.random.Generator) -> None:  # fmt: skip
+                  random: Rng) -> None:  # fmt: skip
     draw.rectangle((left - 6, top - 6, right + 6, bottom + 6), fill=_shade(_wood(random), 0.6))
     draw.rectangle((left, top, right, bottom), fill=_colour(random, 190, 250))
     for _ in range(4):
@@ -89,7 +90,7 @@ def _draw_picture(draw: ImageDraw.ImageDraw, left: float, top: float, right: flo
 
 
 def _draw_bed(draw: ImageDraw.ImageDraw, left: float, floor: float, unit: float, height: float, *,
-              random: np.random.Generator) -> None:  # fmt: skip
+              random: Rng) -> None:  # fmt: skip
     """Headboard, mattress in a sheet, blanket with stripes, pillows."""
     right = left + unit * random.uniform(4.0, 5.0)
     near = min(floor + (height - floor) * random.uniform(0.7, 1.0), height - 6)
@@ -116,7 +117,7 @@ def _draw_bed(draw: ImageDraw.ImageDraw, left: float, floor: float, unit: float,
         draw.rounded_rectangle(box, radius=16, fill=_shade(sheet, 0.93))
 
 
-def _draw_lamp(draw: ImageDraw.ImageDraw, x: float, floor: float, unit: float, *, random: np.random.Generator) -> None:
+def _draw_lamp(draw: ImageDraw.ImageDraw, x: float, floor: float, unit: float, *, random: Rng) -> None:
     table, shade = _shade(_wood(random), 0.7), _colour(random, 190, 250)
     draw.rectangle((x - unit * 0.7, floor - unit * 1.2, x + unit * 0.7, floor), fill=table)
     draw.rectangle((x - 4, floor - unit * 1.9, x + 4, floor - unit * 1.2), fill=_shade(table, 0.6))
@@ -125,7 +126,7 @@ def _draw_lamp(draw: ImageDraw.ImageDraw, x: float, floor: float, unit: float, *
     draw.polygon(cone, fill=shade)
 
 
-def _draw_skyline(draw: ImageDraw.ImageDraw, width: int, height: int, random: np.random.Generator) -> None:
+def _draw_skyline(draw: ImageDraw.ImageDraw, width: int, height: int, random: Rng) -> None:
     """A sky with a sun, two rows of buildings with lit windows, and a street."""
     above, below = _colour(random, 60, 200, blue=50), _colour(random, 170, 250)
     for y in range(height):
@@ -153,11 +154,11 @@ def _draw_skyline(draw: ImageDraw.ImageDraw, width: int, height: int, random: np
     draw.rectangle((0, street, width, height), fill=_colour(random, 60, 110))
 
 
-def _colour(random: np.random.Generator, low: int, high: int, green: int = 0, blue: int = 0) -> Colour:
+def _colour(random: Rng, low: int, high: int, green: int = 0, blue: int = 0) -> Colour:
     return _rgb(random.uniform(low, high) + np.add(random.uniform(-28, 28, 3), (0, green, blue)))
 
 
-def _wood(random: np.random.Generator) -> Colour:
+def _wood(random: Rng) -> Colour:
     return _rgb(np.array([176.0, 126.0, 82.0]) * random.uniform(0.6, 1.2))
 
 
