@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pipeline.demo.person import ATTRIBUTES
 
 LANDMARKS = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
-TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 def landmarks_text(rows: Mapping[str, Sequence[int]]) -> bytes:
@@ -21,9 +20,11 @@ def attributes_text(rows: Mapping[str, Sequence[int]]) -> bytes:
 
 
 def partition_text(files: Sequence[str]) -> bytes:
-    """`list_eval_partition.txt`: file and split; four fifths train, then a tenth each validation and test; CRLF."""
-    tenths = [10 * place / len(files) for place in range(len(files))]
-    splits = [TRAIN if tenth < 8 else VALIDATION if tenth < 9 else TEST for tenth in tenths]
+    """`list_eval_partition.txt`: file and split, CRLF.
+
+    The first eight tenths of the files are 0 (train), the next 1 (validation), the last 2 (test).
+    """
+    splits = [max(10 * place // len(files) - 7, 0) for place in range(len(files))]
     return _text((f"{file} {split}" for file, split in zip(files, splits, strict=True)), "\r\n")
 
 

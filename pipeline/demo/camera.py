@@ -32,7 +32,7 @@ class Shot:
 
 
 def expose(image_HWC: Array, shot: Shot, rng: Rng) -> NDArray[np.uint8]:
-    """The photograph's pixels, uint8 RGB HWC."""
+    """The photograph's pixels, uint8 RGB HWC: light, vignette, focus, grain."""
     height, width = image_HWC.shape[:2]
     image = image_HWC * shot.exposure
     image = (image - 0.5) * shot.contrast + 0.5
@@ -40,7 +40,20 @@ def expose(image_HWC: Array, shot: Shot, rng: Rng) -> NDArray[np.uint8]:
     if shot.vignette:
         rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) ** 2 for size in (height, width))
         image *= (1 - shot.vignette * (rows[:, None] + columns) / 2)[..., None]
-    image = _defocus(np.clip(image, 0, 1), shot)
+    image = np.clip(image, 0, 1)
+    if shot.blur:
+        image = cv2.GaussianBlur(image, (0, 0), shot.blur)
+    if shot.motion:
+        size = int(np.ceil(shot.motion)) | 1
+        kernel, middle = np.zeros((size, size), np.float32), (size - 1) / 2
+        reach = np.array([np.cos(shot.motion_angle), np.sin(shot.motion_angle)]) * (size - 1) / 2
+        start, end = np.round((middle - reach) * 16), np.round((middle + reach) * 16)
+        cv2.line(kernel, start.astype(int).tolist(), end.astype(int).tolist(), 1.0, 1, cv2.LINE_8, 4)
+        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+    if shot.small > 1:
+        reduced = cv2.resize(image, None, fx=1 / shot.small, fy=1 / shot.small, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC)
+    image = np.clip(image, 0, 1)
     if shot.grain > 0.002:
         speckle = rng.standard_normal(((height + 1) // 2, (width + 1) // 2, 3), np.float32)
         noise = cv2.resize(speckle, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -57,20 +70,3 @@ def develop(pixels_HWC: NDArray[np.uint8], shot: Shot) -> bytes:
     options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels_HWC, conversion), options)
     return encoded.tobytes()
-
-
-def _defocus(image: Array, shot: Shot) -> Array:
-    if shot.blur:
-        image = cv2.GaussianBlur(image, (0, 0), shot.blur)
-    if shot.motion:
-        size = int(np.ceil(shot.motion)) | 1
-        kernel, middle = np.zeros((size, size), np.float32), (size - 1) / 2
-        reach = np.array([np.cos(shot.motion_angle), np.sin(shot.motion_angle)]) * (size - 1) / 2
-        start, end = np.round((middle - reach) * 16), np.round((middle + reach) * 16)
-        cv2.line(kernel, start.astype(int).tolist(), end.astype(int).tolist(), 1.0, 1, cv2.LINE_8, 4)
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
-    if shot.small > 1:
-        height, width = image.shape[:2]
-        reduced = cv2.resize(image, None, fx=1 / shot.small, fy=1 / shot.small, interpolation=cv2.INTER_AREA)
-        image = cv2.resize(reduced, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.clip(image, 0, 1)

@@ -31,9 +31,10 @@ class Canvas:
 
     def part(self, points_N2: Array, margin: float = 0.0) -> "Canvas":
         """The rectangle that the points reach with a margin in pixels; an empty one if they are outside."""
-        x0, y0 = np.maximum(np.floor(points_N2.min(axis=0) - margin - 1).astype(int), 0)
-        x1, y1 = np.maximum(np.ceil(points_N2.max(axis=0) + margin + 1).astype(int), 0)
-        return Canvas(self.image_HWC[y0:y1, x0:x1], self.unit, int(x0), int(y0))
+        low, high = points_N2.min(axis=0) - margin - 1, points_N2.max(axis=0) + margin + 1
+        x0, y0 = np.maximum(np.floor(low).astype(int), (self.x0, self.y0))
+        right, bottom = np.maximum(np.ceil(high).astype(int) - (self.x0, self.y0), 0)
+        return Canvas(self.image_HWC[y0 - self.y0 : bottom, x0 - self.x0 : right], self.unit, int(x0), int(y0))
 
     def coverage(self, points_N2: Array, soft: float = 0.0) -> Array:
         """How much of each pixel lies in the polygon."""

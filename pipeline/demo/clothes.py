@@ -8,8 +8,7 @@ from pipeline.demo.head import EYES, Light, Pose
 from pipeline.demo.person import Person
 
 WHITE, GOLD = np.array([0.93, 0.93, 0.92]), np.array([0.86, 0.70, 0.36])
-NECK_DEPTH = {"vneck": 2.55, "jacket": 2.2, "shirt": 2.05, "round": 2.0, "stripes": 2.0}
-"""How far down each neckline reaches; a turtleneck has a line of its own."""
+NECK_DEPTH = {"vneck": 2.55, "jacket": 2.2, "shirt": 2.05, "round": 2.0, "stripes": 2.0}  # the neckline's lowest y
 
 
 def paint_clothes(canvas: Canvas, person: Person, body: Pose, light: Light, rng: Rng) -> None:

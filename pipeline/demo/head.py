@@ -9,27 +9,23 @@ from numpy.typing import ArrayLike
 from pipeline.demo.canvas import Array, Canvas, Rng, curve, noise, symmetric
 from pipeline.demo.person import Person
 
-# In face coordinates; how far something stands out of the ellipsoid that stands for the head is its "lift"
+# In face coordinates. The head's front is an ellipsoid; how far something stands out of it is its "lift"
 EYES = ((-0.46, 0.0), (0.46, 0.0))
 NOSE_TIP, NOSE_LIFT = (0.0, 0.46), 0.26
 MOUTH_Y = 0.84
-DEPTH, HEIGHT, MIDDLE = 0.9, 1.45, 0.05
-"""The ellipsoid's half depth and half height, and where its middle lies between top and chin."""
+DEPTH, HEIGHT, MIDDLE = 0.9, 1.45, 0.05  # of the ellipsoid: half depth, half height, y of its middle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """Place and turn of a head."""
+    """Place and turn of a head: from face coordinates to pixels and back."""
 
-    x: float
+    x: float  # pixels of the origin
     y: float
-    """Pixel position of the origin."""
-    unit: float
-    """Pixels of half the head's width."""
-    roll: float
-    yaw: float
-    pitch: float
-    """Radians: clockwise in the picture, to the viewer's right, downwards."""
+    unit: float  # pixels of half the head's width
+    roll: float  # radians clockwise in the picture
+    yaw: float  # radians to the viewer's right
+    pitch: float  # radians downwards
 
     def turned(self, points_N2: ArrayLike, lift: float = 0.0) -> Array:
         """Face coordinates of points on the head's front as they appear after yaw and pitch.
@@ -125,12 +121,8 @@ def paint_skin(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rn
     shade, gloss = _light_on(height, pose.unit, light)
     colour = np.broadcast_to(person.skin.astype(np.float32), (*size, 3)).copy()
     blush = np.array([0.04, -0.28, -0.22], np.float32) * (0.35 + 0.65 * person.rosy)
-    for amount, *place in (
-        (0.75, -0.58, 0.42, 0.20, 0.17),
-        (0.75, 0.58, 0.42, 0.20, 0.17),
-        (0.5, *NOSE_TIP, 0.13, 0.10),
-    ):
-        colour *= 1 + amount * bump(*place)[..., None] * blush
+    for amount, *at in ((0.75, -0.58, 0.42, 0.20, 0.17), (0.75, 0.58, 0.42, 0.20, 0.17), (0.5, *NOSE_TIP, 0.13, 0.10)):
+        colour *= 1 + amount * bump(*at)[..., None] * blush
     under_eyes = np.array([-0.10, -0.15, -0.12], np.float32) * (0.6 + person.age)
     for eye_x, eye_y in EYES:
         colour *= 1 + bump(eye_x, eye_y + 0.10, 0.22, 0.10)[..., None] * under_eyes

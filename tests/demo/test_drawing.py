@@ -95,3 +95,12 @@ def test_noise_has_the_size_of_the_picture_and_no_offset() -> None:
         assert field.shape == (90, 130)
         assert np.isfinite(field).all()
     assert abs(noise(rng, (400, 400), 4.0, 2).mean()) < 0.05
+
+
+def test_a_part_of_a_part_is_a_part_of_the_picture() -> None:
+    canvas = _canvas()
+    part = canvas.part(np.array([(10.0, 10.0), (40.0, 50.0)]))
+    square = np.array([(20, 30), (30, 30), (30, 40), (20, 40)])
+    part.paint(square, (1, 1, 1))
+    assert canvas.image_HWC[35, 25] == pytest.approx(1)
+    assert canvas.image_HWC.sum() == pytest.approx(300, rel=0.1)
