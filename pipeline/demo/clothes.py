@@ -69,10 +69,8 @@ def _paint_collar(canvas: Canvas, person: Person, body: Pose) -> None:
             lay(ellipse((0.02, y), 0.045, 0.045), WHITE * 0.85, 0.9)
 
 
-def paint_earrings(canvas: Canvas, person: Person, pose: Pose) -> None:
+def paint_earrings(canvas: Canvas, pose: Pose) -> None:
     """A stud and a drop at each ear."""
-    if not person.earrings:
-        return
     for side in (-1, 1):
         for y, size in ((0.44, 0.035), (0.53, 0.055)):
             at = np.array((side * 1.02 - 0.25 * np.sin(pose.yaw), y))
@@ -82,8 +80,6 @@ def paint_earrings(canvas: Canvas, person: Person, pose: Pose) -> None:
 
 def paint_eyewear(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None:
     """Glasses or sunglasses: temples, lenses with a reflection, rims, bridge."""
-    if person.eyewear == "none":
-        return
     sun = person.eyewear == "sunglasses"
     frame = np.array([0.08, 0.08, 0.09]) if sun or person.brow_thick > 1 else person.accent * 0.55
     power = 3.6 if person.jaw > 1 else 2.2
@@ -110,8 +106,6 @@ def paint_eyewear(canvas: Canvas, person: Person, pose: Pose, light: Light) -> N
 
 def paint_hat(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None:
     """Its shadow on the forehead, a knitted cap, and its turned-up band."""
-    if not person.hat:
-        return
     shadow = [(-0.95, -0.55), (0.95, -0.55), (0.90, -0.36), (0, -0.46), (-0.90, -0.36)]
     canvas.darken(pose.front(shadow), 0.66, 0.05)
     cap = pose.flat(symmetric([(0, -1.86), (0.66, -1.66), (1.04, -1.05), (1.08, -0.55), (0, -0.70)]))

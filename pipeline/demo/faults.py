@@ -37,10 +37,11 @@ def good(source: SyntheticSource, number: int) -> Item:
 
 def bad(source: SyntheticSource, number: int, fault: Fault, occurrence: int) -> Item:
     """Photograph `number` with `fault`; `occurrence` counts those of this kind, from 0."""
-    if fault is Fault.OUTSIDE_IMAGE:
-        return _staged(source, number, face_fraction=0.15, x=-0.45, y=0.45)
-    if fault is Fault.TOO_SMALL:
-        return _staged(source, number, face_fraction=0.055, x=0.5, y=0.45)
+    if fault in (Fault.OUTSIDE_IMAGE, Fault.TOO_SMALL):
+        rng, side = np.random.default_rng([source.seed, number]), 180
+        face_pixels, x = (0.15 * side, -0.45 * side) if fault is Fault.OUTSIDE_IMAGE else (0.055 * side, 0.5 * side)
+        _, _, pose = draw_frame(rng, face_pixels)
+        return photograph(rng, number, side, side, replace(pose, x=x, y=0.45 * side))
     item = good(source, number)
     jpeg = item.content or b""
     changed = {
@@ -52,10 +53,3 @@ def bad(source: SyntheticSource, number: int, fault: Fault, occurrence: int) -> 
         Fault.EMPTY_FILE: {"content": b""},
     }
     return item._replace(**changed[fault])
-
-
-def _staged(source: SyntheticSource, number: int, *, face_fraction: float, x: float, y: float) -> Item:
-    """A square photograph of 180 pixels with the head at a chosen place, in fractions of the side."""
-    rng, side = np.random.default_rng([source.seed, number]), 180
-    _, _, pose = draw_frame(rng, face_fraction * side)
-    return photograph(rng, number, side, side, replace(pose, x=x * side, y=y * side))

@@ -50,8 +50,6 @@ def paint_back_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rn
 
 def paint_front_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rng) -> None:
     """The shadow on the face, then the cap of hair from the hairline over the skull, with locks at its sides."""
-    if person.hair_style == "bald":
-        return
     cut = CUTS[person.hair_style]
     contour, hairline = _contour(person, cut), _hairline(person, cut, rng)
     shape = np.concatenate([pose.flat(_bumpy(contour, person, rng)), pose.front(hairline, 0.04)[::-1]])

@@ -66,10 +66,14 @@ def paint_person(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: 
     features.paint_mouth(canvas, person, pose, light)
     features.paint_eyes(canvas, person, pose, light)
     features.paint_brows(canvas, person, pose)
-    hair.paint_front_hair(canvas, person, pose, light, rng)
-    clothes.paint_earrings(canvas, person, pose)
-    clothes.paint_eyewear(canvas, person, pose, light)
-    clothes.paint_hat(canvas, person, pose, light)
+    if person.hair_style != "bald":
+        hair.paint_front_hair(canvas, person, pose, light, rng)
+    if person.earrings:
+        clothes.paint_earrings(canvas, pose)
+    if person.eyewear != "none":
+        clothes.paint_eyewear(canvas, person, pose, light)
+    if person.hat:
+        clothes.paint_hat(canvas, person, pose, light)
 
 
 def landmarks(person: Person, pose: Pose) -> tuple[int, ...]:
