@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import atomic
-from pipeline.demo.faces import annotations, faults
-from pipeline.demo.faces.faults import Fault
+from pipeline.demo import annotations, faults
+from pipeline.demo.faults import Fault
 from pipeline.params import SyntheticSource
 from pipeline.sources import celeba, sevenzip
 from pipeline.sources.published import Published

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.demo.faces import annotations
-from pipeline.demo.faces.faults import QUOTA_PAGE, Fault
-from pipeline.demo.faces.traits import ATTRIBUTES
+from pipeline.demo import annotations
+from pipeline.demo.faults import QUOTA_PAGE, Fault
+from pipeline.demo.person import ATTRIBUTES
 from pipeline.params import SyntheticSource
 from pipeline.sources import archive
 from pipeline.sources.synthetic import Synthetic, plan

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.demo.faces import annotations, faults
+from pipeline.demo import annotations, faults
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
 from pipeline.faces.region import cut_region, enlarge

@@ -14,7 +14,7 @@ from typing import Any
 import packing
 import small_sets
 
-from pipeline.demo.faces.annotations import attributes_text, landmarks_text, partition_text
+from pipeline.demo.annotations import attributes_text, landmarks_text, partition_text
 from pipeline.sources.archive_safety import Limits
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
