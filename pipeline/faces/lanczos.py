@@ -1,4 +1,7 @@
-"""The fast Lanczos-3 of the exact recipe; `reference.resize` says what it computes."""
+"""Lanczos-3 as Pillow 3.1.1's ANTIALIAS computes it, which the published images were made with; compiled.
+
+The same bytes as the plain numpy version in `tests/published/exact/reference.py`.
+"""
 
 import math
 from typing import NamedTuple
@@ -12,7 +15,7 @@ F32 = np.float32
 
 
 class Taps(NamedTuple):
-    """One axis of a resize: output i is made of `length[i]` inputs from `first[i]` on, with `weights[i]`, float32."""
+    """One axis of a resize: output i is the sum of `length[i]` inputs from `first[i]` on, times `weights[i]`."""
 
     first: NDArray[np.int64]
     length: NDArray[np.int64]
@@ -20,7 +23,7 @@ class Taps(NamedTuple):
 
 
 def resize(image_HWC: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Resize RGB pixels (H, W, 3) uint8 to (height, width, 3); the same bytes as `reference.resize`."""
+    """Resize RGB pixels, (H, W, 3) uint8, to (height, width, 3); pixels of that size are returned as they are."""
     height_in, width_in, _ = image_HWC.shape
     if (height_in, width_in) == (height, width):
         return image_HWC
@@ -40,7 +43,7 @@ def resize(image_HWC: NDArray[np.uint8], width: int, height: int) -> NDArray[np.
 
 
 def taps(size_in: int, size_out: int) -> Taps:
-    """The weights of one axis; those of `reference.lanczos_taps` for each output."""
+    """The weights for a resize of one axis."""
     longest = math.ceil(6 * max(size_in / size_out, 1.0)) + 2
     table = Taps(np.empty(size_out, np.int64), np.empty(size_out, np.int64), np.zeros((size_out, longest), np.float32))
     _fill(size_in, size_out, *table)

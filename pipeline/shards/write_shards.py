@@ -30,7 +30,7 @@ class Finished(Protocol):
 class FinalRenderer(Protocol):
     """Makes the final image of a row, or rejects it: `pipeline.faces.final_image`, `pipeline.published.ledger`."""
 
-    def finish(self, row: Selected, /) -> Finished: ...  # noqa: D102
+    def render(self, row: Selected, /) -> Finished: ...  # noqa: D102
 
 
 def write_shards(
@@ -134,7 +134,7 @@ class _WriteShard:
             shard: ShardWriter | None = None  # opened for the first image: where all are rejected there is no shard
             for row in rows:
                 try:
-                    image_CHW = finisher.finish(row).image_HWC.transpose(2, 0, 1)
+                    image_CHW = finisher.render(row).image_HWC.transpose(2, 0, 1)
                 except RejectedInputError as rejected:
                     outcomes.append(Drop.of(row, rejected))
                     continue

@@ -52,7 +52,7 @@ class Painter:
 
     seconds: float
 
-    def finish(self, row: Selected) -> Painting:
+    def render(self, row: Selected) -> Painting:
         time.sleep(self.seconds)
         return Painting(paint(row.index))
 

@@ -1,8 +1,8 @@
-"""The fast end of the exact recipe: QUAD transform to four times the resolution and Lanczos reduction in one pass.
+"""The last step of the exact recipe: QUAD transform to four times the resolution and Lanczos resize in one pass.
 
-`reference.transform` and `reference.resize` say what it computes. The supersampled image is never made: each of its
-rows is sampled, reduced across at once, and only the reduced rows are kept for the reduction down. Samples are taken
-in the order x = 0, 4, 8, ..., 1, 5, 9, ... (four phases), so that every loop runs over neighbours in memory.
+The supersampled image is never made: each of its rows is sampled and resized across at once, and the resized rows are
+kept for the resize down. Samples are taken in the order x = 0, 4, 8, ..., 1, 5, 9, ... (four phases), so that every
+loop runs over neighbours in memory.
 """
 
 import numpy as np
@@ -11,29 +11,23 @@ from numpy.typing import NDArray
 from pipeline.faces.compiled import Bytes, Doubles, Floats, Integers, Words, compiled, level
 from pipeline.faces.geometry import Points
 from pipeline.faces.lanczos import taps
-from pipeline.published.exact.reference import SUPERSAMPLING, quad_coefficients
 
 F32, F64 = np.float32, np.float64
-BORDER = 3  # outputs at each end of an axis whose taps the image cuts off
-BEFORE = 10  # inputs of an output i before 4 i
+SUPERSAMPLING = 4
+BORDER = 3  # outputs at each end of an axis that have fewer taps
 
 
 def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> NDArray[np.uint8]:
-    """A quadrilateral of an image as (3, R, R) uint8 pixels, transformed to 4R x 4R and reduced.
+    """A quadrilateral of an image as (3, R, R) uint8 pixels, transformed to 4R x 4R and resized.
 
     Parameters
     ----------
     image_HWC
         (H, W, 3) uint8 RGB, of fewer than 2³¹ pixels.
     corners_42
-        As `Rectangle.transform_corners_42`; the bilinear filter around them must lie within the image.
+        As `Rectangle.transform_corners_42`, at least a pixel inside the image, or a ValueError is raised.
     resolution
         R, at least 8.
-
-    Raises
-    ------
-    ValueError
-        A corner lies less than a pixel inside the image, or R is too small.
     """
     height, width, _ = image_HWC.shape
     if resolution < 2 * BORDER + 2:
@@ -50,6 +44,16 @@ def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> N
     _sample_and_reduce(packed_N, width, quad_coefficients(corners_42, size), *table, rows_HCW)
     _reduce_down(rows_HCW, *table, result_CHW)
     return result_CHW
+
+
+def quad_coefficients(corners_42: Points, size: int) -> NDArray[np.float64]:
+    """(2, 4): for x and for y the a0...a3 of a0 + a1 x + a2 y + a3 x y, from corners in order NW, SW, SE, NE."""
+    inverse = 1.0 / size
+    nw, sw, se, ne = corners_42.astype(F32)
+    across = (ne - nw).astype(F64) * inverse
+    down = (sw - nw).astype(F64) * inverse
+    twist = (((se - sw) - ne) + nw).astype(F64) * inverse * inverse
+    return np.stack([nw.astype(F64), across, down, twist], axis=1)
 
 
 @compiled
@@ -96,7 +100,7 @@ def _locate(
     dx_N: Doubles,
     dy_N: Doubles,
 ) -> None:
-    """Upper left pixel and fractions of each sample of row y, in order of phases."""
+    """Upper left pixel and fractions of each sample of row y, ordered by phase."""
     a0, a1, a2, a3 = coefficients_24[0]
     b0, b1, b2, b3 = coefficients_24[1]
     y_in = F64(y)
