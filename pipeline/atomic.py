@@ -1,4 +1,4 @@
-"""A name means complete: write beside, flush to disk, verify, rename (DESIGN, rule 2)."""
+"""A file has its final name only when it is complete: write a temporary file, flush it, verify it, rename it."""
 
 import json
 import os
@@ -13,19 +13,17 @@ PARTIAL_SUFFIX = ".partial"
 
 @contextmanager
 def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed, verified and renamed to it.
+    """Yield a temporary path in the folder of `path`; on success the file is flushed, verified and renamed to `path`.
+
+    On an error the temporary file is removed and `path` stays as it was. A killed process leaves only the `.partial`
+    file, which the next write of the same name replaces.
 
     Parameters
     ----------
     path
-        The final name. Its folder is made. An existing file is replaced whole.
+        The final name. Its folder is created; an existing file is replaced.
     verify
-        Called with the temporary path before the rename; raises to refuse the file.
-
-    Notes
-    -----
-    On any error the temporary file is removed and `path` is left as it was. A process killed
-    in between leaves only the `.partial` file, which the next write of the same name replaces.
+        Called with the temporary path before the rename; raises an error to refuse the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
@@ -42,21 +40,20 @@ def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generat
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path` atomically."""
     with writing(path) as partial:
         partial.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+    """Write `value` atomically as indented JSON with sorted keys."""
     write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Give a finished folder its final name; whatever stood there before goes away as one.
+    """Rename a finished folder to `target`, which it replaces; its `.partial` files are removed first.
 
-    Both must be on one file system. Killed at any moment, `target` is the old folder, absent,
-    or the new one, never a mixture. What a killed process left half written in `folder` goes away first.
+    Both must be on one file system. After a kill, `target` is the old folder, absent, or the new one, never a mixture.
     """
     for left in folder.rglob(f"*{PARTIAL_SUFFIX}"):
         left.unlink()

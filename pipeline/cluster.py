@@ -1,15 +1,13 @@
-"""Work over many images with dask.distributed: tasks exchange file names, never pixels.
+"""Tables processed in chunks of rows with dask.distributed; tasks exchange file names, never pixels.
 
-A table's kept rows are cut into chunks. One task owns one chunk: it reads its rows, writes its
-files beside the part table, and the part table last; a part that exists is a chunk that is done.
-So a killed run resumes with the chunks that are missing, and the joined result does not depend on
-the number of workers nor on the order in which they finish.
+One task writes the files of one chunk, and its part table last: a chunk whose part exists is done. So a killed run
+resumes with the missing chunks, and the result does not depend on the number of workers or their order.
 """
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,26 +23,26 @@ from pipeline.params import ClusterParams
 
 RowIn = TypeVar("RowIn", bound=Photograph)
 RowOut = TypeVar("RowOut", bound=Photograph)
-
+Task = TypeVar("Task")
 
 _PART = ".part.parquet"
 _WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": 1,
     "MKL_NUM_THREADS": 1,
     "OPENBLAS_NUM_THREADS": 1,
-    # Dask's own value makes malloc hand every image back to the system, which then zeroes its pages anew.
+    # with dask's own value malloc returns the memory of every image to the system, which must zero its pages again
     "MALLOC_TRIM_THRESHOLD_": 256 << 20,
     "MALLOC_MMAP_THRESHOLD_": 32 << 20,
-    # A task's error reaches the client; what is left is the farewell of a worker whose scheduler went first.
+    # errors of tasks reach the client; the log would only say that a worker lost its scheduler at the end
     "DASK_LOGGING__DISTRIBUTED": "critical",
 }
 
 
 @contextmanager
 def connect(params: ClusterParams) -> Generator[Client]:
-    """A client of the scheduler at `params.scheduler`, or of a local cluster of `params.workers` processes.
+    """Connect to the scheduler at `params.scheduler`, or start a local cluster of `params.workers` processes.
 
-    Each local worker runs one thread and may hold `memory_per_worker_mib` MiB before dask pauses it.
+    A local worker has one thread, and dask's memory limit is `params.memory_per_worker_mib` MiB.
     """
     if params.scheduler is not None:
         with Client(params.scheduler) as client:
@@ -67,7 +65,7 @@ def connect(params: ClusterParams) -> Generator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.run(_single_thread)
+        client.run(cv2.setNumThreads, 1)
         yield client
 
 
@@ -82,50 +80,37 @@ def map_rows(
     rows_per_chunk: int,
     work: Path,
 ) -> Accounting:
-    """Apply `function` to the kept rows of `table`, chunk by chunk; write them to `work/<stage>.parquet`.
+    """Apply `function` to the kept rows of `table`, chunk by chunk, and write the results to `work/<stage>.parquet`.
 
     Parameters
     ----------
     function
-        Called in a worker with the rows of one chunk and the chunk's file stem (a path without
-        suffix); files that it writes must start with that stem. Picklable: a module-level function, or a
-        `functools.partial` of one. Yields one kept or dropped row for each row it is given.
+        Called in a worker with the rows of a chunk and the chunk's file stem (a path without suffix), with which the
+        files that it writes must start. Yields one kept or dropped row per input row. Must be picklable.
     stage
-        Names the files: chunk 3 of `crop` has the stem `work/crop-00003`.
-    table, row_in
-        The table to read and the type of its rows.
-    row_out
-        The type of the rows that `function` keeps.
-    rows_per_chunk
-        Kept rows of one task.
+        Chunk 3 of the stage `crop` has the stem `work/crop-00003`.
+    row_in, row_out
+        The types of the rows of `table` and of the kept rows that `function` yields.
     work
-        The stage's work folder; parts that a killed run left there are used.
-
-    Returns
-    -------
-    Accounting
-        Of the joined table: in = kept + dropped.
+        The stage's work folder. Parts that a killed run left there are used.
     """
     joined = work / f"{stage}.parquet"
-    if joined.exists():
-        _remove_parts(work)
-        return manifest.account(joined)
-    count = manifest.account(table).kept
-    chunks = [
-        _Chunk(table, start, min(start + rows_per_chunk, count), work / f"{stage}-{number:05d}")
-        for number, start in enumerate(range(0, count, rows_per_chunk))
-    ]
-    run_all(client, _OneChunk(function, row_in, row_out), [chunk for chunk in chunks if not chunk.part.exists()])
-    account = manifest.join_parts(joined, row_out, [chunk.part for chunk in chunks])
-    _remove_parts(work)
-    return account
-
-
-Task = TypeVar("Task")
+    if not joined.exists():
+        count = manifest.account(table).kept
+        chunks = [
+            (start, min(start + rows_per_chunk, count), work / f"{stage}-{number:05d}")
+            for number, start in enumerate(range(0, count, rows_per_chunk))
+        ]
+        task = partial(_run_chunk, function=function, table=table, row_in=row_in, row_out=row_out)
+        run_all(client, task, [chunk for chunk in chunks if not _part(chunk[2]).exists()])
+        manifest.join_parts(joined, row_out, [_part(stem) for _, _, stem in chunks])
+    for part in work.glob(f"*{_PART}"):
+        part.unlink()
+    return manifest.account(joined)
 
 
 def run_all(client: Client, function: Callable[[Task], None], tasks: Sequence[Task]) -> None:
-    """Run `function` on every task in the cluster; show progress; raise the first error."""
+    """Run `function` on every task in the cluster, with a progress bar; raise the first error."""
     futures = client.map(function, tasks, pure=False)
     try:
         for future in tqdm(as_completed(futures), total=len(futures), unit="chunk", leave=False, disable=None):
@@ -135,7 +120,7 @@ def run_all(client: Client, function: Callable[[Task], None], tasks: Sequence[Ta
 
 
 def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iterator[RowOut | Drop]:
-    """Apply `function` to each row; a `RejectedInputError` becomes a `Drop` and the others go on."""
+    """Apply `function` to each row; a row that raises `RejectedInputError` becomes a `Drop`."""
     for row in rows:
         try:
             yield function(row)
@@ -143,33 +128,18 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
             yield Drop.of(row, rejected)
 
 
-def _remove_parts(work: Path) -> None:
-    for part in work.glob(f"*{_PART}"):
-        part.unlink()
+def _run_chunk(
+    chunk: tuple[int, int, Path],
+    *,
+    function: Callable[[Sequence[RowIn], Path], Iterable[RowOut | Drop]],
+    table: Path,
+    row_in: type[RowIn],
+    row_out: type[RowOut],
+) -> None:
+    start, stop, stem = chunk
+    rows = manifest.read_kept(table, row_in, start, stop)
+    manifest.write_rows(_part(stem), row_out, function(rows, stem))
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    table: Path
-    start: int
-    stop: int
-    stem: Path
-
-    @property
-    def part(self) -> Path:
-        return self.stem.with_name(self.stem.name + _PART)
-
-
-@dataclass(frozen=True)
-class _OneChunk:
-    function: Callable[..., Iterable[Photograph | Drop]]
-    row_in: type[Photograph]
-    row_out: type[Photograph]
-
-    def __call__(self, chunk: _Chunk) -> None:
-        rows = manifest.read_kept(chunk.table, self.row_in, chunk.start, chunk.stop)
-        manifest.write_rows(chunk.part, self.row_out, self.function(rows, chunk.stem))
-
-
-def _single_thread() -> None:
-    cv2.setNumThreads(1)
+def _part(stem: Path) -> Path:
+    return stem.with_name(stem.name + _PART)

@@ -1,8 +1,6 @@
-"""Many encoded images in few files: plain tar archives, read at an offset.
+"""Containers: plain tar archives of encoded images, each read directly at the offset that its table records.
 
-A tar keeps every byte as it was and opens with any tool; the offset in the table makes one
-`pread` enough for one image (DESIGN, rule 1). Headers hold nothing but name and size, so the same
-members in the same order give the same bytes on any machine.
+Member headers hold only name and size, so equal members in equal order give equal bytes on any machine.
 """
 
 import hashlib
@@ -15,26 +13,25 @@ from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.manifest import Stored
 
-WRITE_BYTES = 1 << 20
-"""Small members reach the disk's cache in writes of so many bytes."""
+WRITE_BUFFER_BYTES = 1 << 20
 
 _BLANK = tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)
 _BLANK_SUM = sum(_BLANK[:124]) + sum(_BLANK[135:148]) + 8 * ord(" ") + sum(_BLANK[156:])
 
 
 class ContainerWriter:
-    """Appends members to one open container; see `writing_container`."""
+    """Appends members to an open container; see `writing_container`."""
 
     def __init__(self, archive: tarfile.TarFile, reference: str) -> None:
         self._archive = archive
         self._reference = reference
 
     def add(self, name: str, content: bytes) -> Stored:
-        """Append `content` as member `name` (ASCII, under 100 characters); return where it lies."""
+        """Append `content` as member `name` (ASCII, under 100 characters); return its place."""
         header = header_of(name, len(content))
         offset = self._archive.offset + len(header)
         padding = bytes(-len(content) % tarfile.BLOCKSIZE)
-        # tarfile's own addfile copies in small steps
+        # tarfile's addfile would copy in small steps
         assert self._archive.fileobj is not None
         self._archive.fileobj.write(b"".join((header, content, padding)))
         self._archive.offset += len(header) + len(content) + len(padding)
@@ -44,29 +41,24 @@ class ContainerWriter:
 
 @contextmanager
 def writing_container(path: Path, reference: str) -> Generator[ContainerWriter]:
-    """Write a container to `path`, whole or not at all.
+    """Write a container to `path` (*.tar) atomically.
 
-    Parameters
-    ----------
-    path
-        The file to write, `*.tar`.
-    reference
-        Its final name relative to the data folder, recorded in every `Stored` (the file may be
-        written in a work folder and published later).
+    `reference` is its final name relative to the data folder, which every `Stored` records: the file may be written in
+    a work folder and published later.
     """
     with (
         atomic.writing(path) as partial,
-        partial.open("wb", WRITE_BYTES) as file,
+        partial.open("wb", WRITE_BUFFER_BYTES) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
         yield ContainerWriter(archive, reference)
 
 
 def header_of(name: str, size: int) -> bytes:
-    """The block that `tarfile` writes for a `TarInfo` of nothing but name and size, made ten times as fast.
+    """The header block that `tarfile` writes for a member with only name and size, in 1 us instead of 30.
 
-    Fields by place (POSIX.1-1988, ustar): name 0...100, size as 11 octal digits at 124, checksum at 148: the sum of
-    all bytes, where its own eight count as spaces.
+    Fields (POSIX.1-1988, ustar): name at 0, size as 11 octal digits at 124, checksum at 148: the sum of all bytes, its
+    own eight counted as spaces.
     """
     encoded, digits = name.encode("ascii"), b"%011o" % size
     if len(encoded) >= 100 or len(digits) != 11:
@@ -78,20 +70,14 @@ def header_of(name: str, size: int) -> bytes:
 
 
 def read_stored(data: Path, stored: Stored) -> bytes:
-    """The bytes that `stored` names, from below the folder `data`.
-
-    Raises
-    ------
-    SourceError
-        The container is absent, or ends before the member does.
-    """
+    """Read a member of a container below the folder `data`; `SourceError` if it is absent or incomplete."""
     path = data / stored.container
     try:
         with path.open("rb") as file:
             file.seek(stored.offset)
             content = file.read(stored.size)
     except FileNotFoundError as error:
-        raise SourceError(f"{path}: container not found; run dvc repro {path.parent.name} to make it again.") from error
+        raise SourceError(f"{path}: container not found; make it again: dvc repro {path.parent.name}.") from error
     if len(content) != stored.size:
         raise SourceError(
             f"{path}: ends at byte {stored.offset + len(content)}, but a member reaches to "

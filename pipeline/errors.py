@@ -1,70 +1,70 @@
-"""The named errors. A message says what was wanted, the value or file that was found, and the remedy."""
+"""All errors. A message names what was expected, the value or file that was found, and what to do."""
 
 from enum import StrEnum
 
 
 class PipelineError(Exception):
-    """Base of every error that ends a run on purpose."""
+    """Base class: the command line shows the message without a traceback."""
 
 
 class ParamsError(PipelineError):
-    """`params.yaml` or a profile does not describe a run."""
+    """`params.yaml` or a profile is invalid."""
 
 
 class SourceError(PipelineError):
-    """A published or user-supplied file is missing, incomplete, or not what it should be."""
+    """A published or user-supplied file is missing, incomplete or wrong."""
 
 
 class DecoderError(PipelineError):
-    """The JPEG decoder at hand gives other pixels than the one that `params.yaml` names."""
+    """The installed JPEG decoder does not give the pixels of the one that `params.yaml` names."""
 
 
 class FetchError(PipelineError):
-    """A published file can be had from none of its places; the message lists each with its cause."""
+    """All mirrors of a published file failed; the message lists each with its cause."""
 
 
 class TermsError(PipelineError):
-    """A published file is wanted whose terms, or whose lack of a published hash, the user has not accepted."""
+    """The user has not accepted the terms of a published file, or that it has no published hash."""
 
 
 class RendererError(PipelineError):
-    """The resampler at hand gives other pixels than the published recipe, or its result may not be trusted."""
+    """The exact renderer does not give the pixels of the published recipe on this machine."""
 
 
 class ExactMatchError(PipelineError):
-    """Fewer images equal the published ones than `exact.min_match` asks for."""
+    """Fewer images than `exact.min_match` equal the published ones."""
 
 
 class TableError(PipelineError):
-    """A table of rows lacks a column, or its rows do not add up."""
+    """A table is absent or lacks a column."""
 
 
 class TooManyDroppedError(PipelineError):
-    """More input was rejected than the stage's `max_dropped` allows."""
+    """A stage dropped more of its inputs than its `max_dropped` allows."""
 
 
 class ShardError(PipelineError):
-    """An HDF5 shard, or a data set of shards, cannot be written or read as laid out."""
+    """An HDF5 shard or a data set of shards cannot be written or read."""
 
 
 class NetworkError(PipelineError):
-    """A network's weights are missing, or do not fit the network that should hold them."""
+    """The weights of a network are missing or do not fit it."""
 
 
 class TrainingError(PipelineError):
-    """A training run cannot start, resume or go on."""
+    """A training run cannot start, resume or continue."""
 
 
 class AlarmError(TrainingError):
-    """A training run has gone wrong, and was ended; its last good snapshot is kept."""
+    """A training run diverged and was ended; its last good snapshot is kept."""
 
 
 class StoppedError(PipelineError):
-    """A training run was asked to stop. It is saved, and goes on when it is started again."""
+    """A training run was stopped by a signal. It is saved and resumes when it is started again."""
 
 
 class DropReason(StrEnum):
-    """Why one input went no further. The value is what tables and reports show."""
+    """Why an input was dropped; the values are written to tables and reports."""
 
     NO_LANDMARKS = "no landmark row"
     NO_PHOTOGRAPH = "landmark row without photograph"
@@ -89,14 +89,9 @@ class DropReason(StrEnum):
 
 
 class RejectedInputError(Exception):
-    """One input (a photograph, a record) cannot be used; the run goes on and counts it.
+    """One input (a photograph, a record) cannot be used; the run continues and counts it.
 
-    Parameters
-    ----------
-    reason
-        The class of the fault.
-    detail
-        The values that show it, for whoever looks the reject up.
+    `reason` is the class of the fault, `detail` the values that show it.
     """
 
     def __init__(self, reason: DropReason, detail: str) -> None:

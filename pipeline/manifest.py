@@ -1,9 +1,8 @@
-"""The per-image tables that pass between stages: typed rows in, parquet out, every drop with its reason.
+"""The tables that stages exchange: typed rows in, parquet out, with a reason for every dropped input.
 
-A table holds what a stage kept (all columns filled) and what it rejected (`index`, `file`,
-`drop_reason` and `drop_detail` filled, the rest null). The next stage reads the kept rows, so
-in = kept + dropped holds at every stage. Each row type extends the one before: a table's columns
-tell how far its rows have come.
+A table holds the rows that a stage kept (all columns filled) and those that it dropped (only `index`, `file`,
+`drop_reason` and `drop_detail` filled). The next stage reads the kept rows, so at every stage input = kept + dropped.
+Each row type extends that of the stage before.
 """
 
 import types
@@ -21,22 +20,22 @@ import pyarrow.parquet as pq
 from pipeline import atomic
 from pipeline.errors import DropReason, RejectedInputError, TableError, TooManyDroppedError
 
-# tables are small, and the allocator that Arrow prefers keeps 20 MiB more after joining one of 100,000 rows
+# tables are small, and Arrow's default allocator keeps 20 MiB more after a join of 100,000 rows
 pa.set_memory_pool(pa.system_memory_pool())
 
 Landmarks = Annotated[tuple[float, ...], pa.list_(pa.float32(), 10)]
-"""Left eye, right eye, nose, left and right mouth corner: x, y each, in pixels of the photograph, float32."""
+"""x, y of left eye, right eye, nose, left and right mouth corner, in pixels of the photograph."""
 
 Quad = Annotated[tuple[float, ...], pa.list_(pa.float32(), 8)]
-"""North-west, south-west, south-east, north-east corner: x, y each, in pixels, float32."""
+"""x, y of the north-west, south-west, south-east and north-east corner, in pixels."""
 
 Attributes = Annotated[tuple[int, ...], pa.list_(pa.int8())]
-"""The yes/no attributes of an image as published (CelebA: 40 values, each -1 or 1)."""
+"""The binary attributes of an image as published (CelebA: 40 values, each -1 or 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Where some bytes lie: `size` bytes at `offset` of the file `container`, named relative to the data folder."""
+    """`size` bytes at `offset` of the file `container`, whose name is relative to the data folder."""
 
     container: str
     offset: int
@@ -46,7 +45,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """What every row has: which input it is, counted from 0, and the name that its source gives it."""
+    """The columns of every row: the number of the input, from 0, and its name in the source."""
 
     index: int
     file: str
@@ -54,17 +53,14 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photograph(Input):
-    """A row of `extract`: one photograph as published. `index` counts from 0 (CelebA's orig_idx)."""
+    """A row of `extract`: one photograph as published. `index` is CelebA's orig_idx."""
 
     photograph: Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aligned(Photograph):
-    """A row of `align`: the oriented rectangle of one face, in pixels of the photograph.
-
-    `zoom` is output pixels per pixel of the photograph (DESIGN and SPEC §1 call it so).
-    """
+    """A row of `align`: the oriented rectangle of a face, and `zoom`, output pixels per pixel of the photograph."""
 
     width: int
     height: int
@@ -77,10 +73,9 @@ class Aligned(Photograph):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cropped(Aligned):
-    """A row of `crop`: the face's region with its border. `quad` and `zoom` now refer to `pixels`.
+    """A row of `crop`: `pixels` is a PNG of the face's region with a margin of `border` pixels; `quad` refers to it.
 
-    `pixels` holds a lossless PNG of `crop_width` x `crop_height` RGB pixels. `shrink` is the integer
-    factor by which a large photograph was reduced first, `border` the margin in pixels around the rectangle.
+    `shrink` is the integer factor by which a large photograph was reduced first.
     """
 
     pixels: Stored
@@ -92,16 +87,16 @@ class Cropped(Aligned):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denoised(Cropped):
-    """A row of `denoise`: `pixels` now names the restored region (or still the crop, where nothing is restored)."""
+    """A row of `denoise`: `pixels` is the restored region, or still the crop if `denoised` is false."""
 
     denoised: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored(Denoised):
-    """A row of `superres`: the final image's quality figure (0...1, higher is better) and how it is made.
+    """A row of `superres`: the final image's quality score, 0...1; null if the published list selects the faces.
 
-    The figure is null where the published list, not quality, decides which faces are taken.
+    `padded`: the image was padded. `enlarge`: the factor by which its region was enlarged.
     """
 
     quality: float | None
@@ -111,7 +106,7 @@ class Scored(Denoised):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected(Scored):
-    """A row of `select`: `rank` 0 is the best of all scored faces, or the first image of the published list."""
+    """A row of `select`: `rank` 0 is the best face, or the first image of the published list."""
 
     rank: int
 
@@ -120,7 +115,7 @@ class Selected(Scored):
 class Sharded(Selected):
     """A row of `shard`: image `position` of the data set is row `row` of the file `shard`.
 
-    `image_md5` is over the (3, R, R) uint8 bytes of the full-resolution image.
+    `image_md5` is of the (3, R, R) uint8 bytes of the full-resolution image.
     """
 
     position: int
@@ -131,7 +126,7 @@ class Sharded(Selected):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop:
-    """One rejected input."""
+    """A dropped input."""
 
     index: int
     file: str
@@ -140,22 +135,22 @@ class Drop:
 
     @classmethod
     def of(cls, row: Input, rejected: RejectedInputError) -> Self:
-        """The drop of a row that was rejected."""
+        """Drop `row` for the reason of `rejected`."""
         return cls(index=row.index, file=row.file, reason=rejected.reason, detail=rejected.detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """How many inputs a stage was given, kept, and dropped by reason."""
+    """The number of inputs of a stage, of those it kept, and of those it dropped by reason."""
 
     given: int
     kept: int
     dropped: dict[str, int]
 
     def check(self, stage: str, max_dropped: float) -> None:
-        """Raise `TooManyDroppedError` where the dropped fraction exceeds `max_dropped` (0...1), or nothing is kept.
+        """Raise `TooManyDroppedError` if the dropped fraction exceeds `max_dropped` (0...1) or no input is kept.
 
-        Photographs that nobody asked for (NOT_PUBLISHED) count neither as given nor as dropped.
+        Photographs that are not in the published list (NOT_PUBLISHED) are not counted.
         """
         given = self.given - self.dropped.get(DropReason.NOT_PUBLISHED, 0)
         count = given - self.kept
@@ -173,63 +168,51 @@ Row = TypeVar("Row", bound=Input)
 
 
 def schema_of(row_type: type[Input]) -> pa.Schema:
-    """The parquet schema of a row type, with the two columns that a dropped row fills."""
+    """The parquet schema of a row type, with the two columns for dropped rows."""
     columns = [pa.field(name, _arrow_type(hint)) for name, hint in _hints(row_type).items()]
     return pa.schema([*columns, pa.field("drop_reason", pa.string()), pa.field("drop_detail", pa.string())])
 
 
 def extend(row: Input, row_type: type[Row], /, **added: Any) -> Row:
-    """A row of the next stage: the columns of `row`, with `added` ones new or in their place."""
+    """A row of the next stage: the columns of `row`, extended or replaced by `added`."""
     return row_type(**{field.name: getattr(row, field.name) for field in fields(row)} | added)
 
 
 def write_rows(path: Path, row_type: type[Row], outcomes: Iterable[Row | Drop]) -> Accounting:
-    """Write kept and dropped rows, ordered by `index`, as one parquet file; return the account of it."""
+    """Write kept and dropped rows, ordered by `index`, as a parquet file."""
     records = sorted((_record(outcome) for outcome in outcomes), key=lambda record: record["index"])
-    table = pa.Table.from_pylist(records, schema=schema_of(row_type))
-    _write(path, table)
-    return _account(table)
+    return _write(path, pa.Table.from_pylist(records, schema=schema_of(row_type)))
 
 
 def join_parts(path: Path, row_type: type[Row], parts: Sequence[Path]) -> Accounting:
-    """Write the rows of several tables of one row type as one, ordered by `index`."""
+    """Concatenate tables of one row type, ordered by `index`."""
     schema = schema_of(row_type)
     table = pa.concat_tables([pq.read_table(part, schema=schema) for part in parts]) if parts else schema.empty_table()
-    table = table.sort_by("index")
-    _write(path, table)
-    return _account(table)
+    return _write(path, table.sort_by("index"))
 
 
 def read_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None = None) -> list[Row]:
-    """The kept rows `start`...`stop` of a table, as `row_type` (the table may hold more columns).
-
-    Raises
-    ------
-    TableError
-        The file is absent or lacks a column.
-    """
-    table = _kept(path, row_type)
-    stop = table.num_rows if stop is None else stop
-    return [_row(row_type, record) for record in table.slice(start, max(stop - start, 0)).to_pylist()]
+    """Read the kept rows `start`...`stop`; `TableError` if the file is absent or lacks a column of `row_type`."""
+    return [_row(row_type, record) for record in _kept(path, row_type)[start:stop].to_pylist()]
 
 
 def read_kept_at(path: Path, row_type: type[Row], places: Sequence[int]) -> list[Row]:
-    """The kept rows at `places` (0 is the first by index), in that order; errors as `read_kept`."""
+    """Read the kept rows at `places` (0 is the first by index), in that order; errors as `read_kept`."""
     return [_row(row_type, record) for record in _kept(path, row_type).take(pa.array(places, pa.int64())).to_pylist()]
 
 
 def read_dropped(path: Path) -> list[Drop]:
-    """The rejected rows of a table."""
+    """Read the dropped rows of a table."""
     table = _read(path, ["index", "file", "drop_reason", "drop_detail"])
+    records = table.filter(table["drop_reason"].is_valid()).to_pylist()
     return [
         Drop(index=r["index"], file=r["file"], reason=DropReason(r["drop_reason"]), detail=r["drop_detail"])
-        for r in table.to_pylist()
-        if r["drop_reason"] is not None
+        for r in records
     ]
 
 
 def account(path: Path) -> Accounting:
-    """The account of a table on disk."""
+    """Count the rows of a table."""
     return _account(_read(path, ["drop_reason"]))
 
 
@@ -243,38 +226,30 @@ def _account(table: pa.Table) -> Accounting:
     return Accounting(table.num_rows, table.num_rows - reasons.total(), dict(sorted(reasons.items())))
 
 
-def _write(path: Path, table: pa.Table) -> None:
+def _write(path: Path, table: pa.Table) -> Accounting:
     with atomic.writing(path) as partial:
         pq.write_table(table, partial, compression="zstd")
+    return _account(table)
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
     if not path.is_file():
-        raise TableError(f"{path}: no such table. It is made by the stage of its folder's name: dvc repro {path.stem}.")
+        raise TableError(f"{path}: no such table. The stage of that name makes it: dvc repro {path.stem}.")
     missing = set(columns) - set(pq.read_schema(path).names)
     if missing:
         raise TableError(
             f"{path}: column {', '.join(sorted(missing))} is missing; the table was written by another version or "
-            f"stage. Run dvc repro {path.stem} again."
+            f"stage. Make it again: dvc repro {path.stem}."
         )
     return pq.read_table(path, columns=columns)
 
 
-def _record(outcome: Input | Drop) -> dict[str, Any]:
-    if isinstance(outcome, Drop):
-        return {
-            "index": outcome.index,
-            "file": outcome.file,
-            "drop_reason": outcome.reason.value,
-            "drop_detail": outcome.detail,
-        }
-    return _plain(outcome)
-
-
-def _plain(row: Any) -> dict[str, Any]:
-    """As `dataclasses.asdict`, but nothing is copied: rows and what they hold never change."""
+def _record(row: Any) -> dict[str, Any]:
+    """The columns of a row, kept or dropped; as `dataclasses.asdict`, but without copies."""
+    if isinstance(row, Drop):
+        return {"index": row.index, "file": row.file, "drop_reason": row.reason.value, "drop_detail": row.detail}
     values = ((name, getattr(row, name)) for name in _hints(type(row)))
-    return {name: _plain(value) if is_dataclass(value) else value for name, value in values}
+    return {name: _record(value) if is_dataclass(value) else value for name, value in values}
 
 
 def _row(row_type: type[Row], record: dict[str, Any]) -> Row:
@@ -302,7 +277,5 @@ def _arrow_type(hint: Any) -> pa.DataType:
     if typing.get_origin(hint) is Annotated:
         return typing.get_args(hint)[1]
     if is_dataclass(hint):
-        return pa.struct(
-            [pa.field(name, _arrow_type(inner)) for name, inner in _hints(typing.cast(type, hint)).items()]
-        )
+        return pa.struct({name: _arrow_type(inner) for name, inner in _hints(typing.cast(type, hint)).items()})
     return _SCALARS[hint]

@@ -19,7 +19,7 @@ from pipeline.published.image_list import read_list
 from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
-from pipeline.shards.write_shards import positions, write_shards
+from pipeline.shards.write_shards import Renderer, positions, write_shards
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
@@ -70,16 +70,13 @@ def shard() -> None:
         run.report.update(finalize_dataset(run.work))
 
 
-def open_renderer(
-    params: SuperresParams, *, resolution: int, data: Path, image_list: Path
-) -> FinalRenderer | PublishedRenderer:
-    """The renderer of the final images; called in each worker."""
-    renderer = FinalRenderer(
-        params, select_renderer(params.renderer), resolution=resolution, network=data / NETWORK.name, data=data
-    )
-    if params.method != "delta":
-        return renderer
-    return PublishedRenderer(renderer, read_list(image_list), data.parent / DELTAS, data)
+def open_renderer(params: SuperresParams, *, resolution: int, data: Path, image_list: Path) -> Renderer:
+    """The renderer of final images; called in a worker."""
+    region_renderer = select_renderer(params.renderer)
+    renderer = FinalRenderer(params, region_renderer, resolution=resolution, network=data / NETWORK.name, data=data)
+    if params.method == "delta":
+        renderer = PublishedRenderer(renderer, read_list(image_list), data.parent / DELTAS, data)
+    return lambda row: renderer.render(row).image_HWC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

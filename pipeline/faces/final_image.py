@@ -15,7 +15,7 @@ from pipeline.container import read_stored
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
 from pipeline.faces.region import Region, enlarge
-from pipeline.faces.render import Renderer
+from pipeline.faces.render import RegionRenderer
 from pipeline.manifest import Cropped, Denoised
 from pipeline.params import SuperresParams
 
@@ -55,7 +55,7 @@ class FinalRenderer:
     """
 
     def __init__(
-        self, params: SuperresParams, renderer: Renderer, *, resolution: int, network: Path, data: Path
+        self, params: SuperresParams, renderer: RegionRenderer, *, resolution: int, network: Path, data: Path
     ) -> None:
         self._method = params.method
         self._renderer = renderer

@@ -35,7 +35,7 @@ class Rendered:
     padded: bool
 
 
-Renderer = Callable[[Region, int], Rendered]
+RegionRenderer = Callable[[Region, int], Rendered]
 """Makes the final image of an enlarged region at a resolution: `render`, or that of `pipeline.published.exact`."""
 
 

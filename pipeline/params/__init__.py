@@ -1,8 +1,8 @@
-"""What `params.yaml` may say: one frozen section per stage, nothing extra, no defaults, units in names.
+"""The schema of `params.yaml`: one section per stage, without defaults. Every value that changes a result is here."""
 
-A value that is not here cannot change a result. `stages` reads the file once and hands each room
-its own section.
-"""
+# Other packages import the sections from here.
+# ruff: noqa: F401
+# pyright: reportUnusedImport=false
 
 from typing import Self
 
@@ -22,12 +22,12 @@ from pipeline.params.data import (
     DownloadParams,
     ExactParams,
     ExtractParams,
-    FitDenoiseParams,
-    FitSuperresParams,
+    FitParams,
     FolderSource,
     MnistRgbSource,
     MnistSource,
     NetworkFile,
+    NetworkParams,
     NoNetwork,
     SelectParams,
     ShardParams,
@@ -36,7 +36,6 @@ from pipeline.params.data import (
     TrainedNetwork,
 )
 from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, NetworkLsun, SyntheticLsun
-from pipeline.params.network import NetworkParams
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
     AlarmOptions,
@@ -55,61 +54,9 @@ from pipeline.params.training import (
     WganLoss,
 )
 
-__all__ = [
-    "PUBLISHED",
-    "AlarmOptions",
-    "AlignParams",
-    "AlignedCelebASource",
-    "AnyLoss",
-    "AnyNetwork",
-    "AnySource",
-    "CelebASource",
-    "Cifar10Source",
-    "ClusterParams",
-    "Codec",
-    "CropParams",
-    "DenoiseParams",
-    "DownloadParams",
-    "EvaluateParams",
-    "ExactParams",
-    "ExtractParams",
-    "FitDenoiseParams",
-    "FitSuperresParams",
-    "FolderSource",
-    "InceptionOptions",
-    "LocalLsun",
-    "LsganLoss",
-    "LsunCategory",
-    "LsunParams",
-    "MnistRgbSource",
-    "MnistSource",
-    "ModesOptions",
-    "NetworkFile",
-    "NetworkLsun",
-    "NetworkOptions",
-    "NetworkParams",
-    "NoNetwork",
-    "OptimizerOptions",
-    "Params",
-    "PositiveInt",
-    "ScheduleOptions",
-    "Section",
-    "SelectParams",
-    "ShardParams",
-    "SnapshotSwd",
-    "SpeedOptions",
-    "SuperresParams",
-    "SyntheticLsun",
-    "SyntheticSource",
-    "TrainParams",
-    "TrainRun",
-    "TrainedNetwork",
-    "WganLoss",
-]
-
 
 class Params(Section):
-    """The whole of `params.yaml`: one section per stage, the cluster, the network, what an exact rebuild is held to."""
+    """The whole of `params.yaml`."""
 
     cluster: ClusterParams
     network: NetworkParams
@@ -118,9 +65,9 @@ class Params(Section):
     extract: ExtractParams
     align: AlignParams
     crop: CropParams
-    fit_denoise: FitDenoiseParams
+    fit_denoise: FitParams
     denoise: DenoiseParams
-    fit_superres: FitSuperresParams
+    fit_superres: FitParams
     superres: SuperresParams
     select: SelectParams
     shard: ShardParams
@@ -136,13 +83,13 @@ class Params(Section):
         ):
             if (method == "network") == (network.kind == "none"):
                 raise ValueError(
-                    f"{step}.method is {method!r} but fit_{step}.network.kind is {network.kind!r}: a network is "
-                    f"made (train, file) exactly where the step uses one (method: network)"
+                    f"{step}.method is {method!r} but fit_{step}.network.kind is {network.kind!r}: set method to "
+                    f"network and kind to train or file, or kind to none and method to another value"
                 )
         if self.align.rectangle != "landmarks" and self.superres.method != "none":
             raise ValueError(
                 f"align.rectangle is {self.align.rectangle!r} but superres.method is {self.superres.method!r}: images "
-                f"that are aligned already are not enlarged; set superres.method to none"
+                f"that are already aligned are not enlarged; set superres.method to none"
             )
         if self.evaluate.modes is not None:
             for name, run in self.train.runs.items():
@@ -157,14 +104,14 @@ class Params(Section):
     def _deltas_fit(self) -> Self:
         if self.superres.method != "delta":
             return self
-        wanted = {
+        required = {
             "superres.renderer": ("exact", self.superres.renderer),
             "select.method": ("published", self.select.method),
             "align.resolution": (1024, self.align.resolution),
             "crop.decoder": ("libjpeg-8d", self.crop.decoder),
             "denoise.method": ("none", self.denoise.method),
         }
-        for key, (value, found) in wanted.items():
+        for key, (value, found) in required.items():
             if found != value:
                 raise ValueError(f"superres.method is 'delta', which needs {key}: {value} (found {found!r})")
         return self

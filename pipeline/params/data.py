@@ -1,4 +1,4 @@
-"""Sections of the stages that make a data set."""
+"""Sections of the stages that make a data set, of the cluster, and of the downloads."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,105 +8,105 @@ from pydantic import Field
 from pipeline.params.section import (
     Codec,
     Fraction,
+    NonNegativeFloat,
     NonNegativeInt,
     Order,
+    PngLevel,
     PositiveFloat,
     PositiveInt,
+    Quality,
     Resolution,
     Section,
+    Sha256,
 )
 
 PUBLISHED = Path("published")
-"""In place of a path to a published file: it is fetched, as the section `network` says."""
+"""A path with this value stands for a published file, which is downloaded as the section `network` describes."""
+
+Mirror = Annotated[str, Field(pattern=r"^(published|https?://[^\s?#]+)$")]
 
 
 class ClusterParams(Section):
-    """Where work runs. Nothing here may change a result, so no stage lists it among its `params`."""
+    """Where tasks run. No value changes a result, so no stage lists the section in `dvc.yaml`."""
 
-    scheduler: str | None
+    scheduler: str | None  # address of a dask scheduler; null starts `workers` local processes
     workers: PositiveInt
-    memory_per_worker_mib: PositiveInt
+    memory_per_worker_mib: PositiveInt  # dask's limit per local process
+
+
+class NetworkParams(Section):
+    """How published files are downloaded. No value changes a result, so no stage lists the section in `dvc.yaml`."""
+
+    mirrors: tuple[Mirror, ...]  # in order; base URL of <manifest>/<path>, or `published`: as in the manifest
+    local: Path | None  # folder of copies on disk, which are verified and linked instead of downloaded
+    offline: bool  # true: no connection is made
+    connections: PositiveInt  # files downloaded at the same time
+    attempts: PositiveInt  # failures in a row at one mirror before the next mirror is tried
+    timeout_seconds: PositiveFloat  # an attempt fails when no byte arrives for this long
 
 
 class SyntheticSource(Section):
-    """Procedural photographs with known landmarks, in CelebA's published layout."""
+    """Drawn photographs with known landmarks, in CelebA's published layout."""
 
     kind: Literal["synthetic"]
     photographs: PositiveInt
-    bad_photographs: NonNegativeInt
+    bad_photographs: NonNegativeInt  # in addition: damaged files and wrong annotations
     face_pixels_min: PositiveInt
     face_pixels_max: PositiveInt
     seed: NonNegativeInt
 
 
 class FolderSource(Section):
-    """The user's images (a folder, or a .tar, .zip or .7z of one) and landmarks in CelebA's format, or none."""
+    """The user's own images."""
 
     kind: Literal["folder"]
-    images: Path
-    landmarks: Path | None
+    images: Path  # a folder, or a .tar, .zip or .7z of one
+    landmarks: Path | None  # in CelebA's format
 
 
 class CelebASource(Section):
-    """CelebA's files: the first .7z part (or the unpacked folder) and annotations, each a path or `published`.
-
-    `deltas`: the folder of CelebA-HQ's `deltasNNNNN.zip`, or `published`, or null where none are wanted.
-    """
+    """CelebA in the wild. Each path may be `published`."""
 
     kind: Literal["celeba"]
-    images: Path
+    images: Path  # the first .7z part, or the folder of unpacked images
     landmarks: Path
     partition: Path | None
     attributes: Path | None
-    deltas: Path | None
-
-
-class ExactParams(Section):
-    """CelebA-HQ as published: acts where `align.photographs`, `superres.method` or `select.method` ask for it.
-
-    `image_list`: the folder of the published list. `min_match`: the share of the images wanted that must equal the
-    published ones.
-    """
-
-    image_list: Path
-    min_match: Fraction
-
-
-class Cifar10Source(Section):
-    """cifar-10-binary.tar.gz (no pickle is read), a path or `published`: 50,000 images with one of ten labels."""
-
-    kind: Literal["cifar10"]
-    archive: Path
-
-
-class MnistSource(Section):
-    """MNIST's training images and labels: grey in all three channels, 28² within 32².
-
-    Each is the path of an idx file, gzipped or not, or `published`.
-    """
-
-    kind: Literal["mnist"]
-    images: Path
-    labels: Path
-
-
-class MnistRgbSource(Section):
-    """`count` images of three MNIST digits drawn at random, in red, green and blue (Karras et al. 2018, appendix E)."""
-
-    kind: Literal["mnist-rgb"]
-    images: Path
-    labels: Path
-    count: PositiveInt
-    seed: NonNegativeInt
+    deltas: Path | None  # folder of CelebA-HQ's deltasNNNNN.zip
 
 
 class AlignedCelebASource(Section):
-    """CelebA's aligned photographs of 178 x 218 pixels: img_align_celeba.zip, the unpacked folder, or `published`."""
+    """CelebA's aligned photographs of 178 x 218 pixels. Each path may be `published`."""
 
     kind: Literal["celeba-128"]
-    images: Path
+    images: Path  # img_align_celeba.zip, or the folder of unpacked images
     partition: Path | None
     attributes: Path | None
+
+
+class Cifar10Source(Section):
+    """CIFAR-10: 50,000 training images of 32 x 32 pixels with ten classes."""
+
+    kind: Literal["cifar10"]
+    archive: Path  # cifar-10-binary.tar.gz or `published`; the binary version, so nothing is unpickled
+
+
+class MnistSource(Section):
+    """MNIST's training images, padded from 28 x 28 to 32 x 32 pixels, grey in all three channels."""
+
+    kind: Literal["mnist"]
+    images: Path  # idx file, gzipped or not, or `published`
+    labels: Path  # the same
+
+
+class MnistRgbSource(Section):
+    """Images of three random MNIST digits, one per colour channel (Karras et al. 2018, appendix E)."""
+
+    kind: Literal["mnist-rgb"]
+    images: Path  # idx file, gzipped or not, or `published`
+    labels: Path  # the same
+    count: PositiveInt  # images to make
+    seed: NonNegativeInt
 
 
 AnySource = Annotated[
@@ -115,77 +115,80 @@ AnySource = Annotated[
 ]
 
 
-class DownloadParams(Section):
-    """`watch`: the file or folder whose change runs the stage again (the user's photographs, or the manifest)."""
+class ExactParams(Section):
+    """CelebA-HQ as published; used by `align.photographs`, `superres.method` and `select.method`."""
 
-    watch: Path
+    image_list: Path  # folder of the published list of images
+    min_match: Fraction  # of the selected images, how many must equal the published ones bit for bit
+
+
+class DownloadParams(Section):
+    """The files of a data set."""
+
+    watch: Path  # DVC runs the stage again when this file or folder changes: the user's images, or the manifest
     source: AnySource
 
 
 class ExtractParams(Section):
-    """How photographs are put into containers."""
+    """Photographs out of their archives into tar containers."""
 
     photographs_per_container: PositiveInt
-    max_dropped: Fraction
+    max_dropped: Fraction  # here and below: the stage fails if more of its inputs are dropped
 
 
 class AlignParams(Section):
-    """`photographs`: all, or only those of the published list. The others then count as not wanted, not as dropped.
+    """The oriented rectangle of each face."""
 
-    `rectangle`: from landmarks (SPEC §1.4), the whole of an image that is square already, or the 128² square of
-    CelebA's aligned photographs (SPEC §2).
-    `max_landmark_distance`: how far outside the photograph a landmark may lie, in its longer side.
-    `max_megapixels`: the largest photograph that is decoded; bounds the memory of one face.
-    """
-
-    photographs: Literal["all", "published"]
+    photographs: Literal["all", "published"]  # published: only those of `exact.image_list`
+    # landmarks: Karras et al. 2018, appendix C; whole: the full square image; celeba-128: the central square of 128
+    # pixels of CelebA's aligned photographs
     rectangle: Literal["landmarks", "whole", "celeba-128"]
-    resolution: Resolution
-    min_side_pixels: PositiveInt
-    max_landmark_distance: PositiveFloat
-    max_megapixels: PositiveFloat
+    resolution: Resolution  # of the final images
+    min_side_pixels: PositiveInt  # smaller rectangles are dropped
+    max_landmark_distance: PositiveFloat  # of a landmark outside the photograph, in units of its longer side
+    max_megapixels: PositiveFloat  # larger photographs are dropped; bounds the memory of one face
     photographs_per_chunk: PositiveInt
     max_dropped: Fraction
 
 
 class CropParams(Section):
-    """`decoder`: which JPEG library defines the pixels (DESIGN, rule 8); other formats are read by Pillow."""
+    """The region of each face with its border."""
 
-    decoder: Literal["libjpeg-8d", "pillow"]
+    decoder: Literal["libjpeg-8d", "pillow"]  # of JPEG; its pixels define the data set. Other formats: Pillow
     faces_per_chunk: PositiveInt
-    png_level: Annotated[int, Field(ge=0, le=9)]
+    png_level: PngLevel
     max_dropped: Fraction
 
 
 class TrainedNetwork(Section):
-    """A restoration network trained here on patches of the extracted photographs."""
+    """A restoration network trained on patches of the extracted photographs."""
 
     kind: Literal["train"]
-    channels: PositiveInt
-    blocks: PositiveInt
-    patch_pixels: PositiveInt
+    channels: PositiveInt  # feature maps of each layer
+    blocks: PositiveInt  # depth: see `pipeline.restoration.networks`
+    patch_pixels: PositiveInt  # side of a degraded patch
     minibatch: PositiveInt
     steps: PositiveInt
-    learning_rate: PositiveFloat
-    adversarial_weight: Annotated[float, Field(ge=0)]
-    jpeg_quality_min: Annotated[int, Field(ge=1, le=100)]
-    jpeg_quality_max: Annotated[int, Field(ge=1, le=100)]
-    max_photographs: PositiveInt
-    held_out_photographs: PositiveInt
-    threads: PositiveInt
+    learning_rate: PositiveFloat  # of Adam, the maximum of the schedule
+    adversarial_weight: NonNegativeFloat  # of the discriminator's loss; 0 trains without one
+    jpeg_quality_min: Quality  # of the degraded patches
+    jpeg_quality_max: Quality
+    max_photographs: PositiveInt  # used for training
+    held_out_photographs: PositiveInt  # used for the PSNR
+    threads: PositiveInt  # CPU threads; changes the last bits of the result
     seed: NonNegativeInt
 
 
 class NetworkFile(Section):
-    """A restoration network that the user brings, as a safetensors file written by this project."""
+    """The user's own restoration network, a safetensors file written by this project."""
 
     kind: Literal["file"]
     path: Path
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
 
 
 class NoNetwork(Section):
-    """No network: the step that would use one must not ask for it."""
+    """No network; the stage that applies it needs another `method`."""
 
     kind: Literal["none"]
 
@@ -193,58 +196,46 @@ class NoNetwork(Section):
 AnyNetwork = Annotated[TrainedNetwork | NetworkFile | NoNetwork, Field(discriminator="kind")]
 
 
-class FitDenoiseParams(Section):
-    """Where the JPEG-artefact network comes from."""
-
-    network: AnyNetwork
-
-
-class FitSuperresParams(Section):
-    """Where the x4 network comes from."""
+class FitParams(Section):
+    """The restoration network of `fit_denoise` or `fit_superres`."""
 
     network: AnyNetwork
 
 
 class DenoiseParams(Section):
-    """How the crops are restored; `tile_pixels` bounds the memory of one pass."""
+    """JPEG artefact removal."""
 
     method: Literal["network", "none"]
     faces_per_chunk: PositiveInt
-    tile_pixels: PositiveInt
-    png_level: Annotated[int, Field(ge=0, le=9)]
+    tile_pixels: PositiveInt  # side of the largest tile that goes through the network; bounds the memory
+    png_level: PngLevel
     max_dropped: Fraction
 
 
 class SuperresParams(Section):
-    """`method`: how the region is enlarged before padding and transform: by the x4 network, by Lanczos, not at all.
+    """Enlargement, padding and the transform to the final image."""
 
-    `delta`: by Lanczos, and the published deltas are added at the end; faces are then not scored, as the published
-    list says which are taken. `renderer`: the resampler of padding and transform; `fast` is OpenCV's, `exact` the
-    published recipe's to the bit.
-    """
-
+    # enlargement by the x4 network, by Lanczos, or none; delta: Lanczos, then CelebA-HQ's published delta is added, and
+    # faces are not scored, since the published list selects them
     method: Literal["network", "lanczos", "delta", "none"]
-    renderer: Literal["fast", "exact"]
+    renderer: Literal["fast", "exact"]  # of padding and transform: OpenCV, or the published recipe bit for bit
     faces_per_chunk: PositiveInt
-    tile_pixels: PositiveInt
-    previews: NonNegativeInt
+    tile_pixels: PositiveInt  # as in `denoise`
+    previews: NonNegativeInt  # faces on the preview sheet
     max_dropped: Fraction
 
 
 class SelectParams(Section):
-    """`method`: the `keep` best by the quality figure, or the first `keep` by index or of the published list."""
+    """Which faces the data set holds."""
 
-    method: Literal["quality", "index", "published"]
+    method: Literal["quality", "index", "published"]  # best score, lowest index, or order of the published list
     keep: PositiveInt
 
 
 class ShardParams(Section):
-    """How the final images lie in HDF5; `seed` acts where `order` is shuffled.
-
-    Images of the published list are ordered by their number there, others by that of their photograph.
-    """
+    """The HDF5 shards."""
 
     images_per_shard: PositiveInt
     codec: Codec
-    order: Order
-    seed: NonNegativeInt
+    order: Order  # index: by number in the published list, or else by the photograph's index
+    seed: NonNegativeInt  # of the shuffled order

@@ -1,4 +1,4 @@
-"""The section of LSUN, with the names of its 30 categories."""
+"""The section of LSUN, and the names of its 30 categories."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +17,7 @@ LsunObject = Literal[
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 ]  # fmt: skip
 LsunCategory = Literal[LsunScene, LsunObject]
-"""As Karras et al. 2018 spell them."""
+"""The names that Karras et al. 2018 use."""
 
 
 def _paper_spelling(name: Any) -> Any:
@@ -25,51 +25,48 @@ def _paper_spelling(name: Any) -> Any:
 
 
 AnySpelling = Annotated[LsunCategory, BeforeValidator(_paper_spelling)]
-"""A category, also as its authors spell it: church_outdoor, tv-monitor."""
+"""Also accepts the spelling of LSUN's authors: church_outdoor, tv-monitor."""
 
 
 class SyntheticLsun(Section):
-    """A small real LMDB of procedural scenes, WebP and JPEG values, some undecodable."""
+    """A small LMDB of drawn scenes, in WebP and JPEG."""
 
     kind: Literal["synthetic"]
     records: PositiveInt
-    bad_records: NonNegativeInt
+    bad_records: NonNegativeInt  # of `records`: values that cannot be decoded
     seed: NonNegativeInt
 
 
 class LocalLsun(Section):
-    """A folder holding the published zips or the unpacked LMDB folders."""
+    """The published zips, or the unpacked LMDB folders, on disk."""
 
     kind: Literal["local"]
     directory: Path
 
 
 class NetworkLsun(Section):
-    """The published zips, fetched."""
+    """The published zips, downloaded."""
 
     kind: Literal["network"]
 
 
 class LsunParams(Section):
-    """Each category becomes a data set of its own.
-
-    `max_images`: the first so many good records are taken; all, of the categories in `whole` (the paper takes the first
-    100,000, and all of bedroom and dog).
-    """
+    """LSUN: each category becomes a data set."""
 
     categories: tuple[AnySpelling, ...]
     source: Annotated[SyntheticLsun | LocalLsun | NetworkLsun, Field(discriminator="kind")]
     resolution: Resolution
-    max_images: PositiveInt
-    whole: tuple[AnySpelling, ...]
+    max_images: PositiveInt  # the first good records of each category (Karras et al. 2018: 100,000)
+    whole: tuple[AnySpelling, ...]  # categories of which all images are used (Karras et al. 2018: bedroom and dog)
     images_per_shard: PositiveInt
     codec: Codec
-    max_dropped: Fraction
+    max_dropped: Fraction  # the stage fails if more records are dropped
 
     def named(self, spelling: str) -> LsunCategory:
-        """The category of that name among `categories`; raises `ParamsError` with those that there are."""
+        """The category `spelling` of `categories`; `ParamsError` with all of them if there is none."""
+        name = _paper_spelling(spelling)
         for category in self.categories:
-            if category == _paper_spelling(spelling):
+            if category == name:
                 return category
         raise ParamsError(
             f"{spelling!r} is not among lsun.categories ({', '.join(self.categories)}) of params.yaml; add it there"

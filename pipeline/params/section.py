@@ -1,4 +1,4 @@
-"""What every section is made of: the strict base model and the scalar types."""
+"""The base model of all sections, and their scalar types."""
 
 from typing import Annotated, Literal
 
@@ -16,12 +16,16 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Resolution = Annotated[int, AfterValidator(_power_of_two)]
+Beta = Annotated[float, Field(ge=0, lt=1)]  # decay of a moving average
+Quality = Annotated[int, Field(ge=1, le=100)]  # of JPEG
+PngLevel = Annotated[int, Field(ge=0, le=9)]  # compression: higher is smaller and slower
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Resolution = Annotated[int, AfterValidator(_power_of_two)]  # side of a square image in pixels
 Codec = Literal["none", "gzip", "zstd"]
 Order = Literal["index", "shuffled"]
 
 
 class Section(BaseModel):
-    """One section: every key given, none unknown, types exact."""
+    """A section: all keys are required, unknown keys are refused, types are not converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

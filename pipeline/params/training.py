@@ -1,4 +1,4 @@
-"""Sections of the stages that train the progressive GAN and measure it."""
+"""Sections of the stages that train and evaluate the progressive GAN."""
 
 import math
 from pathlib import Path
@@ -7,36 +7,40 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.errors import ParamsError
-from pipeline.params.section import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Resolution, Section
+from pipeline.params.section import (
+    Beta,
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Resolution,
+    Section,
+    Sha256,
+)
 
 
 class NetworkOptions(Section):
-    """Options of both networks (SPEC §4).
+    """Both networks (Karras et al. 2018, appendix A.1). G: generator, D: discriminator."""
 
-    `use_pixelnorm`, `use_batchnorm`, `use_leakyrelu` and `use_tanh` are the generator's, `use_layernorm` and what
-    begins with `mb` the discriminator's. `normalize_labels`: the normalised latent vector includes the label.
-    `mbstd_group_size`: 0 or 1 for none, the largest minibatch or more for the whole minibatch as one group.
-    `mbdisc_kernels`: of minibatch discrimination, 0 for none. `discriminator_fmap_scale`: the discriminator's
-    feature maps as a part of the generator's.
-    """
-
+    # feature maps at level s (resolution 2^s): fmap_base / 2^((s-1) * fmap_decay), at most fmap_max
     fmap_base: PositiveInt
     fmap_decay: NonNegativeFloat
     fmap_max: PositiveInt
-    discriminator_fmap_scale: Annotated[float, Field(gt=0, le=1)]
+    discriminator_fmap_scale: Annotated[float, Field(gt=0, le=1)]  # D's feature maps as a fraction of G's
     latent_size: PositiveInt
-    normalize_latents: bool
-    normalize_labels: bool
-    use_wscale: bool
-    use_pixelnorm: bool
+    normalize_latents: bool  # to unit length before the first layer
+    normalize_labels: bool  # the label is part of the vector that is normalised
+    use_wscale: bool  # equalised learning rate
+    use_pixelnorm: bool  # G
     pixelnorm_epsilon: PositiveFloat
-    use_batchnorm: bool
-    use_layernorm: bool
-    use_leakyrelu: bool
-    use_tanh: bool
-    fused_scale: bool
-    mbstd_group_size: NonNegativeInt
-    mbdisc_kernels: NonNegativeInt
+    use_batchnorm: bool  # G
+    use_layernorm: bool  # D
+    use_leakyrelu: bool  # G; false: ReLU
+    use_tanh: bool  # G: at the output
+    fused_scale: bool  # up- and downsampling are part of the convolution
+    mbstd_group_size: NonNegativeInt  # D: minibatch standard deviation; 0 or 1: none; >= minibatch: one group
+    mbdisc_kernels: NonNegativeInt  # D: minibatch discrimination (Salimans et al. 2016); 0: none
     mbdisc_kernel_size: PositiveInt
 
     @model_validator(mode="after")
@@ -47,56 +51,46 @@ class NetworkOptions(Section):
 
 
 class WganLoss(Section):
-    """WGAN-GP (SPEC §5). `label_weight` multiplies the AC-GAN terms and acts only where there are labels."""
+    """WGAN-GP (Karras et al. 2018, appendix A.1)."""
 
     kind: Literal["wgan-gp"]
-    wgan_lambda: NonNegativeFloat
-    wgan_target: PositiveFloat
-    wgan_epsilon: NonNegativeFloat
-    label_weight: NonNegativeFloat
+    wgan_lambda: NonNegativeFloat  # weight of the gradient penalty
+    wgan_target: PositiveFloat  # target gradient norm
+    wgan_epsilon: NonNegativeFloat  # weight of the drift term
+    label_weight: NonNegativeFloat  # of the AC-GAN terms; without effect if the run has no labels
 
 
 class LsganLoss(Section):
-    """Least squares with noise in the discriminator that grows as it wins (SPEC §5).
-
-    `fake_weight` multiplies the discriminator's term of the fakes; the noise is `noise_gain` times the square of how
-    far their mean score lies above one half, 0 for none. `label_weight` as in `WganLoss`.
-    """
+    """Least squares with adaptive noise in the discriminator (Karras et al. 2018, appendix B)."""
 
     kind: Literal["lsgan"]
-    fake_weight: PositiveFloat
-    noise_gain: NonNegativeFloat
-    label_weight: NonNegativeFloat
+    fake_weight: PositiveFloat  # of D's term for the fakes
+    noise_gain: NonNegativeFloat  # noise strength = noise_gain * max(0, mean score of the fakes - 0.5)^2
+    label_weight: NonNegativeFloat  # as in WganLoss
 
 
 AnyLoss = Annotated[WganLoss | LsganLoss, Field(discriminator="kind")]
 
 
 class ScheduleOptions(Section):
-    """Growth and step sizes by images shown (SPEC §6). Tables map a resolution to its own value.
-
-    A minibatch is rounded down to a multiple of `devices`, which share it, and limited by what one of them can hold.
-    `rampup_kimg`: the learning rate rises over so many thousand images, 0 for no rise. `reset_optimizers`: where a
-    fade begins or ends. `discriminator_repeats`: updates of D for one of G; `joint_steps`: both from the same weights
-    instead of one after the other. `minibatch_repeats`: such steps for one look at the schedule.
-    """
+    """Progressive growing, by thousands of real images shown (kimg). `*_at`: values for single resolutions."""
 
     initial_resolution: Resolution
-    train_kimg: NonNegativeFloat
-    fade_kimg: NonNegativeFloat
-    minibatch: PositiveInt
+    train_kimg: NonNegativeFloat  # each resolution is trained for this long
+    fade_kimg: NonNegativeFloat  # then the next one is faded in for this long
+    minibatch: PositiveInt  # rounded down to a multiple of `devices`
     minibatch_at: dict[Resolution, PositiveInt]
-    devices: PositiveInt
+    devices: PositiveInt  # the minibatch is divided among them
     max_minibatch_per_device_at: dict[Resolution, PositiveInt]
     learning_rate: PositiveFloat
     learning_rate_at: dict[Resolution, PositiveFloat]
-    rampup_kimg: NonNegativeFloat
-    reset_optimizers: bool
-    tick_kimg: PositiveFloat
+    rampup_kimg: NonNegativeFloat  # the learning rate rises over this long; 0: constant
+    reset_optimizers: bool  # when a fade begins and when it ends
+    tick_kimg: PositiveFloat  # between two reports
     tick_kimg_at: dict[Resolution, PositiveFloat]
-    discriminator_repeats: PositiveInt
-    joint_steps: bool
-    minibatch_repeats: PositiveInt
+    discriminator_repeats: PositiveInt  # updates of D per update of G
+    joint_steps: bool  # D and G are updated from the same weights, not one after the other
+    minibatch_repeats: PositiveInt  # steps between two evaluations of the schedule
     total_kimg: PositiveFloat
 
     @model_validator(mode="after")
@@ -106,56 +100,44 @@ class ScheduleOptions(Section):
         if self.joint_steps and self.discriminator_repeats > 1:
             raise ValueError(
                 f"discriminator_repeats is {self.discriminator_repeats} but joint_steps is true: a joint step updates "
-                f"both networks once; set one of the two otherwise"
+                f"both networks once; set discriminator_repeats to 1 or joint_steps to false"
             )
         return self
 
 
 class OptimizerOptions(Section):
-    """Adam with epsilon added to the uncorrected root (SPEC §6)."""
+    """Adam as in TensorFlow 1: epsilon is added to the root of the uncorrected second moment."""
 
-    beta1: Annotated[float, Field(ge=0, lt=1)]
-    beta2: Annotated[float, Field(ge=0, lt=1)]
+    beta1: Beta
+    beta2: Beta
     epsilon: PositiveFloat
 
 
 class SpeedOptions(Section):
-    """How a run is computed; what it computes stays the same but for rounding.
+    """How a run is computed. Results change by rounding only."""
 
-    `precision`: of the 3x3 convolutions, and their weights are float32 in any case; tf32 acts on a GPU only.
-    `graphs_up_to`: resolution up to which a GPU repeats recorded steps instead of being told each operation, 0 for
-    none. `samples_at_once`: by resolution, how many samples of its minibatch a device holds at a time; their
-    gradients add up. `gpu_mib`: a level of the data set up to this size is held on the GPU. `workers`: processes that
-    read `minibatches_ahead` of a level that is held nowhere, 0 to read each when it is needed.
-    """
-
-    precision: Literal["float32", "tf32", "bfloat16", "float16"]
-    graphs_up_to: NonNegativeInt
-    samples_at_once: dict[Resolution, PositiveInt]
-    gpu_mib: NonNegativeInt
-    workers: NonNegativeInt
-    minibatches_ahead: PositiveInt
+    precision: Literal["float32", "tf32", "bfloat16", "float16"]  # of the 3x3 convolutions; weights stay float32
+    graphs_up_to: NonNegativeInt  # resolution up to which a GPU replays CUDA graphs; 0: none
+    samples_at_once: dict[Resolution, PositiveInt]  # per device; larger minibatches are split, gradients add up
+    gpu_mib: NonNegativeInt  # a level of the data set up to this size is kept on the GPU
+    workers: NonNegativeInt  # processes that prefetch levels not kept in memory; 0: read when needed
+    minibatches_ahead: PositiveInt  # prefetched
 
 
 class SnapshotSwd(Section):
-    """Sliced Wasserstein distance of every snapshot at its resolution: `images` reals against as many samples."""
+    """Sliced Wasserstein distance of each snapshot, at its resolution."""
 
-    images: PositiveInt
+    images: PositiveInt  # real ones, and as many generated ones
     patches_per_image: PositiveInt
-    directions: PositiveInt
+    directions: PositiveInt  # random projections
 
 
 class AlarmOptions(Section):
-    """What ends a run that has gone wrong; losses that are not finite always do.
+    """Limits that end a run which has diverged. Losses that are not finite always end it."""
 
-    `max_score`: the discriminator's mean score of a tick, in absolute value. `min_sample_std`: the deviation between
-    the samples of a snapshot, mean over pixels, where black is -1 and white 1. `max_skipped_share`: of a tick's
-    updates, those left out because a gradient was not finite.
-    """
-
-    max_score: PositiveFloat
-    min_sample_std: NonNegativeFloat
-    max_skipped_share: Annotated[float, Field(ge=0, le=1)]
+    max_score: PositiveFloat  # absolute value of D's mean score in a tick
+    min_sample_std: NonNegativeFloat  # between a snapshot's samples, mean over pixels; black is -1, white 1
+    max_skipped_share: Fraction  # of a tick's updates, skipped for gradients that are not finite
 
 
 FREE = {
@@ -168,39 +150,33 @@ FREE = {
     "deterministic",
     "speed",
 }
-"""Values of a run, beside its length, that may change between two starts of it."""
+"""Values that may change when a run is resumed, in addition to its length."""
 
 
 class TrainRun(Section):
-    """One training run.
+    """One training run."""
 
-    `ram_mib`: a level of the data set up to this size is held in memory. `snapshot_ticks`: ticks between
-    snapshots; `keep_snapshots`: how many network files stay, beside the best by `snapshot_swd` (null measures none).
-    `alarms`: null for none. `deterministic`: a GPU, too, repeats a run to the last bit; without influence on a CPU,
-    which always does. `grid_cell_pixels`: side of one image in the pictures of samples, where it appears enlarged.
-    """
-
-    dataset: Path
-    resolution: Resolution
-    labels: bool
-    mirror: bool
-    ram_mib: NonNegativeInt
+    dataset: Path  # folder of shards
+    resolution: Resolution  # of the fully grown networks
+    labels: bool  # conditional on the data set's labels
+    mirror: bool  # augmentation: each image is mirrored with probability 1/2
+    ram_mib: NonNegativeInt  # a level of the data set up to this size is kept in memory
     seed: NonNegativeInt
-    threads: PositiveInt
+    threads: PositiveInt  # CPU threads
     speed: SpeedOptions
     networks: NetworkOptions
     loss: AnyLoss
     schedule: ScheduleOptions
     optimizer: OptimizerOptions
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    snapshot_ticks: PositiveInt
-    keep_snapshots: PositiveInt
+    ema_decay: Beta  # of G's weights, per step
+    snapshot_ticks: PositiveInt  # between two snapshots
+    keep_snapshots: PositiveInt  # newest network files; the best one by `snapshot_swd` is kept as well
     snapshot_swd: SnapshotSwd | None
     alarms: AlarmOptions | None
-    deterministic: bool
-    grid_columns: PositiveInt
+    deterministic: bool  # on a GPU: the same bits on every run. A CPU run always is
+    grid_columns: PositiveInt  # of the sample images
     grid_rows: PositiveInt
-    grid_cell_pixels: Resolution
+    grid_cell_pixels: Resolution  # side of one image; smaller images are enlarged
 
     @model_validator(mode="after")
     def _sizes_fit_together(self) -> Self:
@@ -218,19 +194,19 @@ class TrainRun(Section):
         return self
 
     @model_validator(mode="after")
-    def _minibatches_can_be_cut(self) -> Self:
-        mixing = {"use_batchnorm": self.networks.use_batchnorm, "mbdisc_kernels": self.networks.mbdisc_kernels > 0}
-        cutting = {"schedule.devices": self.schedule.devices > 1, "speed.samples_at_once": self.speed.samples_at_once}
-        for name in (name for name, used in mixing.items() if used):
-            for place in (place for place, cuts in cutting.items() if cuts):
+    def _minibatches_can_be_split(self) -> Self:
+        if self.schedule.devices == 1 and not self.speed.samples_at_once:
+            return self
+        for name in ("use_batchnorm", "mbdisc_kernels"):
+            if getattr(self.networks, name):
                 raise ValueError(
-                    f"networks.{name} looks at all samples of a minibatch at once, which {place} would cut: "
+                    f"networks.{name} looks at all samples of a minibatch at once, so it cannot be split: "
                     f"set schedule.devices to 1 and speed.samples_at_once to {{}}"
                 )
         return self
 
     def deciding(self) -> dict[str, Any]:
-        """The values that decide what a run learns: a checkpoint serves every run in which these are the same."""
+        """The values that decide the weights: a checkpoint can be resumed by every run in which they are equal."""
         values = self.model_dump(mode="json", exclude=FREE)
         values["schedule"] = self.schedule.model_dump(mode="json", exclude={"total_kimg"})
         return values
@@ -242,30 +218,24 @@ class TrainParams(Section):
     runs: dict[Annotated[str, Field(pattern="^[a-z0-9_]+$")], TrainRun]
 
     def named(self, name: str) -> TrainRun:
-        """The run `name`; raises `ParamsError` with the names that there are."""
+        """The run `name`; `ParamsError` with all names if there is none."""
         if name not in self.runs:
             raise ParamsError(f"train.runs of params.yaml has no run {name!r}; it has {', '.join(sorted(self.runs))}")
         return self.runs[name]
 
 
 class InceptionOptions(Section):
-    """What is measured in the features of an Inception network, and where the network is.
+    """Metrics in the feature space of an Inception network."""
 
-    `file`: the published TorchScript file (`inception-2015-12-05.pt`), or one that is called alike: uint8 images
-    (N, 3, H, W) give probabilities, with `return_features=True` features. `sha256`: of the file.
-    `fid_images`: one Fréchet distance for each count. `score_images`: of the inception score, in 10 splits.
-    `kid_subsets` of `kid_subset_size` images each are taken from `kid_images`.
-    """
-
-    file: Path
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    fid_images: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
-    score_images: Annotated[int, Field(ge=10)]
+    file: Path  # TorchScript: uint8 (N, 3, H, W) -> probabilities, or features with return_features=True
+    sha256: Sha256  # of the file; published: inception-2015-12-05.pt
+    fid_images: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]  # one FID per number of images
+    score_images: Annotated[int, Field(ge=10)]  # of the Inception score, in 10 splits
     kid_images: Annotated[int, Field(ge=2)]
-    kid_subsets: PositiveInt
+    kid_subsets: PositiveInt  # drawn from `kid_images`
     kid_subset_size: Annotated[int, Field(ge=2)]
-    precision_images: Annotated[int, Field(ge=2)]
-    precision_neighbours: PositiveInt
+    precision_images: Annotated[int, Field(ge=2)]  # of precision and recall
+    precision_neighbours: PositiveInt  # k of the k-nearest-neighbour manifolds
 
     @model_validator(mode="after")
     def _parts_fit_into_the_whole(self) -> Self:
@@ -280,39 +250,31 @@ class InceptionOptions(Section):
 
     @property
     def images(self) -> int:
-        """How many images the largest of the counts needs."""
+        """The largest number of images that a metric needs."""
         return max(*self.fid_images, self.score_images, self.kid_images, self.precision_images)
 
 
 class ModesOptions(Section):
-    """The count of discrete modes in images of three digits, 32x32.
+    """Number of discrete modes in images of three digits, 32x32 (Karras et al. 2018, appendix E)."""
 
-    `digits`: a data set of single digits with labels (N, 10), on which a classifier is fitted in `steps` minibatches;
-    `held_out` of them test it. `samples`: images that are read.
-    """
-
-    digits: Path
-    samples: PositiveInt
-    steps: PositiveInt
+    digits: Path  # data set of single digits with labels (N, 10); a classifier is trained on it
+    samples: PositiveInt  # generated images that are classified
+    steps: PositiveInt  # of the classifier's training
     minibatch: PositiveInt
     learning_rate: PositiveFloat
-    held_out: PositiveInt
+    held_out: PositiveInt  # digits that test the classifier
 
 
 class EvaluateParams(Section):
-    """Names of metrics carry the counts given here: swd16k is 16,384 images, msssim10k 10,000 pairs.
-
-    `swd_directions` is for each of the `swd_repeats` draws. `minibatch` is even, for the pairs. `inception`: null
-    leaves out what needs an Inception network, `modes`: null the count of modes.
-    """
+    """The metrics of a trained network. Their names hold the counts: swd16k is 16,384 images."""
 
     swd_images: PositiveInt
     swd_patches_per_image: PositiveInt
-    swd_directions: PositiveInt
+    swd_directions: PositiveInt  # random projections per repeat
     swd_repeats: PositiveInt
     msssim_pairs: PositiveInt
-    inception: InceptionOptions | None
-    modes: ModesOptions | None
-    minibatch: Annotated[int, Field(gt=0, multiple_of=2)]
-    threads: PositiveInt
+    inception: InceptionOptions | None  # null: not measured
+    modes: ModesOptions | None  # null: not measured
+    minibatch: Annotated[int, Field(gt=0, multiple_of=2)]  # even, for the pairs
+    threads: PositiveInt  # CPU threads
     seed: NonNegativeInt

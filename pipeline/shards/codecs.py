@@ -1,8 +1,8 @@
-"""How images are cut into chunks and compressed inside HDF5.
+"""HDF5 chunks and their compression.
 
-Measured on the two published CelebA-HQ images (1024², one core of 2): none 3.15 MB per image, written in 5 ms;
-gzip 2.04 MB, 76 ms to write and 13 ms to read; zstd 2.09 MB, 26 ms and 5 ms. HDF5's shuffle filter does
-nothing to single bytes and is left off. gzip is read by every HDF5 build; zstd needs its plugin.
+Measured on CelebA-HQ images (1024², one core): none 3.15 MB per image, 5 ms to write; gzip 2.04 MB, 76 ms to write,
+13 ms to read; zstd 2.09 MB, 26 ms and 5 ms. Every HDF5 build reads gzip; zstd needs a plugin. HDF5's shuffle filter has
+no effect on single bytes.
 """
 
 import importlib
@@ -17,22 +17,15 @@ CHUNK_PIXELS = 64 * 64
 
 
 def chunk_rows(resolution: int) -> int:
-    """How many images of `resolution` share one chunk: one from 64² up, below as many as fill 64² pixels.
+    """Images per chunk: one from 64² up; smaller ones share a chunk of 64² pixels.
 
-    A chunk is the least that can be read. With 12 KiB at every small level, one image read at random costs no
-    more than one of 64², and a chunk's fixed cost (its index entry, its call) is shared by up to 4096 images.
+    So a random image costs no more than one of 64², and small images share the fixed cost of a chunk.
     """
     return max(1, CHUNK_PIXELS // resolution**2)
 
 
 def filters(codec: str) -> dict[str, Any]:
-    """The arguments of `h5py.Group.create_dataset` that compress with `codec`.
-
-    Raises
-    ------
-    ShardError
-        No such codec, or the plugin for it is not installed.
-    """
+    """The arguments of `create_dataset` for `codec`; `ShardError` if it is unknown or its plugin is missing."""
     if codec == "gzip":
         return {"compression": "gzip", "compression_opts": GZIP_LEVEL}
     if codec == "zstd":
@@ -43,20 +36,14 @@ def filters(codec: str) -> dict[str, Any]:
 
 
 def make_readable(codec: str) -> None:
-    """Let HDF5 read chunks of `codec` in this process.
-
-    Raises
-    ------
-    ShardError
-        The plugin that it needs is not installed.
-    """
+    """Load the HDF5 plugin that `codec` needs, if any; `ShardError` if it is not installed."""
     if codec == "zstd":
         _zstd_plugin()
 
 
 def _zstd_plugin() -> Any:
     try:
-        # importing it registers the filter with HDF5; machines that never meet zstd need not have it
+        # the import registers the filter with HDF5
         return importlib.import_module("hdf5plugin")
     except ModuleNotFoundError as error:
         raise ShardError(

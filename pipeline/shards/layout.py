@@ -1,8 +1,8 @@
-"""What a shard is called, holds, and says of itself (SPEC §3): the only place that spells it.
+"""The names and the header of a shard.
 
-One file holds, for each resolution r = R, R/2, ..., 2, 1, a dataset `data{r}x{r}` of shape (N, 3, r, r), uint8,
-RGB. Beside them lies the group `identity` with one value per image, and the header as attributes
-of the file. The view `dataset.h5` has the same form for all shards together, and names them in the group `shards`.
+A shard holds, for each resolution r = R, R/2, ..., 2, 1, a dataset `data{r}x{r}` of shape (N, 3, r, r), uint8 RGB, the
+group `identity` with one value per image, and the header as attributes of the file. The view `dataset.h5` shows all
+shards of a folder in the same form, and names them in the group `shards`.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -16,9 +16,8 @@ from pipeline.errors import ShardError
 
 FORMAT_VERSION = 1
 REMEDY = "the file was changed or damaged: remove it and run the stage that made it again (dvc repro shard, or lsun)"
-
 CHANNELS = 3
-
+SHARDS = "shard-*.h5"
 VIEW = "dataset.h5"
 LABELS = "dataset-labels.npy"
 
@@ -26,7 +25,7 @@ IDENTITY_INDEX = "identity/index"
 IDENTITY_FILE = "identity/file"
 IDENTITY_MD5 = "identity/md5"
 IDENTITY_LABELS = "identity/labels"
-"""(N, L) float32, in a shard whose images have labels; `dataset-labels.npy` holds those of all shards."""
+"""(N, L) float32, if the images have labels; `dataset-labels.npy` holds those of all shards."""
 
 SHARD_FILE = "shards/file"
 SHARD_IMAGES = "shards/images"
@@ -34,10 +33,7 @@ SHARD_BYTES = "shards/bytes"
 """In the view: name, number of images and size of each shard, in order."""
 
 LEVEL_MD5 = "md5"
-"""Attribute of every level: MD5 over the level's bytes, all images in order."""
-
-
-SHARDS = "shard-*.h5"
+"""Attribute of every level: the MD5 of its bytes, all images in order."""
 
 
 def shard_name(number: int) -> str:
@@ -51,13 +47,7 @@ def level_name(resolution: int) -> str:
 
 
 def level_resolutions(resolution: int) -> tuple[int, ...]:
-    """R, R/2, ..., 2, 1.
-
-    Raises
-    ------
-    ShardError
-        `resolution` is no power of two.
-    """
+    """R, R/2, ..., 2, 1; `ShardError` if `resolution` is not a power of two."""
     if resolution < 1 or resolution & (resolution - 1):
         raise ShardError(f"resolution {resolution}: a data set's side in pixels is a power of two, as in 64 or 1024")
     return tuple(resolution >> halvings for halvings in range(resolution.bit_length()))
@@ -65,28 +55,14 @@ def level_resolutions(resolution: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a shard says of itself; equal in all shards of a data set (DESIGN, rule 8).
+    """The attributes of a shard, equal in all shards of a data set."""
 
-    Attributes
-    ----------
-    resolution
-        R, in pixels.
-    codec
-        How chunks are compressed, see `codecs`.
-    params_digest
-        SHA-256 of the params that decided the images.
-    decoder, renderer
-        The JPEG decoder and the resampler behind the pixels.
-    libraries
-        Versions of the libraries that decide bytes, as JSON.
-    """
-
-    resolution: int
-    codec: str
-    params_digest: str
-    decoder: str
+    resolution: int  # R, in pixels
+    codec: str  # see `codecs`
+    params_digest: str  # SHA-256 of the params that decide the images
+    decoder: str  # of JPEG
     renderer: str
-    libraries: str
+    libraries: str  # JSON: versions of the libraries that decide bytes
 
 
 def write_header(file: h5py.File, header: Header) -> None:
@@ -97,18 +73,12 @@ def write_header(file: h5py.File, header: Header) -> None:
 
 
 def read_header(file: h5py.File) -> Header:
-    """The header of an open shard or view.
-
-    Raises
-    ------
-    ShardError
-        The file is none of ours, or of another format version.
-    """
+    """The header of an open shard or view; `ShardError` for other files and other format versions."""
     version = file.attrs.get("format_version")
     if version is None:
         raise ShardError(
-            f"{file.filename}: has no attribute format_version, so no shard or view that this project wrote. "
-            f"Point to the folder that the stage shard or lsun published."
+            f"{file.filename}: has no attribute format_version, so it is not a shard or view of this project. "
+            f"Name the folder that the stage shard or lsun published."
         )
     if version != FORMAT_VERSION:
         raise ShardError(
@@ -124,7 +94,7 @@ def read_header(file: h5py.File) -> Header:
 
 
 def dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """The dataset `name` of an open shard or view; `ShardError` where it is absent."""
+    """The dataset `name` of an open shard or view; `ShardError` if it is absent."""
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         raise ShardError(f"{file.filename}: dataset {name} is absent; {REMEDY}")
@@ -137,7 +107,7 @@ def read_values(file: h5py.File, name: str) -> NDArray[Any]:
 
 
 def write_texts(file: h5py.File, name: str, texts: list[str]) -> None:
-    """Write strings as a 1-D dataset of fixed-length UTF-8 (variable length would tie bytes to HDF5's heap)."""
+    """Write strings as fixed-length UTF-8, whose bytes, unlike those of HDF5's heap, depend on the strings alone."""
     encoded = [text.encode() for text in texts]
     longest = max((len(text) for text in encoded), default=1)
     file.create_dataset(name, data=np.array(encoded, dtype=h5py.string_dtype("utf-8", max(longest, 1))))

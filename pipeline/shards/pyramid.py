@@ -1,4 +1,4 @@
-"""The lower resolutions of an image: repeated 2x2 means, rounded only when stored (SPEC §3)."""
+"""The lower resolutions of images: repeated 2x2 means, rounded only when stored."""
 
 from typing import Any
 
@@ -7,28 +7,15 @@ from numpy.typing import NDArray
 
 
 def pyramid(images_NCHW: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """All levels of a batch of square images, from the given resolution down to 1x1.
+    """All levels of square uint8 images: (N, C, R, R), (N, C, R/2, R/2), ..., (N, C, 1, 1).
 
-    Parameters
-    ----------
-    images_NCHW
-        0...255; the side is a power of two.
-
-    Returns
-    -------
-    list
-        uint8 arrays (N, C, R, R), (N, C, R/2, R/2), ..., (N, C, 1, 1). Each is the float32 mean of the *unrounded*
-        level above, rounded to nearest, ties to even (a mean of 0...255 needs no clipping).
-
-    Notes
-    -----
-    The four pixels are added in row-major order. Below 1/256 of the full side float32 no longer holds the
-    sum exactly, so the order is part of the definition.
+    Each level is the float32 mean of the *unrounded* level above, rounded to nearest, ties to even. The four pixels are
+    added in row-major order: from 1/512 of the side float32 sums are no longer exact, so the order decides bytes.
     """
     levels = [images_NCHW]
     if images_NCHW.shape[-1] == 1:
         return levels
-    # sums of four uint8 are exact in uint16, and half the memory traffic of float32
+    # exact, with half the memory traffic of float32
     level = _sum_of_four(images_NCHW.astype(np.uint16)).astype(np.float32) * np.float32(0.25)
     levels.append(_stored(level))
     while level.shape[-1] > 1:

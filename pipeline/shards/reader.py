@@ -1,14 +1,12 @@
-"""Reads a data set of shards: any images at any resolution, in any order, in any process.
+"""Random access to the images of a data set of shards, at any resolution.
 
-Needs numpy and h5py only (and hdf5plugin where the codec is zstd), so it runs where nothing else
-of the engine is installed.
+Needs only numpy and h5py (and hdf5plugin for the codec zstd).
 """
 
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import h5py
@@ -19,16 +17,19 @@ from pipeline.errors import ShardError
 from pipeline.shards import codecs, layout
 
 OPEN_SHARDS = 256
-"""Shards that one reader keeps open; systems allow a process 1024 files or more."""
+"""The shards that a reader keeps open; a process may usually open 1024 files."""
 
 
 class DataSet:
     """The images of a folder that the stage `shard` or `lsun` published.
 
+    Each process opens the shards for itself when it first reads them, so the object may be pickled or used after a
+    fork. Within a process it may be used by one thread at a time.
+
     Parameters
     ----------
     folder
-        Holds `dataset.h5` and the shards beside it.
+        Holds `dataset.h5` and the shards.
 
     Attributes
     ----------
@@ -37,19 +38,14 @@ class DataSet:
     resolution
         R, in pixels.
     index, files, md5s
-        One per image: its number and name in the source, and the MD5 of its full-resolution (3, R, R) bytes.
+        Per image: its number and name in the source, and the MD5 of its full-resolution (3, R, R) bytes.
     labels
         (N, L) float32, or None.
 
     Raises
     ------
     ShardError
-        The folder holds no data set, one of another format version, or an incomplete one.
-
-    Notes
-    -----
-    Shards are opened when first read, by each process for itself: the object may be pickled, or be
-    carried over a fork. Within one process it serves one thread at a time.
+        The folder holds no data set, an incomplete one, or one of another format version.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,40 +77,38 @@ class DataSet:
         return len(self.index)
 
     def read(self, resolution: int, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """The images at positions `indices`, in the order asked, repeats allowed.
+        """Read the images at positions `indices`, in that order; repeats are allowed.
 
         Returns
         -------
         NDArray
-            uint8 (n, 3, r, r), RGB, 0...255.
+            uint8 (n, 3, r, r), RGB.
 
         Raises
         ------
         ShardError
             The data set has no such resolution or position, or a shard is damaged.
         """
-        asked = np.asarray(indices, np.int64).reshape(-1)
-        self._check_asked(resolution, asked)
-        wanted, place = np.unique(asked, return_inverse=True)
-        found_NCHW = np.empty((len(wanted), layout.CHANNELS, resolution, resolution), np.uint8)
-        shard_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        requested = np.asarray(indices, np.int64).reshape(-1)
+        self._check_request(resolution, requested)
+        distinct, inverse = np.unique(requested, return_inverse=True)
+        images_NCHW = np.empty((len(distinct), layout.CHANNELS, resolution, resolution), np.uint8)
+        shard_of = np.searchsorted(self._starts, distinct, side="right") - 1
         for shard in np.unique(shard_of).tolist():
             mine = np.flatnonzero(shard_of == shard)
-            rows = wanted[mine] - self._starts[shard]
+            rows = distinct[mine] - self._starts[shard]
             try:
                 level = layout.dataset(self._shard(shard), layout.level_name(resolution))
-                _read_rows(level, codecs.chunk_rows(resolution), rows, found_NCHW[mine[0] : mine[-1] + 1])
+                _read_rows(level, codecs.chunk_rows(resolution), rows, images_NCHW[mine[0] : mine[-1] + 1])
             except OSError as error:
                 raise ShardError(
                     f"{self.folder / self._names[shard]}: HDF5 cannot read images of {resolution}x{resolution} from it "
                     f"({error}). Copy the shard again, or run dvc repro shard."
                 ) from error
-        if len(wanted) == len(asked) and np.array_equal(wanted, asked):
-            return found_NCHW
-        return found_NCHW[place]
+        return images_NCHW if np.array_equal(distinct, requested) else images_NCHW[inverse]
 
     def close(self) -> None:
-        """Close what this process opened; reading again opens it again."""
+        """Close the shards that this process opened; reading opens them again."""
         if self._process == os.getpid():
             for file in self._open.values():
                 file.close()
@@ -123,28 +117,22 @@ class DataSet:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": OrderedDict(), "_inherited": OrderedDict()}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._process = os.getpid()
-        codecs.make_readable(self.header.codec)
-
     def _shard(self, shard: int) -> h5py.File:
         if self._process != os.getpid():
-            # handles inherited over a fork belong to the parent: forgotten, not closed
+            # the handles of the parent of a fork are its own: they are kept unused, since to drop them would close them
             self._inherited = self._open
             self._open, self._process = OrderedDict(), os.getpid()
         if shard not in self._open:
             if len(self._open) >= OPEN_SHARDS:
                 self._open.popitem(last=False)[1].close()
-            # chunks are read whole and once, so HDF5's cache of chunks (MiBs for each of all levels) would be waste
+            codecs.make_readable(self.header.codec)
+            # chunks are read whole and once, so HDF5's chunk cache (MiB per level) would be of no use
             self._open[shard] = h5py.File(self.folder / self._names[shard], "r", rdcc_nbytes=0, locking=False)
         self._open.move_to_end(shard)
         return self._open[shard]
@@ -154,9 +142,9 @@ class DataSet:
             path = self.folder / name
             found = path.stat().st_size if path.is_file() else None
             if found != size:
-                state = "is missing" if found is None else f"has {found} bytes instead of {size}"
+                fault = "is missing" if found is None else f"has {found} bytes instead of {size}"
                 raise ShardError(
-                    f"{path}: {state}; the data set has {len(self._names)} shards and needs them all. "
+                    f"{path}: {fault}; the data set has {len(self._names)} shards and needs them all. "
                     f"Copy the folder again, or run dvc repro shard."
                 )
 
@@ -166,21 +154,21 @@ class DataSet:
             return None
         labels: NDArray[np.float32] = np.load(path, allow_pickle=False)
         if labels.ndim != 2 or len(labels) != len(self):
-            raise ShardError(f"{path}: has shape {labels.shape}, but the data set {len(self)} images; they do not fit")
+            raise ShardError(f"{path}: has shape {labels.shape}, but the data set has {len(self)} images")
         return labels.astype(np.float32)
 
-    def _check_asked(self, resolution: int, asked: NDArray[np.int64]) -> None:
+    def _check_request(self, resolution: int, requested: NDArray[np.int64]) -> None:
         levels = layout.level_resolutions(self.resolution)
         if resolution not in levels:
             raise ShardError(f"{self.folder}: has no resolution {resolution}; there are {', '.join(map(str, levels))}")
-        if len(asked) and not 0 <= asked.min() <= asked.max() < len(self):
+        if len(requested) and not 0 <= requested.min() <= requested.max() < len(self):
             raise ShardError(
-                f"{self.folder}: position {asked.min()} to {asked.max()} asked; there are 0 to {len(self) - 1}"
+                f"{self.folder}: no position {requested.min()} or {requested.max()}; there are 0 to {len(self) - 1}"
             )
 
 
 def _read_rows(level: h5py.Dataset, chunk: int, rows: NDArray[np.int64], out_NCHW: NDArray[np.uint8]) -> None:
-    """Read sorted, distinct `rows` with one call per run of neighbouring chunks: calls cost more than bytes."""
+    """Read sorted, distinct `rows` with one call per run of adjacent chunks, since calls cost more than bytes."""
     chunks = rows // chunk
     cuts = np.flatnonzero(np.diff(chunks) > 1) + 1
     for run in np.split(np.arange(len(rows)), cuts):

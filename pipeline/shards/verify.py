@@ -1,4 +1,4 @@
-"""Holds a shard on disk to the checksums that it carries."""
+"""Verifies a shard on disk by its checksums."""
 
 import hashlib
 from pathlib import Path
@@ -14,14 +14,12 @@ READ_BYTES = 4 * 2**20
 
 
 def verify_shard(path: Path) -> list[str]:
-    """Read a shard whole and hold it to its own checksums; return the MD5 of each level, largest first.
-
-    Memory is a few MiB, whatever the shard's size.
+    """Verify a shard by the MD5s that it records; return the MD5 of each level, largest first.
 
     Raises
     ------
     ShardError
-        A level is absent or of another length, or bytes differ from the MD5s that the shard records.
+        A level is absent, has another length, or differs from its MD5.
     """
     with h5py.File(path, "r", rdcc_nbytes=0, locking=False) as file:
         header = layout.read_header(file)
@@ -30,20 +28,17 @@ def verify_shard(path: Path) -> list[str]:
         md5s = layout.read_texts(file, layout.IDENTITY_MD5)
         digests: list[str] = []
         for resolution in layout.level_resolutions(header.resolution):
-            level = _level(file, resolution, len(md5s))
+            level = layout.dataset(file, layout.level_name(resolution))
+            if level.shape != (len(md5s), layout.CHANNELS, resolution, resolution):
+                raise ShardError(
+                    f"{path}: {level.name} has shape {level.shape} for {len(md5s)} images; {layout.REMEDY}"
+                )
             named = list(zip(files, md5s, strict=True)) if resolution == header.resolution else []
-            digests.append(_check(path, level, named))
+            digests.append(_verify_level(path, level, named))
     return digests
 
 
-def _level(file: h5py.File, resolution: int, images: int) -> h5py.Dataset:
-    level = layout.dataset(file, layout.level_name(resolution))
-    if level.shape != (images, layout.CHANNELS, resolution, resolution):
-        raise ShardError(f"{file.filename}: {level.name} has shape {level.shape} for {images} images; {layout.REMEDY}")
-    return level
-
-
-def _check(path: Path, level: h5py.Dataset, named: list[tuple[str, str]]) -> str:
+def _verify_level(path: Path, level: h5py.Dataset, named: list[tuple[str, str]]) -> str:
     total = hashlib.md5(usedforsecurity=False)
     rows = max(1, READ_BYTES // int(np.prod(level.shape[1:])))
     for start in range(0, len(level), rows):

@@ -1,11 +1,11 @@
-"""The single-file view: all shards of a folder as one file in the original's layout (SPEC §3).
+"""The single-file view: all shards of a folder as one file, in the layout of the original implementation.
 
-`dataset.h5` holds no pixels: its datasets are HDF5 virtual datasets that name the shards beside it
-without a folder, so the whole may be moved or linked. HDF5 shows absent shards as black images and says
-nothing; `reader.DataSet` checks that they are there.
+The datasets of `dataset.h5` are HDF5 virtual datasets, which name the shards without a folder, so the folder may be
+moved or linked. HDF5 shows absent shards as black images without an error; `reader.DataSet` checks that they exist.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -30,14 +30,9 @@ class _Shard:
 
 
 def write_view(folder: Path) -> int:
-    """Write `dataset.h5`, and `dataset-labels.npy` where the images have labels, over the shards of `folder`.
+    """Write `dataset.h5` for the shards of `folder` in the order of their names; return the number of images.
 
-    Shards follow one another in the order of their names.
-
-    Returns
-    -------
-    int
-        The number of images.
+    If the images have labels, `dataset-labels.npy` is written as well.
 
     Raises
     ------
@@ -46,18 +41,14 @@ def write_view(folder: Path) -> int:
     """
     shards = [_read(path) for path in sorted(folder.glob(layout.SHARDS))]
     if not shards:
-        raise ShardError(f"{folder}: holds no shard-*.h5, so there is nothing to view")
-    for shard in shards:
-        _check_same(folder, shards[0], shard)
-
-    def verify(view: Path) -> None:
-        _compare(view, folder, [shard.name for shard in shards])
-
-    with atomic.writing(folder / layout.VIEW, verify) as beside, h5py.File(beside, "w") as file:
+        raise ShardError(f"{folder}: holds no shard-*.h5, so there is no data set")
+    _check_same(folder, shards)
+    verify = partial(_verify, folder=folder, names=[shard.name for shard in shards])
+    with atomic.writing(folder / layout.VIEW, verify) as temporary, h5py.File(temporary, "w") as file:
         _write(file, shards)
     labels = [shard.labels for shard in shards if shard.labels is not None]
     if labels:
-        with atomic.writing(folder / layout.LABELS) as beside, beside.open("wb") as stream:
+        with atomic.writing(folder / layout.LABELS) as temporary, temporary.open("wb") as stream:
             np.save(stream, np.concatenate(labels))
     return sum(len(shard.index) for shard in shards)
 
@@ -75,18 +66,20 @@ def _read(path: Path) -> _Shard:
         )
 
 
-def _check_same(folder: Path, first: _Shard, shard: _Shard) -> None:
-    if shard.header != first.header:
-        raise ShardError(
-            f"{folder}: {shard.name} says {shard.header}, but {first.name} {first.header}. "
-            f"They are of different data sets: keep one in a folder."
-        )
-    lengths = [None if labels is None else labels.shape[1] for labels in (first.labels, shard.labels)]
-    if lengths[0] != lengths[1]:
-        raise ShardError(
-            f"{folder}: {first.name} has {lengths[0]} labels per image and {shard.name} {lengths[1]}; "
-            f"a data set has the same number everywhere, or none"
-        )
+def _check_same(folder: Path, shards: list[_Shard]) -> None:
+    first = shards[0]
+    for shard in shards:
+        if shard.header != first.header:
+            raise ShardError(
+                f"{folder}: {shard.name} has {shard.header}, but {first.name} has {first.header}. "
+                f"They belong to different data sets: keep one in a folder."
+            )
+        lengths = [None if labels is None else labels.shape[1] for labels in (first.labels, shard.labels)]
+        if lengths[0] != lengths[1]:
+            raise ShardError(
+                f"{folder}: {first.name} has {lengths[0]} labels per image and {shard.name} {lengths[1]}; "
+                f"a data set has the same number everywhere, or none"
+            )
 
 
 def _write(file: h5py.File, shards: list[_Shard]) -> None:
@@ -97,7 +90,7 @@ def _write(file: h5py.File, shards: list[_Shard]) -> None:
         name = layout.level_name(resolution)
         shape = (layout.CHANNELS, resolution, resolution)
         view = h5py.VirtualLayout((sum(counts), *shape), np.uint8)
-        # the time of writing must not be part of the bytes; only for other datasets h5py leaves it out by itself
+        # without the time of writing; h5py leaves it out of other datasets by default
         view.dcpl.set_obj_track_times(False)
         start = 0
         for shard, count in zip(shards, counts, strict=True):
@@ -112,15 +105,14 @@ def _write(file: h5py.File, shards: list[_Shard]) -> None:
     file[layout.SHARD_BYTES] = np.array([shard.size for shard in shards], np.int64)
 
 
-def _compare(view: Path, folder: Path, names: list[str]) -> None:
-    """Hold the 1x1 level of the view, one pixel of every image, to the shards."""
-    smallest = layout.level_name(1)
-    with h5py.File(view, "r", locking=False) as file:
+def _verify(view: Path, folder: Path, names: list[str]) -> None:
+    """Compare the 1x1 level of the view, one pixel of every image, with the shards."""
+    shown, *parts = (_smallest_level(path) for path in (view, *(folder / name for name in names)))
+    if not np.array_equal(shown, np.concatenate(parts)):
+        raise ShardError(f"{folder / layout.VIEW}: does not show the images of the shards; HDF5 could not link them")
+
+
+def _smallest_level(path: Path) -> NDArray[np.uint8]:
+    with h5py.File(path, "r", locking=False) as file:
         codecs.make_readable(layout.read_header(file).codec)
-        seen = layout.read_values(file, smallest)
-    parts: list[NDArray[np.uint8]] = []
-    for name in names:
-        with h5py.File(folder / name, "r", locking=False) as file:
-            parts.append(layout.read_values(file, smallest))
-    if not np.array_equal(seen, np.concatenate(parts)):
-        raise ShardError(f"{folder / layout.VIEW}: does not show what the shards hold; HDF5 could not link them")
+        return layout.read_values(file, layout.level_name(1))

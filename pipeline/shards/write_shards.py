@@ -1,10 +1,9 @@
-"""The selected faces to shards: one task owns one shard, and leaves its table last."""
+"""Writes the selected faces to shards: one task writes one shard, and its part table last."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from dask.distributed import Client
@@ -17,25 +16,13 @@ from pipeline.manifest import Accounting, Attributes, Drop, Input, Selected, Sha
 from pipeline.shards.layout import Header, shard_name
 from pipeline.shards.writer import ShardWriter, writing_shard
 
-PARTS = "shard-*.part.parquet"
-
-
-class Finished(Protocol):
-    """A final image: uint8 RGB (R, R, 3)."""
-
-    @property
-    def image_HWC(self) -> NDArray[np.uint8]: ...  # noqa: D102, N802 - a shape suffix
-
-
-class FinalRenderer(Protocol):
-    """Makes the final image of a row, or rejects it: `pipeline.faces.final_image`, `pipeline.published.ledger`."""
-
-    def render(self, row: Selected, /) -> Finished: ...  # noqa: D102
+Renderer = Callable[[Selected], NDArray[np.uint8]]
+"""Makes the final image of a row, uint8 RGB (R, R, 3); `RejectedInputError` drops the row."""
 
 
 def write_shards(
     client: Client,
-    open_finisher: Callable[[], FinalRenderer],
+    open_renderer: Callable[[], Renderer],
     header: Header,
     *,
     table: Path,
@@ -43,45 +30,44 @@ def write_shards(
     images_per_shard: int,
     work: Path,
 ) -> Accounting:
-    """Write the final images of all kept rows of `table` to shards in `work`, and `work/shard.parquet` about them.
+    """Write the final images of the kept rows of `table` to shards in `work`, with the table `work/shard.parquet`.
 
     Parameters
     ----------
-    open_finisher
-        Called once in the worker for each shard; picklable.
+    open_renderer
+        Called in the worker once per shard; picklable.
     places
-        Which kept row of `table` (0 is the first by index) stands at each position of the data set; see `positions`.
-        Rows that the finisher rejects are left out, and those after them move up.
+        The kept row of `table` (0 is the first by index) at each position of the data set; see `positions`. Rows that
+        the renderer rejects are left out, and the following ones move up.
 
     Raises
     ------
     ShardError
-        Some images have attributes, and some none or another number of them.
+        The images differ in their number of attributes.
     """
     joined = work / "shard.parquet"
     if not joined.exists():
-        rows = manifest.read_kept(table, _Labelled)
-        _check_attributes(rows)
+        _check_attributes(manifest.read_kept(table, _Labelled))
         shards = range(-(-len(places) // images_per_shard))
-        task = _WriteShard(open_finisher, header, table.resolve(), places, images_per_shard, work.resolve())
+        task = _WriteShard(open_renderer, header, table.resolve(), places, images_per_shard, work.resolve())
         run_all(client, task, [number for number in shards if not task.part(number).exists()])
         _join(joined, [task.part(number) for number in shards])
-    # also those that a run left which was stopped just here
-    for part in work.glob(PARTS):
+    # here, since a run that was killed at this point left some
+    for part in work.glob("shard-*.part.parquet"):
         part.unlink()
     return manifest.account(joined)
 
 
 def positions(numbers: Sequence[int], count: int, order: str, seed: int) -> NDArray[np.int64]:
-    """Which row stands at each position of the data set.
+    """The row at each position of the data set.
 
     Parameters
     ----------
     numbers
-        The number of each row: distinct, 0...`count` - 1, not all of them need be there.
+        The number of each row: distinct, in 0...`count` - 1, some may be absent.
     order
-        `index`: by number. `shuffled`: numbers 0...`count` - 1 in the order of `numpy.random.RandomState(seed)`, whose
-        sequence numpy keeps for good, so that a missing row changes nothing in the order of the others.
+        `index`: by number. `shuffled`: all `count` numbers are shuffled by `numpy.random.RandomState(seed)`, whose
+        sequence numpy guarantees, so an absent row does not change the order of the others.
     """
     sequence = np.arange(count)
     if order == "shuffled":
@@ -91,7 +77,7 @@ def positions(numbers: Sequence[int], count: int, order: str, seed: int) -> NDAr
 
 
 def labels_of(attributes: Sequence[int] | None) -> NDArray[np.float32] | None:
-    """Yes/no attributes (1/-1) as labels: float32 (L,), 1 for yes and 0 for no."""
+    """Binary attributes (1 or -1) as labels: float32 (L,), 1 or 0."""
     return None if attributes is None else (np.array(attributes) > 0).astype(np.float32)
 
 
@@ -108,13 +94,13 @@ def _check_attributes(rows: Sequence[_Labelled]) -> None:
         found = ", ".join(f"{file} has {length}" for length, file in lengths.items())
         raise ShardError(
             f"images differ in their number of attributes ({found}), so the data set cannot have labels. Complete the "
-            f"file of attributes, or name none (download.source.attributes: null)."
+            f"file of attributes, or use none (download.source.attributes: null)."
         )
 
 
 @dataclass(frozen=True)
 class _WriteShard:
-    open_finisher: Callable[[], FinalRenderer]
+    open_renderer: Callable[[], Renderer]
     header: Header
     table: Path
     places: NDArray[np.int64]
@@ -128,13 +114,13 @@ class _WriteShard:
         start = number * self.images_per_shard
         rows = manifest.read_kept_at(self.table, Selected, self.places[start : start + self.images_per_shard].tolist())
         name = shard_name(number)
-        finisher = self.open_finisher()
+        render = self.open_renderer()
         outcomes: list[Sharded | Drop] = []
         with ExitStack() as stack:
-            shard: ShardWriter | None = None  # opened for the first image: where all are rejected there is no shard
+            shard: ShardWriter | None = None  # opened for the first image: if all are rejected there is no shard
             for row in rows:
                 try:
-                    image_CHW = finisher.render(row).image_HWC.transpose(2, 0, 1)
+                    image_CHW = render(row).transpose(2, 0, 1)
                 except RejectedInputError as rejected:
                     outcomes.append(Drop.of(row, rejected))
                     continue
@@ -149,7 +135,7 @@ class _WriteShard:
 
 
 def _join(joined: Path, parts: Sequence[Path]) -> None:
-    """One table of all shards, with positions counted over the images that are there."""
+    """Join the tables of all shards, and count the positions over the images that are not dropped."""
     outcomes: list[Sharded | Drop] = []
     images = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""Writes one shard: images in, one at a time; all levels, identities and checksums out, whole or not at all."""
+"""Writes a shard: images are added one at a time; the file has all levels, identities and checksums."""
 
 import hashlib
 from collections.abc import Generator
@@ -16,11 +16,11 @@ from pipeline.shards.layout import Header
 from pipeline.shards.pyramid import pyramid
 from pipeline.shards.verify import verify_shard
 
-BATCH_BYTES = 4 * 2**20  # images are reduced and written in batches of about this size (one image at 1024²)
+BATCH_BYTES = 4 * 2**20  # images are downsampled and written in batches of about this size (one image of 1024²)
 
 
 class ShardWriter:
-    """Appends images to one open shard; see `writing_shard`."""
+    """Appends images to an open shard; see `writing_shard`."""
 
     def __init__(self, file: h5py.File, header: Header, capacity: int) -> None:
         self._file = file
@@ -39,19 +39,12 @@ class ShardWriter:
         return len(self._indices)
 
     def add(self, image_CHW: NDArray[np.uint8], *, index: int, file: str, labels: NDArray[np.float32] | None) -> str:
-        """Append one image (3, R, R); return the MD5 of its bytes.
-
-        Parameters
-        ----------
-        index, file
-            Which photograph or record it was, as in the tables.
-        labels
-            (L,), or None; the same for all images of a data set.
+        """Append an image (3, R, R) with its `index` and `file` in the tables and its labels (L,); return its MD5.
 
         Raises
         ------
         ShardError
-            The shape, type or labels do not fit this shard, or it is full.
+            The shape, type or number of labels does not fit this shard, or the shard is full.
         """
         if image_CHW.shape != self._shape or image_CHW.dtype != np.uint8:
             raise ShardError(
@@ -62,7 +55,7 @@ class ShardWriter:
             raise ShardError(f"{file}: the shard {self._file.filename} was opened for {self._capacity} images only")
         self._check_labels(file, labels)
         self._batch_NCHW[self._in_batch] = image_CHW
-        # of the copy, which is contiguous: these are the very bytes that go to disk
+        # of the copy: it is contiguous, and these bytes are written
         digest = hashlib.md5(self._batch_NCHW[self._in_batch].data, usedforsecurity=False).hexdigest()
         self._in_batch += 1
         if self._in_batch == len(self._batch_NCHW):
@@ -73,7 +66,7 @@ class ShardWriter:
         return digest
 
     def finish(self) -> list[str]:
-        """Write what is pending, the identities and the levels' checksums; return the latter, largest level first."""
+        """Write the last batch, the identities and the levels' MD5s; return the MD5s, largest level first."""
         if not len(self):
             raise ShardError(f"{self._file.filename}: no image was added; a shard holds at least one")
         self._flush()
@@ -85,12 +78,12 @@ class ShardWriter:
         return [level.finish() for level in self._levels]
 
     def _check_labels(self, file: str, labels: NDArray[np.float32] | None) -> None:
-        before = self._labels[-1].shape if self._labels else None
-        now = None if labels is None else labels.shape
-        if len(self) and before != now:
+        shape = None if labels is None else labels.shape
+        expected = self._labels[-1].shape if self._labels else None
+        if len(self) and shape != expected:
             raise ShardError(
-                f"{file}: labels of shape {now}, but the image before has {before}; either all images of a data set "
-                f"have the same number of labels, or none has any"
+                f"{file}: labels of shape {shape}, but the image before has {expected}; either all images of a data "
+                f"set have the same number of labels, or none has any"
             )
         if labels is not None:
             self._labels.append(labels.astype(np.float32))
@@ -105,15 +98,14 @@ class ShardWriter:
 
 @contextmanager
 def writing_shard(path: Path, header: Header, capacity: int) -> Generator[ShardWriter]:
-    """Write a shard to `path`, whole and verified or not at all; at most `capacity` images.
+    """Write a shard of at most `capacity` images to `path` atomically, and verify it.
 
-    Memory is one batch of images and at most one chunk per level, whatever the shard's size. The same
-    images in the same order give the same bytes.
+    Needs memory for one batch of images and one chunk per level. Equal images in equal order give equal bytes.
 
     Raises
     ------
     ShardError
-        Nothing was added, or what lies on disk is not what was written.
+        No image was added, or the file reads back differently.
     """
     digests: list[str] = []
 
@@ -121,8 +113,8 @@ def writing_shard(path: Path, header: Header, capacity: int) -> Generator[ShardW
         if verify_shard(written) != digests:
             raise ShardError(f"{path}: read back, a level differs from what was written; check the disk and memory")
 
-    # every chunk is written once and whole, so a cache of chunks would only cost memory
-    with atomic.writing(path, verify) as beside, h5py.File(beside, "w", rdcc_nbytes=0) as file:
+    # chunks are written whole and once, so HDF5's chunk cache would be of no use
+    with atomic.writing(path, verify) as temporary, h5py.File(temporary, "w", rdcc_nbytes=0) as file:
         layout.write_header(file, header)
         shard = ShardWriter(file, header, capacity)
         yield shard
@@ -130,12 +122,12 @@ def writing_shard(path: Path, header: Header, capacity: int) -> Generator[ShardW
 
 
 class _Level:
-    """One dataset, filled chunk by chunk: a chunk is compressed once, and never read again."""
+    """The dataset of one resolution, filled chunk by chunk: each chunk is compressed once."""
 
     def __init__(self, file: h5py.File, resolution: int, codec: str, capacity: int) -> None:
         self._chunk = min(codecs.chunk_rows(resolution), capacity)
         shape = (layout.CHANNELS, resolution, resolution)
-        # rejected records may leave a shard shorter than planned: it is cut to length at the end
+        # rejected records may leave a shard shorter than planned; it is resized at the end
         self._dataset = file.create_dataset(
             layout.level_name(resolution),
             shape=(capacity, *shape),

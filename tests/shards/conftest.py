@@ -23,8 +23,8 @@ def images(count: int, resolution: int, seed: int = 0) -> np.ndarray:
     """(count, 3, resolution, resolution): noise over a gradient, so that levels differ and compress."""
     random = np.random.default_rng([seed, resolution])
     noise = random.integers(0, 128, (count, 3, resolution, resolution))
-    slope = np.linspace(0, 127, resolution).astype(np.int64)
-    return (noise + slope).astype(np.uint8)
+    ramp = np.linspace(0, 127, resolution).astype(np.int64)
+    return (noise + ramp).astype(np.uint8)
 
 
 def write(

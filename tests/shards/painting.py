@@ -36,25 +36,20 @@ def write_selection(table: Path, indices: list[int]) -> None:
 
 
 def paint(index: int) -> np.ndarray:
-    """The (32, 32, 3) image of a row: noise over a slope, different for every index."""
+    """The (32, 32, 3) image of a row: noise over a gradient, different for every index."""
     noise = np.random.default_rng(index).integers(0, 100, (32, 32, 3))
     return (noise + np.linspace(0, 155, 32).astype(np.int64)[:, None]).astype(np.uint8)
 
 
 @dataclass(frozen=True)
-class Painting:
-    image_HWC: np.ndarray
-
-
-@dataclass(frozen=True)
 class Painter:
-    """Takes `seconds` per image, so that there is a moment to be killed in."""
+    """Takes `seconds` per image, so that the run can be killed in between."""
 
     seconds: float
 
-    def render(self, row: Selected) -> Painting:
+    def __call__(self, row: Selected) -> np.ndarray:
         time.sleep(self.seconds)
-        return Painting(paint(row.index))
+        return paint(row.index)
 
 
 def build(folder: Path, workers: int, seconds: float = 0.0) -> Accounting:

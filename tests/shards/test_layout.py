@@ -11,7 +11,7 @@ from tests.shards.conftest import HEADER
 def test_names_are_those_of_the_original() -> None:
     assert layout.level_name(1024) == "data1024x1024"
     assert layout.level_resolutions(8) == (8, 4, 2, 1)
-    # the view and its labels are siblings as the original's readers look for them
+    # the view and its labels have the names that readers of the original look for
     assert layout.VIEW.removesuffix(".h5") + "-labels.npy" == layout.LABELS
     # readers take every dataset whose name starts with "data" for a level
     for name in (layout.IDENTITY_INDEX, layout.SHARD_FILE):

@@ -7,7 +7,7 @@ from pipeline.shards.pyramid import pyramid
 
 
 def plain_pyramid(image_HW: np.ndarray) -> list[np.ndarray]:
-    """SPEC §3 as it reads, pixel by pixel: a mean of four, from the unrounded level, rounded when stored."""
+    """Pixel by pixel: the mean of four pixels of the unrounded level, rounded when stored."""
     level = [[np.float32(value) for value in row] for row in image_HW.tolist()]
     stored = [image_HW]
     while len(level) > 1:

@@ -39,7 +39,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, dict[int,
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([64, 32, 16, 1]), st.lists(st.integers(0, sum(LENGTHS) - 1), max_size=50))
-def test_reads_any_images_in_the_order_asked(
+def test_reads_any_images_in_any_order(
     shared: tuple[DataSet, dict[int, np.ndarray]], resolution: int, indices: list[int]
 ) -> None:
     data, levels = shared
@@ -117,13 +117,13 @@ def open_shards(folder: Path) -> int:
     return sum(link.parent == folder for link in links)
 
 
-def test_what_is_asked_must_exist(data_set: MakeDataSet) -> None:
+def test_absent_resolutions_and_positions_are_refused(data_set: MakeDataSet) -> None:
     folder, _ = data_set((4, 2))
     data = DataSet(folder)
     with pytest.raises(ShardError, match="no resolution 32; there are 16, 8, 4, 2, 1"):
         data.read(32, [0])
     for position in (-1, 6):
-        with pytest.raises(ShardError, match=r"position .* asked; there are 0 to 5"):
+        with pytest.raises(ShardError, match=rf"no position .*{position}.*; there are 0 to 5"):
             data.read(16, [0, position])
 
 
@@ -132,7 +132,7 @@ def test_an_incomplete_folder_is_refused(data_set: MakeDataSet, tmp_path: Path) 
     with pytest.raises(ShardError, match=r"dataset\.h5: no such file, so .* is no data set.*dvc repro"):
         DataSet(tmp_path)
     np.save(folder / "dataset-labels.npy", np.zeros((5, 3), np.float32))
-    with pytest.raises(ShardError, match=r"labels\.npy: has shape \(5, 3\), but the data set 6 images"):
+    with pytest.raises(ShardError, match=r"labels\.npy: has shape \(5, 3\), but the data set has 6 images"):
         DataSet(folder)
     (folder / "dataset-labels.npy").unlink()
     shard = folder / "shard-00001.h5"

@@ -18,7 +18,7 @@ from tests.shards.conftest import HEADER, images, write
 
 MakeDataSet = Callable[..., tuple[Path, np.ndarray]]
 
-SPEC_READER = """
+PLAIN_READER = """
 import sys
 from pathlib import Path
 import h5py, numpy as np
@@ -37,10 +37,10 @@ np.savez(sys.argv[2], **levels)
 """
 
 
-def read_by_spec(view: Path, scratch: Path, folder: Path) -> dict[str, np.ndarray]:
-    """What a reader sees that knows SPEC §3 and nothing of this project, started in `folder`."""
+def read_plainly(view: Path, scratch: Path, folder: Path) -> dict[str, np.ndarray]:
+    """What a reader of the original layout, without this project, reads when it is started in `folder`."""
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", SPEC_READER, str(view), str(scratch / "seen.npz")]
+    command = [sys.executable, "-c", PLAIN_READER, str(view), str(scratch / "seen.npz")]
     subprocess.run(command, check=True, cwd=folder, env=clean)
     with np.load(scratch / "seen.npz") as seen:
         return dict(seen)
@@ -49,7 +49,7 @@ def read_by_spec(view: Path, scratch: Path, folder: Path) -> dict[str, np.ndarra
 @pytest.mark.parametrize("codec", ["none", "gzip"])
 def test_a_reader_of_the_original_layout_sees_all_levels(tmp_path: Path, data_set: MakeDataSet, codec: str) -> None:
     folder, all_NCHW = data_set((5, 5, 2), replace(HEADER, codec=codec), labels=True)
-    seen = read_by_spec(folder / "dataset.h5", tmp_path, tmp_path)
+    seen = read_plainly(folder / "dataset.h5", tmp_path, tmp_path)
     assert set(seen) == {"l16", "l8", "l4", "l2", "l1", "labels"}
     for expected in pyramid(all_NCHW):
         np.testing.assert_array_equal(seen[f"l{expected.shape[-1]}"], expected)
@@ -62,7 +62,7 @@ def test_the_folder_may_be_moved_and_linked(tmp_path: Path, data_set: MakeDataSe
     moved = tmp_path / "elsewhere" / "moved"
     moved.parent.mkdir()
     folder.rename(moved)
-    # where it stood, and where the reader is started, files of the same names hold something else
+    # its old place, and the folder in which the reader is started, hold other files of the same names
     for decoy in (folder, tmp_path / "here"):
         write(decoy / shard_name(0), HEADER, images(4, 16, seed=9))
     # DVC may put every file in its cache under another name and leave links
@@ -73,7 +73,7 @@ def test_the_folder_may_be_moved_and_linked(tmp_path: Path, data_set: MakeDataSe
         hidden = path.rename(cache / f"{number:032x}")
         (linked / path.name).symlink_to(hidden)
     for place in (moved, linked):
-        seen = read_by_spec(place / "dataset.h5", tmp_path, tmp_path / "here")
+        seen = read_plainly(place / "dataset.h5", tmp_path, tmp_path / "here")
         np.testing.assert_array_equal(seen["l16"], all_NCHW)
 
 
@@ -104,13 +104,13 @@ def test_the_view_is_small(data_set: MakeDataSet) -> None:
 def test_shards_of_two_data_sets_are_refused(tmp_path: Path) -> None:
     write(tmp_path / shard_name(0), HEADER, images(2, 16))
     write(tmp_path / shard_name(1), replace(HEADER, decoder="pillow"), images(2, 16))
-    with pytest.raises(ShardError, match=r"shard-00001\.h5 says .*pillow.* of different data sets"):
+    with pytest.raises(ShardError, match=r"shard-00001\.h5 has .*pillow.* to different data sets"):
         write_view(tmp_path)
     write(tmp_path / shard_name(1), HEADER, images(2, 16), np.zeros((2, 4), np.float32))
     with pytest.raises(ShardError, match=r"has None labels per image and shard-00001\.h5 4"):
         write_view(tmp_path)
 
 
-def test_no_shards_no_view(tmp_path: Path) -> None:
+def test_a_view_needs_shards(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match=r"holds no shard-\*\.h5"):
         write_view(tmp_path)

@@ -42,7 +42,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "work"
 
 
-def test_every_selected_image_is_there_and_known(reference: Path, tmp_path: Path) -> None:
+def test_every_selected_image_is_stored_with_its_identity(reference: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     for path in reference.iterdir():
@@ -72,7 +72,7 @@ def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: P
     write_selection(tmp_path / "select.parquet", INDICES)
     work = tmp_path / "work"
     process = start(tmp_path)
-    wait_until_amid(work, 2, process)
+    wait_until_half_written(work, 2, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until_quiet(work)
@@ -86,7 +86,7 @@ def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: P
     assert {path: path.stat().st_mtime_ns for path in done} == done, "finished shards are not written again"
 
 
-def test_stopped_while_tidying_up_leaves_nothing_either(client: Client, reference: Path, tmp_path: Path) -> None:
+def test_parts_left_by_a_kill_at_the_end_are_removed(client: Client, reference: Path, tmp_path: Path) -> None:
     write_selection(tmp_path / "select.parquet", INDICES)
     shutil.copytree(reference, tmp_path / "work")
     (tmp_path / "work" / "shard-00004.part.parquet").write_bytes(b"a part that is joined already")
@@ -100,8 +100,8 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
 
 
-def wait_until_amid(work: Path, shards: int, process: "subprocess.Popen[bytes]") -> None:
-    """Until so many shards are done and another one is half written."""
+def wait_until_half_written(work: Path, shards: int, process: "subprocess.Popen[bytes]") -> None:
+    """Until `shards` shards are done and another one is half written."""
     deadline = time.monotonic() + 60
     while len(list(work.glob("*.part.parquet"))) < shards or not any(work.glob("*.h5.partial")):
         assert process.poll() is None, "ended before it could be killed"
@@ -110,19 +110,18 @@ def wait_until_amid(work: Path, shards: int, process: "subprocess.Popen[bytes]")
 
 
 def wait_until_quiet(work: Path) -> None:
-    """Until the workers of a killed process have noticed, and write no more."""
+    """Until the workers of a killed process have stopped writing."""
     before = None
     while before != (now := {path: path.stat().st_mtime_ns for path in work.iterdir()}):
         before = now
         time.sleep(0.5)
 
 
-def test_in_index_order_nothing_moves() -> None:
+def test_index_order_is_the_order_of_the_rows() -> None:
     assert positions(range(5), 5, "index", 123).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_the_shuffle_is_the_published_one() -> None:
-    # np.random.RandomState(123).shuffle(np.arange(8)), as written down by numpy 1.11 and every later one
+def test_the_shuffle_is_that_of_numpy() -> None:
     assert sorted(positions(range(8), 8, "shuffled", 123).tolist()) == list(range(8))
     expected = np.arange(1000)
     np.random.RandomState(123).shuffle(expected)
@@ -130,7 +129,7 @@ def test_the_shuffle_is_the_published_one() -> None:
     assert positions(range(1000), 1000, "shuffled", 124).tolist() != expected.tolist()
 
 
-def test_rows_of_the_published_list_stand_by_their_number_and_a_missing_one_moves_no_other() -> None:
+def test_rows_are_ordered_by_number_and_a_missing_one_moves_no_other() -> None:
     numbers = [4, 0, 2, 3]  # of five; image 1 is missing
     assert positions(numbers, 5, "index", 123).tolist() == [1, 2, 3, 0]
     order = np.arange(5)
@@ -147,7 +146,7 @@ def test_attributes_become_labels() -> None:
     assert labels_of(None) is None
 
 
-def test_attributes_of_some_images_only_are_refused_before_work_starts(client: Client, tmp_path: Path) -> None:
+def test_attributes_of_only_some_images_are_refused_before_any_work(client: Client, tmp_path: Path) -> None:
     manifest.write_rows(tmp_path / "select.parquet", Selected, [selected(0), selected(1, None)])
     with pytest.raises(
         ShardError, match=r"000000\.jpg has 3, 000001\.jpg has None.*download\.source\.attributes: null"

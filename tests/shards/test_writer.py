@@ -32,7 +32,9 @@ def test_holds_every_level_whatever_the_codec(tmp_path: Path, codec: str) -> Non
 
 
 @pytest.mark.parametrize("batch_bytes", [1, 3 * 16 * 16 * 5, 10**9])
-def test_batches_leave_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int) -> None:
+def test_any_batch_size_gives_the_same_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
+) -> None:
     # 70 images: more than one chunk at 8x8 (64 images), and a last chunk that is not full
     images_NCHW = images(70, 16)
     write(tmp_path / "whole.h5", HEADER, images_NCHW)
@@ -84,7 +86,7 @@ FOUR = np.zeros(4, np.float32)
         ([], "no image was added"),
     ],
 )
-def test_misfits_are_refused_and_leave_no_file(tmp_path: Path, added: list[Added], message: str) -> None:
+def test_unfit_images_are_refused_and_leave_no_file(tmp_path: Path, added: list[Added], message: str) -> None:
     with pytest.raises(ShardError, match=message), writing_shard(tmp_path / "s.h5", HEADER, 2) as shard:
         for number, (image_CHW, labels) in enumerate(added):
             shard.add(image_CHW, index=number, file=f"{number}.jpg", labels=labels)
@@ -103,8 +105,8 @@ def test_damage_is_found_and_named(tmp_path: Path, level: int) -> None:
         verify_shard(path)
 
 
-def test_a_file_that_reads_back_differently_gets_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the disk keeps other pixels than it was given, with checksums that agree among themselves
+def test_a_file_that_reads_back_differently_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the disk holds other pixels than were written, with checksums that fit them
     monkeypatch.setattr(writer, "verify_shard", lambda path: ["0" * 32 for _ in verify_shard(path)])
     with pytest.raises(ShardError, match="read back, a level differs from what was written"):
         write(tmp_path / "s.h5", HEADER, images(3, 16))

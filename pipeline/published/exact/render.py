@@ -15,14 +15,14 @@ from pipeline.faces import geometry
 from pipeline.faces.decode import SELF_TEST, decode
 from pipeline.faces.geometry import Points
 from pipeline.faces.region import Region, crop_region, enlarge
-from pipeline.faces.render import Rendered, Renderer
+from pipeline.faces.render import RegionRenderer, Rendered
 from pipeline.faces.render import render as render_fast
 from pipeline.published.exact.pad import pad
 from pipeline.published.exact.warp import warp
 from pipeline.published.image_list import md5_of
 
 
-def select_renderer(name: Literal["fast", "exact"]) -> Renderer:
+def select_renderer(name: Literal["fast", "exact"]) -> RegionRenderer:
     """The renderer that `superres.renderer` names; `RendererError` where the exact one fails its self-test."""
     if name == "fast":
         return render_fast
