@@ -17,9 +17,9 @@ F32 = np.float32
 class Taps(NamedTuple):
     """One axis of a resize: output i is the sum of `length[i]` inputs from `first[i]` on, times `weights[i]`."""
 
-    first: NDArray[np.int64]
-    length: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    first: Integers
+    length: Integers
+    weights: Floats
 
 
 def resize(image_HWC: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -30,15 +30,12 @@ def resize(image_HWC: NDArray[np.uint8], width: int, height: int) -> NDArray[np.
     across_HWC = image_HWC
     if width != width_in:
         across_HWC = np.empty((height_in, width, 3), np.uint8)
-        _across(np.ascontiguousarray(image_HWC), *taps(width_in, width), across_HWC)
+        _across(np.ascontiguousarray(image_HWC), taps(width_in, width), across_HWC)
     if height == height_in:
         return across_HWC
     result_HWC = np.empty((height, width, 3), np.uint8)
-    _down(
-        np.ascontiguousarray(across_HWC).reshape(height_in, -1),
-        *taps(height_in, height),
-        result_HWC.reshape(height, -1),
-    )
+    rows_HN = np.ascontiguousarray(across_HWC).reshape(height_in, -1)
+    _down(rows_HN, taps(height_in, height), result_HWC.reshape(height, -1))
     return result_HWC
 
 
@@ -46,12 +43,13 @@ def taps(size_in: int, size_out: int) -> Taps:
     """The weights for a resize of one axis."""
     longest = math.ceil(6 * max(size_in / size_out, 1.0)) + 2
     table = Taps(np.empty(size_out, np.int64), np.empty(size_out, np.int64), np.zeros((size_out, longest), np.float32))
-    _fill(size_in, size_out, *table)
+    _fill(size_in, size_out, table)
     return table
 
 
 @compiled
-def _fill(size_in: int, size_out: int, first: Integers, count: Integers, weights: Floats) -> None:
+def _fill(size_in: int, size_out: int, table: Taps) -> None:
+    first, count, weights = table
     scale = F32(size_in) / F32(size_out)
     filter_scale = max(scale, F32(1))
     support, inverse = F32(3) * filter_scale, F32(1) / filter_scale
@@ -79,7 +77,8 @@ def _sinc(t: np.float32) -> np.float32:
 
 
 @compiled
-def _across(image_HWC: Bytes, first: Integers, count: Integers, weights: Floats, result_HWC: Bytes) -> None:
+def _across(image_HWC: Bytes, table: Taps, result_HWC: Bytes) -> None:
+    first, count, weights = table
     height, width = result_HWC.shape[:2]
     for i in range(width):
         start, length = first[i], count[i]
@@ -97,7 +96,8 @@ def _across(image_HWC: Bytes, first: Integers, count: Integers, weights: Floats,
 
 
 @compiled
-def _down(rows_HN: Bytes, first: Integers, count: Integers, weights: Floats, result_HN: Bytes) -> None:
+def _down(rows_HN: Bytes, table: Taps, result_HN: Bytes) -> None:
+    first, count, weights = table
     height, length = result_HN.shape
     total = np.empty(length, F32)
     for i in range(height):

@@ -81,13 +81,12 @@ def _blur_border(
     blurred = np.empty(3 * width, F32)
     for y in range(len(depth_y)):
         rows = row_sources[y : y + 2 * radius + 1]
+        source, sources, values = image_HN[rows[radius]], column_sources[radius:], values_HN[y]
         if _blur_weight(depth_y[y]) > F32(0):
             _blur_down(image_HN, rows, weights, total, 0, 3 * own, down)
             _spread(down, column_sources, 0, len(column_sources), line)
             _blur_across(line, weights, total, 0, 3 * width, blurred)
-            _blend(
-                image_HN[rows[radius]], column_sources[radius:], blurred, depth_y[y], depth_x, 0, width, values_HN[y]
-            )
+            _blend(source, sources, blurred, depth_y[y], depth_x, 0, width, values)
         else:
             _blur_down(image_HN, rows, weights, total, 0, 3 * own_left, down)
             _blur_down(image_HN, rows, weights, total, 3 * own_right, 3 * own, down)
@@ -95,10 +94,9 @@ def _blur_border(
             _spread(down, column_sources, right, len(column_sources), line)
             _blur_across(line, weights, total, 0, 3 * left, blurred)
             _blur_across(line, weights, total, 3 * right, 3 * width, blurred)
-            source = image_HN[rows[radius]]
-            _blend(source, column_sources[radius:], blurred, depth_y[y], depth_x, 0, left, values_HN[y])
-            _spread(source, column_sources[radius:], left, right, values_HN[y])
-            _blend(source, column_sources[radius:], blurred, depth_y[y], depth_x, right, width, values_HN[y])
+            _blend(source, sources, blurred, depth_y[y], depth_x, 0, left, values)
+            _spread(source, sources, left, right, values)
+            _blend(source, sources, blurred, depth_y[y], depth_x, right, width, values)
 
 
 @compiled
