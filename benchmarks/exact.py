@@ -24,9 +24,8 @@ from benchmarks.result import PeakMemory, anonymous_mib, save
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Padding, Points, Rectangle
-from pipeline.faces.region import cut_region, enlarge
 from pipeline.published.deltas import apply_delta, open_delta, seal_delta
-from pipeline.published.exact.render import render
+from pipeline.published.exact.render import render_photograph
 
 RESOLUTION, SAMPLES = 1024, 4096
 Pixels = NDArray[np.uint8]
@@ -56,10 +55,7 @@ def photograph(width: int, height: int) -> bytes:
 
 def exact(jpeg: bytes, landmarks_52: Points) -> tuple[Pixels, bool]:
     """Ours: the published image, bit for bit."""
-    rectangle = geometry.rectangle_of_landmarks(landmarks_52, RESOLUTION)
-    region = cut_region(decode(jpeg, "libjpeg-8d"), rectangle, RESOLUTION)
-    region = enlarge(region, max(geometry.enlarge_factor(region.rectangle.zoom), 1))
-    rendered = render(region.image_HWC, region.rectangle, border=region.border, resolution=RESOLUTION)
+    rendered = render_photograph(decode(jpeg, "libjpeg-8d"), landmarks_52, RESOLUTION)
     return rendered.image_HWC, rendered.padded
 
 

@@ -14,10 +14,17 @@ from ruamel.yaml import YAML
 
 from pipeline import atomic
 from pipeline.errors import ExactMatchError, ParamsError, PipelineError, RejectedInputError
-from pipeline.published.exact.self_test import self_test
+from pipeline.published.exact.render import self_test
 from pipeline.published.image_list import read_list
-from pipeline.published.inspect_image import Examined, given_by_files, given_by_run, inspect_image, known_steps
-from pipeline.published.ledger import VERDICTS, Verdict
+from pipeline.published.inspect_image import (
+    Inspection,
+    inspect_image,
+    known_steps,
+    original_of_files,
+    original_of_run,
+    rejection,
+)
+from pipeline.published.ledger import Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
@@ -89,24 +96,24 @@ def exact(
         image = images[int(number)]
         try:
             if photographs is not None and landmarks is not None:
-                given = given_by_files(image, photographs, landmarks)
+                original = original_of_files(image, photographs, landmarks)
             else:
-                given = given_by_run(image, DATA / "align" / "align.parquet", DATA)
-            examined = inspect_image(image, given, deltas, known.get(image.idx, {}))
+                original = original_of_run(image, DATA / "align" / "align.parquet", DATA)
+            examined = inspect_image(image, original, deltas, known.get(image.idx, {}))
         except RejectedInputError as rejected:
-            examined = Examined(image, [], VERDICTS.get(rejected.reason, Verdict.PROC_MISMATCH), str(rejected), None)
+            examined = rejection(image, rejected)
         failed += examined.verdict is not Verdict.MATCH
         _print_examined(examined)
     if failed:
         raise ExactMatchError(f"{failed} of {len(only.split(','))} images are not the published ones.")
 
 
-def _print_examined(examined: Examined) -> None:
+def _print_examined(examined: Inspection) -> None:
     print(f"{examined.image.idx} ({examined.image.file}): {examined.verdict.value}, {examined.detail}")
     for step, md5 in examined.steps:
         says = "" if md5 is None else "as published" if md5 == step.md5 else f"published is {md5}"
         print(f"  {step.name:10} {step.width:5} x {step.height:<5} {step.md5}  {says}".rstrip())
-    if examined.verdict is Verdict.PROC_MISMATCH and examined.departs == "proc":
+    if examined.verdict is Verdict.PROC_MISMATCH and examined.mismatch == "proc":
         print(
             "  No step of this image is known but the last. If the images of manifests/celebahq/steps.csv come out "
             "right here, its photograph or its landmarks are not the published ones."

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from pipeline.cluster import connect, map_rows, outcomes
 from pipeline.container import read_stored
-from pipeline.faces.alignment import ATTRIBUTES, LANDMARKS, PARTITION, Located, join, keep_only, place
+from pipeline.faces.alignment import (
+    ATTRIBUTES,
+    LANDMARKS,
+    PARTITION,
+    Annotated,
+    align_photograph,
+    join_annotations,
+    keep_only,
+)
 from pipeline.faces.decode import image_size
 from pipeline.manifest import Accounting, Aligned, Drop, join_parts, write_rows
 from pipeline.params import AlignParams, Params
@@ -18,49 +26,49 @@ SHOWN_WARNINGS = 10
 
 
 def align() -> None:
-    """Write `data/align/align.parquet`: a rectangle, or the reason why there is none, for every photograph."""
+    """Write `data/align/align.parquet`: each photograph with its rectangle, or the reason why it has none."""
     params = read_params()
     annotations = [table("extract").with_name(name) for name in (LANDMARKS, PARTITION, ATTRIBUTES)]
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
     with stage_run("align", params={"align": params.align}, inputs=inputs, out=DATA / "align") as run:
-        run.count(_fill(run, params), params.align.max_dropped)
+        run.count(_write_table(run, params), params.align.max_dropped)
 
 
-def align_chunk(rows: Sequence[Located], stem: Path, *, params: AlignParams, data: Path) -> Iterator[Aligned | Drop]:
-    """Rectangles of some photographs; only their heads are read."""
-    return outcomes(rows, partial(_align_face, params=params, data=data))
+def align_chunk(rows: Sequence[Annotated], stem: Path, *, params: AlignParams, data: Path) -> Iterator[Aligned | Drop]:
+    """Rectangles of some photographs; only the headers of the files are read."""
+
+    def align_face(row: Annotated) -> Aligned:
+        width, height = image_size(read_stored(data, row.photograph), params.max_megapixels)
+        return align_photograph(row, width, height, params)
+
+    return outcomes(rows, align_face)
 
 
-def _align_face(row: Located, *, params: AlignParams, data: Path) -> Aligned:
-    width, height = image_size(read_stored(data, row.photograph), params.max_megapixels)
-    return place(row, width, height, params)
-
-
-def _fill(run: StageRun, params: Params) -> Accounting:
-    joined = join(table("extract"), params.align)
+def _write_table(run: StageRun, params: Params) -> Accounting:
+    joined = join_annotations(table("extract"), params.align)
     if params.align.photographs == "published":
         joined = keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
     run.report["warnings"] = len(joined.warnings)
     for warning in joined.warnings[:SHOWN_WARNINGS]:
         print(f"align: {warning}", file=sys.stderr)
-    located, faces, dropped = (run.work / f"{name}.parquet" for name in ("located", "faces", "dropped"))
-    write_rows(located, Located, joined.located)
+    annotated, faces, dropped = (run.work / f"{name}.parquet" for name in ("annotated", "faces", "dropped"))
+    write_rows(annotated, Annotated, joined.annotated)
     write_rows(dropped, Aligned, joined.dropped)
     with connect(params.cluster) as client:
         map_rows(
             client,
             partial(align_chunk, params=params.align, data=DATA.resolve()),
             stage=faces.stem,
-            table=located,
-            row_in=Located,
+            table=annotated,
+            row_in=Annotated,
             row_out=Aligned,
             rows_per_chunk=params.align.photographs_per_chunk,
             work=run.work,
         )
     account = join_parts(run.work / "align.parquet", Aligned, [faces, dropped])
-    for path in (located, faces, dropped):
+    for path in (annotated, faces, dropped):
         path.unlink()
     return account
 

@@ -1,22 +1,22 @@
-"""Stage crop: photographs to the region of each face, decoded once and kept without loss."""
+"""Stage crop: photographs to the region of each face, decoded once and stored losslessly."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from pipeline.cluster import connect, map_rows, outcomes
-from pipeline.container import ContainerWriter, read_stored, writing_container
+from pipeline.container import read_stored, writing_container
 from pipeline.faces.decode import decode, self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
-from pipeline.faces.region import cut_region, cut_square
+from pipeline.faces.region import crop_region, crop_square
 from pipeline.manifest import Aligned, Cropped, Drop, extend
 from pipeline.params import CropParams
 from stages import DATA, main, read_params, stage_run, table
 
 
 def crop() -> None:
-    """Write `data/crop/`: containers of PNG regions, and their table."""
+    """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
     keys = {"crop": params.crop, "align.resolution": params.align.resolution}
     with stage_run("crop", params=keys, inputs=[table("align")], out=DATA / "crop") as run:
@@ -39,30 +39,30 @@ def crop() -> None:
 def crop_chunk(
     rows: Sequence[Aligned], stem: Path, *, params: CropParams, resolution: int, data: Path
 ) -> Iterator[Cropped | Drop]:
-    """Regions of some faces, in a container of their own. Each worker's decoder is tested first."""
+    """Regions of some faces, in a container of their own. Each worker tests its decoder first."""
     self_test(params.decoder)
     path = stem.with_name(f"{stem.name}.tar")
     with writing_container(path, f"crop/{path.name}") as container:
-        face = partial(_crop_face, params=params, resolution=resolution, data=data, container=container)
-        yield from outcomes(rows, face)
 
+        def crop_face(row: Aligned) -> Cropped:
+            image_HWC = decode(read_stored(data, row.photograph), params.decoder)
+            rectangle = Rectangle.from_row(row.quad, row.zoom)
+            whole = row.landmarks is None
+            region = crop_square(image_HWC, rectangle) if whole else crop_region(image_HWC, rectangle, resolution)
+            height, width = region.image_HWC.shape[:2]
+            return extend(
+                row,
+                Cropped,
+                pixels=container.add(f"{row.index:06d}.png", encode_png(region.image_HWC, params.png_level)),
+                quad=region.rectangle.flat,
+                zoom=region.rectangle.zoom,
+                crop_width=width,
+                crop_height=height,
+                shrink=region.shrink,
+                border=region.border,
+            )
 
-def _crop_face(row: Aligned, *, params: CropParams, resolution: int, data: Path, container: ContainerWriter) -> Cropped:
-    image_HWC = decode(read_stored(data, row.photograph), params.decoder)
-    rectangle = Rectangle.from_row(row.quad, row.zoom)
-    region = cut_square(image_HWC, rectangle) if row.landmarks is None else cut_region(image_HWC, rectangle, resolution)
-    height, width = region.image_HWC.shape[:2]
-    return extend(
-        row,
-        Cropped,
-        pixels=container.add(f"{row.index:06d}.png", encode_png(region.image_HWC, params.png_level)),
-        quad=region.rectangle.flat,
-        zoom=region.rectangle.zoom,
-        crop_width=width,
-        crop_height=height,
-        shrink=region.shrink,
-        border=region.border,
-    )
+        yield from outcomes(rows, crop_face)
 
 
 if __name__ == "__main__":

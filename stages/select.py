@@ -1,7 +1,6 @@
-"""Stage select: ranks the scored faces and keeps the best, or the first ones, or those of the published list."""
+"""Stage select: ranks the scored faces and keeps the best ones, the first ones, or those of the published list."""
 
 import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic, manifest
-from pipeline.errors import DropReason
+from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces.quality import best_first
 from pipeline.manifest import Drop, Input, Scored, Selected, extend
 from pipeline.params import SelectParams
@@ -21,9 +20,9 @@ BINS_PER_UNIT = 50
 
 
 def select() -> None:
-    """Write `data/select/`: the table of ranks, the histogram of the figure, and what each stage so far let through.
+    """Write `data/select/`: the table of ranks, a histogram of the quality, and the counts of every stage so far.
 
-    Beside them `absent.parquet`: images wanted of the published list that did not get here, and why.
+    With the published list also `absent.parquet`: the images of the list that are missing, and why.
     """
     params = read_params()
     inputs = [table(stage) for stage in BEFORE]
@@ -33,74 +32,65 @@ def select() -> None:
         rows = manifest.read_kept(table("superres"), Scored)
         if params.select.method == "published":
             images = read_list(params.exact.image_list)[: params.select.keep]
-            outcomes = listed(rows, images)
+            outcomes = keep_published(rows, images)
             manifest.write_rows(run.work / "absent.parquet", Input, _absent(images, outcomes))
         else:
-            outcomes = chosen(rows, params.select)
+            outcomes = keep_best(rows, params.select)
         account = manifest.write_rows(run.work / "select.parquet", Selected, outcomes)
-        # dropping is this stage's purpose, so no share of it is too much
+        # dropping is the purpose of this stage, so no fraction of it is too much
         run.count(account, max_dropped=1.0)
         run.report["asked"] = params.select.keep
         _write_csv(run.work / "quality_histogram.csv", ("quality", "kept", "dropped"), _histogram(rows, outcomes))
-        own = run.work / "select.parquet"
-        funnel = [_through(stage, table(stage)) for stage in BEFORE] + [_through("select", own)]
-        _write_csv(run.work / "funnel.csv", ("stage", "kept", "dropped", "reasons"), funnel)
+        counts = [_counts(stage, table(stage)) for stage in BEFORE]
+        counts.append(_counts("select", run.work / "select.parquet"))
+        _write_csv(run.work / "funnel.csv", ("stage", "kept", "dropped", "reasons"), counts)
 
 
-def chosen(rows: Sequence[Scored], params: SelectParams) -> list[Selected | Drop]:
-    """Each row with its rank by quality (0 the best; equal figures by index), or dropped, in the order given."""
+def keep_best(rows: Sequence[Scored], params: SelectParams) -> list[Selected | Drop]:
+    """Each row, in the order given, with its rank by quality, or dropped.
+
+    Rank 0 is the best, equal qualities go by index. Kept are the best rows, or the first ones for the method `index`.
+    """
     order = best_first([row.quality or 0.0 for row in rows])
     ranks = dict(zip(order, range(len(rows)), strict=True))
-    kept = set((order if params.method == "quality" else list(range(len(rows))))[: params.keep])
-    return [
-        extend(row, Selected, rank=ranks[position])
-        if position in kept
-        else Drop(
-            index=row.index,
-            file=row.file,
-            reason=DropReason.LOW_QUALITY,
-            detail=f"rank {ranks[position]} of {len(rows)}, quality {row.quality or 0.0:.6f}; {_rule(params)} are kept",
-        )
-        for position, row in enumerate(rows)
-    ]
+    by_quality = params.method == "quality"
+    kept = set((order if by_quality else list(range(len(rows))))[: params.keep])
+    rule = f"the {'best' if by_quality else 'first'} {params.keep} are kept"
+
+    def outcome(position: int, row: Scored) -> Selected | Drop:
+        rank = ranks[position]
+        if position in kept:
+            return extend(row, Selected, rank=rank)
+        detail = f"rank {rank} of {len(rows)}, quality {row.quality or 0.0:.6f}; {rule}"
+        return Drop.of(row, RejectedInputError(DropReason.LOW_QUALITY, detail))
+
+    return [outcome(position, row) for position, row in enumerate(rows)]
 
 
-def listed(rows: Sequence[Scored], images: Sequence[PublishedImage]) -> list[Selected | Drop]:
-    """Each row with its image's number in the published list as rank, or dropped, in the order given."""
+def keep_published(rows: Sequence[Scored], images: Sequence[PublishedImage]) -> list[Selected | Drop]:
+    """Each row, in the order given, with its image's number in the published list as rank, or dropped."""
     numbers = {image.file: image.idx for image in images}
+    unpublished = RejectedInputError(DropReason.NOT_PUBLISHED, f"none of the first {len(images)} images is made of it")
     return [
-        extend(row, Selected, rank=numbers[row.file])
-        if row.file in numbers
-        else Drop(
-            index=row.index,
-            file=row.file,
-            reason=DropReason.NOT_PUBLISHED,
-            detail=f"none of the first {len(images)} images is made of it",
-        )
+        extend(row, Selected, rank=numbers[row.file]) if row.file in numbers else Drop.of(row, unpublished)
         for row in rows
     ]
 
 
 def _absent(images: Sequence[PublishedImage], outcomes: Sequence[Selected | Drop]) -> list[Drop]:
-    """Why images of the list did not get here: where their photographs were dropped."""
-    arrived = {outcome.file for outcome in outcomes if isinstance(outcome, Selected)}
+    """The images of the list without a row: the drop of their photograph, or NO_PHOTOGRAPH."""
+    found = {outcome.file for outcome in outcomes if isinstance(outcome, Selected)}
     dropped = {drop.file: drop for stage in BEFORE for drop in manifest.read_dropped(table(stage))}
+    missing = RejectedInputError(DropReason.NO_PHOTOGRAPH, "the source has no such file")
     return [
-        dropped.get(image.file)
-        or Drop(
-            index=image.orig_idx, file=image.file, reason=DropReason.NO_PHOTOGRAPH, detail="the source has no such file"
-        )
+        dropped.get(image.file) or Drop.of(Input(index=image.orig_idx, file=image.file), missing)
         for image in images
-        if image.file not in arrived
+        if image.file not in found
     ]
 
 
-def _rule(params: SelectParams) -> str:
-    return f"the {'best' if params.method == 'quality' else 'first'} {params.keep}"
-
-
 def _histogram(rows: Sequence[Scored], outcomes: Sequence[Selected | Drop]) -> list[tuple[float, int, int]]:
-    """Counts by quality: the middle of a bin, kept, dropped; bins from the lowest to the highest figure met."""
+    """Counts by quality: the middle of a bin, kept, dropped; from the lowest bin in use to the highest."""
     kept, dropped = Counter[int](), Counter[int]()
     for row, outcome in zip(rows, outcomes, strict=True):
         if row.quality is not None:
@@ -112,18 +102,17 @@ def _histogram(rows: Sequence[Scored], outcomes: Sequence[Selected | Drop]) -> l
     ]
 
 
-def _through(stage: str, path: Path) -> tuple[str, int, int, str]:
+def _counts(stage: str, path: Path) -> tuple[str, int, int, str]:
     account = manifest.account(path)
     reasons = "; ".join(f"{reason}: {count}" for reason, count in account.dropped.items())
     return stage, account.kept, account.given - account.kept, reasons
 
 
 def _write_csv(path: Path, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(records)
-    atomic.write_bytes(path, text.getvalue().encode())
+    with atomic.writing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(records)
 
 
 if __name__ == "__main__":

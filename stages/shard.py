@@ -1,4 +1,4 @@
-"""Stage shard: the selected faces' final images to multi-resolution HDF5 shards, and the single-file view of them."""
+"""Stage shard: the final images of the selected faces, as multi-resolution HDF5 shards with a single-file view."""
 
 import json
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from pipeline.cluster import connect
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
 from pipeline.params import Params, SuperresParams
+from pipeline.published.exact.render import select_renderer
 from pipeline.published.image_list import read_list
 from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
 from pipeline.shards.finalize import finalize_dataset
@@ -50,7 +51,7 @@ def shard() -> None:
             account = write_shards(
                 client,
                 partial(
-                    open_finisher,
+                    open_renderer,
                     params.superres,
                     resolution=params.align.resolution,
                     data=DATA.resolve(),
@@ -58,7 +59,7 @@ def shard() -> None:
                 ),
                 header,
                 table=table("select"),
-                places=_places(params),
+                places=_positions(params),
                 images_per_shard=params.shard.images_per_shard,
                 work=run.work,
             )
@@ -69,12 +70,13 @@ def shard() -> None:
         run.report.update(finalize_dataset(run.work))
 
 
-def open_finisher(params: SuperresParams, *, resolution: int, data: Path, image_list: Path) -> Renderer:
-    """What makes the final images, in a worker."""
-    finisher = FinalRenderer(params, resolution=resolution, network=data / NETWORK.name, data=data)
+def open_renderer(params: SuperresParams, *, resolution: int, data: Path, image_list: Path) -> Renderer:
+    """The renderer of final images; called in a worker."""
+    region_renderer = select_renderer(params.renderer)
+    renderer = FinalRenderer(params, region_renderer, resolution=resolution, network=data / NETWORK.name, data=data)
     if params.method == "delta":
-        finisher = PublishedRenderer(finisher, read_list(image_list), data.parent / DELTAS, data)
-    return lambda row: finisher.finish(row).image_HWC
+        renderer = PublishedRenderer(renderer, read_list(image_list), data.parent / DELTAS, data)
+    return lambda row: renderer.render(row).image_HWC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,29 +84,27 @@ class _Ranked(Input):
     rank: int
 
 
-def _places(params: Params) -> NDArray[np.int64]:
-    """Which row of `select` stands where: by number in the published list where that decides, else by index."""
+def _positions(params: Params) -> NDArray[np.int64]:
+    """The row of `select` at each position: by number in the published list where one is used, else by index."""
     rows = manifest.read_kept(table("select"), _Ranked)
+    numbers, count = range(len(rows)), len(rows)
     if params.select.method == "published":
         numbers, count = [row.rank for row in rows], len(read_list(params.exact.image_list))
-    else:
-        numbers, count = range(len(rows)), len(rows)
     return positions(numbers, count, params.shard.order, params.shard.seed)
 
 
 def _write_ledger(work: Path, params: Params) -> dict[str, int]:
-    wanted = read_list(params.exact.image_list)[: params.select.keep]
     tables = (work / "shard.parquet", table("select").with_name("absent.parquet"))
     return write_ledger(
         work / LEDGER,
-        wanted,
+        read_list(params.exact.image_list)[: params.select.keep],
         manifest.read_kept(work / "shard.parquet", Sharded),
         [drop for path in tables for drop in manifest.read_dropped(path)],
     )
 
 
 def _deciding(params: Params) -> dict[str, Any]:
-    """Every value that decides a byte; `exact.min_match` is none, so lowering it takes up what a failed run made."""
+    """Every value that decides a byte. `exact.min_match` does not: a run with a lower one resumes a failed run."""
     return {
         "shard": params.shard,
         "superres.method": params.superres.method,
@@ -113,7 +113,7 @@ def _deciding(params: Params) -> dict[str, Any]:
         "align.resolution": params.align.resolution,
         "crop.decoder": params.crop.decoder,
         "select.keep": params.select.keep if params.superres.method == "delta" else None,
-        # too large to read at every start: names and sizes stand for them, DVC knows their bytes
+        # too large to hash at every start: names and sizes are used instead, DVC has their hashes
         "deltas": sorted((path.name, path.stat().st_size) for path in DELTAS.glob("*.zip")),
     }
 

@@ -1,1 +1,1 @@
-"""From photographs to faces: annotations, decoding, geometry, cutting and rendering."""
+"""From photographs to faces: annotations, decoding, geometry, cropping, rendering, quality."""

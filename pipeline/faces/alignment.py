@@ -1,4 +1,4 @@
-"""Which photographs have a usable face, and where: annotations joined to photographs, rectangles judged."""
+"""Which photographs have a usable face, and where: photographs joined with annotations, and their crop rectangles."""
 
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ from pipeline.manifest import Aligned, Attributes, Drop, Landmarks, Photograph
 from pipeline.params import AlignParams
 
 LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
-"""The annotation files beside a table of photographs; the last two may be absent."""
+"""The annotation files in the folder of a table of photographs; the last two may be absent."""
 
 CELEBA_ALIGNED_SIZE = (178, 218)
 CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
-"""Width and height of CelebA's aligned photographs, and the square in them that the paper's ablations use (SPEC §2)."""
+"""Width and height of CelebA's aligned photographs, and the square that dataset_tool.py crops from them."""
 
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Located(Photograph):
-    """A photograph with what the annotation files say of it. `landmarks` is null where the whole image is taken."""
+class Annotated(Photograph):
+    """A photograph with its annotations. `landmarks` is null where the whole image is used."""
 
     split: str | None
     attributes: Attributes | None
@@ -37,31 +37,37 @@ class Located(Photograph):
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Photographs joined with annotations: those to go on with, those that cannot, and what else was odd."""
+    """Photographs joined with annotations: the usable ones, the dropped ones, and warnings."""
 
-    located: list[Located] = field(default_factory=list[Located])
+    annotated: list[Annotated] = field(default_factory=list[Annotated])
     dropped: list[Drop] = field(default_factory=list[Drop])
     warnings: list[str] = field(default_factory=list[str])
 
 
-def join(table: Path, params: AlignParams) -> Joined:
-    """Join a table of photographs with the annotation files beside it.
+def join_annotations(table: Path, params: AlignParams) -> Joined:
+    """Join a table of photographs with the annotation files in its folder.
 
-    Every photograph that the table keeps comes out once, and so does every landmark row of a photograph that the table
-    does not know at all (kept or dropped). Such a row gets the index of its CelebA number where that is free, else
-    one after all others.
+    Each kept photograph of the table comes out once, and so does each landmark row whose photograph is not in the table
+    at all (kept or dropped). Such a row gets the index of its CelebA number where that is free, else one after all.
 
     Raises
     ------
     SourceError
-        The landmarks are wanted and absent, or an annotation file cannot be read.
+        The landmarks are needed and absent, or an annotation file cannot be read.
     """
     photographs, rejected = manifest.read_kept(table, Photograph), manifest.read_dropped(table)
     joined = Joined()
     splits = _optional(table.with_name(PARTITION), read_partition, joined.warnings)
     attributes = _optional(table.with_name(ATTRIBUTES), read_attributes, joined.warnings)
+
+    def annotated(photograph: Photograph, points: tuple[float, ...] | None) -> Annotated:
+        file = photograph.file
+        return manifest.extend(
+            photograph, Annotated, split=splits.get(file), attributes=attributes.get(file), landmarks=points
+        )
+
     if params.rectangle != "landmarks":
-        joined.located.extend(_located(photograph, splits, attributes, None) for photograph in photographs)
+        joined.annotated.extend(annotated(photograph, None) for photograph in photographs)
         return joined
     if not table.with_name(LANDMARKS).is_file():
         raise SourceError(
@@ -72,7 +78,7 @@ def join(table: Path, params: AlignParams) -> Joined:
     joined.warnings.extend(landmarks.warnings)
     for photograph in photographs:
         if (points := landmarks.values.get(photograph.file)) is not None:
-            joined.located.append(_located(photograph, splits, attributes, points))
+            joined.annotated.append(annotated(photograph, points))
         else:
             joined.dropped.append(_without_landmarks(photograph, landmarks))
     joined.dropped.extend(_without_photograph([*photographs, *rejected], landmarks))
@@ -80,17 +86,18 @@ def join(table: Path, params: AlignParams) -> Joined:
 
 
 def keep_only(joined: Joined, files: Set[str]) -> Joined:
-    """Drop what is not among `files` as NOT_PUBLISHED, whether it could have been used or not."""
-    wanted = [photograph for photograph in joined.located if photograph.file in files]
-    others = [row for row in (*joined.located, *joined.dropped) if row.file not in files]
-    unwanted = [
+    """Drop what is not among `files` as NOT_PUBLISHED, usable or not."""
+    kept = [row for row in joined.annotated if row.file in files]
+    dropped = [drop for drop in joined.dropped if drop.file in files]
+    unpublished = [
         Drop(index=row.index, file=row.file, reason=DropReason.NOT_PUBLISHED, detail="align.photographs: published")
-        for row in others
+        for row in (*joined.annotated, *joined.dropped)
+        if row.file not in files
     ]
-    return Joined(wanted, [drop for drop in joined.dropped if drop.file in files] + unwanted, joined.warnings)
+    return Joined(kept, dropped + unpublished, joined.warnings)
 
 
-def place(row: Located, width: int, height: int, params: AlignParams) -> Aligned:
+def align_photograph(row: Annotated, width: int, height: int, params: AlignParams) -> Aligned:
     """The row of a photograph of `width` x `height` pixels with its rectangle.
 
     Raises
@@ -100,9 +107,17 @@ def place(row: Located, width: int, height: int, params: AlignParams) -> Aligned
         CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or WRONG_SIDE.
     """
     if params.rectangle == "celeba-128":
-        rectangle = _aligned_celeba(width, height, params)
+        if (width, height) != CELEBA_ALIGNED_SIZE:
+            size = " x ".join(map(str, CELEBA_ALIGNED_SIZE))
+            raise RejectedInputError(
+                DropReason.WRONG_SIZE, f"{width} x {height} pixels, CelebA's aligned ones have {size}"
+            )
+        square = _square(CELEBA_ALIGNED_SIDE, params.resolution)
+        rectangle = square.moved(CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER)
     elif row.landmarks is None:
-        rectangle = _whole(width, height, params)
+        if width != height:
+            raise RejectedInputError(DropReason.NOT_SQUARE, f"{width} x {height} pixels")
+        rectangle = _square(width, params.resolution)
     else:
         rectangle = _face(np.array(row.landmarks, np.float32).reshape(5, 2), width, height, params)
     return manifest.extend(row, Aligned, width=width, height=height, quad=rectangle.flat, zoom=rectangle.zoom)
@@ -132,24 +147,9 @@ def _face(landmarks_52: Points, width: int, height: int, params: AlignParams) ->
     return rectangle
 
 
-def _whole(width: int, height: int, params: AlignParams) -> Rectangle:
-    if width != height:
-        raise RejectedInputError(DropReason.NOT_SQUARE, f"{width} x {height} pixels")
-    return _square(width, params.resolution)
-
-
-def _aligned_celeba(width: int, height: int, params: AlignParams) -> Rectangle:
-    if (width, height) != CELEBA_ALIGNED_SIZE:
-        wanted = " x ".join(map(str, CELEBA_ALIGNED_SIZE))
-        raise RejectedInputError(
-            DropReason.WRONG_SIZE, f"{width} x {height} pixels, CelebA's aligned ones have {wanted}"
-        )
-    return _square(CELEBA_ALIGNED_SIDE, params.resolution).moved(CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER)
-
-
 def _square(side: int, resolution: int) -> Rectangle:
     if side < resolution:
-        raise RejectedInputError(DropReason.TOO_SMALL, f"{side} pixels a side, wanted are {resolution}")
+        raise RejectedInputError(DropReason.TOO_SMALL, f"{side} pixels a side, the resolution is {resolution}")
     factor, rest = divmod(side, resolution)
     if rest or factor & (factor - 1):
         raise RejectedInputError(DropReason.WRONG_SIDE, f"{side} pixels a side for a resolution of {resolution}")
@@ -157,39 +157,24 @@ def _square(side: int, resolution: int) -> Rectangle:
 
 
 def _optional(path: Path, read: Callable[[Path], Annotations[Value]], warnings: list[str]) -> Mapping[str, Value]:
-    """The values of an annotation file that may be absent; a faulty row is a warning, its photograph stays."""
+    """The values of an annotation file that may be absent; a row with an error is a warning, its photograph stays."""
     if not path.is_file():
         return {}
     annotations = read(path)
-    warnings.extend([*annotations.warnings, *annotations.faults.values()])
+    warnings.extend([*annotations.warnings, *annotations.errors.values()])
     return annotations.values
 
 
-def _located(
-    photograph: Photograph,
-    splits: Mapping[str, str],
-    attributes: Mapping[str, tuple[int, ...]],
-    landmarks: tuple[float, ...] | None,
-) -> Located:
-    return manifest.extend(
-        photograph,
-        Located,
-        split=splits.get(photograph.file),
-        attributes=attributes.get(photograph.file),
-        landmarks=landmarks,
-    )
-
-
 def _without_landmarks(photograph: Photograph, landmarks: Annotations[tuple[float, ...]]) -> Drop:
-    fault = landmarks.faults.get(photograph.file)
-    reason = DropReason.NO_LANDMARKS if fault is None else DropReason.ABSURD_LANDMARKS
-    detail = fault or f"{landmarks.path.name} has no row {photograph.file}"
-    return Drop(index=photograph.index, file=photograph.file, reason=reason, detail=detail)
+    error = landmarks.errors.get(photograph.file)
+    reason = DropReason.NO_LANDMARKS if error is None else DropReason.ABSURD_LANDMARKS
+    detail = error or f"{landmarks.path.name} has no row {photograph.file}"
+    return Drop.of(photograph, RejectedInputError(reason, detail))
 
 
 def _without_photograph(known: list[Photograph | Drop], landmarks: Annotations[tuple[float, ...]]) -> Iterator[Drop]:
     names, taken = {row.file for row in known}, {row.index for row in known}
-    orphans = [name for name in (*landmarks.values, *landmarks.faults) if name not in names]
+    orphans = [name for name in (*landmarks.values, *landmarks.errors) if name not in names]
     numbered = {name: index for name in orphans if (index := _celeba_index(name)) is not None and index not in taken}
     after = max((*taken, *numbered.values()), default=-1) + 1
     unnumbered = sorted(set(orphans) - set(numbered))

@@ -1,8 +1,7 @@
-"""What the compiled modules of this package share: how they are compiled, and how a float becomes a pixel.
+"""Loops compiled by numba: the decorator, array types, and how a float becomes a pixel.
 
-Each loop is plain Python that numba compiles on first use. Nothing is contracted or reordered (no fast mathematics),
-so a loop gives the bytes of its Python meaning. Machine code is kept in a cache; numba compares the time stamp of
-the function's own file only, so after a change here remove `__pycache__`.
+Nothing is contracted or reordered (no fastmath), so a loop gives the bytes of the same Python. numba keeps machine code
+in `__pycache__` and compares the time stamp of the function's own file only: after a change here, remove that folder.
 """
 
 from collections.abc import Callable
@@ -23,7 +22,7 @@ Doubles = NDArray[np.float64]
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """`function` as machine code; it releases the interpreter's lock and holds no state."""
+    """`function` as machine code, compiled on first use; it releases the GIL."""
     return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
 
 

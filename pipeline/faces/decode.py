@@ -1,4 +1,4 @@
-"""From a file's bytes to pixels: RGB uint8, height x width x 3, by the decoder that `crop.decoder` names."""
+"""Decodes a photograph to RGB pixels, with the decoder that `crop.decoder` names."""
 
 import hashlib
 import io
@@ -15,17 +15,17 @@ from pipeline.faces import jpeg
 Decoder = Literal["libjpeg-8d", "pillow"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""What is opened at all: none that starts another program. Of several frames the first counts."""
+"""The formats that are opened: none starts another program. Of several frames the first is taken."""
 
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
-"""Pillow's modes of 8 bits per sample; an alpha channel is left out."""
+"""Pillow's modes of 8 bits per sample; an alpha channel is ignored."""
 
 SELF_TEST = Path(__file__).with_name("self_test.jpg")
 SELF_TEST_MD5: dict[Decoder, str] = {
     "libjpeg-8d": "870ac1136012052f9ba7081b0f5162fa",
     "pillow": "78116110deaedd7715f6eb744417b284",
 }
-"""Of the RGB bytes of `SELF_TEST`, a made-up 4:2:0 picture of odd size (tests/golden/make_self_test.py)."""
+"""MD5 of the RGB bytes of `SELF_TEST`, a made-up 4:2:0 picture of odd size (tests/golden/make_self_test.py)."""
 
 
 def decode(content: bytes, decoder: Decoder) -> NDArray[np.uint8]:
@@ -52,12 +52,12 @@ def decode(content: bytes, decoder: Decoder) -> NDArray[np.uint8]:
 
 
 def image_size(content: bytes, max_megapixels: float) -> tuple[int, int]:
-    """Width and height that the head of a file states; no pixel is decoded.
+    """Width and height according to the file's header; no pixel is decoded.
 
     Raises
     ------
     RejectedInputError
-        NOT_AN_IMAGE; or TOO_LARGE above `max_megapixels`, before any memory is taken for it.
+        NOT_AN_IMAGE, or TOO_LARGE above `max_megapixels`.
     """
     width, height = _open(content).size
     if width * height > max_megapixels * 1e6:
@@ -68,24 +68,16 @@ def image_size(content: bytes, max_megapixels: float) -> tuple[int, int]:
 
 
 def self_test(decoder: Decoder) -> str:
-    """Decode the packaged picture, compare with the known MD5, and return it.
-
-    Raises
-    ------
-    DecoderError
-        The decoder at hand gives other pixels.
-    """
+    """Decode the packaged picture and return its MD5; `DecoderError` where that is not the known one."""
     try:
         pixels = decode(SELF_TEST.read_bytes(), decoder).tobytes()
     except RejectedInputError as rejected:
-        raise DecoderError(
-            f"the decoder {decoder!r} cannot read {SELF_TEST} ({rejected}); run make install."
-        ) from rejected
+        raise DecoderError(f"the decoder {decoder!r} cannot read {SELF_TEST} ({rejected}); run make env.") from rejected
     found = hashlib.md5(pixels, usedforsecurity=False).hexdigest()
     if found != SELF_TEST_MD5[decoder]:
         raise DecoderError(
             f"the decoder {decoder!r} gives pixels of MD5 {found} for {SELF_TEST}, expected is "
-            f"{SELF_TEST_MD5[decoder]}. Install the locked versions of jpeglib and pillow (make install): another "
+            f"{SELF_TEST_MD5[decoder]}. Install the locked versions of jpeglib and pillow (make env): another "
             f"decoder makes another data set."
         )
     return found

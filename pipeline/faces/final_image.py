@@ -1,7 +1,7 @@
-"""The last steps of one face: enlarge the restored region, pad it, transform it to the final image.
+"""The final image of one face: its restored region is enlarged, padded and transformed.
 
-`superres` runs them on every face to score it, `shard` again on the chosen ones, so that 200,000 final images are never
-stored. Both get equal bytes.
+`superres` makes the final image of every face to score it, `shard` again those that are kept, so that 200,000 final
+images are never stored. Both get equal bytes.
 """
 
 from dataclasses import dataclass
@@ -12,29 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.container import read_stored
-from pipeline.faces import geometry, render
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
 from pipeline.faces.region import Region, enlarge
+from pipeline.faces.render import RegionRenderer
 from pipeline.manifest import Cropped, Denoised
 from pipeline.params import SuperresParams
-from pipeline.published.exact import render as exact_render
-from pipeline.published.exact.self_test import self_test
 
 if TYPE_CHECKING:
     from pipeline.restoration.apply import Restorer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finished:
-    """A final image, (R, R, 3) uint8 RGB; whether it was padded; by how much its region was enlarged, 1 for not."""
+class FinalImage:
+    """A final image, (R, R, 3) uint8 RGB; whether it was padded; the factor by which its region was enlarged."""
 
     image_HWC: NDArray[np.uint8]
     padded: bool
     enlarge: int
-
-
-RENDERERS = {"fast": render.render, "exact": exact_render.render}
 
 
 class FinalRenderer:
@@ -44,6 +39,8 @@ class FinalRenderer:
     ----------
     params
         How to enlarge.
+    renderer
+        Makes the final image of the enlarged region.
     resolution
         Side R of the final images.
     network
@@ -54,47 +51,33 @@ class FinalRenderer:
     Raises
     ------
     NetworkError
-        A network is wanted, and `network` holds none.
-    RendererError
-        The exact renderer is wanted, and this machine does not compute it to the bit.
+        The method is `network`, and the folder `network` holds none.
     """
 
-    def __init__(self, params: SuperresParams, *, resolution: int, network: Path, data: Path) -> None:
+    def __init__(
+        self, params: SuperresParams, renderer: RegionRenderer, *, resolution: int, network: Path, data: Path
+    ) -> None:
         self._method = params.method
-        self._renderer = params.renderer
+        self._renderer = renderer
         self._resolution = resolution
         self._data = data
         self._network = _load(network, params.tile_pixels) if params.method == "network" else None
-        if params.renderer == "exact":
-            self_test()
 
-    def finish(self, row: Denoised) -> Finished:
-        """The final image of a row.
-
-        Raises
-        ------
-        SourceError
-            The row's pixels are not where it says.
-        """
+    def render(self, row: Denoised) -> FinalImage:
+        """The final image of a row; `SourceError` where its pixels are missing."""
         region = read_region(self._data, row)
         if row.landmarks is None:
-            return Finished(box_filtered(region.image_HWC, self._resolution), padded=False, enlarge=1)
+            return FinalImage(box_filtered(region.image_HWC, self._resolution), padded=False, enlarge=1)
         enlarged = self._enlarged(region)
-        rendered = RENDERERS[self._renderer](
-            enlarged.image_HWC, enlarged.rectangle, border=region.border, resolution=self._resolution
-        )
-        return Finished(rendered.image_HWC, rendered.padded, enlarged.image_HWC.shape[0] // region.image_HWC.shape[0])
+        rendered = self._renderer(enlarged, self._resolution)
+        factor = enlarged.image_HWC.shape[0] // region.image_HWC.shape[0]
+        return FinalImage(rendered.image_HWC, rendered.padded, factor)
 
     def _enlarged(self, region: Region) -> Region:
         if self._network is not None:
             rectangle = region.rectangle.enlarged(self._network.scale)
             return Region(self._network(region.image_HWC), rectangle, region.shrink, region.border)
-        return region if self._method == "none" else enlarge(region, lanczos_factor(region.rectangle))
-
-
-def lanczos_factor(rectangle: Rectangle) -> int:
-    """By how much the methods `lanczos` and `delta` enlarge a region; 1 for not."""
-    return max(geometry.enlarge_factor(rectangle.zoom), 1)
+        return region if self._method == "none" else enlarge(region)
 
 
 def read_region(data: Path, row: Cropped) -> Region:
@@ -104,7 +87,7 @@ def read_region(data: Path, row: Cropped) -> Region:
 
 
 def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
-    """A square image reduced by an integer factor: means of whole pixels, rounded to nearest, ties to even.
+    """A square image shrunk by an integer factor: means of whole pixels, rounded to nearest, ties to even.
 
     Raises
     ------

@@ -1,8 +1,7 @@
-"""From landmarks to the oriented square, and the integers that every later step takes from it.
+"""The oriented crop rectangle of a face, and the sizes of every later step (Karras et al. 2018, appendix C).
 
-Pure arithmetic. The mix of float32 and float64 is part of the recipe (Karras et al. 2018, appendix C): corners are
-float32 throughout, `zoom` and what is derived from it float64, and every rounding is to the nearest, ties to even.
-The published recipe makes 1024² images; here `resolution` stands in place of 1024.
+The mix of float32 and float64 is that of the published dataset_tool.py and decides bytes: corners are float32, `zoom`
+and what is derived from it float64, every rounding is to the nearest, ties to even. `resolution` stands for its 1024.
 
 Shapes: landmarks_52 five points (left eye, right eye, nose, left and right mouth corner), quad_42 four corners
 (north-west, south-west, south-east, north-east), both x and y in pixels.
@@ -26,12 +25,8 @@ Points = NDArray[np.float32]
 class Rectangle:
     """The oriented square of one face in an image.
 
-    Attributes
-    ----------
-    quad_42
-        Its corners in pixels, float32, finite, read-only. They may lie outside the image.
-    zoom
-        Pixels of the final image per pixel of this one, finite and > 0.
+    `quad_42`: its corners, float32, finite, read-only; they may lie outside the image. `zoom`: pixels of the final
+    image per pixel of this one, finite and > 0.
     """
 
     quad_42: Points
@@ -58,7 +53,7 @@ class Rectangle:
 
     @property
     def transform_corners_42(self) -> Points:
-        """The corners as the QUAD transform takes them: half a pixel further."""
+        """The corners as Pillow's QUAD transform takes them: half a pixel further."""
         return self.quad_42 + F32(0.5)
 
     def side(self, resolution: int) -> float:
@@ -74,11 +69,11 @@ class Rectangle:
         return type(self)(self.quad_42 * F32(factor), self.zoom / factor)
 
     def moved(self, x: int, y: int) -> Self:
-        """The same square in an image whose origin lies at (-x, -y) of this one."""
+        """The same square, `x` pixels further right and `y` further down."""
         return type(self)(self.quad_42 + np.array([x, y], F32), self.zoom)
 
     def meets(self, width: int, height: int) -> bool:
-        """Whether square and image have an area in common (tested along the axes of both)."""
+        """Whether square and image overlap (separating axes: those of both)."""
         quad_42 = self.quad_42.astype(np.float64)
         if (quad_42.max(axis=0) <= 0).any() or (quad_42.min(axis=0) >= (width, height)).any():
             return False
@@ -92,7 +87,7 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Pixels `left` <= x < `right`, `upper` <= y < `lower`; never empty."""
+    """The pixels `left` <= x < `right`, `upper` <= y < `lower`; never empty."""
 
     left: int
     upper: int
@@ -101,12 +96,12 @@ class Box:
 
     def __post_init__(self) -> None:
         if not (0 <= self.left < self.right and 0 <= self.upper < self.lower):
-            raise ValueError(f"not a box with pixels in it: {self}")
+            raise ValueError(f"a box holds at least one pixel: {self}")
 
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """How far an image is extended on each side, in pixels, and the sigma of the Gaussian that blurs the margin."""
+    """Pixels added on each side of an image, and the sigma of the Gaussian that blurs them."""
 
     left: int
     top: int
@@ -116,7 +111,7 @@ class Padding:
 
 
 def rectangle_of_landmarks(landmarks_52: Points, resolution: int) -> Rectangle:
-    """The oriented square of a face (Karras et al. 2018, appendix C; the nose plays no part).
+    """The oriented square of a face (the nose is not used).
 
     Raises
     ------
@@ -128,14 +123,14 @@ def rectangle_of_landmarks(landmarks_52: Points, resolution: int) -> Rectangle:
     mouth_centre = (mouth_22[0] + mouth_22[1]) * F32(0.5) + F32(0.5)
     eye_to_eye = eyes_22[1] - eyes_22[0]
     eye_to_mouth = mouth_centre - eye_centre
-    x_axis = eye_to_eye - _turned(eye_to_mouth)
+    x_axis = eye_to_eye - _rotated_90(eye_to_mouth)
     length = _length(x_axis)
     if not math.isfinite(length) or length == 0 or not eye_to_eye.any():
         raise RejectedInputError(
             DropReason.ABSURD_LANDMARKS, f"eyes {eyes_22.tolist()} and mouth {mouth_22.tolist()} span no square"
         )
     x_axis = x_axis / length * F32(max(float(_length(eye_to_eye)) * 2.0, float(_length(eye_to_mouth)) * 1.8))
-    y_axis = _turned(x_axis)
+    y_axis = _rotated_90(x_axis)
     centre = eye_centre + eye_to_mouth * F32(0.1)
     quad_42 = np.stack(
         [centre - x_axis - y_axis, centre - x_axis + y_axis, centre + x_axis + y_axis, centre + x_axis - y_axis]
@@ -144,33 +139,27 @@ def rectangle_of_landmarks(landmarks_52: Points, resolution: int) -> Rectangle:
 
 
 def rectangle_of_square(side: int, resolution: int) -> Rectangle:
-    """The whole of a square image of `side` pixels."""
+    """The rectangle that covers a square image of `side` pixels."""
     return Rectangle(np.array([[0, 0], [0, side], [side, side], [side, 0]], F32), resolution / side)
 
 
 def shrink_factor(zoom: float) -> int:
-    """By how much an image is reduced first; acts only where above 1."""
-    return math.floor(0.5 / zoom)
+    """The integer factor by which a photograph is shrunk first; at least 1."""
+    return max(math.floor(0.5 / zoom), 1)
 
 
 def shrunk_size(width: int, height: int, factor: int) -> tuple[int, int]:
-    """Width and height of an image reduced by `factor`; a side never vanishes."""
+    """Width and height of an image shrunk by `factor`, at least 1 pixel each."""
     return max(round(width / factor), 1), max(round(height / factor), 1)
 
 
 def border_pixels(zoom: float, resolution: int) -> int:
-    """Margin kept around the square, in pixels of the image that `zoom` belongs to."""
+    """The margin kept around the square, in pixels of the image that `zoom` belongs to."""
     return max(round(resolution * 0.1 / zoom), 3)
 
 
 def crop_box(rectangle: Rectangle, width: int, height: int, border: int) -> Box:
-    """The part of an image that holds the square and its border.
-
-    Raises
-    ------
-    RejectedInputError
-        OUTSIDE_IMAGE: no pixel of the image lies in it.
-    """
+    """The part of an image that holds the square and its border; OUTSIDE_IMAGE where that is no pixel."""
     left, upper = (max(int(v) - border, 0) for v in np.floor(rectangle.quad_42.min(axis=0)))
     right, lower = (
         min(int(v) + border, limit)
@@ -184,27 +173,14 @@ def crop_box(rectangle: Rectangle, width: int, height: int, border: int) -> Box:
 
 
 def enlarge_factor(zoom: float) -> int:
-    """By how much the region is enlarged before the transform: a power of two; acts only where above 1.
-
-    0 where `zoom` is at most 0.5: the power of two is then below 1.
-    """
-    return int(2.0 ** math.ceil(math.log2(zoom)))
+    """The power of two by which a region is enlarged (`superres` in dataset_tool.py); at least 1."""
+    return max(int(2.0 ** math.ceil(math.log2(zoom))), 1)
 
 
 def padding(rectangle: Rectangle, width: int, height: int, border: int, resolution: int) -> Padding | None:
-    """How a region of `width` x `height` pixels is extended so that the square and its border lie inside.
+    """The padding that an enlarged region of `width` x `height` pixels needs around the square; None for none.
 
-    Parameters
-    ----------
-    rectangle
-        The square in the enlarged region.
-    border
-        As it was when the region was cut, before enlarging.
-
-    Returns
-    -------
-    Padding or None
-        None where the region need not be extended.
+    `border` is in pixels of the region before it was enlarged, as in dataset_tool.py.
     """
     low, high = np.floor(rectangle.quad_42.min(axis=0)), np.ceil(rectangle.quad_42.max(axis=0))
     needed = (
@@ -220,7 +196,7 @@ def padding(rectangle: Rectangle, width: int, height: int, border: int, resoluti
     return Padding(left, top, right, bottom, resolution * 0.02 / rectangle.zoom)
 
 
-def _turned(vector: Points) -> Points:
+def _rotated_90(vector: Points) -> Points:
     return np.array([-vector[1], vector[0]], F32)
 
 

@@ -1,8 +1,8 @@
-"""JPEG pixels as IJG libjpeg 8d gives them: the decoder that the published CelebA-HQ was made with.
+"""JPEG decoding by IJG libjpeg 8d, which the published CelebA-HQ was made with.
 
-Every other common decoder up-samples colour differently. jpeglib carries 8d, but its C code ends the whole process when
-a fault lies in the head of a file, fills what is missing with grey, and trusts the caller for the size. So a file gets
-there only when its head is of a kind that 8d reads, and when Pillow's decoder has gone through all of it.
+Other common decoders upsample chroma differently. The package jpeglib has 8d, but its C code ends the process at a
+damaged header, fills missing data with grey, and does not check the size. So a file is decoded only where its header is
+of a kind that 8d reads, and after Pillow has read all of it without an error.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ START = b"\xff\xd8\xff"
 PILLOW_FAULTS = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow's readers are seen to raise on damaged files."""
+"""What Pillow raises on damaged files."""
 
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
@@ -37,12 +37,12 @@ _GREY, _RGB = 1, 2  # libjpeg's J_COLOR_SPACE
 
 
 class _LibJpeg8d(CJpegLib):
-    """jpeglib keeps the chosen version in the class; a class of our own cannot be switched by others."""
+    """jpeglib keeps the chosen version in the class; in a subclass no other user of jpeglib can change it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the head of a JPEG says of its pixels; only kinds that libjpeg 8d decodes to grey or RGB."""
+    """The size in a JPEG's header; only kinds that libjpeg 8d decodes to grey or RGB."""
 
     width: int
     height: int
@@ -58,14 +58,12 @@ class Frame:
 
 
 def decode_8d(content: bytes) -> NDArray[np.uint8]:
-    """Decode a JPEG file to RGB, (height, width, 3) uint8; a grey plane is repeated.
-
-    Orientation tags are ignored: pixels are used as stored.
+    """Decode a JPEG file to RGB, (height, width, 3) uint8; a grey plane is repeated, orientation tags are ignored.
 
     Raises
     ------
     RejectedInputError
-        TRUNCATED, or UNDECODABLE with what is wrong.
+        TRUNCATED or UNDECODABLE.
     """
     frame = read_frame(content)
     _check_whole(content, frame)
@@ -90,12 +88,12 @@ def decode_8d(content: bytes) -> NDArray[np.uint8]:
 
 
 def read_frame(content: bytes) -> Frame:
-    """Read the head of a JPEG, up to its first scan.
+    """Read the header of a JPEG, up to its first scan.
 
     Raises
     ------
     RejectedInputError
-        TRUNCATED where the head is incomplete; UNDECODABLE where it is of a kind that libjpeg 8d does not read.
+        TRUNCATED where the header is incomplete; UNDECODABLE where libjpeg 8d does not read its kind.
     """
     place, frame, sequential = len(START) - 1, None, False
     while (place := content.find(b"\xff", place)) >= 0:
@@ -118,19 +116,19 @@ def read_frame(content: bytes) -> Frame:
         elif marker in (_SCAN, _END):
             break
         place += len(segment) + 2
-    raise RejectedInputError(DropReason.TRUNCATED, "JPEG without a complete head")
+    raise RejectedInputError(DropReason.TRUNCATED, "JPEG without a complete header")
 
 
 def damage(error: Exception) -> RejectedInputError:
-    """The rejection that says what Pillow found: TRUNCATED where it misses the end, else UNDECODABLE."""
+    """What Pillow found, as a rejection: TRUNCATED where the end is missing, else UNDECODABLE."""
     reason = DropReason.TRUNCATED if "truncated" in str(error).lower() else DropReason.UNDECODABLE
-    # Pillow names the object that it could not identify by its address, which differs from run to run.
-    said = "cannot identify the format" if isinstance(error, UnidentifiedImageError) else str(error)
-    return RejectedInputError(reason, f"{type(error).__name__}: {said}")
+    # Pillow's own message has an address in memory, which differs from run to run
+    message = "cannot identify the format" if isinstance(error, UnidentifiedImageError) else str(error)
+    return RejectedInputError(reason, f"{type(error).__name__}: {message}")
 
 
 def _check_whole(content: bytes, frame: Frame) -> None:
-    """Go through the whole file once with Pillow, at an eighth of the size: structure and end, at little cost."""
+    """Read the whole file with Pillow at an eighth of the size: a cheap check that it is complete."""
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             size = image.size
@@ -144,7 +142,7 @@ def _check_whole(content: bytes, frame: Frame) -> None:
 
 @contextmanager
 def _as_file(content: bytes) -> Generator[str]:
-    """A path under which C code can read `content`: in memory on Linux, a temporary file elsewhere."""
+    """A path from which C code can read `content`: in memory on Linux, a temporary file elsewhere."""
     if hasattr(os, "memfd_create"):
         with os.fdopen(os.memfd_create("jpeg"), "wb") as file:
             file.write(content)

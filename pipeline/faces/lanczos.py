@@ -1,4 +1,7 @@
-"""The fast Lanczos-3 of the exact recipe; `reference.resize` says what it computes."""
+"""Lanczos-3 as Pillow 3.1.1's ANTIALIAS computes it, which the published images were made with; compiled.
+
+The same bytes as the plain numpy version in `tests/published/exact/reference.py`.
+"""
 
 import math
 from typing import NamedTuple
@@ -12,43 +15,41 @@ F32 = np.float32
 
 
 class Taps(NamedTuple):
-    """One axis of a resize: output i is made of `length[i]` inputs from `first[i]` on, with `weights[i]`, float32."""
+    """One axis of a resize: output i is the sum of `length[i]` inputs from `first[i]` on, times `weights[i]`."""
 
-    first: NDArray[np.int64]
-    length: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    first: Integers
+    length: Integers
+    weights: Floats
 
 
 def resize(image_HWC: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Resize RGB pixels (H, W, 3) uint8 to (height, width, 3); the same bytes as `reference.resize`."""
+    """Resize RGB pixels, (H, W, 3) uint8, to (height, width, 3); pixels of that size are returned as they are."""
     height_in, width_in, _ = image_HWC.shape
     if (height_in, width_in) == (height, width):
         return image_HWC
     across_HWC = image_HWC
     if width != width_in:
         across_HWC = np.empty((height_in, width, 3), np.uint8)
-        _across(np.ascontiguousarray(image_HWC), *taps(width_in, width), across_HWC)
+        _across(np.ascontiguousarray(image_HWC), taps(width_in, width), across_HWC)
     if height == height_in:
         return across_HWC
     result_HWC = np.empty((height, width, 3), np.uint8)
-    _down(
-        np.ascontiguousarray(across_HWC).reshape(height_in, -1),
-        *taps(height_in, height),
-        result_HWC.reshape(height, -1),
-    )
+    rows_HN = np.ascontiguousarray(across_HWC).reshape(height_in, -1)
+    _down(rows_HN, taps(height_in, height), result_HWC.reshape(height, -1))
     return result_HWC
 
 
 def taps(size_in: int, size_out: int) -> Taps:
-    """The weights of one axis; those of `reference.lanczos_taps` for each output."""
+    """The weights for a resize of one axis."""
     longest = math.ceil(6 * max(size_in / size_out, 1.0)) + 2
     table = Taps(np.empty(size_out, np.int64), np.empty(size_out, np.int64), np.zeros((size_out, longest), np.float32))
-    _fill(size_in, size_out, *table)
+    _fill(size_in, size_out, table)
     return table
 
 
 @compiled
-def _fill(size_in: int, size_out: int, first: Integers, count: Integers, weights: Floats) -> None:
+def _fill(size_in: int, size_out: int, table: Taps) -> None:
+    first, count, weights = table
     scale = F32(size_in) / F32(size_out)
     filter_scale = max(scale, F32(1))
     support, inverse = F32(3) * filter_scale, F32(1) / filter_scale
@@ -76,7 +77,8 @@ def _sinc(t: np.float32) -> np.float32:
 
 
 @compiled
-def _across(image_HWC: Bytes, first: Integers, count: Integers, weights: Floats, result_HWC: Bytes) -> None:
+def _across(image_HWC: Bytes, table: Taps, result_HWC: Bytes) -> None:
+    first, count, weights = table
     height, width = result_HWC.shape[:2]
     for i in range(width):
         start, length = first[i], count[i]
@@ -94,7 +96,8 @@ def _across(image_HWC: Bytes, first: Integers, count: Integers, weights: Floats,
 
 
 @compiled
-def _down(rows_HN: Bytes, first: Integers, count: Integers, weights: Floats, result_HN: Bytes) -> None:
+def _down(rows_HN: Bytes, table: Taps, result_HN: Bytes) -> None:
+    first, count, weights = table
     height, length = result_HN.shape
     total = np.empty(length, F32)
     for i in range(height):

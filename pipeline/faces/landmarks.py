@@ -1,8 +1,8 @@
-"""CelebA's annotation files: five landmarks, the split, and forty attributes of each photograph.
+"""CelebA's annotation files: landmarks, split and attributes of each photograph.
 
-All three are text: lines that end in LF or CRLF, fields parted by one or more spaces. Landmarks and attributes start
-with the number of rows and a line of column names; either line may be missing, and the number may be wrong. A row
-that cannot be read is kept as a fault of that photograph: it ends no run.
+All three are text, fields separated by spaces. Landmarks and attributes start with the number of rows and a line of
+column names; either line may be missing, and the number may be wrong. A row that cannot be read is an error of that
+photograph alone.
 """
 
 import itertools
@@ -25,23 +25,13 @@ Value = TypeVar("Value")
 class Annotations(Generic[Value]):
     """One annotation file.
 
-    Attributes
-    ----------
-    path
-        The file that was read.
-    values
-        By photograph, in the order of the file.
-    faults
-        By photograph: what is wrong with its row, with the line's number.
-    columns
-        The names in the file's head, empty without one.
-    warnings
-        Oddities of the file as a whole that cost no photograph.
+    `values` are by photograph, in the order of the file; `errors` by photograph, with the line that cannot be read.
+    `columns` are the names in the header, empty without one. `warnings` cost no photograph.
     """
 
     path: Path
     values: dict[str, Value]
-    faults: dict[str, str]
+    errors: dict[str, str]
     columns: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -52,12 +42,12 @@ def read_landmarks(path: Path) -> Annotations[tuple[float, ...]]:
     Raises
     ------
     SourceError
-        The file is absent or no text, holds no readable row, or names other columns or another order of them.
+        The file is absent or no text, holds no readable row, or has other columns or another order of them.
     """
     annotations = _read(path, _numbers, f"ten numbers ({' '.join(LANDMARK_COLUMNS)})")
     if annotations.columns not in ((), LANDMARK_COLUMNS):
         raise SourceError(
-            f"{path}: the head names the columns {' '.join(annotations.columns)}, wanted are "
+            f"{path}: the header has the columns {' '.join(annotations.columns)}, expected are "
             f"{' '.join(LANDMARK_COLUMNS)} in this order. Reorder the columns of the file."
         )
     return annotations
@@ -74,11 +64,7 @@ def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
 
 
 def _numbers(fields: Sequence[str], columns: Sequence[str]) -> tuple[float, ...] | None:
-    try:
-        values = tuple(map(float, fields))
-    except ValueError:
-        return None
-    return values if len(values) == len(LANDMARK_COLUMNS) else None
+    return _floats(fields) if len(fields) == len(LANDMARK_COLUMNS) else None
 
 
 def _split(fields: Sequence[str], columns: Sequence[str]) -> str | None:
@@ -91,28 +77,30 @@ def _signs(fields: Sequence[str], columns: Sequence[str]) -> tuple[int, ...] | N
     return tuple(1 if field == "1" else -1 for field in fields)
 
 
-def _read(path: Path, parse: Callable[[Sequence[str], Sequence[str]], Value | None], wanted: str) -> Annotations[Value]:
+def _read(
+    path: Path, parse: Callable[[Sequence[str], Sequence[str]], Value | None], expected: str
+) -> Annotations[Value]:
     lines = _lines(path)
     declared, columns, start = _head(lines)
     values: dict[str, Value] = {}
-    faults: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for number, line in enumerate(itertools.islice(lines, start, None), start + 1):
         if not (fields := line.split()):
             continue
         name, value = fields[0], parse(fields[1:], columns)
-        if name in values or name in faults:
+        if name in values or name in errors:
             values.pop(name, None)
-            faults[name] = f"{path.name}, line {number}: another row for {name}; keep one of them"
+            errors[name] = f"{path.name}, line {number}: another row for {name}; keep one of them"
         elif value is None:
-            faults[name] = f"{path.name}, line {number}: {line.strip()[:120]!r} is not a file name and {wanted}"
+            errors[name] = f"{path.name}, line {number}: {line.strip()[:120]!r} is not a file name and {expected}"
         else:
             values[name] = value
     if not values:
-        raise SourceError(f"{path}: no row of a photograph could be read; a row is a file name and {wanted}.")
+        raise SourceError(f"{path}: no row of a photograph could be read; a row is a file name and {expected}.")
     warnings: list[str] = []
-    if declared not in (None, len(values) + len(faults)):
-        warnings.append(f"{path.name}: line 1 says {declared} rows, found are {len(values) + len(faults)}")
-    return Annotations(path, values, faults, columns, tuple(warnings))
+    if declared not in (None, len(values) + len(errors)):
+        warnings.append(f"{path.name}: line 1 says {declared} rows, found are {len(values) + len(errors)}")
+    return Annotations(path, values, errors, columns, tuple(warnings))
 
 
 def _lines(path: Path) -> list[str]:
@@ -129,14 +117,13 @@ def _head(lines: Sequence[str]) -> tuple[int | None, tuple[str, ...], int]:
     counted = bool(lines) and lines[0].strip().isdecimal()
     declared = int(lines[0]) if counted else None
     names = lines[counted].split() if len(lines) > counted else []
-    if len(names) < 2 or any(map(_is_number, names[1:])):
+    if len(names) < 2 or any(_floats([name]) for name in names[1:]):
         return declared, (), int(counted)
     return declared, tuple(names), counted + 1
 
 
-def _is_number(field: str) -> bool:
+def _floats(fields: Sequence[str]) -> tuple[float, ...] | None:
     try:
-        float(field)
+        return tuple(map(float, fields))
     except ValueError:
-        return False
-    return True
+        return None

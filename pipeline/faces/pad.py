@@ -1,13 +1,13 @@
-"""Padding, the fast way: the region mirrored outwards, blurred toward the border, faded to its median colour.
+"""The fast padding: the region mirrored outwards, blurred toward the border, faded to its median colour.
 
 The formulas are the recipe's (Karras et al. 2018, appendix C): with m = 1 at the padded border, 0 where the region's
 own pixels begin and below 0 further inside, a pixel becomes
 
     v <- v + (gaussian(v) - v) * clip(3 m + 1, 0, 1)      then      v <- v + (median - v) * clip(m, 0, 1).
 
-Two shortcuts keep time and memory independent of the size of the padded image, which is never made as a whole. A
-Gaussian of a large sigma is taken from box means of f x f pixels, sigma / f >= 4, and interpolated back; the median
-comes from one pixel of each such box. Only the part that the square will be cut from is rendered at full size.
+Two approximations make time and memory independent of the size of the padded image, which is never made as a whole. A
+Gaussian of a large sigma is taken from box means of f x f pixels, sigma / f >= 4, and interpolated; the median comes
+from one pixel of each such box. Only the part that the transform reads is made at full size.
 """
 
 import math
@@ -16,9 +16,9 @@ from itertools import product
 
 import cv2
 import numpy as np
-from cv2.typing import MatLike
 from numpy.typing import NDArray
 
+from pipeline.faces.compiled import Bytes, Floats
 from pipeline.faces.geometry import Box, Padding
 
 LEAST_REDUCED_SIGMA = 4.0
@@ -30,8 +30,8 @@ TILE_PIXELS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
-    """One side of the padded image: `length` pixels of the region, `before` and `after` pixels of padding."""
+class PaddedAxis:
+    """One axis of the padded image: `length` pixels of the region, `before` and `after` pixels of padding."""
 
     before: int
     length: int
@@ -39,12 +39,13 @@ class _Axis:
 
     @property
     def padded(self) -> int:
+        """Its length with the padding."""
         return self.before + self.length + self.after
 
-    def source(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Which pixel of the region stands at padded positions; beyond the padded image it is mirrored again.
+    def source(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The region's pixel at each position of the padded image, or of its surroundings that the Gaussian reads.
 
-        Padding mirrors without the edge pixel, repeatedly where it exceeds the region; the Gaussian's border with it.
+        The padding mirrors without the edge pixel (numpy's "reflect"), the surroundings with it (scipy's "reflect").
         """
         inside = positions % (2 * self.padded)
         inside = np.minimum(inside, 2 * self.padded - 1 - inside) - self.before
@@ -54,7 +55,7 @@ class _Axis:
         folded = inside % period
         return np.minimum(folded, period - folded)
 
-    def depth(self, positions: NDArray[np.intp]) -> NDArray[np.float32]:
+    def depth(self, positions: NDArray[np.int64]) -> Floats:
         """Distance to the nearer end in units of its padding: 0 at the border, 1 where the region begins."""
         x = positions.astype(np.float32)
         return np.minimum(x / np.float32(self.before), (np.float32(self.padded - 1) - x) / np.float32(self.after))
@@ -62,46 +63,41 @@ class _Axis:
 
 @dataclass(frozen=True, slots=True)
 class _Blur:
-    """The Gaussian of the whole padded image, held at one value per `step` x `step` pixels."""
+    """The Gaussian of the whole padded image, one value per `step` x `step` pixels, `margin` pixels beyond it."""
 
-    values: NDArray[np.float32]
+    values: Floats
     step: int
     margin: int
 
-    def window(self, left: int, upper: int, width: int, height: int) -> NDArray[np.float32]:
+    def window(self, left: int, upper: int, width: int, height: int) -> Floats:
         """The blurred pixels of a part of the padded image."""
         if self.step == 1:
             y, x = upper + self.margin, left + self.margin
             return self.values[y : y + height, x : x + width]
-        scale = 1 / self.step
-        to_reduced = np.array([[scale, 0, self._at(left)], [0, scale, self._at(upper)]])
+        x, y = ((start + self.margin + 0.5) / self.step - 0.5 for start in (left, upper))
+        to_reduced = np.array([[1 / self.step, 0, x], [0, 1 / self.step, y]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         size = (width, height)
-        return _as_float(cv2.warpAffine(self.values, to_reduced, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+        return np.asarray(
+            cv2.warpAffine(self.values, to_reduced, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+        )
 
-    def _at(self, position: int) -> float:
-        return (position + self.margin + 0.5) / self.step - 0.5
 
+def padded_part(region_HWC: Bytes, padding: Padding, part: Box) -> Bytes:
+    """The pixels `part` of the padded region, (height, width, 3) uint8 RGB.
 
-def padded_part(region_HWC: NDArray[np.uint8], padding: Padding, part: Box) -> NDArray[np.uint8]:
-    """The pixels `part` of the padded region.
+    Within 1 level of the formulas, but for the last bits of the median.
 
     Parameters
     ----------
-    region_HWC
-        (H, W, 3) uint8 RGB.
     padding
-        Each side at least 1 pixel, as `geometry.padding` gives it.
+        At least 1 pixel on each side, as `geometry.padding` gives it.
     part
-        In pixels of the padded image (origin at its corner, `left` and `top` before the region's).
-
-    Returns
-    -------
-    ndarray
-        uint8 RGB of the part's size. Against the plain formulas: within 1 level, but for the last bits of the median.
+        In pixels of the padded image, whose origin lies `left` and `top` before the region's.
     """
     height, width, _ = region_HWC.shape
-    rows, columns = _Axis(padding.top, height, padding.bottom), _Axis(padding.left, width, padding.right)
+    rows = PaddedAxis(padding.top, height, padding.bottom)
+    columns = PaddedAxis(padding.left, width, padding.right)
     blur = _blurred(region_HWC, rows, columns, padding.blur_sigma)
     median = _median(region_HWC, rows, columns, blur)
     y, x = np.arange(part.upper, part.lower), np.arange(part.left, part.right)
@@ -113,40 +109,31 @@ def padded_part(region_HWC: NDArray[np.uint8], padding: Padding, part: Box) -> N
         if mask.max() <= -1 / 3:
             continue
         blurred = blur.window(part.left + u, part.upper + v, tile.shape[1], tile.shape[0])
-        pixels = _toward(tile.astype(np.float32), blurred, 3 * mask + 1)
-        tile[:] = np.rint(_toward(pixels, median, mask))
+        pixels = _lerp(tile.astype(np.float32), blurred, 3 * mask + 1)
+        tile[:] = np.rint(_lerp(pixels, median, mask))
     return result
 
 
-def _mask(depth_y: NDArray[np.float32], depth_x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _mask(depth_y: Floats, depth_x: Floats) -> Floats:
     return np.float32(1) - np.minimum(depth_y[:, None], depth_x)
 
 
-def _toward(
-    pixels: NDArray[np.float32], target: NDArray[np.float32], weight: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    return pixels + (target - pixels) * np.clip(weight, 0, 1, dtype=np.float32)[..., None]
+def _lerp(start: Floats, stop: Floats, weight: Floats) -> Floats:
+    return start + (stop - start) * np.clip(weight, 0, 1, dtype=np.float32)[..., None]
 
 
-def _as_float(image_HWC: MatLike) -> NDArray[np.float32]:
-    """OpenCV's result with its type; nothing is copied."""
-    return np.asarray(image_HWC, np.float32)
-
-
-def _blurred(region_HWC: NDArray[np.uint8], rows: _Axis, columns: _Axis, sigma: float) -> _Blur:
+def _blurred(region_HWC: Bytes, rows: PaddedAxis, columns: PaddedAxis, sigma: float) -> _Blur:
     step = max(int(sigma / LEAST_REDUCED_SIGMA), 1)
     margin = step * math.ceil(TRUNCATE * sigma / step)
     means_HWC = _box_means(region_HWC, rows, columns, step, margin)
-    # what the box (step² / 12) and the interpolation (step² / 6) add to the variance is taken off the kernel's
+    # the box adds step² / 12 to the variance and the interpolation step² / 6: the kernel gets that much less
     reduced_sigma = math.sqrt(sigma**2 - (step**2 - 1) / 4) / step
     size = 2 * int(TRUNCATE * reduced_sigma + 0.5) + 1
     values = cv2.GaussianBlur(means_HWC, (size, size), reduced_sigma, borderType=cv2.BORDER_REFLECT)
-    return _Blur(_as_float(values), step, margin)
+    return _Blur(np.asarray(values, np.float32), step, margin)
 
 
-def _box_means(
-    region_HWC: NDArray[np.uint8], rows: _Axis, columns: _Axis, step: int, margin: int
-) -> NDArray[np.float32]:
+def _box_means(region_HWC: Bytes, rows: PaddedAxis, columns: PaddedAxis, step: int, margin: int) -> Floats:
     height, width = (math.ceil((axis.padded + 2 * margin) / step) for axis in (rows, columns))
     x = columns.source(np.arange(width * step) - margin)
     y = rows.source(np.arange(height * step) - margin)
@@ -159,11 +146,11 @@ def _box_means(
     return means_HWC
 
 
-def _median(region_HWC: NDArray[np.uint8], rows: _Axis, columns: _Axis, blur: _Blur) -> NDArray[np.float32]:
+def _median(region_HWC: Bytes, rows: PaddedAxis, columns: PaddedAxis, blur: _Blur) -> Floats:
     """Per channel, of the blurred image, from the middle pixel of each box."""
     y, x = (np.arange(blur.step // 2, axis.padded, blur.step) for axis in (rows, columns))
     pixels = region_HWC[np.ix_(rows.source(y), columns.source(x))].astype(np.float32)
     first = blur.margin // blur.step
     blurred = blur.values[first : first + len(y), first : first + len(x)]
-    pixels = _toward(pixels, blurred, 3 * _mask(rows.depth(y), columns.depth(x)) + 1)
+    pixels = _lerp(pixels, blurred, 3 * _mask(rows.depth(y), columns.depth(x)) + 1)
     return np.median(pixels, axis=(0, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pixels between stages: lossless PNG, so that a table's containers open with any viewer."""
+"""Pixels between stages: lossless PNG, which any viewer opens."""
 
 import cv2
 import numpy as np
@@ -14,13 +14,7 @@ def encode_png(image_HWC: NDArray[np.uint8], level: int) -> bytes:
 
 
 def decode_png(content: bytes) -> NDArray[np.uint8]:
-    """The RGB pixels, (height, width, 3) uint8, that `encode_png` was given.
-
-    Raises
-    ------
-    SourceError
-        The bytes are no PNG.
-    """
+    """The RGB pixels of `encode_png`, (height, width, 3) uint8; `SourceError` where the bytes are no PNG."""
     image_HWC = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
     if image_HWC is None:
         raise SourceError(f"{len(content)} bytes that should be a PNG are none; run dvc repro on the stage before.")

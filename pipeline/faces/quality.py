@@ -1,27 +1,7 @@
-"""The quality figure: how broad and how orderly an image's power spectrum is (Karras et al. 2018, appendix C).
+"""The quality metric: how broad and how isotropic an image's power spectrum is (Karras et al. 2018, appendix C).
 
-The paper ranks by such a figure and gives no formula. This is ours; 0...1, higher is better.
-
-1. **Spectrum.** Luminance Y (Rec. 601, 0...255) of the R x R image less its mean, times a Hann window w:
-   P(f) = |FFT(w Y)|² / sum(w²), so that white noise of variance v has P = v. f = |(fx, fy)| in cycles per pixel.
-2. **Cells.** Rings a quarter of an octave wide, from f0 = 1/64 (2 cycles per image at least) to 1/2, each cut into
-   12 sectors of 15° (a sector and its opposite hold the same values). In each cell the typical power is
-   G = exp(mean log P + 0.577), which for noise-like content equals the mean, but hardly notices single peaks.
-   T is the plain mean of P over a ring.
-3. **Noise.** A photograph's power falls with f; white noise does not. With p and c the typical power in the two
-   outermost rings and in the corners beyond, f > 1/2: n = (2.8 c - p) / 1.8, which is v for white noise and 0 where the
-   power falls about as f^-3; at least 1/12, what rounding to levels leaves. The signal of a cell is
-   max(G - 2 n, 0) + n / 100; S is its geometric mean over a ring's sectors: the power that is there in all directions
-   and is not noise.
-4. **Breadth.** Natural images have P ~ 1/f² (Field 1987), so f² S is level where all detail is present. Against the
-   image's own contrast A (mean of f² P over the two octaves below f0), d = 10 log10(f² S / A) counts
-   b = clip((d + 40) / 45, 0, 1): all from +5 dB, nothing from -40 dB. B is the mean of b over the rings.
-5. **Order.** O = sum(f² S) / sum(f² T), at most 1: the share of the whitened power that is neither noise, nor a
-   halftone's peaks, nor bound to a direction.
-6. **Figure.** q = B sqrt(O).
-
-Blur and enlargement empty the outer rings (B); motion blur empties sectors (S, so both); halftone puts its power into
-peaks, noise into n (O). How often sharp images win over degraded copies: benchmarks/quality_ranking.py.
+The paper ranks faces by such a metric and gives no formula. Ours is in docs/quality.md; its symbols are P (power), G, T
+and S (a cell's typical power, a ring's mean power and signal), n (noise), A (contrast), B (breadth) and O (order).
 """
 
 from collections.abc import Sequence
@@ -45,23 +25,23 @@ NOISE_MARGIN = 2.0
 LEAST_SIGNAL = 0.01
 FULL_DB, EMPTY_DB = 5.0, -40.0
 DECIMALS = 6
-"""Digits that are kept: the last bits of an FFT depend on the machine, a rank must not."""
+"""The last bits of an FFT depend on the machine; a rank must not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
-    """What the figure is made of.
+    """The terms of the metric.
 
     Attributes
     ----------
     frequencies
         Centre of each ring, cycles per pixel.
     levels_db
-        Whitened signal of each ring against the image's own contrast, in dB (0: as a natural image has it).
+        Whitened signal of each ring relative to the image's own contrast, in dB (a natural image has about 0).
     breadth, order
-        B and O of the module's formula, 0...1.
+        B and O, 0...1.
     noise
-        n of the formula, in squared levels.
+        n, in squared levels.
     """
 
     frequencies: NDArray[np.float64]
@@ -72,34 +52,25 @@ class Spectrum:
 
     @property
     def quality(self) -> float:
-        """The figure, 0...1."""
+        """The metric, 0...1."""
         return round(self.breadth * self.order**0.5, DECIMALS)
 
 
 def quality(image_HWC: NDArray[np.uint8]) -> float:
-    """The quality figure of a square uint8 RGB image, 0...1, higher is better.
-
-    An image without contrast has 0, and so has one under 8 pixels, which has no rings.
-    """
+    """The quality of a square uint8 RGB image, 0...1, higher is better; 0 without contrast or below 8 pixels."""
     return spectrum(image_HWC).quality
 
 
-def best_first(figures: Sequence[float]) -> list[int]:
-    """Positions of figures from the best to the worst; equal ones stay in order."""
-    return sorted(range(len(figures)), key=lambda position: -figures[position])
+def best_first(scores: Sequence[float]) -> list[int]:
+    """Positions of scores from the best to the worst; equal ones stay in order."""
+    return sorted(range(len(scores)), key=lambda position: -scores[position])
 
 
 def spectrum(image_HWC: NDArray[np.uint8]) -> Spectrum:
-    """Analyse a square uint8 RGB image.
-
-    Raises
-    ------
-    ValueError
-        It is not square.
-    """
+    """Analyse a square uint8 RGB image; `ValueError` where it is not square."""
     height, width, _ = image_HWC.shape
     if height != width:
-        raise ValueError(f"the quality figure is defined on square images, not on {width} x {height} pixels")
+        raise ValueError(f"the quality metric is defined on square images, not on {width} x {height} pixels")
     cells = _cells(height)
     power = _power(image_HWC, cells.window)
     sums, log_sums = cells.sums(power), cells.sums(np.log(power + 1e-9))
@@ -124,9 +95,10 @@ def spectrum(image_HWC: NDArray[np.uint8]) -> Spectrum:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Cells:
-    """Which cell each point of a half spectrum belongs to, for images of one size.
+    """The cell of each point of a half spectrum, for images of one size.
 
-    Labels: ring x SECTORS + sector; then what lies below or between, the anchor band, the corners.
+    Labels: ring x SECTORS + sector; then one for the points below the rings, one for the corners beyond them. `anchor`
+    are the points of the band that the contrast is measured in.
     """
 
     window: NDArray[np.float32]
@@ -177,7 +149,7 @@ def _cells(size: int) -> _Cells:
 
 
 def _power(image_HWC: NDArray[np.uint8], window: NDArray[np.float32]) -> NDArray[np.float32]:
-    """P over the half spectrum, flat."""
+    """P over the half spectrum, flattened."""
     luminance = cv2.cvtColor(image_HWC.astype(np.float32), cv2.COLOR_RGB2GRAY)
     mean = np.average(luminance, weights=window)
     amplitude: NDArray[np.complex64] = np.asarray(fft.rfft2((luminance - np.float32(mean)) * window))
@@ -186,12 +158,12 @@ def _power(image_HWC: NDArray[np.uint8], window: NDArray[np.float32]) -> NDArray
 
 
 def _typical(log_sums: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The typical power of cells from sums of log P; the constant makes it the mean where P varies as noise does."""
+    """G from sums of log P; Euler's constant makes it equal the mean for noise."""
     return np.exp(log_sums / np.maximum(counts, 1) + np.euler_gamma)
 
 
 def _noise(cells: _Cells, log_sums: NDArray[np.float64]) -> float:
-    """The part of the outermost power that does not fall with frequency."""
+    """n: the part of the outermost power that does not fall with frequency."""
     corner = _typical(log_sums[-1:], cells.counts[-1:])[0]
     rings = slice(-TOP_RINGS, None)
     top = _typical(cells.of_rings(log_sums)[rings].sum(), cells.of_rings(cells.counts)[rings].sum())

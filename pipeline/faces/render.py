@@ -1,10 +1,11 @@
 """The fast renderer: a face's region to the final image, by OpenCV.
 
 The last steps of the recipe (Karras et al. 2018, appendix C): pad where the square leaves the region, transform it to
-four times the resolution with bilinear filtering, average 4 x 4. Positions are the published recipe's to the pixel;
-values agree with it within rounding, but for the last step, where it used Lanczos and the paper names a box.
+four times the resolution with bilinear filtering, average 4 x 4. Positions are those of the published images to the
+pixel; values agree within rounding, except that dataset_tool.py ends with Lanczos where the paper names a box filter.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.faces import geometry
 from pipeline.faces.geometry import Box, Rectangle
 from pipeline.faces.pad import padded_part
+from pipeline.faces.region import Region
 
 SUPERSAMPLING = 4
 """Bilinear samples per side of a final pixel: 4096 for 1024."""
@@ -22,7 +24,7 @@ BAND_ROWS = 32
 """Final rows made at once: the supersampled band of a 1024² image takes 1.6 MB, coordinates included 6 MB."""
 
 SPARE_PIXELS = 2
-"""What bilinear filtering reads beyond the square's corners, and one more for rounding."""
+"""Bilinear filtering reads one pixel beyond the square's corners; one more for rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,41 +35,29 @@ class Rendered:
     padded: bool
 
 
-def render(region_HWC: NDArray[np.uint8], rectangle: Rectangle, *, border: int, resolution: int) -> Rendered:
-    """Pad, transform and average one face.
+RegionRenderer = Callable[[Region, int], Rendered]
+"""Makes the final image of an enlarged region at a resolution: `render`, or that of `pipeline.published.exact`."""
 
-    Parameters
-    ----------
-    region_HWC
-        (H, W, 3) uint8 RGB, enlarged already.
-    rectangle
-        The face's square in it.
-    border
-        The margin with which the region was cut, in pixels before it was enlarged.
-    resolution
-        Side R of the final image.
-    """
-    height, width, _ = region_HWC.shape
-    padding = geometry.padding(rectangle, width, height, border, resolution)
-    if padding is None:
-        return Rendered(transform(region_HWC, rectangle, resolution, BAND_ROWS), padded=False)
-    moved = rectangle.moved(padding.left, padding.top)
-    part = _surroundings(moved, width + padding.left + padding.right, height + padding.top + padding.bottom)
-    pixels = padded_part(region_HWC, padding, part)
-    return Rendered(transform(pixels, moved.moved(-part.left, -part.upper), resolution, BAND_ROWS), padded=True)
+
+def render(region: Region, resolution: int) -> Rendered:
+    """Pad, transform and average one enlarged region."""
+    image_HWC, rectangle = region.image_HWC, region.rectangle
+    height, width, _ = image_HWC.shape
+    padding = geometry.padding(rectangle, width, height, region.border, resolution)
+    if padding is not None:
+        rectangle = rectangle.moved(padding.left, padding.top)
+        part = _surroundings(rectangle, width + padding.left + padding.right, height + padding.top + padding.bottom)
+        image_HWC = padded_part(image_HWC, padding, part)
+        rectangle = rectangle.moved(-part.left, -part.upper)
+    return Rendered(transform(image_HWC, rectangle, resolution, BAND_ROWS), padded=padding is not None)
 
 
 def transform(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: int, band_rows: int) -> NDArray[np.uint8]:
-    """The square, upright: bilinear at four times `resolution`, then the mean of each 4 x 4 pixels.
+    """The square, upright, as (R, R, 3) uint8: bilinear at four times `resolution`, then the mean of each 4 x 4 pixels.
 
-    Made in bands of `band_rows` final rows, so that the supersampled image never exists; the result does not depend on
-    their number. A corner at (x, y) takes the pixel whose index is (x, y), as in the published recipe, not the one
-    whose upper left corner is there.
-
-    Returns
-    -------
-    ndarray
-        (resolution, resolution, 3) uint8 RGB.
+    Made in bands of `band_rows` final rows, so that the supersampled image never exists; their number changes no
+    pixel. A corner at (x, y) takes the pixel whose index is (x, y), as in dataset_tool.py, not the one whose upper left
+    corner is there.
     """
     corners_42 = rectangle.quad_42.astype(np.float64)
     samples = SUPERSAMPLING * resolution

@@ -1,1 +1,1 @@
-"""CelebA-HQ as NVIDIA published it: image list, deltas, exact renderer, ledger, examination of single images."""
+"""CelebA-HQ as NVIDIA published it: image list, deltas, exact renderer, ledger, inspection of single images."""

@@ -1,8 +1,8 @@
-"""The published deltas: what the authors' restoration added to each face, enciphered under its photograph.
+"""The published deltas: the difference that the authors' restoration made to each face, encrypted.
 
-A delta opens only with all bytes of the original JPEG (so it gives nothing to who has no CelebA): the key is
-PBKDF2-HMAC-SHA256 of them, with the file's name as salt. Inside lie bz2 bytes of a (3, 1024, 1024) uint8 image, which
-is added to the processed one modulo 256.
+The key is PBKDF2-HMAC-SHA256 of all bytes of the original JPEG, with the file's name as salt, so a delta is useless
+without CelebA. Decrypted it is a bz2 stream of a (3, 1024, 1024) uint8 image, which is added to the processed one
+modulo 256 (the published dataset_tool.py).
 """
 
 import base64
@@ -24,7 +24,7 @@ SHAPE_CHW = (3, 1024, 1024)
 ITERATIONS = 100_000
 PER_ARCHIVE = 1000
 TOKEN_BYTES_MAX = 1 << 23
-"""A delta that does not shrink at all has 4.3 MB as a token; more is no delta, and never read into memory."""
+"""An incompressible delta has 4.3 MB as a token; anything larger is not read into memory."""
 _VERSION, _OVERHEAD, _BLOCK = 0x80, 1 + 8 + 16 + 32, 16  # of a Fernet token: version, time, IV, HMAC; AES blocks
 
 
@@ -39,20 +39,19 @@ def archive_name(idx: int) -> str:
 
 
 def read_token(folder: Path, idx: int) -> bytes:
-    """The enciphered delta `idx`, from its archive in `folder` or from a loose file there.
+    """The encrypted delta `idx`, from its archive in `folder` or from a loose file there.
 
     Raises
     ------
     RejectedInputError
-        DELTA_MISSING: neither is there; DELTA_CORRUPT: the archive's checksum does not fit, or it claims more bytes
-        than a delta can have.
+        DELTA_MISSING: there is neither; DELTA_CORRUPT: the archive is damaged, or its member too large for a delta.
     """
     loose, archive = folder / member_name(idx), folder / archive_name(idx)
     if loose.is_file():
         _check_length(loose.stat().st_size, str(loose))
         return loose.read_bytes()
     if not archive.is_file():
-        raise RejectedInputError(DropReason.DELTA_MISSING, f"neither {archive} nor {loose} is there")
+        raise RejectedInputError(DropReason.DELTA_MISSING, f"neither {archive} nor {loose} exists")
     try:
         with zipfile.ZipFile(archive) as opened:
             info = next((info for info in opened.infolist() if info.filename.split("/")[-1] == member_name(idx)), None)
@@ -65,7 +64,7 @@ def read_token(folder: Path, idx: int) -> bytes:
 
 
 def open_delta(token: bytes, jpeg: bytes, file: str) -> NDArray[np.uint8]:
-    """Decipher and unpack a delta.
+    """Decrypt and decompress a delta to (3, 1024, 1024) uint8.
 
     Parameters
     ----------
@@ -76,16 +75,11 @@ def open_delta(token: bytes, jpeg: bytes, file: str) -> NDArray[np.uint8]:
     file
         Its published name, such as `000001.jpg`.
 
-    Returns
-    -------
-    ndarray
-        (3, 1024, 1024) uint8.
-
     Raises
     ------
     RejectedInputError
-        DELTA_CORRUPT: no whole token, or what it holds does not unpack; DELTA_KEY: this photograph and name do not
-        open it; DELTA_SIZE: it unpacks to another number of bytes.
+        DELTA_CORRUPT: no complete token, or its content is no bz2; DELTA_KEY: it does not decrypt with this photograph
+        and name; DELTA_SIZE: it decompresses to another number of bytes.
     """
     _check_form(token)
     try:
@@ -93,18 +87,17 @@ def open_delta(token: bytes, jpeg: bytes, file: str) -> NDArray[np.uint8]:
     except InvalidToken as error:
         raise RejectedInputError(
             DropReason.DELTA_KEY,
-            f"the delta does not open with {file} ({len(jpeg)} bytes): that photograph differs from the published "
-            f"one, or the delta was altered",
+            f"the delta does not decrypt with {file} ({len(jpeg)} bytes): the photograph is not the published one, or "
+            f"the delta was altered",
         ) from error
     size = int(np.prod(SHAPE_CHW))
     try:
-        unpacker = bz2.BZ2Decompressor()
-        plain = unpacker.decompress(packed, size + 1)
+        plain = bz2.BZ2Decompressor().decompress(packed, size + 1)
     except (OSError, EOFError) as error:
-        raise RejectedInputError(DropReason.DELTA_CORRUPT, f"the deciphered delta is no bz2: {error}") from error
+        raise RejectedInputError(DropReason.DELTA_CORRUPT, f"the decrypted delta is no bz2: {error}") from error
     if len(plain) != size:
         found = f"more than {size}" if len(plain) > size else str(len(plain))
-        raise RejectedInputError(DropReason.DELTA_SIZE, f"the delta unpacks to {found} bytes, wanted are {size}")
+        raise RejectedInputError(DropReason.DELTA_SIZE, f"the delta decompresses to {found} bytes, not to {size}")
     return np.frombuffer(plain, np.uint8).reshape(SHAPE_CHW)
 
 
@@ -114,7 +107,7 @@ def apply_delta(proc_CHW: NDArray[np.uint8], delta_CHW: NDArray[np.uint8]) -> ND
 
 
 def seal_delta(delta_CHW: NDArray[np.uint8], jpeg: bytes, file: str) -> bytes:
-    """Pack and encipher a delta in the published form: the inverse of `open_delta`."""
+    """Compress and encrypt a delta in the published form: the inverse of `open_delta`."""
     return Fernet(_key(jpeg, file)).encrypt(bz2.compress(delta_CHW.tobytes()))
 
 
@@ -123,15 +116,15 @@ def _key(jpeg: bytes, file: str) -> bytes:
     return base64.urlsafe_b64encode(kdf.derive(jpeg))
 
 
-def _check_length(size: int, what: str) -> None:
+def _check_length(size: int, name: str) -> None:
     if size > TOKEN_BYTES_MAX:
         raise RejectedInputError(
-            DropReason.DELTA_CORRUPT, f"{what}: {size} bytes, a delta has {TOKEN_BYTES_MAX} at most; fetch it again"
+            DropReason.DELTA_CORRUPT, f"{name}: {size} bytes, a delta has {TOKEN_BYTES_MAX} at most; fetch it again"
         )
 
 
 def _check_form(token: bytes) -> None:
-    """Tell damage from a wrong key, as far as that shows without one."""
+    """Refuse a token that is damaged whatever the key, so that DELTA_KEY is left for a wrong photograph."""
     try:
         raw = base64.b64decode(token, altchars=b"-_", validate=True)
     except binascii.Error as error:
@@ -140,5 +133,5 @@ def _check_form(token: bytes) -> None:
         ) from error
     if len(raw) <= _OVERHEAD or raw[0] != _VERSION or (len(raw) - _OVERHEAD) % _BLOCK:
         raise RejectedInputError(
-            DropReason.DELTA_CORRUPT, f"{len(raw)} bytes are no whole Fernet token; fetch the archive again"
+            DropReason.DELTA_CORRUPT, f"{len(raw)} bytes are no complete Fernet token; fetch the archive again"
         )

@@ -1,14 +1,14 @@
-"""The published list of CelebA-HQ: which photograph each image is made of, and the MD5s that prove it."""
+"""The published list of CelebA-HQ: the photograph of each image, and the MD5s that verify it."""
 
-from collections.abc import Sequence
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from pipeline import atomic
 from pipeline.errors import SourceError
 
 SCHEMA = pa.schema(
@@ -23,16 +23,10 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PublishedImage:
-    """One image of the list.
+    """One image of the list, as dataset_tool.py names its columns.
 
-    Attributes
-    ----------
-    idx
-        Its number in CelebA-HQ, from 0.
-    orig_idx
-        The number of its photograph in CelebA, from 0.
-    proc_md5, final_md5
-        Over the (3, 1024, 1024) uint8 bytes, before and after the delta; hexadecimal.
+    `idx` is its number in CelebA-HQ, `orig_idx` that of its photograph in CelebA, both from 0. `proc_md5` and
+    `final_md5` are those of its pixels before and after the delta (see `md5_of`).
     """
 
     idx: int
@@ -44,6 +38,11 @@ class PublishedImage:
     def file(self) -> str:
         """The name of its photograph."""
         return f"{self.orig_idx + 1:06d}.jpg"
+
+
+def md5_of(image_CHW: NDArray[np.uint8]) -> str:
+    """The hexadecimal MD5 of an image's bytes; for the list they are (3, 1024, 1024) uint8."""
+    return hashlib.md5(np.ascontiguousarray(image_CHW).data, usedforsecurity=False).hexdigest()
 
 
 def read_list(folder: Path) -> list[PublishedImage]:
@@ -71,22 +70,5 @@ def read_list(folder: Path) -> list[PublishedImage]:
     if [image.idx for image in images] != list(range(len(images))):
         raise SourceError(f"{folder}: idx does not count from 0 without a gap; restore it: git checkout {folder}")
     if len({image.orig_idx for image in images}) != len(images):
-        raise SourceError(f"{folder}: a photograph stands in the list twice; restore it: git checkout {folder}")
+        raise SourceError(f"{folder}: a photograph is in the list twice; restore it: git checkout {folder}")
     return images
-
-
-def write_list(folder: Path, images: Sequence[PublishedImage], files: int) -> None:
-    """Write a list as `files` tables of about equal length (a file of the repository stays below 1 MB)."""
-    for part in np.array_split(np.arange(len(images)), files):
-        chosen = [images[place] for place in part]
-        table = pa.table(
-            {
-                "idx": [image.idx for image in chosen],
-                "orig_idx": [image.orig_idx for image in chosen],
-                "proc_md5": [bytes.fromhex(image.proc_md5) for image in chosen],
-                "final_md5": [bytes.fromhex(image.final_md5) for image in chosen],
-            },
-            schema=SCHEMA,
-        )
-        with atomic.writing(folder / f"images-{chosen[0].idx:05d}.parquet") as partial:
-            pq.write_table(table, partial, compression="zstd", use_dictionary=False)

@@ -1,4 +1,4 @@
-"""One image of CelebA-HQ taken apart: each step of the exact recipe, and the first one that departs."""
+"""Inspects one image of CelebA-HQ: each step of the exact recipe, and the first that differs from the published one."""
 
 import csv
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from pipeline.faces.geometry import Points
 from pipeline.faces.landmarks import read_landmarks
 from pipeline.manifest import Aligned
 from pipeline.published.deltas import apply_delta, open_delta, read_token
-from pipeline.published.exact.trace import RESOLUTION, Step, trace
-from pipeline.published.image_list import PublishedImage
-from pipeline.published.ledger import VERDICTS, Verdict, md5_of
+from pipeline.published.exact.steps import RESOLUTION, Step, run_steps
+from pipeline.published.image_list import PublishedImage, md5_of
+from pipeline.published.ledger import Verdict
 
 STEPS = "steps.csv"
-"""Beside the image list: MD5s of every step of some images, whose processed image is proven by the list."""
+"""In the folder of the image list: MD5s of every step of some images whose processed image equals the published one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Original:
     """What an image is made from: all bytes of its photograph, and its landmarks, float32 (5, 2)."""
 
     jpeg: bytes
@@ -31,73 +31,73 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """What became of one image, step by step.
+class Inspection:
+    """The result for one image.
 
-    Attributes
-    ----------
-    steps
-        Each step with the MD5 that is known for it, None where none is known.
-    departs
-        The first step whose MD5 is not the known one; None where none departs, or nothing is known.
+    `steps` has each step with its known MD5, or None where none is known. `mismatch` is the first step whose MD5 is not
+    the known one, or None.
     """
 
     image: PublishedImage
     steps: list[tuple[Step, str | None]]
     verdict: Verdict
     detail: str
-    departs: str | None
+    mismatch: str | None
 
 
-def inspect_image(image: PublishedImage, given: Given, deltas: Path | None, known: Mapping[str, str]) -> Examined:
-    """Run the recipe on one photograph, one step at a time, and compare with what is known.
+def inspect_image(
+    image: PublishedImage, original: Original, deltas: Path | None, known: Mapping[str, str]
+) -> Inspection:
+    """Run the recipe on one photograph step by step, and compare with the MD5s in `known`, by step.
 
-    Parameters
-    ----------
-    deltas
-        The folder of delta archives; None to stop before the delta.
-    known
-        MD5s by step.
+    `deltas` is the folder of delta archives; None to stop before the delta.
     """
     steps: list[tuple[Step, str | None]] = []
     try:
-        traced = trace(given.jpeg, given.landmarks_52)
+        recipe = run_steps(original.jpeg, original.landmarks_52)
         known = {**known, "proc": image.proc_md5}
-        steps = [(step, known.get(step.name)) for step in traced.steps]
-        departs = next((step.name for step, md5 in steps if md5 not in (None, step.md5)), None)
-        if departs is not None:
-            return Examined(image, steps, Verdict.PROC_MISMATCH, f"departs at {departs}", departs)
+        steps = [(step, known.get(step.name)) for step in recipe.steps]
+        mismatch = next((step.name for step, md5 in steps if md5 not in (None, step.md5)), None)
+        if mismatch is not None:
+            return Inspection(image, steps, Verdict.PROC_MISMATCH, f"differs from step {mismatch} on", mismatch)
         if deltas is None:
-            return Examined(image, steps, Verdict.MATCH, "processed image; the delta was not asked for", None)
-        final_CHW = apply_delta(traced.proc_CHW, open_delta(read_token(deltas, image.idx), given.jpeg, image.file))
+            return Inspection(image, steps, Verdict.MATCH, "processed image; there is no folder of deltas", None)
+        delta_CHW = open_delta(read_token(deltas, image.idx), original.jpeg, image.file)
     except RejectedInputError as rejected:
-        verdict = VERDICTS.get(rejected.reason, Verdict.PROC_MISMATCH)
-        return Examined(image, steps, verdict, str(rejected), None)
-    steps.append((Step("final", RESOLUTION, RESOLUTION, md5_of(final_CHW)), image.final_md5))
-    if md5_of(final_CHW) != image.final_md5:
-        return Examined(image, steps, Verdict.FINAL_MISMATCH, "departs at final: another delta", "final")
-    return Examined(image, steps, Verdict.MATCH, "final image", None)
+        return rejection(image, rejected, steps)
+    final_md5 = md5_of(apply_delta(recipe.proc_CHW, delta_CHW))
+    steps.append((Step("final", RESOLUTION, RESOLUTION, final_md5), image.final_md5))
+    if final_md5 != image.final_md5:
+        return Inspection(image, steps, Verdict.FINAL_MISMATCH, "differs from step final on: another delta", "final")
+    return Inspection(image, steps, Verdict.MATCH, "final image", None)
 
 
-def given_by_run(image: PublishedImage, aligned: Path, data: Path) -> Given:
-    """What a run has of an image: from the table of `align`, and the containers below `data`.
+def rejection(
+    image: PublishedImage, rejected: RejectedInputError, steps: list[tuple[Step, str | None]] | None = None
+) -> Inspection:
+    """The result for an image whose photograph, landmarks or delta cannot be used."""
+    return Inspection(image, steps or [], Verdict.of(rejected.reason), str(rejected), None)
+
+
+def original_of_run(image: PublishedImage, aligned: Path, data: Path) -> Original:
+    """The original of an image in a run: from the table of `align`, and the containers below `data`.
 
     Raises
     ------
     RejectedInputError
-        The photograph was dropped, with its reason; NO_PHOTOGRAPH where the table does not know it.
+        The reason of the drop where the photograph was dropped; NO_PHOTOGRAPH where the table has no row of it.
     """
     for row in manifest.read_kept(aligned, Aligned):
         if row.file == image.file and row.landmarks is not None:
-            return Given(read_stored(data, row.photograph), _points(row.landmarks))
+            return Original(read_stored(data, row.photograph), _points(row.landmarks))
     for drop in manifest.read_dropped(aligned):
         if drop.file == image.file:
             raise RejectedInputError(drop.reason, drop.detail)
     raise RejectedInputError(DropReason.NO_PHOTOGRAPH, f"{aligned} has no row {image.file}")
 
 
-def given_by_files(image: PublishedImage, photographs: Path, landmarks: Path) -> Given:
-    """What lies in a folder of CelebA's photographs and a landmarks file.
+def original_of_files(image: PublishedImage, photographs: Path, landmarks: Path) -> Original:
+    """The original of an image from a folder of CelebA's photographs and a landmarks file.
 
     Raises
     ------
@@ -106,21 +106,15 @@ def given_by_files(image: PublishedImage, photographs: Path, landmarks: Path) ->
     """
     path = photographs / image.file
     if not path.is_file():
-        raise RejectedInputError(DropReason.NO_PHOTOGRAPH, f"{path} is not there")
+        raise RejectedInputError(DropReason.NO_PHOTOGRAPH, f"{path} does not exist")
     values = read_landmarks(landmarks).values.get(image.file)
     if values is None:
         raise RejectedInputError(DropReason.NO_LANDMARKS, f"{landmarks} has no row {image.file}")
-    return Given(path.read_bytes(), _points(values))
+    return Original(path.read_bytes(), _points(values))
 
 
 def known_steps(image_list: Path) -> dict[int, dict[str, str]]:
-    """MD5s by image and step, where they are known; empty without the file `STEPS`.
-
-    Raises
-    ------
-    SourceError
-        The file is not such a table.
-    """
+    """The known MD5s by image and step, from the file `STEPS`; empty without it, `SourceError` for another table."""
     path = image_list / STEPS
     if not path.is_file():
         return {}
@@ -130,7 +124,7 @@ def known_steps(image_list: Path) -> dict[int, dict[str, str]]:
             try:
                 known.setdefault(int(row["idx"]), {})[row["step"]] = row["md5"]
             except (KeyError, ValueError) as error:
-                raise SourceError(f"{path}: columns idx, step, md5 are wanted, found {row}") from error
+                raise SourceError(f"{path}: the columns idx, step and md5 are needed, found {row}") from error
     return known
 
 

@@ -1,10 +1,9 @@
-"""CelebA-HQ as published: each final image proven by its MD5s, and a ledger of every image of the list.
+"""CelebA-HQ as published: each final image is verified by its MD5s, and a ledger has one row per image of the list.
 
-A mismatch never stops a run. The image is left out, and the ledger says why: `proc mismatch` names the processing
-(decoder, resampler, landmarks, or another photograph), `final mismatch` the delta.
+A mismatch never stops a run. The image is left out, and the ledger says why: `proc mismatch` points to the processing
+(decoder, resampler, landmarks, or another photograph), `final mismatch` to the delta.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +18,14 @@ from numpy.typing import NDArray
 from pipeline import atomic
 from pipeline.container import read_stored
 from pipeline.errors import DropReason, ExactMatchError, RejectedInputError
-from pipeline.faces.final_image import FinalRenderer, Finished
+from pipeline.faces.final_image import FinalImage, FinalRenderer
 from pipeline.manifest import Drop, Selected, Sharded
 from pipeline.published.deltas import apply_delta, open_delta, read_token
-from pipeline.published.image_list import PublishedImage
+from pipeline.published.image_list import PublishedImage, md5_of
 
 
 class Verdict(StrEnum):
-    """What became of one image of the list."""
+    """The result for one image of the list: the column `verdict` of the ledger."""
 
     MATCH = "match"
     PROC_MISMATCH = "proc mismatch"
@@ -34,8 +33,14 @@ class Verdict(StrEnum):
     MISSING_INPUT = "missing input"
     UNDECODABLE = "undecodable"
 
+    @classmethod
+    def of(cls, reason: DropReason) -> "Verdict":
+        """The verdict on an image whose photograph or delta was rejected for this reason."""
+        # any other reason, such as landmarks that span no square, cannot have led to the published image
+        return _VERDICTS.get(reason, cls.PROC_MISMATCH)
 
-VERDICTS: Mapping[DropReason, Verdict] = {
+
+_VERDICTS = {
     DropReason.NO_PHOTOGRAPH: Verdict.MISSING_INPUT,
     DropReason.NO_LANDMARKS: Verdict.MISSING_INPUT,
     DropReason.DELTA_MISSING: Verdict.MISSING_INPUT,
@@ -47,7 +52,6 @@ VERDICTS: Mapping[DropReason, Verdict] = {
     DropReason.DELTA_SIZE: Verdict.UNDECODABLE,
     DropReason.FINAL_MISMATCH: Verdict.FINAL_MISMATCH,
 }
-"""Any other reason (landmarks that span no square, a photograph too small) cannot have led to the published image."""
 
 SCHEMA = pa.schema(
     [
@@ -64,26 +68,26 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class PublishedRenderer:
-    """Makes the published final images: processed, proven, the delta added, proven again.
+    """Makes the published final images: processed, verified, the delta added, verified again.
 
     Attributes
     ----------
-    finisher
+    renderer
         Makes the processed images.
     images
-        The published list; a row's `rank` is its image's place there.
+        The published list; a row's `rank` is the position of its image.
     deltas
         The folder of delta archives.
     data
         The folder that the rows' containers are relative to.
     """
 
-    finisher: FinalRenderer
+    renderer: FinalRenderer
     images: Sequence[PublishedImage]
     deltas: Path
     data: Path
 
-    def finish(self, row: Selected) -> Finished:
+    def render(self, row: Selected) -> FinalImage:
         """The final image of a row.
 
         Raises
@@ -92,21 +96,16 @@ class PublishedRenderer:
             PROC_MISMATCH, FINAL_MISMATCH, or what `read_token` and `open_delta` raise.
         """
         image = self.images[row.rank]
-        processed = self.finisher.finish(row)
+        processed = self.renderer.render(row)
         proc_CHW = np.ascontiguousarray(processed.image_HWC.transpose(2, 0, 1))
-        _prove(proc_CHW, image.proc_md5, DropReason.PROC_MISMATCH)
+        _verify(proc_CHW, image.proc_md5, DropReason.PROC_MISMATCH)
         jpeg = read_stored(self.data, row.photograph)
         final_CHW = apply_delta(proc_CHW, open_delta(read_token(self.deltas, image.idx), jpeg, image.file))
-        _prove(final_CHW, image.final_md5, DropReason.FINAL_MISMATCH)
+        _verify(final_CHW, image.final_md5, DropReason.FINAL_MISMATCH)
         return replace(processed, image_HWC=final_CHW.transpose(1, 2, 0))
 
 
-def md5_of(image_CHW: NDArray[np.uint8]) -> str:
-    """The MD5 by which the list knows an image: over its (3, R, R) bytes."""
-    return hashlib.md5(np.ascontiguousarray(image_CHW).data, usedforsecurity=False).hexdigest()
-
-
-def _prove(image_CHW: NDArray[np.uint8], published: str, reason: DropReason) -> None:
+def _verify(image_CHW: NDArray[np.uint8], published: str, reason: DropReason) -> None:
     found = md5_of(image_CHW)
     if found != published:
         raise RejectedInputError(reason, f"MD5 {found}, published is {published}")
@@ -115,19 +114,11 @@ def _prove(image_CHW: NDArray[np.uint8], published: str, reason: DropReason) -> 
 def write_ledger(
     path: Path, images: Iterable[PublishedImage], kept: Iterable[Sharded], dropped: Iterable[Drop]
 ) -> dict[str, int]:
-    """Write one row for each of `images`: its verdict, the detail where it is no match, its position where it is one.
+    """Write one row for each of `images`, and return how many images got each verdict.
 
-    Parameters
-    ----------
-    kept
-        The rows that came through `PublishedRenderer`.
-    dropped
-        Every rejected photograph, wherever it was rejected; the first row of a file counts.
-
-    Returns
-    -------
-    dict
-        How many images got each verdict; none is left out.
+    A row has a detail where it is no match, and its position in the data set where it is one. `kept` are the rows that
+    came through `PublishedRenderer`; `dropped` are the rejected photographs of all stages, of which the first of a file
+    counts.
     """
     positions = {row.file: row.position for row in kept}
     drops: dict[str, Drop] = {}
@@ -135,8 +126,11 @@ def write_ledger(
         drops.setdefault(drop.file, drop)
     rows: list[dict[str, str | int | None]] = []
     for image in images:
+        verdict, detail, drop = Verdict.MATCH, None, drops.get(image.file)
         position = positions.get(image.file)
-        verdict, detail = (Verdict.MATCH, None) if position is not None else _judge(image, drops.get(image.file))
+        if position is None:
+            verdict = Verdict.of(drop.reason if drop else DropReason.NO_PHOTOGRAPH)
+            detail = f"{drop.reason.value}: {drop.detail}" if drop else f"the source has no {image.file}"
         rows.append(
             {
                 "idx": image.idx,
@@ -155,18 +149,12 @@ def write_ledger(
 
 
 def check_matches(counts: Mapping[str, int], min_match: float, ledger: Path) -> None:
-    """Raise `ExactMatchError` where the share of matches among the images wanted is below `min_match` (0...1)."""
-    wanted, matches = sum(counts.values()), counts[Verdict.MATCH]
-    if matches < min_match * wanted:
+    """Raise `ExactMatchError` where the fraction of matches is below `min_match` (0...1)."""
+    total, matches = sum(counts.values()), counts[Verdict.MATCH]
+    if matches < min_match * total:
         found = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         raise ExactMatchError(
-            f"{matches} of {wanted} images equal the published ones ({found}), exact.min_match asks for "
-            f"{min_match:.2%}. {ledger} says of each image why; celebahq exact --only IDX takes one apart. To go on "
-            f"with those that match, lower exact.min_match in params.yaml: nothing that is done is done again."
+            f"{matches} of {total} images equal the published ones ({found}), exact.min_match needs {min_match:.2%}. "
+            f"{ledger} gives the reason for each image; celebahq exact --only IDX shows the steps of one. To keep only "
+            f"those that match, lower exact.min_match in params.yaml: finished work is not repeated."
         )
-
-
-def _judge(image: PublishedImage, drop: Drop | None) -> tuple[Verdict, str]:
-    if drop is None:
-        return Verdict.MISSING_INPUT, f"the source has no {image.file}"
-    return VERDICTS.get(drop.reason, Verdict.PROC_MISMATCH), f"{drop.reason.value}: {drop.detail}"

@@ -1,4 +1,4 @@
-"""Photographs joined with annotations, and rectangles judged: every input comes out once, each drop with its reason."""
+"""Photographs joined with annotations, and their rectangles: every input comes out once, each drop with its reason."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import manifest
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.alignment import Joined, Located, join, keep_only, place
+from pipeline.faces.alignment import Annotated, Joined, align_photograph, join_annotations, keep_only
 from pipeline.manifest import Accounting, Drop, Photograph, Stored
 from pipeline.params import AlignParams
 
@@ -39,16 +39,16 @@ def _join(folder: Path, files: dict[int, str], annotations: dict[str, str], rect
     manifest.write_rows(table, Photograph, [*rows, broken])
     for name, content in annotations.items():
         (folder / name).write_text(content)
-    return join(table, _params(rectangle=rectangle))
+    return join_annotations(table, _params(rectangle=rectangle))
 
 
-def _located(landmarks: tuple[float, ...] | None) -> Located:
-    return Located(index=0, file="000001.jpg", photograph=STORED, split=None, attributes=None, landmarks=landmarks)
+def _annotated(landmarks: tuple[float, ...] | None) -> Annotated:
+    return Annotated(index=0, file="000001.jpg", photograph=STORED, split=None, attributes=None, landmarks=landmarks)
 
 
 def _reason(landmarks: tuple[float, ...] | None, width: int, height: int, **values: object) -> DropReason:
     with pytest.raises(RejectedInputError) as caught:
-        place(_located(landmarks), width, height, _params(**values))
+        align_photograph(_annotated(landmarks), width, height, _params(**values))
     assert caught.value.detail
     return caught.value.reason
 
@@ -58,7 +58,7 @@ def test_every_photograph_and_every_row_without_one_comes_out_once(tmp_path: Pat
     rows = {"000001.jpg": ROW, "000003.jpg": "1 2 3", "000005.jpg": ROW, "000078.jpg": ROW, "000009.jpg": ROW}
     lines = "".join(f"{file} {values}\n" for file, values in rows.items())
     joined = _join(tmp_path, files, {"landmarks.txt": lines + f"000006.jpg 1 2\nstranger.jpg {ROW}\n"})
-    assert [(row.index, row.landmarks) for row in joined.located] == [(0, FACE), (4, FACE)]
+    assert [(row.index, row.landmarks) for row in joined.annotated] == [(0, FACE), (4, FACE)]
     dropped = {row.file: (row.index, row.reason) for row in joined.dropped}
     assert len(dropped) == len(joined.dropped)
     assert dropped == {
@@ -84,14 +84,14 @@ def test_split_and_attributes_go_with_the_photograph(tmp_path: Path) -> None:
             "attributes.txt": "9\nBald Young\n000001.jpg -1  1\n",
         },
     )
-    assert [(row.split, row.attributes) for row in joined.located] == [("test", (-1, 1)), (None, None)]
+    assert [(row.split, row.attributes) for row in joined.annotated] == [("test", (-1, 1)), (None, None)]
     assert joined.dropped == []
     assert [warning.split(":")[0] for warning in joined.warnings] == ["partition.txt, line 2", "attributes.txt"]
 
 
 def test_whole_images_need_no_landmarks(tmp_path: Path) -> None:
     joined = _join(tmp_path, {0: "a.png", 1: "b.png"}, {"partition.txt": "a.png 0\n"}, "whole")
-    assert [(row.file, row.split, row.landmarks) for row in joined.located] == [
+    assert [(row.file, row.split, row.landmarks) for row in joined.annotated] == [
         ("a.png", "train", None),
         ("b.png", None, None),
     ]
@@ -104,7 +104,7 @@ def test_a_source_without_landmarks_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_face_gets_its_rectangle() -> None:
-    row = place(_located(FACE), 100, 90, _params())
+    row = align_photograph(_annotated(FACE), 100, 90, _params())
     assert (row.width, row.height, row.landmarks) == (100, 90, FACE)
     assert row.zoom == pytest.approx(1024 / 80)
     assert np.array(row.quad).reshape(4, 2).mean(axis=0) == pytest.approx([50.5, 42.7], abs=1e-4)
@@ -133,9 +133,9 @@ def test_landmarks_that_cannot_be_are_dropped(landmarks: tuple[float, ...], reas
 
 def test_the_limits_are_those_of_the_params() -> None:
     far = (-99, *FACE[1:])
-    assert place(_located(far), 100, 90, _params()).zoom > 0
+    assert align_photograph(_annotated(far), 100, 90, _params()).zoom > 0
     assert _reason(far, 100, 90, max_landmark_distance=0.5) is DropReason.ABSURD_LANDMARKS
-    assert place(_located(FACE), 100, 90, _params(min_side_pixels=80)).zoom > 0
+    assert align_photograph(_annotated(FACE), 100, 90, _params(min_side_pixels=80)).zoom > 0
     assert _reason(FACE, 100, 90, min_side_pixels=81) is DropReason.TOO_SMALL
 
 
@@ -151,7 +151,7 @@ def test_whole_images_of_other_shapes_are_dropped(width: int, height: int, reaso
 @given(st.sampled_from([4, 64, 1024]), st.integers(0, 4))
 def test_a_whole_image_is_its_own_rectangle(resolution: int, doublings: int) -> None:
     side = resolution << doublings
-    row = place(_located(None), side, side, _params(rectangle="whole", resolution=resolution))
+    row = align_photograph(_annotated(None), side, side, _params(rectangle="whole", resolution=resolution))
     assert row.quad == (0, 0, 0, side, side, side, side, 0)
     assert row.zoom == resolution / side
 
@@ -160,7 +160,7 @@ def test_only_photographs_of_the_list_go_on_and_the_others_are_not_faults(tmp_pa
     files = {0: "000001.jpg", 1: "000002.jpg", 2: "000003.jpg"}
     rows = f"000001.jpg {ROW}\n000002.jpg {ROW}\n000005.jpg {ROW}\n000006.jpg {ROW}\n"
     joined = keep_only(_join(tmp_path, files, {"landmarks.txt": rows}), {"000001.jpg", "000003.jpg", "000005.jpg"})
-    assert [row.file for row in joined.located] == ["000001.jpg"]
+    assert [row.file for row in joined.annotated] == ["000001.jpg"]
     assert {drop.file: drop.reason for drop in joined.dropped} == {
         "000002.jpg": DropReason.NOT_PUBLISHED,
         "000003.jpg": DropReason.NO_LANDMARKS,

@@ -1,4 +1,4 @@
-"""The last steps of a face: each way to enlarge, whole images, and no torch where no network is asked for."""
+"""The final image: each way to enlarge, whole images, and no torch without a network."""
 
 import json
 import subprocess
@@ -16,12 +16,13 @@ from pipeline.errors import NetworkError, SourceError
 from pipeline.faces.final_image import FinalRenderer, box_filtered
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
+from pipeline.faces.region import Region
 from pipeline.faces.render import render
 from pipeline.manifest import Denoised, Stored
 from pipeline.params import SuperresParams
-from pipeline.published.exact import reference
+from tests.published.exact import reference
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESOLUTION = 64
 QUAD = (10.0, 12.0, 14.0, 40.0, 42.0, 36.0, 38.0, 8.0)
 ZOOM = RESOLUTION / float(np.hypot(28, 4))
@@ -62,29 +63,29 @@ def stored_row(data: Path, region_HWC: NDArray[np.uint8], *, whole: bool) -> Den
     )
 
 
-def finisher(method: str, data: Path) -> FinalRenderer:
-    return FinalRenderer(params(method), resolution=RESOLUTION, network=data / "fit_superres", data=data)
+def renderer(method: str, data: Path) -> FinalRenderer:
+    return FinalRenderer(params(method), render, resolution=RESOLUTION, network=data / "fit_superres", data=data)
 
 
 def rendered(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     rectangle = Rectangle.from_row(QUAD, ZOOM).enlarged(factor)
-    return render(image_HWC, rectangle, border=BORDER, resolution=RESOLUTION).image_HWC
+    return render(Region(image_HWC, rectangle, 1, BORDER), RESOLUTION).image_HWC
 
 
 def test_lanczos_enlarges_by_the_power_of_two_that_reaches_the_resolution(tmp_path: Path) -> None:
     region_HWC = pixels(52, 50, 1)
-    finished = finisher("lanczos", tmp_path).finish(stored_row(tmp_path, region_HWC, whole=False))
-    assert finished.enlarge == 4  # 64 / 28.3 pixels is 2.3
+    final = renderer("lanczos", tmp_path).render(stored_row(tmp_path, region_HWC, whole=False))
+    assert final.enlarge == 4  # 64 / 28.3 pixels is 2.3
     enlarged = reference.resize(region_HWC, 208, 200)
-    np.testing.assert_array_equal(finished.image_HWC, rendered(enlarged, 4))
-    assert finished.padded
+    np.testing.assert_array_equal(final.image_HWC, rendered(enlarged, 4))
+    assert final.padded
 
 
 def test_none_renders_the_region_as_it_is(tmp_path: Path) -> None:
     region_HWC = pixels(52, 50, 2)
-    finished = finisher("none", tmp_path).finish(stored_row(tmp_path, region_HWC, whole=False))
-    assert finished.enlarge == 1
-    np.testing.assert_array_equal(finished.image_HWC, rendered(region_HWC, 1))
+    final = renderer("none", tmp_path).render(stored_row(tmp_path, region_HWC, whole=False))
+    assert final.enlarge == 1
+    np.testing.assert_array_equal(final.image_HWC, rendered(region_HWC, 1))
 
 
 def test_the_network_enlarges_fourfold(tmp_path: Path) -> None:
@@ -104,39 +105,39 @@ def test_the_network_enlarges_fourfold(tmp_path: Path) -> None:
     (folder / "network.json").write_text(json.dumps({"kind": "train", "sha256": digest}))
 
     region_HWC = pixels(52, 50, 3)
-    finished = finisher("network", tmp_path).finish(stored_row(tmp_path, region_HWC, whole=False))
-    assert finished.enlarge == 4
+    final = renderer("network", tmp_path).render(stored_row(tmp_path, region_HWC, whole=False))
+    assert final.enlarge == 4
     enlarged = Restorer.load(folder, tile_pixels=96)(region_HWC)
-    np.testing.assert_array_equal(finished.image_HWC, rendered(enlarged, 4))
+    np.testing.assert_array_equal(final.image_HWC, rendered(enlarged, 4))
     # a network starts as a plain enlargement, so the picture must sit where Lanczos puts it
-    lanczos = finisher("lanczos", tmp_path).finish(stored_row(tmp_path, region_HWC, whole=False))
-    assert np.abs(finished.image_HWC.astype(int) - lanczos.image_HWC).mean() < 3
+    lanczos = renderer("lanczos", tmp_path).render(stored_row(tmp_path, region_HWC, whole=False))
+    assert np.abs(final.image_HWC.astype(int) - lanczos.image_HWC).mean() < 3
 
 
 def test_a_missing_network_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="fit_superres"):
-        finisher("network", tmp_path)
+        renderer("network", tmp_path)
 
 
 def test_missing_pixels_are_an_error_that_names_the_file(tmp_path: Path) -> None:
     row = stored_row(tmp_path, pixels(52, 50, 4), whole=False)
     (tmp_path / "denoise" / "denoise-00000.tar").unlink()
     with pytest.raises(SourceError, match=r"denoise-00000\.tar"):
-        finisher("none", tmp_path).finish(row)
+        renderer("none", tmp_path).render(row)
 
 
 def test_a_whole_image_of_the_resolution_is_kept_byte_for_byte(tmp_path: Path) -> None:
     image_HWC = pixels(RESOLUTION, RESOLUTION, 5)
-    finished = finisher("none", tmp_path).finish(stored_row(tmp_path, image_HWC, whole=True))
-    np.testing.assert_array_equal(finished.image_HWC, image_HWC)
-    assert (finished.padded, finished.enlarge) == (False, 1)
+    final = renderer("none", tmp_path).render(stored_row(tmp_path, image_HWC, whole=True))
+    np.testing.assert_array_equal(final.image_HWC, image_HWC)
+    assert (final.padded, final.enlarge) == (False, 1)
 
 
 def test_a_larger_whole_image_is_averaged_over_boxes(tmp_path: Path) -> None:
     image_HWC = pixels(3 * RESOLUTION, 3 * RESOLUTION, 6)
-    finished = finisher("none", tmp_path).finish(stored_row(tmp_path, image_HWC, whole=True))
+    final = renderer("none", tmp_path).render(stored_row(tmp_path, image_HWC, whole=True))
     mean = image_HWC[3:6, 9:12].reshape(9, 3).mean(axis=0)
-    np.testing.assert_array_equal(finished.image_HWC[1, 3], np.rint(mean).astype(np.uint8))
+    np.testing.assert_array_equal(final.image_HWC[1, 3], np.rint(mean).astype(np.uint8))
 
 
 def test_means_halfway_go_to_the_even_level() -> None:
@@ -155,9 +156,9 @@ def test_sizes_that_are_no_multiple_are_refused(width: int, height: int) -> None
 def test_torch_is_not_imported_without_a_network() -> None:
     code = (
         "import sys; from pathlib import Path; from pipeline.faces.final_image import FinalRenderer; "
-        "from pipeline.params import SuperresParams; "
+        "from pipeline.faces.render import render; from pipeline.params import SuperresParams; "
         "p = SuperresParams(method='lanczos', renderer='fast', faces_per_chunk=1, tile_pixels=9, previews=0, "
-        "max_dropped=0.0); FinalRenderer(p, resolution=64, network=Path('x'), data=Path('x')); "
+        "max_dropped=0.0); FinalRenderer(p, render, resolution=64, network=Path('x'), data=Path('x')); "
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -30,7 +30,7 @@ def test_every_known_layout_reads_the_same(tmp_path: Path, end: str, gap: str, h
     row = ROW.replace(" ", gap)
     found = read_landmarks(_file(tmp_path, *head, f"000001.jpg{gap}{row} ", f"000002.jpg{gap}{row}", "", end=end))
     assert found.values == {"000001.jpg": POINTS, "000002.jpg": POINTS}
-    assert found.faults == {}
+    assert found.errors == {}
     assert found.warnings == ()
     assert found.columns in ((), LANDMARK_COLUMNS)
 
@@ -51,8 +51,8 @@ def test_a_wrong_count_is_a_warning(tmp_path: Path) -> None:
 def test_a_row_that_cannot_be_read_is_kept_as_a_fault(tmp_path: Path, fault: str) -> None:
     found = read_landmarks(_file(tmp_path, "2", HEAD, f"000001.jpg {ROW}", f"000002.jpg {fault}"))
     assert list(found.values) == ["000001.jpg"]
-    assert list(found.faults) == ["000002.jpg"]
-    assert found.faults["000002.jpg"].startswith("annotations.txt, line 4: ")
+    assert list(found.errors) == ["000002.jpg"]
+    assert found.errors["000002.jpg"].startswith("annotations.txt, line 4: ")
     assert found.warnings == ()
 
 
@@ -60,7 +60,7 @@ def test_a_photograph_with_two_rows_is_a_fault(tmp_path: Path) -> None:
     rows = [f"{name} {ROW}" for name in ("000001.jpg", "000002.jpg", "000001.jpg", "000001.jpg")]
     found = read_landmarks(_file(tmp_path, "4", HEAD, *rows))
     assert list(found.values) == ["000002.jpg"]
-    assert "another row" in found.faults["000001.jpg"]
+    assert "another row" in found.errors["000001.jpg"]
 
 
 def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
@@ -89,14 +89,14 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows:
 def test_splits_have_names(tmp_path: Path) -> None:
     found = read_partition(_file(tmp_path, "000001.jpg 0", "000002.jpg 1", "000003.jpg 2", "000004.jpg 3"))
     assert found.values == {"000001.jpg": "train", "000002.jpg": "validation", "000003.jpg": "test"}
-    assert list(found.faults) == ["000004.jpg"]
+    assert list(found.errors) == ["000004.jpg"]
 
 
 def test_attributes_are_signs_as_many_as_columns(tmp_path: Path) -> None:
     rows = ["000001.jpg -1  1  1", "000002.jpg  1 -1", "000003.jpg  1 -1 0"]
     found = read_attributes(_file(tmp_path, "3", "Bald Smiling Young ", *rows))
     assert found.values == {"000001.jpg": (-1, 1, 1)}
-    assert list(found.faults) == ["000002.jpg", "000003.jpg"]
+    assert list(found.errors) == ["000002.jpg", "000003.jpg"]
     assert found.columns == ("Bald", "Smiling", "Young")
 
 
@@ -105,7 +105,7 @@ def test_celebas_own_files(tmp_path: Path) -> None:
     folder = REAL.needed("celeba")
     sample = read_landmarks(folder / "list_landmarks_celeba.sample.txt")
     assert len(sample.values) == 9
-    assert (sample.faults, sample.warnings) == ({}, ())
+    assert (sample.errors, sample.warnings) == ({}, ())
     for name in ("list_eval_partition.txt", "list_attr_celeba.first20000.txt"):
         (tmp_path / name).write_bytes(gzip.decompress((folder / f"{name}.gz").read_bytes()))
     partition = read_partition(tmp_path / "list_eval_partition.txt")
@@ -113,5 +113,5 @@ def test_celebas_own_files(tmp_path: Path) -> None:
     attributes = read_attributes(tmp_path / "list_attr_celeba.first20000.txt")
     assert len(attributes.columns) == 40
     assert len(attributes.values) == 20000
-    assert not attributes.faults
+    assert not attributes.errors
     assert "202599" in attributes.warnings[0]

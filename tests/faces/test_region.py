@@ -12,7 +12,7 @@ from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Rectangle
-from pipeline.faces.region import cut_region
+from pipeline.faces.region import crop_region
 from tests.outside import VECTORS, cases
 
 
@@ -39,8 +39,8 @@ def test_the_square_marks_the_same_pixels(
     centre: tuple[float, float], side: float, angle: float, resolution: int
 ) -> None:
     rectangle = _square(centre, side, angle, resolution)
-    assume(rectangle.meets(250, 220) and geometry.shrink_factor(rectangle.zoom) <= 1)
-    region = cut_region(_plane(250, 220), rectangle, resolution)
+    assume(rectangle.meets(250, 220) and geometry.shrink_factor(rectangle.zoom) == 1)
+    region = crop_region(_plane(250, 220), rectangle, resolution)
     assert region.shrink == 1
     assert region.border == max(round(resolution * 0.1 / rectangle.zoom), 3)
     left, upper = region.image_HWC[0, 0, :2].tolist()
@@ -57,7 +57,7 @@ def test_the_square_marks_the_same_pixels(
 @pytest.mark.parametrize(("side", "shrink"), [(130, 1), (250, 1), (256, 2), (400, 3), (640, 5)])
 def test_a_face_far_too_large_is_reduced(side: int, shrink: int) -> None:
     rectangle = _square((400, 300), side, 0.0, 64)
-    region = cut_region(_plane(800, 600, step=4), rectangle, 64)
+    region = crop_region(_plane(800, 600, step=4), rectangle, 64)
     assert region.shrink == shrink
     assert region.rectangle.zoom == pytest.approx(rectangle.zoom * shrink)
     assert region.rectangle.side(64) == pytest.approx(side / shrink)
@@ -68,7 +68,7 @@ def test_a_face_far_too_large_is_reduced(side: int, shrink: int) -> None:
 
 def test_a_rectangle_beside_the_photograph_is_rejected() -> None:
     with pytest.raises(RejectedInputError) as caught:
-        cut_region(_plane(100, 100), _square((300, 50), 80, 0.3, 1024), 1024)
+        crop_region(_plane(100, 100), _square((300, 50), 80, 0.3, 1024), 1024)
     assert caught.value.reason is DropReason.OUTSIDE_IMAGE
 
 
@@ -76,7 +76,7 @@ def test_a_rectangle_beside_the_photograph_is_rejected() -> None:
 @pytest.mark.parametrize("case", cases())
 def test_the_region_of_all_vectors(case: dict[str, Any]) -> None:
     rectangle = geometry.rectangle_of_landmarks(np.array(case["landmarks"], np.float32), 1024)
-    region = cut_region(decode((VECTORS / case["jpeg"]).read_bytes(), "libjpeg-8d"), rectangle, 1024)
+    region = crop_region(decode((VECTORS / case["jpeg"]).read_bytes(), "libjpeg-8d"), rectangle, 1024)
     known = [stage for stage in case["stages"] if stage["name"] in ("shrink", "crop")]
     height, width = region.image_HWC.shape[:2]
     assert region.border == case["border"]

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Box, Padding, Rectangle
 from pipeline.faces.pad import padded_part
+from pipeline.faces.region import Region
 from pipeline.faces.render import render, transform
 from tests.outside import VECTORS, cases
+from tests.published.exact import reference
 
 
 def picture(width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -34,21 +35,6 @@ def square(x: float, y: float, side: float, turn: float, resolution: int) -> Rec
     down = np.array([-half[1], half[0]])
     corners = [-half - down, -half + down, half + down, half - down]
     return Rectangle((np.array(corners) + np.array([x, y])).astype(np.float32), resolution / side)
-
-
-def plain_padded(region_HWC: NDArray[np.uint8], padding: Padding) -> NDArray[np.uint8]:
-    """The recipe's padding, written straight from its formulas."""
-    left, top, right, bottom = (np.float32(p) for p in (padding.left, padding.top, padding.right, padding.bottom))
-    sides = ((padding.top, padding.bottom), (padding.left, padding.right), (0, 0))
-    image = np.pad(region_HWC.astype(np.float32), sides, "reflect")
-    height, width, _ = image.shape
-    y, x = (axis.astype(np.float32) for axis in np.ogrid[:height, :width])
-    near, far = np.minimum(x / left, y / top), np.minimum((width - 1 - x) / right, (height - 1 - y) / bottom)
-    mask = (1 - np.minimum(near, far))[..., None].astype(np.float32)
-    blurred = gaussian_filter(image, [padding.blur_sigma, padding.blur_sigma, 0])
-    image += (blurred - image) * np.clip(3 * mask + 1, 0, 1)
-    image += (np.median(image, axis=(0, 1)) - image) * np.clip(mask, 0, 1)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def plain_transform(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: int) -> NDArray[np.uint8]:
@@ -87,7 +73,7 @@ def test_padding_equals_the_plain_formulas(
     region_HWC = picture(width, height, seed)
     padding = Padding(left, top, right, bottom, sigma)
     whole = Box(0, 0, left + width + right, top + height + bottom)
-    assert levels(padded_part(region_HWC, padding, whole), plain_padded(region_HWC, padding)).max() <= 1
+    assert levels(padded_part(region_HWC, padding, whole), reference.pad(region_HWC, padding)).max() <= 1
 
 
 @pytest.mark.parametrize("sigma", [8.0, 13.0, 30.0])
@@ -96,7 +82,7 @@ def test_a_large_blur_from_reduced_pixels_stays_within_rounding(sigma: float) ->
     least = round(15 * sigma)  # what the recipe's 0.3 and 0.02 of the square's side make of it
     padding = Padding(least, least + 7, least, least + 90, sigma)
     whole = Box(0, 0, 500 + 2 * least, 430 + 2 * least + 97)
-    difference = levels(padded_part(region_HWC, padding, whole), plain_padded(region_HWC, padding))
+    difference = levels(padded_part(region_HWC, padding, whole), reference.pad(region_HWC, padding))
     assert difference.max() <= 2
     assert difference.mean() < 0.15
 
@@ -155,8 +141,8 @@ def test_a_square_of_the_final_size_is_copied() -> None:
 
 def test_a_face_at_the_edge_is_padded_and_one_inside_is_not() -> None:
     region_HWC = picture(120, 110, 9)
-    inside = render(region_HWC, square(60, 55, 60, 0.2, 64), border=6, resolution=64)
-    edge = render(region_HWC, square(20, 30, 90, 0.2, 64), border=9, resolution=64)
+    inside = render(Region(region_HWC, square(60, 55, 60, 0.2, 64), shrink=1, border=6), 64)
+    edge = render(Region(region_HWC, square(20, 30, 90, 0.2, 64), shrink=1, border=9), 64)
     assert (inside.padded, edge.padded) == (False, True)
     assert inside.image_HWC.shape == edge.image_HWC.shape == (64, 64, 3)
 
@@ -177,11 +163,11 @@ def test_rendering_a_part_equals_rendering_the_whole_padded_image(
     rectangle = square(x, y, side, turn, 32)
     border = geometry.border_pixels(rectangle.zoom, 32)
     padding = geometry.padding(rectangle, width, height, border, 32)
-    rendered = render(region_HWC, rectangle, border=border, resolution=32)
+    rendered = render(Region(region_HWC, rectangle, 1, border), 32)
     assert rendered.padded == (padding is not None)
     image_HWC = region_HWC
     if padding is not None:
-        image_HWC, rectangle = plain_padded(region_HWC, padding), rectangle.moved(padding.left, padding.top)
+        image_HWC, rectangle = reference.pad(region_HWC, padding), rectangle.moved(padding.left, padding.top)
     difference = levels(rendered.image_HWC, plain_transform(image_HWC, rectangle, 32))
     assert difference.max() <= 3
     assert difference.mean() < 0.2
@@ -202,7 +188,7 @@ def test_the_published_recipe_gives_the_same_picture(case: dict[str, Any]) -> No
     if case["superres"] > 1:
         size = (image.width * case["superres"], image.height * case["superres"])
         image, rectangle = image.resize(size, Image.Resampling.LANCZOS), rectangle.enlarged(case["superres"])
-    rendered = render(np.asarray(image), rectangle, border=case["border"], resolution=1024)
+    rendered = render(Region(np.asarray(image), rectangle, case["shrink"], case["border"]), 1024)
     assert rendered.padded == case["padded"]
     thumb = rendered.image_HWC.reshape(64, 16, 64, 16, 3).mean(axis=(1, 3))
     expected = np.asarray(Image.open(VECTORS / case["thumb"]).convert("RGB"), np.float64)

@@ -1,4 +1,4 @@
-"""Deltas: sealed and opened again, and every way in which one can be wrong."""
+"""Deltas: sealed and opened again, and every kind of damage."""
 
 import base64
 import bz2
@@ -45,7 +45,7 @@ def test_the_key_is_the_photograph_and_its_name(token: bytes) -> None:
     assert _reason(token, file="000008.jpg") is DropReason.DELTA_KEY
 
 
-def test_damage_is_told_from_a_wrong_key_where_it_shows(token: bytes) -> None:
+def test_damage_is_distinguished_from_a_wrong_key_where_possible(token: bytes) -> None:
     assert _reason(b"<html>Quota exceeded</html>") is DropReason.DELTA_CORRUPT
     assert _reason(b"") is DropReason.DELTA_CORRUPT
     raw = base64.urlsafe_b64decode(token)
@@ -59,7 +59,7 @@ def test_what_does_not_unpack_or_has_another_size_is_refused() -> None:
     assert _reason(_sealed(b"no bz2")) is DropReason.DELTA_CORRUPT
     assert _reason(_sealed(bz2.compress(bytes(size - 1)))) is DropReason.DELTA_SIZE
     assert _reason(_sealed(bz2.compress(bytes(size + 1)))) is DropReason.DELTA_SIZE
-    assert _reason(_sealed(bz2.compress(bytes(400 * size)))) is DropReason.DELTA_SIZE  # never unpacked as a whole
+    assert _reason(_sealed(bz2.compress(bytes(400 * size)))) is DropReason.DELTA_SIZE  # never decompressed as a whole
 
 
 def test_added_modulo_256() -> None:

@@ -1,11 +1,12 @@
-"""The published list: as it is in the repository, and as it must not be."""
+"""The published list: the one in the repository, and lists that are refused."""
 
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.published.image_list import PublishedImage, read_list, write_list
+from pipeline.published.image_list import PublishedImage, read_list
+from tests.data.celebahq.make import write_list
 from tests.published.exact.published import IMAGE_LIST
 
 

@@ -1,4 +1,4 @@
-"""Images taken apart: the step that departs is named, and what is missing is said."""
+"""Inspection of single images: the first step that differs is named, and so is what is missing."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pytest
 
 from pipeline.errors import ExactMatchError, RejectedInputError
 from pipeline.published.deltas import member_name, seal_delta
-from pipeline.published.exact.trace import trace
-from pipeline.published.image_list import PublishedImage
-from pipeline.published.inspect_image import Given, given_by_files, inspect_image, known_steps
-from pipeline.published.ledger import Verdict, check_matches, md5_of
+from pipeline.published.exact.steps import run_steps
+from pipeline.published.image_list import PublishedImage, md5_of
+from pipeline.published.inspect_image import Original, inspect_image, known_steps, original_of_files
+from pipeline.published.ledger import Verdict, check_matches
 from tests.published.exact.published import IMAGE_LIST
 from tests.stages.faces import photograph
 
@@ -19,50 +19,50 @@ DELTA = np.full((3, 1024, 1024), 3, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def given() -> Given:
-    return Given(photograph(1), LANDMARKS)
+def original() -> Original:
+    return Original(photograph(1), LANDMARKS)
 
 
 @pytest.fixture(scope="module")
-def steps(given: Given) -> dict[str, str]:
-    return {step.name: step.md5 for step in trace(given.jpeg, LANDMARKS).steps}
+def steps(original: Original) -> dict[str, str]:
+    return {step.name: step.md5 for step in run_steps(original.jpeg, LANDMARKS).steps}
 
 
 @pytest.fixture(scope="module")
-def image(given: Given, steps: dict[str, str]) -> PublishedImage:
-    final_CHW = trace(given.jpeg, LANDMARKS).proc_CHW + DELTA
+def image(original: Original, steps: dict[str, str]) -> PublishedImage:
+    final_CHW = run_steps(original.jpeg, LANDMARKS).proc_CHW + DELTA
     return PublishedImage(0, 41, steps["proc"], md5_of(final_CHW))
 
 
 def test_a_match_up_to_the_final_image(
-    given: Given, image: PublishedImage, steps: dict[str, str], tmp_path: Path
+    original: Original, image: PublishedImage, steps: dict[str, str], tmp_path: Path
 ) -> None:
-    (tmp_path / member_name(0)).write_bytes(seal_delta(DELTA, given.jpeg, image.file))
-    examined = inspect_image(image, given, tmp_path, steps)
-    assert (examined.verdict, examined.departs) == (Verdict.MATCH, None)
-    assert [step.name for step, _ in examined.steps] == [*steps, "final"]
-    (tmp_path / member_name(0)).write_bytes(seal_delta(DELTA + 1, given.jpeg, image.file))
-    assert inspect_image(image, given, tmp_path, {}).verdict is Verdict.FINAL_MISMATCH
+    (tmp_path / member_name(0)).write_bytes(seal_delta(DELTA, original.jpeg, image.file))
+    found = inspect_image(image, original, tmp_path, steps)
+    assert (found.verdict, found.mismatch) == (Verdict.MATCH, None)
+    assert [step.name for step, _ in found.steps] == [*steps, "final"]
+    (tmp_path / member_name(0)).write_bytes(seal_delta(DELTA + 1, original.jpeg, image.file))
+    assert inspect_image(image, original, tmp_path, {}).verdict is Verdict.FINAL_MISMATCH
     (tmp_path / member_name(0)).unlink()
-    assert inspect_image(image, given, tmp_path, {}).verdict is Verdict.MISSING_INPUT
+    assert inspect_image(image, original, tmp_path, {}).verdict is Verdict.MISSING_INPUT
 
 
-def test_the_first_step_that_departs_is_named(given: Given, image: PublishedImage, steps: dict[str, str]) -> None:
-    moved = Given(given.jpeg, LANDMARKS + np.float32([1, 0]))
-    examined = inspect_image(image, moved, None, steps)
-    assert examined.verdict is Verdict.PROC_MISMATCH
-    assert examined.departs in ("crop", "superres", "pad", "transform")
-    assert inspect_image(image, moved, None, {}).departs == "proc"
+def test_the_first_step_that_differs_is_named(original: Original, image: PublishedImage, steps: dict[str, str]) -> None:
+    moved = Original(original.jpeg, LANDMARKS + np.float32([1, 0]))
+    found = inspect_image(image, moved, None, steps)
+    assert found.verdict is Verdict.PROC_MISMATCH
+    assert found.mismatch in ("crop", "superres", "pad", "transform")
+    assert inspect_image(image, moved, None, {}).mismatch == "proc"
 
 
-def test_an_undecodable_photograph_has_a_verdict(image: PublishedImage, given: Given) -> None:
-    examined = inspect_image(image, Given(given.jpeg[:400], LANDMARKS), None, {})
-    assert examined.verdict is Verdict.UNDECODABLE
+def test_an_undecodable_photograph_has_a_verdict(image: PublishedImage, original: Original) -> None:
+    found = inspect_image(image, Original(original.jpeg[:400], LANDMARKS), None, {})
+    assert found.verdict is Verdict.UNDECODABLE
 
 
 def test_files_that_are_not_there_are_named(image: PublishedImage, tmp_path: Path) -> None:
     with pytest.raises(RejectedInputError, match=r"000042\.jpg"):
-        given_by_files(image, tmp_path, tmp_path / "landmarks.txt")
+        original_of_files(image, tmp_path, tmp_path / "landmarks.txt")
 
 
 def test_steps_of_five_published_images_are_known() -> None:

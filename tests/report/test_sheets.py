@@ -1,4 +1,4 @@
-"""Sheets for the eye: tiles, strips, and what is picked from them."""
+"""Contact sheets: tiles, strips, and the columns picked from them."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def strips(tmp_path: Path) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def test_columns_are_found_across_strips_in_the_order_asked(strips: list[Path]) -> None:
+def test_columns_are_found_across_strips_in_the_given_order(strips: list[Path]) -> None:
     picked = sheets.pick_columns(strips, SIDE, [4, 0, 2])
     assert [column.shape for column in picked] == [(2 * SIDE, SIDE, 3)] * 3
     assert [(int(column[0, 0, 0]), int(column[-1, -1, 0])) for column in picked] == [(40, 41), (0, 1), (20, 21)]
@@ -48,13 +48,13 @@ def test_a_sheet_is_filled_up_with_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("side", "expected"), [(2, [[5, 5], [5, 5]]), (8, [[0, 10], [0, 10]])])
 def test_an_image_is_averaged_down_or_repeated_up(side: int, expected: list[list[int]]) -> None:
     image_HWC = np.tile(np.array([0, 10], np.uint8)[None, :, None], (4, 2, 3))
-    reduced = sheets.reduced(image_HWC, side)
-    assert reduced.shape == (side, side, 3)
-    assert reduced[:: side // 2, :: side // 2 if side == 2 else 2, 0][:2, :2].tolist() == expected
+    resized = sheets.resized(image_HWC, side)
+    assert resized.shape == (side, side, 3)
+    assert resized[:: side // 2, :: side // 2 if side == 2 else 2, 0][:2, :2].tolist() == expected
 
 
 @given(x=st.floats(0, 1), y=st.floats(0, 1))
-def test_a_detail_lies_in_the_image_wherever_it_is_asked(x: float, y: float) -> None:
+def test_a_detail_lies_in_the_image_wherever_its_centre_is(x: float, y: float) -> None:
     image_HWC = np.arange(32 * 32 * 3, dtype=np.int64).reshape(32, 32, 3).astype(np.uint8)
     assert sheets.detail(image_HWC, 8, x, y).shape == (8, 8, 3)
 
@@ -65,9 +65,9 @@ def test_a_detail_is_cut_around_its_place() -> None:
     assert (sheets.detail(image_HWC, 8, 0.75, 0.5) == 200).all()
 
 
-@given(count=st.integers(1, 200), wanted=st.integers(0, 50))
-def test_spread_numbers_are_distinct_and_in_range(count: int, wanted: int) -> None:
-    numbers = sheets.spread(count, wanted)
-    assert len(set(numbers)) == len(numbers) == min(count, wanted)
+@given(count=st.integers(1, 200), chosen=st.integers(0, 50))
+def test_spread_numbers_are_distinct_and_in_range(count: int, chosen: int) -> None:
+    numbers = sheets.spread(count, chosen)
+    assert len(set(numbers)) == len(numbers) == min(count, chosen)
     assert numbers == sorted(numbers)
     assert all(0 <= number < count for number in numbers)

@@ -16,7 +16,7 @@ from pipeline.errors import DropReason
 from pipeline.manifest import Drop, Scored, Selected, Stored
 from pipeline.params import SelectParams
 from pipeline.published.image_list import PublishedImage
-from stages.select import BEFORE, chosen, listed, select
+from stages.select import BEFORE, keep_best, keep_published, select
 from tests.stages.faces import choose
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=9, md5="0" * 32)
@@ -121,7 +121,7 @@ def test_the_funnel_names_every_stage_so_far() -> None:
 @given(figures=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, max_size=20), keep=st.integers(1, 25))
 def test_in_equals_kept_and_dropped_and_no_dropped_one_is_better(figures: list[float], keep: int) -> None:
     rows = [scored(index, figure) for index, figure in enumerate(figures)]
-    outcomes = chosen(rows, SelectParams(method="quality", keep=keep))
+    outcomes = keep_best(rows, SelectParams(method="quality", keep=keep))
     kept = [row for row in outcomes if isinstance(row, Selected)]
     assert [outcome.index for outcome in outcomes] == list(range(len(rows)))
     assert len(kept) == min(keep, len(rows))
@@ -134,7 +134,7 @@ def test_of_the_published_list_those_that_came_are_kept_by_their_number() -> Non
     files = [scored(2 * position, 0.5) for position in range(len(FIGURES))]
     images = [PublishedImage(idx, orig_idx, "0" * 32, "0" * 32) for idx, orig_idx in enumerate((4, 999, 0))]
     rows = [replace(row, file=f"{row.index + 1:06d}.jpg", quality=None) for row in files]
-    outcomes = listed(rows, images)
+    outcomes = keep_published(rows, images)
     kept = {outcome.file: outcome.rank for outcome in outcomes if isinstance(outcome, Selected)}
     assert kept == {"000005.jpg": 0, "000001.jpg": 2}
     assert all(outcome.reason is DropReason.NOT_PUBLISHED for outcome in outcomes if isinstance(outcome, Drop))

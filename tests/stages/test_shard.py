@@ -1,4 +1,4 @@
-"""Stage shard on a small table of select: the images of the finishing step, in order, with what is known of them."""
+"""Stage shard on a small table of select: final images, in order, with their labels and rows."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ from pipeline.errors import ShardError, SourceError
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.faces.geometry import rectangle_of_landmarks
 from pipeline.faces.png import encode_png
+from pipeline.faces.render import render
 from pipeline.manifest import Selected, Sharded, Stored
 from pipeline.params import SuperresParams
 from pipeline.shards.reader import DataSet
@@ -106,7 +107,7 @@ def test_square_images_become_a_data_set(address: str, order: str) -> None:
     }  # fmt: skip
 
 
-def test_faces_are_finished_as_they_were_scored(address: str) -> None:
+def test_faces_are_rendered_as_they_were_scored(address: str) -> None:
     rectangle = rectangle_of_landmarks(np.array(LANDMARKS, np.float32).reshape(5, 2), RESOLUTION)
     quad = tuple(rectangle.quad_42.reshape(-1).tolist())
     columns = {"landmarks": LANDMARKS, "quad": quad, "zoom": rectangle.zoom, "attributes": None}
@@ -116,12 +117,12 @@ def test_faces_are_finished_as_they_were_scored(address: str) -> None:
     params = SuperresParams(
         method="lanczos", renderer="fast", faces_per_chunk=1, tile_pixels=64, previews=0, max_dropped=0.0
     )
-    finisher = FinalRenderer(params, resolution=RESOLUTION, network=Path("none"), data=DATA)
+    renderer = FinalRenderer(params, render, resolution=RESOLUTION, network=Path("none"), data=DATA)
     with DataSet(OUT) as data:
         assert data.labels is None
         for position, row in enumerate(manifest.read_kept(DATA / "select/select.parquet", Selected)):
             image_CHW = data.read(RESOLUTION, [position])[0]
-            np.testing.assert_array_equal(image_CHW.transpose(1, 2, 0), finisher.finish(row).image_HWC)
+            np.testing.assert_array_equal(image_CHW.transpose(1, 2, 0), renderer.render(row).image_HWC)
     assert not (OUT / "dataset-labels.npy").exists()
 
 

@@ -11,6 +11,7 @@ from pipeline import manifest
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.faces.png import decode_png
 from pipeline.faces.quality import quality
+from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Scored, extend
 from stages import read_params
 from stages.align import align
@@ -58,10 +59,10 @@ def test_every_face_has_the_figure_of_its_final_image() -> None:
     rows = manifest.read_kept(TABLE, Scored)
     assert [row.index for row in rows] == list(range(FACES))
     params = read_params().superres
-    finisher = FinalRenderer(params, resolution=RESOLUTION, network=DATA / "fit_superres", data=DATA)
+    renderer = FinalRenderer(params, render, resolution=RESOLUTION, network=DATA / "fit_superres", data=DATA)
     for row in rows:
-        finished = finisher.finish(row)
-        expected = (quality(finished.image_HWC), finished.padded, finished.enlarge)
+        final = renderer.render(row)
+        expected = (quality(final.image_HWC), final.padded, final.enlarge)
         assert (row.quality, row.padded, row.enlarge) == expected
     report = json.loads(Path("reports/superres.json").read_text())
     assert (report["given"], report["kept"], report["dropped"]) == (FACES, FACES, {})

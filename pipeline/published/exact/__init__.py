@@ -1,1 +1,1 @@
-"""The published recipe, bit for bit: `reference` says it in plain numpy, the other modules do it fast."""
+"""The published recipe, bit for bit and compiled; tests/published/exact/reference.py has it in plain numpy."""

@@ -1,39 +1,33 @@
-"""The fast end of the exact recipe: QUAD transform to four times the resolution and Lanczos reduction in one pass.
+"""The last step of the exact recipe: QUAD transform to four times the resolution and Lanczos resize in one pass.
 
-`reference.transform` and `reference.resize` say what it computes. The supersampled image is never made: each of its
-rows is sampled, reduced across at once, and only the reduced rows are kept for the reduction down. Samples are taken
-in the order x = 0, 4, 8, ..., 1, 5, 9, ... (four phases), so that every loop runs over neighbours in memory.
+The supersampled image is never made: each of its rows is sampled and resized across at once, and the resized rows are
+kept for the resize down. Samples are taken in the order x = 0, 4, 8, ..., 1, 5, 9, ... (four phases), so that every
+loop runs over neighbours in memory.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.compiled import Bytes, Doubles, Floats, Integers, Words, compiled, level
+from pipeline.faces.compiled import Bytes, Doubles, Floats, Words, compiled, level
 from pipeline.faces.geometry import Points
-from pipeline.faces.lanczos import taps
-from pipeline.published.exact.reference import SUPERSAMPLING, quad_coefficients
+from pipeline.faces.lanczos import Taps, taps
 
 F32, F64 = np.float32, np.float64
-BORDER = 3  # outputs at each end of an axis whose taps the image cuts off
-BEFORE = 10  # inputs of an output i before 4 i
+SUPERSAMPLING = 4
+BORDER = 3  # outputs at each end of an axis that have fewer taps
 
 
 def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> NDArray[np.uint8]:
-    """A quadrilateral of an image as (3, R, R) uint8 pixels, transformed to 4R x 4R and reduced.
+    """A quadrilateral of an image as (3, R, R) uint8 pixels, transformed to 4R x 4R and resized.
 
     Parameters
     ----------
     image_HWC
         (H, W, 3) uint8 RGB, of fewer than 2³¹ pixels.
     corners_42
-        As `Rectangle.transform_corners_42`; the bilinear filter around them must lie within the image.
+        As `Rectangle.transform_corners_42`, at least a pixel inside the image, or a ValueError is raised.
     resolution
         R, at least 8.
-
-    Raises
-    ------
-    ValueError
-        A corner lies less than a pixel inside the image, or R is too small.
     """
     height, width, _ = image_HWC.shape
     if resolution < 2 * BORDER + 2:
@@ -47,31 +41,30 @@ def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> N
     _pack(np.ascontiguousarray(image_HWC).reshape(-1, 3), packed_N)
     rows_HCW = np.empty((size, 3, resolution), np.uint8)
     table = taps(size, resolution)
-    _sample_and_reduce(packed_N, width, quad_coefficients(corners_42, size), *table, rows_HCW)
-    _reduce_down(rows_HCW, *table, result_CHW)
+    _sample_and_reduce(packed_N, width, quad_coefficients(corners_42, size), table, rows_HCW)
+    _reduce_down(rows_HCW, table, result_CHW)
     return result_CHW
+
+
+def quad_coefficients(corners_42: Points, size: int) -> NDArray[np.float64]:
+    """(2, 4): for x and for y the a0...a3 of a0 + a1 x + a2 y + a3 x y, from corners in order NW, SW, SE, NE."""
+    inverse = 1.0 / size
+    nw, sw, se, ne = corners_42.astype(F32)
+    across = (ne - nw).astype(F64) * inverse
+    down = (sw - nw).astype(F64) * inverse
+    twist = (((se - sw) - ne) + nw).astype(F64) * inverse * inverse
+    return np.stack([nw.astype(F64), across, down, twist], axis=1)
 
 
 @compiled
 def _pack(pixels_N3: Bytes, packed_N: Words) -> None:
     for i in range(len(packed_N)):
-        packed_N[i] = (
-            np.uint32(pixels_N3[i, 0])
-            | (np.uint32(pixels_N3[i, 1]) << np.uint32(8))
-            | (np.uint32(pixels_N3[i, 2]) << np.uint32(16))
-        )
+        red, green, blue = np.uint32(pixels_N3[i, 0]), np.uint32(pixels_N3[i, 1]), np.uint32(pixels_N3[i, 2])
+        packed_N[i] = red | (green << np.uint32(8)) | (blue << np.uint32(16))
 
 
 @compiled
-def _sample_and_reduce(
-    packed_N: Words,
-    width: int,
-    coefficients_24: Doubles,
-    first: Integers,
-    count: Integers,
-    weights: Floats,
-    rows_HCW: Bytes,
-) -> None:
+def _sample_and_reduce(packed_N: Words, width: int, coefficients_24: Doubles, table: Taps, rows_HCW: Bytes) -> None:
     size, _, resolution = rows_HCW.shape
     place_N = np.empty(size, np.int32)
     dx_N, dy_N = np.empty(size, F64), np.empty(size, F64)
@@ -79,36 +72,26 @@ def _sample_and_reduce(
     samples_CPN = np.empty((3, SUPERSAMPLING, resolution), F32)
     total_N = np.empty(resolution, F32)
     for y in range(size):
-        _locate(coefficients_24, y, width, resolution, place_N, dx_N, dy_N)
+        _locate(coefficients_24, y, width, place_N, dx_N, dy_N)
         _gather(packed_N, width, place_N, corners_4N)
         for channel in range(3):
             _filter(corners_4N, np.uint32(8 * channel), dx_N, dy_N, samples_CPN[channel].reshape(size))
-            _reduce_across(samples_CPN[channel], first, count, weights, total_N, rows_HCW[y, channel])
+            _reduce_across(samples_CPN[channel], table, total_N, rows_HCW[y, channel])
 
 
 @compiled
 def _locate(
-    coefficients_24: Doubles,
-    y: int,
-    width: int,
-    resolution: int,
-    place_N: NDArray[np.int32],
-    dx_N: Doubles,
-    dy_N: Doubles,
+    coefficients_24: Doubles, y: int, width: int, place_N: NDArray[np.int32], dx_N: Doubles, dy_N: Doubles
 ) -> None:
-    """Upper left pixel and fractions of each sample of row y, in order of phases."""
+    """Upper left pixel and fractions of each sample of row y, ordered by phase."""
     a0, a1, a2, a3 = coefficients_24[0]
     b0, b1, b2, b3 = coefficients_24[1]
     y_in = F64(y)
     a2y, b2y = a2 * y_in, b2 * y_in
-    width_32 = np.int32(width)
+    width_32, resolution = np.int32(width), len(place_N) // SUPERSAMPLING
     for phase in range(SUPERSAMPLING):
-        start = phase * resolution
-        place, dx, dy = (
-            place_N[start : start + resolution],
-            dx_N[start : start + resolution],
-            dy_N[start : start + resolution],
-        )
+        start, stop = phase * resolution, (phase + 1) * resolution
+        place, dx, dy = place_N[start:stop], dx_N[start:stop], dy_N[start:stop]
         for i in range(resolution):
             x = F64(np.int32(i * SUPERSAMPLING + phase))
             px = (((a0 + a1 * x) + a2y) + (a3 * x) * y_in) - 0.5
@@ -146,9 +129,8 @@ def _filter(corners_4N: Words, shift: np.uint32, dx_N: Doubles, dy_N: Doubles, s
 
 
 @compiled
-def _reduce_across(
-    samples_PN: Floats, first: Integers, count: Integers, weights: Floats, total_N: Floats, row_N: Bytes
-) -> None:
+def _reduce_across(samples_PN: Floats, table: Taps, total_N: Floats, row_N: Bytes) -> None:
+    first, count, weights = table
     resolution = len(row_N)
     total_N[:] = F32(0.5)
     inner = resolution - 2 * BORDER
@@ -170,7 +152,8 @@ def _reduce_across(
 
 
 @compiled
-def _reduce_down(rows_HCW: Bytes, first: Integers, count: Integers, weights: Floats, result_CHW: Bytes) -> None:
+def _reduce_down(rows_HCW: Bytes, table: Taps, result_CHW: Bytes) -> None:
+    first, count, weights = table
     channels, resolution, _ = result_CHW.shape
     total_N = np.empty(resolution, F32)
     for y in range(resolution):

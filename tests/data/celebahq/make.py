@@ -10,21 +10,22 @@ what the ledger must say of each image; some inputs are then spoilt on purpose.
 import json
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.demo import annotations, faults
-from pipeline.faces import geometry
 from pipeline.faces.decode import decode
-from pipeline.faces.region import cut_region, enlarge
 from pipeline.params import SyntheticSource
 from pipeline.published.deltas import apply_delta, archive_name, member_name, seal_delta
-from pipeline.published.exact.render import render
-from pipeline.published.image_list import PublishedImage, write_list
-from pipeline.published.ledger import Verdict, md5_of
+from pipeline.published.exact.render import render_photograph
+from pipeline.published.image_list import SCHEMA, PublishedImage, md5_of
+from pipeline.published.ledger import Verdict
 
 SOURCE = SyntheticSource(
     kind="synthetic", photographs=10, bad_photographs=0, face_pixels_min=70, face_pixels_max=330, seed=5
@@ -69,6 +70,20 @@ def make(folder: Path) -> None:
     spoil_and_write(folder, faces)
 
 
+def write_list(folder: Path, images: Sequence[PublishedImage], files: int) -> None:
+    """Write an image list as `files` tables of about equal length."""
+    folder.mkdir(exist_ok=True)
+    for part in np.array_split(np.arange(len(images)), files):
+        chosen = [images[place] for place in part]
+        columns = {
+            "idx": [image.idx for image in chosen],
+            "orig_idx": [image.orig_idx for image in chosen],
+            "proc_md5": [bytes.fromhex(image.proc_md5) for image in chosen],
+            "final_md5": [bytes.fromhex(image.final_md5) for image in chosen],
+        }
+        pq.write_table(pa.table(columns, schema=SCHEMA), folder / f"images-{chosen[0].idx:05d}.parquet")
+
+
 def draw(number: int) -> Face:
     """The photograph of this number, its processed image, and a delta of mild noise."""
     item = faults.good(SOURCE, number)
@@ -77,10 +92,7 @@ def draw(number: int) -> Face:
     if number not in NUMBERS:
         blank_CHW = np.zeros((3, 1024, 1024), np.uint8)
         return Face(f"{number:06d}.jpg", item.content, item.landmarks, blank_CHW, blank_CHW)
-    rectangle = geometry.rectangle_of_landmarks(points_52, 1024)
-    region = cut_region(decode(item.content, "libjpeg-8d"), rectangle, 1024)
-    region = enlarge(region, max(geometry.enlarge_factor(region.rectangle.zoom), 1))
-    image_HWC = render(region.image_HWC, region.rectangle, border=region.border, resolution=1024).image_HWC
+    image_HWC = render_photograph(decode(item.content, "libjpeg-8d"), points_52, 1024).image_HWC
     coarse = np.random.default_rng(number).integers(-3, 4, (3, 64, 64)).astype(np.int8)
     delta_CHW = coarse.repeat(16, axis=1).repeat(16, axis=2).view(np.uint8)
     proc_CHW = np.ascontiguousarray(image_HWC.transpose(2, 0, 1))

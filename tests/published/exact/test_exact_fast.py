@@ -1,4 +1,4 @@
-"""The fast exact modules against the plain one: no differing byte on random images, over all branches."""
+"""The compiled recipe against the plain one: no differing byte on random images, over all branches."""
 
 from collections import Counter
 
@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from pipeline.faces import geometry, lanczos
 from pipeline.faces.geometry import Padding, Rectangle
-from pipeline.faces.region import cut_region, enlarge
-from pipeline.published.exact import padding, reference, warp
+from pipeline.faces.region import crop_region, enlarge
+from pipeline.published.exact import pad, warp
 from pipeline.published.exact.render import render
+from pipeline.published.exact.steps import transform
+from tests.published.exact import reference
 
 SIDES = st.integers(1, 90)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -19,15 +21,15 @@ many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCh
 
 
 def picture(seed: int, width: int, height: int) -> np.ndarray:
-    """Flat areas, grads and noise: what rounds exactly, and what does not."""
+    """Flat areas, gradients and noise."""
     random = np.random.default_rng(seed)
     noise = random.integers(0, 256, (height, width, 3), np.uint8)
     cells = random.integers(0, 256, (-(-height // 7), -(-width // 5), 3), np.uint8)
     flat = cells.repeat(7, axis=0).repeat(5, axis=1)[:height, :width]
     y, x = np.mgrid[:height, :width]
-    slope = np.stack([x * 3, y * 2, x + y], axis=-1).astype(np.uint8)
+    gradient = np.stack([x * 3, y * 2, x + y], axis=-1).astype(np.uint8)
     chosen = random.integers(0, 3, (height, width, 1))
-    return np.select([chosen == 0, chosen == 1], [noise, flat], slope).astype(np.uint8)
+    return np.select([chosen == 0, chosen == 1], [noise, flat], gradient).astype(np.uint8)
 
 
 def random_face(seed: int, resolution: int) -> tuple[np.ndarray, Rectangle]:
@@ -50,25 +52,22 @@ def test_whole_recipe_on_300_random_photographs_of_every_branch() -> None:
     for seed in range(300):
         resolution = (8, 16, 32, 64)[seed // 2 % 4]
         image_HWC, rectangle = random_face(seed, resolution)
-        region = cut_region(image_HWC, rectangle, resolution)
-        factor = max(geometry.enlarge_factor(region.rectangle.zoom), 1)
+        region = crop_region(image_HWC, rectangle, resolution)
+        factor = geometry.enlarge_factor(region.rectangle.zoom)
         height, width, _ = region.image_HWC.shape
-        enlarged = enlarge(region, factor)
+        enlarged = enlarge(region)
         if region.shrink > 1:
             size = geometry.shrunk_size(image_HWC.shape[1], image_HWC.shape[0], region.shrink)
-            plain = cut_region(reference.resize(image_HWC, *size), rectangle.shrunk(region.shrink), resolution)
+            plain = crop_region(reference.resize(image_HWC, *size), rectangle.shrunk(region.shrink), resolution)
             assert np.array_equal(region.image_HWC, plain.image_HWC), seed
         assert np.array_equal(
             enlarged.image_HWC, reference.resize(region.image_HWC, width * factor, height * factor)
         ), seed
-        fast = render(enlarged.image_HWC, enlarged.rectangle, border=region.border, resolution=resolution)
-        plain_HWC, padded = reference.render(
-            enlarged.image_HWC, enlarged.rectangle, border=region.border, resolution=resolution
-        )
-        assert (fast.image_HWC != plain_HWC).sum() == 0, seed
-        assert fast.padded == padded
+        fast, plain = render(enlarged, resolution), reference.render(enlarged, resolution)
+        assert (fast.image_HWC != plain.image_HWC).sum() == 0, seed
+        assert fast.padded == plain.padded
         branches.update({"shrink": region.shrink > 1, "enlarge": factor > 1, "as it is": factor == region.shrink == 1})
-        branches.update({"padded": padded, "not padded": not padded})
+        branches.update({"padded": plain.padded, "not padded": not plain.padded})
         margins = geometry.padding(enlarged.rectangle, *enlarged.image_HWC.shape[1::-1], region.border, resolution)
         branches["mirrored twice"] += margins is not None and max(margins.left, margins.right) >= width * factor
     assert min(branches[name] for name in branches) >= 15, branches
@@ -86,15 +85,15 @@ def test_resize(seed: int, width: int, height: int, new_width: int, new_height: 
 @many
 @given(SEEDS, SIDES, SIDES, st.tuples(*[st.integers(1, 120)] * 4), st.floats(0.2, 9))
 def test_pad(seed: int, width: int, height: int, margins: tuple[int, int, int, int], sigma: float) -> None:
-    image_HWC, wanted = picture(seed, width, height), Padding(*margins, sigma)
-    assert np.array_equal(padding.pad(image_HWC, wanted), reference.pad(image_HWC, wanted))
+    image_HWC, padding = picture(seed, width, height), Padding(*margins, sigma)
+    assert np.array_equal(pad.pad(image_HWC, padding), reference.pad(image_HWC, padding))
 
 
 def test_pad_of_an_image_larger_than_its_margins_leaves_the_middle() -> None:
     image_HWC = picture(1, 700, 600)
-    wanted = Padding(40, 50, 60, 30, 4.5)
-    padded = padding.pad(image_HWC, wanted)
-    assert np.array_equal(padded, reference.pad(image_HWC, wanted))
+    padding = Padding(40, 50, 60, 30, 4.5)
+    padded = pad.pad(image_HWC, padding)
+    assert np.array_equal(padded, reference.pad(image_HWC, padding))
     assert np.array_equal(padded[250:450, 250:450], image_HWC[200:400, 210:410])
 
 
@@ -109,7 +108,7 @@ def test_pad_of_an_image_larger_than_its_margins_leaves_the_middle() -> None:
 def test_warp(seed: int, width: int, height: int, resolution: int, places: list[float]) -> None:
     corners_42 = np.float32(places).reshape(4, 2) * np.float32([width - 2, height - 2]) + 1
     image_HWC = picture(seed, width, height)
-    plain = reference.resize(reference.transform(image_HWC, corners_42, 4 * resolution), resolution, resolution)
+    plain = reference.resize(transform(image_HWC, corners_42, 4 * resolution), resolution, resolution)
     assert np.array_equal(warp.warp(image_HWC, corners_42, resolution).transpose(1, 2, 0), plain)
 
 

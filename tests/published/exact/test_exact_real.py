@@ -1,7 +1,6 @@
 """The exact recipe against what NVIDIA published of CelebA-HQ: real photographs, the MD5s of the image list."""
 
 import csv
-import hashlib
 import re
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from PIL import Image
 
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
-from pipeline.faces.region import cut_region, enlarge
-from pipeline.published.exact.render import render
-from pipeline.published.image_list import read_list
+from pipeline.faces.region import crop_region
+from pipeline.published.exact.render import render_photograph
+from pipeline.published.image_list import md5_of, read_list
 from tests.outside import REAL
 from tests.published.exact.published import IMAGE_LIST
 
@@ -34,11 +33,10 @@ def test_real_photograph_gives_the_published_processed_image(row: dict[str, str]
     points = ("lefteye", "righteye", None, "leftmouth", "rightmouth")
     landmarks_52 = np.float32([[float(row[f"{p}_{axis}"]) if p else 0 for axis in "xy"] for p in points])
     photograph = decode(REAL.needed(f"celeba/img_celeba/{row['orig_file']}").read_bytes(), "libjpeg-8d")
-    region = cut_region(photograph, geometry.rectangle_of_landmarks(landmarks_52, 1024), 1024)
-    factor = max(geometry.enlarge_factor(region.rectangle.zoom), 1)
-    region = enlarge(region, factor)
-    rendered = render(region.image_HWC, region.rectangle, border=region.border, resolution=1024)
-    md5 = hashlib.md5(rendered.image_HWC.transpose(2, 0, 1).tobytes(), usedforsecurity=False).hexdigest()
+    region = crop_region(photograph, geometry.rectangle_of_landmarks(landmarks_52, 1024), 1024)
+    factor = geometry.enlarge_factor(region.rectangle.zoom)
+    rendered = render_photograph(photograph, landmarks_52, 1024)
+    md5 = md5_of(rendered.image_HWC.transpose(2, 0, 1))
     assert (factor, int(rendered.padded)) == (int(row["superres"]), int(row["padded"]))
     assert md5 == row["proc_md5"]
     published = read_list(IMAGE_LIST)[int(row["idx"])]
@@ -49,11 +47,10 @@ def test_real_photograph_gives_the_published_processed_image(row: dict[str, str]
 def test_real_final_image_has_the_published_md5(path) -> None:
     idx = int(re.sub(r"\D", "", path.stem))
     image_CHW = np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
-    md5 = hashlib.md5(image_CHW.tobytes(), usedforsecurity=False).hexdigest()
-    assert md5 == read_list(IMAGE_LIST)[idx].final_md5
+    assert md5_of(image_CHW) == read_list(IMAGE_LIST)[idx].final_md5
 
 
 def test_real_photograph_is_decoded_as_the_published_tool_wants() -> None:
     image_HWC = decode(REAL.needed("celeba/img_celeba/000001.jpg").read_bytes(), "libjpeg-8d")
     assert image_HWC.shape == (687, 409, 3)
-    assert hashlib.md5(image_HWC, usedforsecurity=False).hexdigest() == "9cad8178d6cb0196b36f7b34bc5eb6d3"
+    assert md5_of(image_HWC) == "9cad8178d6cb0196b36f7b34bc5eb6d3"

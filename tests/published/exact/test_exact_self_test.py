@@ -1,4 +1,4 @@
-"""The self-test of the exact renderer: it passes here, and says so where a processor or a library would be wrong."""
+"""The self-test of the exact renderer: it passes here, and fails where a processor or a library computes otherwise."""
 
 import subprocess
 import sys
@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import RendererError
+from pipeline.faces import geometry
 from pipeline.faces.region import Region
-from pipeline.published.exact import self_test as tested
+from pipeline.published.exact import render as tested
 
 CONTRACTED = """
 import numba
@@ -19,7 +20,7 @@ plain = numba.njit
 def contracting(*functions, **options):
     return plain(*functions, **(options | {"cache": False, "fastmath": {"contract"}}))
 numba.njit = contracting
-from pipeline.published.exact.self_test import self_test
+from pipeline.published.exact.render import self_test
 self_test()
 """
 
@@ -30,7 +31,8 @@ def test_it_passes_here_also_from_many_threads() -> None:
 
 
 def test_todays_pillow_in_place_of_the_legacy_resize_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def enlarge(region: Region, factor: int) -> Region:
+    def enlarge(region: Region) -> Region:
+        factor = geometry.enlarge_factor(region.rectangle.zoom)
         height, width, _ = region.image_HWC.shape
         size = (width * factor, height * factor)
         image_HWC = np.asarray(Image.fromarray(region.image_HWC).resize(size, Image.Resampling.LANCZOS))

@@ -8,18 +8,15 @@ import pytest
 
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
-from pipeline.faces.region import Region, cut_region, enlarge
+from pipeline.faces.region import crop_region, enlarge
 from pipeline.published.deltas import apply_delta, open_delta
-from pipeline.published.exact import reference
-from pipeline.published.exact.render import render
-from pipeline.published.exact.trace import trace
+from pipeline.published.exact.render import render_photograph
+from pipeline.published.exact.steps import run_steps
+from pipeline.published.image_list import md5_of
 from tests.outside import VECTORS, cases
+from tests.published.exact import reference
 
 pytestmark = pytest.mark.vectors
-
-
-def _md5(pixels: np.ndarray) -> str:
-    return hashlib.md5(np.ascontiguousarray(pixels), usedforsecurity=False).hexdigest()
 
 
 def _jpeg(case: dict[str, Any]) -> bytes:
@@ -32,39 +29,32 @@ def _landmarks(case: dict[str, Any]) -> np.ndarray:
     return np.array(case["landmarks"], np.float32)
 
 
-def _enlarged(case: dict[str, Any]) -> Region:
-    rectangle = geometry.rectangle_of_landmarks(_landmarks(case), 1024)
-    region = cut_region(decode(_jpeg(case), "libjpeg-8d"), rectangle, 1024)
-    return enlarge(region, max(geometry.enlarge_factor(region.rectangle.zoom), 1))
-
-
 def _proc(case: dict[str, Any]) -> np.ndarray:
-    region = _enlarged(case)
-    image_HWC = render(region.image_HWC, region.rectangle, border=region.border, resolution=1024).image_HWC
+    image_HWC = render_photograph(decode(_jpeg(case), "libjpeg-8d"), _landmarks(case), 1024).image_HWC
     return np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("case", cases())
 def test_exact_every_step(case: dict[str, Any]) -> None:
-    traced = trace(_jpeg(case), _landmarks(case))
+    recipe = run_steps(_jpeg(case), _landmarks(case))
     expected = [
         ("decode", case["width"], case["height"], case["rgb_md5"]),
         *((stage["name"], stage["width"], stage["height"], stage["md5"]) for stage in case["stages"]),
         ("transform", 4096, 4096, case["transform_4096_md5"]),
         ("proc", 1024, 1024, case["proc_md5"]),
     ]
-    assert [(step.name, step.width, step.height, step.md5) for step in traced.steps] == expected
-    assert (traced.padding is not None) == case["padded"]
-    if traced.padding is not None:
-        assert [getattr(traced.padding, side) for side in ("left", "top", "right", "bottom")] == case["pad"]
-        assert traced.padding.blur_sigma == case["blur"]
-    assert traced.rectangle.zoom == case["zoom_end"]
-    assert traced.rectangle.transform_corners_42.ravel().tolist() == np.float32(case["quad_end"]).ravel().tolist()
+    assert [(step.name, step.width, step.height, step.md5) for step in recipe.steps] == expected
+    assert (recipe.padding is not None) == case["padded"]
+    if recipe.padding is not None:
+        assert [getattr(recipe.padding, side) for side in ("left", "top", "right", "bottom")] == case["pad"]
+        assert recipe.padding.blur_sigma == case["blur"]
+    assert recipe.rectangle.zoom == case["zoom_end"]
+    assert recipe.rectangle.transform_corners_42.ravel().tolist() == np.float32(case["quad_end"]).ravel().tolist()
 
 
 @pytest.mark.parametrize("case", cases())
 def test_exact_fused_image(case: dict[str, Any]) -> None:
-    assert _md5(_proc(case)) == case["proc_md5"]
+    assert md5_of(_proc(case)) == case["proc_md5"]
 
 
 def _one_of_each_branch() -> list[Any]:
@@ -80,10 +70,11 @@ def _one_of_each_branch() -> list[Any]:
 
 @pytest.mark.parametrize("case", _one_of_each_branch())
 def test_exact_plain_image(case: dict[str, Any]) -> None:
-    region = _enlarged(case)
-    image_HWC, padded = reference.render(region.image_HWC, region.rectangle, border=region.border, resolution=1024)
-    assert _md5(image_HWC.transpose(2, 0, 1)) == case["proc_md5"]
-    assert padded == case["padded"]
+    rectangle = geometry.rectangle_of_landmarks(_landmarks(case), 1024)
+    region = enlarge(crop_region(decode(_jpeg(case), "libjpeg-8d"), rectangle, 1024))
+    rendered = reference.render(region, 1024)
+    assert md5_of(rendered.image_HWC.transpose(2, 0, 1)) == case["proc_md5"]
+    assert rendered.padded == case["padded"]
 
 
 @pytest.mark.parametrize("case", [case for case in cases() if not case.values[0] or "delta" in case.values[0]])
@@ -91,5 +82,5 @@ def test_exact_final_image(case: dict[str, Any]) -> None:
     token = (VECTORS / case["delta"]).read_bytes()
     assert hashlib.sha256(token).hexdigest() == case["delta_sha256"]
     delta_CHW = open_delta(token, _jpeg(case), case["jpeg"])
-    assert _md5(delta_CHW) == case["delta_plain_md5"]
-    assert _md5(apply_delta(_proc(case), delta_CHW)) == case["final_md5"]
+    assert md5_of(delta_CHW) == case["delta_plain_md5"]
+    assert md5_of(apply_delta(_proc(case), delta_CHW)) == case["final_md5"]

@@ -1,7 +1,7 @@
 """The exact recipe in plain numpy, one operation after the other: slow, and meant to be read.
 
-It says what the fast modules of this package must compute to the bit. Every type is part of the recipe, which was run
-with Pillow 3.1.1, numpy 1.13 and scipy 1.0: where float32 is written, the value is rounded to float32 there.
+The compiled modules of `pipeline.published.exact` must give the same bytes. Every type is part of the recipe, which was
+run with Pillow 3.1.1, numpy 1.13 and scipy 1.0: where float32 is written, the value is rounded to float32 there.
 """
 
 import numpy as np
@@ -9,28 +9,28 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from pipeline.faces import geometry
-from pipeline.faces.geometry import Padding, Points, Rectangle
+from pipeline.faces.geometry import Padding
+from pipeline.faces.region import Region
+from pipeline.faces.render import Rendered
+from pipeline.published.exact.steps import transform
 
 F32 = np.float32
-SUPERSAMPLING = 4
 LANCZOS_LOBES = 3
 
 
-def render(
-    region_HWC: NDArray[np.uint8], rectangle: Rectangle, *, border: int, resolution: int
-) -> tuple[NDArray[np.uint8], bool]:
-    """Pad where needed, transform, reduce an enlarged region: (R, R, 3) uint8, and whether it was padded."""
-    height, width, _ = region_HWC.shape
-    padding = geometry.padding(rectangle, width, height, border, resolution)
+def render(region: Region, resolution: int) -> Rendered:
+    """Pad where needed, transform and resize an enlarged region."""
+    image_HWC, rectangle = region.image_HWC, region.rectangle
+    height, width, _ = image_HWC.shape
+    padding = geometry.padding(rectangle, width, height, region.border, resolution)
     if padding is not None:
-        region_HWC = pad(region_HWC, padding)
-        rectangle = rectangle.moved(padding.left, padding.top)
-    samples_HWC = transform(region_HWC, rectangle.transform_corners_42, SUPERSAMPLING * resolution)
-    return resize(samples_HWC, resolution, resolution), padding is not None
+        image_HWC, rectangle = pad(image_HWC, padding), rectangle.moved(padding.left, padding.top)
+    samples_HWC = transform(image_HWC, rectangle.transform_corners_42, 4 * resolution)
+    return Rendered(resize(samples_HWC, resolution, resolution), padding is not None)
 
 
 def resize(image_HWC: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """Lanczos-3, as Pillow 3.1.1's "antialias": across, rounded to uint8, then down. The same size is left as it is."""
+    """Lanczos-3, as Pillow 3.1.1's ANTIALIAS: across, rounded to uint8, then down. The same size is left as it is."""
     if image_HWC.shape[:2] == (height, width):
         return image_HWC
     across = _resize_rows(image_HWC.swapaxes(0, 1), width).swapaxes(0, 1)
@@ -90,38 +90,3 @@ def pad(image_HWC: NDArray[np.uint8], padding: Padding) -> NDArray[np.uint8]:
     image += (blurred - image) * np.clip(F32(3) * mask + F32(1), F32(0), F32(1))
     image += (np.median(image, axis=(0, 1)) - image) * np.clip(mask, F32(0), F32(1))
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-def transform(image_HWC: NDArray[np.uint8], corners_42: Points, size: int) -> NDArray[np.uint8]:
-    """A quadrilateral to `size` x `size` pixels, bilinear, as Pillow 3.1.1's QUAD; 0 outside of the image."""
-    height, width, _ = image_HWC.shape
-    result_HWC = np.zeros((size, size, 3), np.uint8)
-    coefficients_24 = quad_coefficients(corners_42, size)
-    x = np.arange(size, dtype=np.float64)
-    for y in range(size):
-        x_in, y_in = (((a0 + a1 * x) + a2 * y) + (a3 * x) * y for a0, a1, a2, a3 in coefficients_24)
-        inside = (x_in >= 0) & (x_in < width) & (y_in >= 0) & (y_in < height)
-        x_in, y_in = x_in[inside] - 0.5, y_in[inside] - 0.5
-        column, row = np.floor(x_in).astype(int), np.floor(y_in).astype(int)
-        dx, dy = (x_in - column)[:, None], (y_in - row)[:, None]
-        left, right = column.clip(0, width - 1), (column + 1).clip(0, width - 1)
-        upper, lower = row.clip(0, height - 1), (row + 1).clip(0, height - 1)
-        above = _lerp(image_HWC[upper, left], image_HWC[upper, right], dx)
-        below = _lerp(image_HWC[lower, left], image_HWC[lower, right], dx)
-        result_HWC[y, inside] = _lerp(above, below, dy)
-    return result_HWC
-
-
-def quad_coefficients(corners_42: Points, size: int) -> NDArray[np.float64]:
-    """(2, 4): for x and for y the a0...a3 of a0 + a1 x + a2 y + a3 x y, from corners in order NW, SW, SE, NE."""
-    inverse = 1.0 / size
-    nw, sw, se, ne = corners_42.astype(F32)
-    across = (ne - nw).astype(np.float64) * inverse
-    down = (sw - nw).astype(np.float64) * inverse
-    twist = (((se - sw) - ne) + nw).astype(np.float64) * inverse * inverse
-    return np.stack([nw.astype(np.float64), across, down, twist], axis=1)
-
-
-def _lerp(start: NDArray, stop: NDArray, part: NDArray[np.float64]) -> NDArray[np.float64]:
-    start = start.astype(np.float64)
-    return start + (stop.astype(np.float64) - start) * part

@@ -1,8 +1,8 @@
-"""The fast padding of the exact recipe; `reference.pad` says what it computes.
+"""The padding of the exact recipe: the step "pad" of the published dataset_tool.py.
 
-Nearly all of its time goes into a Gaussian of hundreds of taps. Three facts shorten it, and none changes a bit:
+Nearly all of its time goes into a Gaussian of hundreds of taps. Three shortcuts change no bit:
 
-- Pixels deeper than 4/3 of the margin have weight 0 in the blend: they need no blur.
+- Pixels deeper than 4/3 of the margin have weight 0 in the blend: they are not blurred.
 - The margin mirrors the image, so down the columns a mirrored column blurs to the values of its original: only the
   image's own columns are summed.
 - Pixels are integers, so the two of a pair are added as integers.
@@ -13,24 +13,26 @@ from numpy.typing import NDArray
 
 from pipeline.faces.compiled import Bytes, Doubles, Floats, Integers, compiled, level
 from pipeline.faces.geometry import Padding
+from pipeline.faces.pad import PaddedAxis
 
 F32, F64, I32 = np.float32, np.float64, np.int32
 TRUNCATE = 4.0
-BLOCK = 512  # values summed at a time: what a block reads stays in the fastest cache
+BLOCK = 512  # values summed at a time: their inputs stay in the fastest cache
 BINS_PER_LEVEL = 256
 
 
 def pad(image_HWC: NDArray[np.uint8], padding: Padding) -> NDArray[np.uint8]:
     """Extend an image by `padding`: (H, W, 3) uint8 RGB to (top + H + bottom, left + W + right, 3).
 
-    The same bytes as `reference.pad`. Memory: five times the result, which is float32 on the way.
+    Memory: five times the result, which is float32 before it is rounded.
     """
     height, width, _ = image_HWC.shape
     weights = _gaussian(padding.blur_sigma)
     radius = len(weights) - 1
-    row_sources = _sources(height, padding.top, padding.bottom, radius)
-    column_sources = _sources(width, padding.left, padding.right, radius)
-    depth_y, depth_x = _depth(height, padding.top, padding.bottom), _depth(width, padding.left, padding.right)
+    rows = PaddedAxis(padding.top, height, padding.bottom)
+    columns = PaddedAxis(padding.left, width, padding.right)
+    row_sources, column_sources = (axis.source(np.arange(-radius, axis.padded + radius)) for axis in (rows, columns))
+    depth_y, depth_x = (axis.depth(np.arange(axis.padded)) for axis in (rows, columns))
     values_HN = np.empty((len(depth_y), 3 * len(depth_x)), F32)
     image_HN = np.ascontiguousarray(image_HWC).reshape(height, -1)
     _blur_border(image_HN, row_sources, column_sources, depth_y, depth_x, weights, values_HN)
@@ -40,31 +42,10 @@ def pad(image_HWC: NDArray[np.uint8], padding: Padding) -> NDArray[np.uint8]:
 
 
 def _gaussian(sigma: float) -> NDArray[np.float64]:
-    """Weights of the centre and of the pixels at distance 1, 2, ...; those of `scipy.ndimage.gaussian_filter`."""
+    """Weights of the pixels at distance 0, 1, 2, ...: those of `scipy.ndimage.gaussian_filter`."""
     radius = int(TRUNCATE * sigma + 0.5)
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
     return (weights / weights.sum())[radius:]
-
-
-def _sources(length: int, before: int, after: int, radius: int) -> NDArray[np.int64]:
-    """Which pixel of the image stands where along an axis, from `radius` before the padded image to `radius` after it.
-
-    Padding mirrors without the edge pixel, the Gaussian's border with it.
-    """
-    padded = before + length + after
-    places = np.arange(-radius, padded + radius) % (2 * padded)
-    places = np.minimum(places, 2 * padded - 1 - places) - before
-    if length == 1:
-        return np.zeros_like(places)
-    places %= 2 * (length - 1)
-    return np.minimum(places, 2 * (length - 1) - places)
-
-
-def _depth(length: int, before: int, after: int) -> NDArray[np.float32]:
-    """Distance to the nearer end of an axis, in units of its margin."""
-    padded = before + length + after
-    places = np.arange(padded)
-    return np.minimum(places.astype(F32) / F32(before), (padded - 1 - places).astype(F32) / F32(after))
 
 
 @compiled
@@ -85,7 +66,7 @@ def _blur_border(
 ) -> None:
     """The mirrored image, blended with its Gaussian by depth."""
     radius, width, own = len(weights) - 1, len(depth_x), image_HN.shape[1] // 3
-    # the columns that are blurred in every row, and those of the image that their Gaussian reads
+    # the columns that are blurred in every row, and the image's columns that their Gaussian reads
     left, right = 0, width
     while left < width and _blur_weight(depth_x[left]) > F32(0):
         left += 1
@@ -100,13 +81,12 @@ def _blur_border(
     blurred = np.empty(3 * width, F32)
     for y in range(len(depth_y)):
         rows = row_sources[y : y + 2 * radius + 1]
+        source, sources, values = image_HN[rows[radius]], column_sources[radius:], values_HN[y]
         if _blur_weight(depth_y[y]) > F32(0):
             _blur_down(image_HN, rows, weights, total, 0, 3 * own, down)
             _spread(down, column_sources, 0, len(column_sources), line)
             _blur_across(line, weights, total, 0, 3 * width, blurred)
-            _blend(
-                image_HN[rows[radius]], column_sources[radius:], blurred, depth_y[y], depth_x, 0, width, values_HN[y]
-            )
+            _blend(source, sources, blurred, depth_y[y], depth_x, 0, width, values)
         else:
             _blur_down(image_HN, rows, weights, total, 0, 3 * own_left, down)
             _blur_down(image_HN, rows, weights, total, 3 * own_right, 3 * own, down)
@@ -114,10 +94,9 @@ def _blur_border(
             _spread(down, column_sources, right, len(column_sources), line)
             _blur_across(line, weights, total, 0, 3 * left, blurred)
             _blur_across(line, weights, total, 3 * right, 3 * width, blurred)
-            source = image_HN[rows[radius]]
-            _blend(source, column_sources[radius:], blurred, depth_y[y], depth_x, 0, left, values_HN[y])
-            _spread(source, column_sources[radius:], left, right, values_HN[y])
-            _blend(source, column_sources[radius:], blurred, depth_y[y], depth_x, right, width, values_HN[y])
+            _blend(source, sources, blurred, depth_y[y], depth_x, 0, left, values)
+            _spread(source, sources, left, right, values)
+            _blend(source, sources, blurred, depth_y[y], depth_x, right, width, values)
 
 
 @compiled
@@ -144,7 +123,7 @@ def _blur_down(
 
 @compiled
 def _blur_across(line_N: Doubles, weights: Doubles, total: Doubles, start: int, stop: int, result_N: Floats) -> None:
-    """The same along a line of interleaved channels, which is extended by the radius at both ends."""
+    """The same along a line of interleaved channels, which extends by the radius at both ends."""
     radius = len(weights) - 1
     for first in range(start, stop, BLOCK):
         count = min(BLOCK, stop - first)
@@ -194,7 +173,7 @@ def _blend(
 
 @compiled
 def _median(values_HN: Floats) -> Floats:
-    """The median of each channel, float32: by counting in fine bins, then sorting the one or two bins in the middle."""
+    """The median of each channel, float32: values are counted in fine bins, the one or two middle bins sorted."""
     height, length = values_HN.shape
     counts = np.zeros((3, 256 * BINS_PER_LEVEL), np.int64)
     for y in range(height):
@@ -234,7 +213,7 @@ def _ranked(values_HN: Floats, channel: int, counts: Integers, rank: int) -> np.
 
 @compiled
 def _fade(values_HN: Floats, depth_y: Floats, depth_x: Floats, median: Floats, result_HN: Bytes) -> None:
-    """Toward the median by depth, rounded to the nearest level."""
+    """Fade to the median by depth, and round to the nearest level."""
     for y in range(len(depth_y)):
         values, result = values_HN[y], result_HN[y]
         for x in range(len(depth_x)):
