@@ -5,7 +5,7 @@ from stages import DATA, main, read_params, stage_run, table
 
 
 def fit_superres() -> None:
-    """Write `data/fit_superres/`: network.json and, if there is a network, its weights; if trained, history and sheet."""
+    """Write `data/fit_superres/`: network.json, and the weights, history and sheet of the network, if any."""
     params = read_params()
     with stage_run(
         "fit_superres",
