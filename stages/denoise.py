@@ -1,4 +1,4 @@
-"""Stage denoise: the crops without their JPEG artefacts, kept without loss."""
+"""Stage denoise: removes JPEG artefacts from the crops; the result is stored losslessly."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,17 +16,17 @@ NETWORK = DATA / "fit_denoise"
 
 
 def denoise() -> None:
-    """Write `data/denoise/`: containers of restored regions, and their table; the table alone for method none."""
+    """Write `data/denoise/`: containers of restored regions and their table; with method none only the table."""
     params = read_params()
     inputs = [table("crop"), NETWORK]
     with stage_run("denoise", params={"denoise": params.denoise}, inputs=inputs, out=DATA / "denoise") as run:
-        work_on = passed_chunk
+        chunk = pass_chunk
         if params.denoise.method == "network":
-            work_on = partial(restored_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())
+            chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())
         with connect(params.cluster) as client:
             account = map_rows(
                 client,
-                work_on,
+                chunk,
                 stage="denoise",
                 table=table("crop"),
                 row_in=Cropped,
@@ -37,17 +37,17 @@ def denoise() -> None:
         run.count(account, params.denoise.max_dropped)
 
 
-def passed_chunk(rows: Sequence[Cropped], stem: Path) -> Iterator[Denoised]:
-    """Rows as they are: their pixels stay where `crop` put them."""
-    del stem  # nothing is written beside the table
+def pass_chunk(rows: Sequence[Cropped], stem: Path) -> Iterator[Denoised]:
+    """Leave the rows unchanged: their pixels are in the containers of `crop`."""
+    del stem  # no file is written
     for row in rows:
         yield extend(row, Denoised, denoised=False)
 
 
-def restored_chunk(
+def restore_chunk(
     rows: Sequence[Cropped], stem: Path, *, params: DenoiseParams, network: Path, data: Path
 ) -> Iterator[Denoised | Drop]:
-    """Restored regions of some faces, in a container of their own."""
+    """Restore the regions of some faces into a container."""
     restorer = Restorer.load(network, tile_pixels=params.tile_pixels)
     path = stem.with_name(f"{stem.name}.tar")
     with writing_container(path, f"denoise/{path.name}") as container:

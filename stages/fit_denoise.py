@@ -1,11 +1,11 @@
-"""Stage fit_denoise: the JPEG-artefact network, fitted on the extracted photographs, brought by the user, or none."""
+"""Stage fit_denoise: the JPEG artefact network, trained on the extracted photographs, the user's own, or none."""
 
 from pipeline.restoration.load_or_train import load_or_train
 from stages import DATA, main, read_params, stage_run, table
 
 
 def fit_denoise() -> None:
-    """Write `data/fit_denoise/`: network.json, and the network with its history and pictures where there is one."""
+    """Write `data/fit_denoise/`: network.json, and the weights, history and sheet of the network, if any."""
     params = read_params()
     with stage_run(
         "fit_denoise", params={"fit_denoise": params.fit_denoise}, inputs=[table("extract")], out=DATA / "fit_denoise"

@@ -1,11 +1,11 @@
-"""Stage fit_superres: the x4 network, fitted on the extracted photographs, brought by the user, or none."""
+"""Stage fit_superres: the x4 network, trained on the extracted photographs, the user's own, or none."""
 
 from pipeline.restoration.load_or_train import load_or_train
 from stages import DATA, main, read_params, stage_run, table
 
 
 def fit_superres() -> None:
-    """Write `data/fit_superres/`: network.json, and the network with its history and pictures where there is one."""
+    """Write `data/fit_superres/`: network.json, and the weights, history and sheet of the network, if any."""
     params = read_params()
     with stage_run(
         "fit_superres",

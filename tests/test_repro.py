@@ -22,7 +22,7 @@ import yaml
 from pipeline.sources.fetch.terms import TERMS_VARIABLE
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
-from tests.house import DVC, ENVIRONMENT, House
+from tests.repo import DVC, ENVIRONMENT, Repo
 
 sys.path.insert(0, str(Path(__file__).parent / "sources/fetch"))
 from faulty_server import FaultyServer
@@ -53,29 +53,29 @@ SMALL_RUN: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House.clone(tmp_path_factory.mktemp("house"))
-    root = house.root
-    house.edit({**SMALL, "train": {"runs": {"demo": SMALL_RUN}}})
-    house.kill_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
+    repo = Repo.clone(tmp_path_factory.mktemp("repo"))
+    root = repo.root
+    repo.edit({**SMALL, "train": {"runs": {"demo": SMALL_RUN}}})
+    repo.kill_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
     assert not (root / "data/shard").exists()
-    house.kill_when(["repro", "train@demo"], lambda: len(_snapshots(root / "data/.work")) >= 2)
+    repo.kill_when(["repro", "train@demo"], lambda: len(_snapshots(root / "data/.work")) >= 2)
     assert not (root / "runs/demo").exists()
-    house.dvc("repro")
-    yield house
+    repo.dvc("repro")
+    yield repo
     shutil.rmtree(root)
 
 
-def test_all_stages_have_run_and_a_second_repro_runs_nothing(house: House) -> None:
-    assert house.dvc("repro") == []
-    assert not list((house.root / "data/.work").iterdir())
+def test_all_stages_have_run_and_a_second_repro_runs_nothing(repo: Repo) -> None:
+    assert repo.dvc("repro") == []
+    assert not list((repo.root / "data/.work").iterdir())
 
 
-def test_bad_input_is_dropped_with_a_reason_and_counted(house: House) -> None:
+def test_bad_input_is_dropped_with_a_reason_and_counted(repo: Repo) -> None:
     reasons: dict[str, int] = {}
-    given = house.report("extract")["given"]
+    given = repo.report("extract")["given"]
     for stage in ("extract", "align", "crop", "denoise", "superres", "select"):
-        report = house.report(stage)
+        report = repo.report(stage)
         assert report["given"] == report["kept"] + sum(report["dropped"].values())
         for reason, count in report["dropped"].items():
             reasons[reason] = reasons.get(reason, 0) + count
@@ -91,11 +91,11 @@ def test_bad_input_is_dropped_with_a_reason_and_counted(house: House) -> None:
     assert expected <= set(reasons)
     added_by_landmark_rows = reasons["landmark row without photograph"]
     assert given + added_by_landmark_rows == 16 + 8
-    assert house.report("select")["kept"] == 12
+    assert repo.report("select")["kept"] == 12
 
 
-def test_the_original_reader_sees_one_file_with_all_levels(house: House) -> None:
-    with h5py.File(house.root / "data/shard/dataset.h5", "r") as file:
+def test_the_original_reader_sees_one_file_with_all_levels(repo: Repo) -> None:
+    with h5py.File(repo.root / "data/shard/dataset.h5", "r") as file:
         for level in (128, 64, 32, 16, 8, 4, 2, 1):
             assert file[f"data{level}x{level}"].shape == (12, 3, level, level)
             assert file[f"data{level}x{level}"].dtype == np.uint8
@@ -103,28 +103,28 @@ def test_the_original_reader_sees_one_file_with_all_levels(house: House) -> None
         half = file["data64x64"][:]
     mean = top.reshape(12, 3, 64, 2, 64, 2).astype(np.float32).mean(axis=(3, 5))
     np.testing.assert_array_equal(half, np.rint(mean))
-    assert np.load(house.root / "data/shard/dataset-labels.npy").shape == (12, 40)
+    assert np.load(repo.root / "data/shard/dataset-labels.npy").shape == (12, 40)
 
 
-def test_the_killed_run_gave_the_bytes_of_an_undisturbed_run_with_one_worker(house: House) -> None:
+def test_the_killed_run_gave_the_bytes_of_an_undisturbed_run_with_one_worker(repo: Repo) -> None:
     stages = ("align", "crop", "denoise", "superres", "select", "shard", "lsun/bedroom")
-    before = {stage: house.digests(f"data/{stage}") for stage in stages}
-    house.edit({"cluster": {"workers": 1}})
-    assert house.dvc("repro") == [], "the section cluster changes no result"
+    before = {stage: repo.digests(f"data/{stage}") for stage in stages}
+    repo.edit({"cluster": {"workers": 1}})
+    assert repo.dvc("repro") == [], "the section cluster changes no result"
     for stage in stages:
         name = stage.replace("/", "@")
-        assert house.dvc("repro", "--force", "--single-item", "--no-run-cache", name) == [name]
-        assert house.digests(f"data/{stage}") == before[stage], stage
+        assert repo.dvc("repro", "--force", "--single-item", "--no-run-cache", name) == [name]
+        assert repo.digests(f"data/{stage}") == before[stage], stage
 
 
-def test_killed_training_gave_the_weights_of_an_undisturbed_run(house: House) -> None:
-    before = {name: digest for name, digest in house.digests("runs/demo").items() if name.endswith(".safetensors")}
+def test_killed_training_gave_the_weights_of_an_undisturbed_run(repo: Repo) -> None:
+    before = {name: digest for name, digest in repo.digests("runs/demo").items() if name.endswith(".safetensors")}
     assert len(before) >= 2
-    shutil.rmtree(house.root / "runs/demo")  # else the stage would take the finished run up again
-    assert house.dvc("repro", "--force", "--single-item", "--no-run-cache", "train@demo") == ["train@demo"]
-    after = {name: digest for name, digest in house.digests("runs/demo").items() if name.endswith(".safetensors")}
+    shutil.rmtree(repo.root / "runs/demo")  # else the stage would take the finished run up again
+    assert repo.dvc("repro", "--force", "--single-item", "--no-run-cache", "train@demo") == ["train@demo"]
+    after = {name: digest for name, digest in repo.digests("runs/demo").items() if name.endswith(".safetensors")}
     assert after == before
-    house.dvc("repro")
+    repo.dvc("repro")
 
 
 def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(house: House) -> None:
@@ -147,28 +147,28 @@ def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(house: House) 
     ],
     ids=["lsun.categories", "train", "select.keep"],
 )
-def test_a_change_runs_exactly_what_depends_on_it(house: House, change: dict[str, Any], expected: list[str]) -> None:
-    house.edit(change)
-    assert sorted(house.dvc("repro")) == sorted(expected)
+def test_a_change_runs_exactly_what_depends_on_it(repo: Repo, change: dict[str, Any], expected: list[str]) -> None:
+    repo.edit(change)
+    assert sorted(repo.dvc("repro")) == sorted(expected)
 
 
-def test_categories_are_fetched_and_built_each_for_itself(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_categories_are_fetched_and_built_each_for_itself(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENVIRONMENT, TERMS_VARIABLE, "lsun")
     with FaultyServer() as server:
-        _publish(server, house.root, ["bedroom", "cat", "churchoutdoor"])
+        _publish(server, repo.root, ["bedroom", "cat", "churchoutdoor"])
         network = {"mirrors": [server.url], "attempts": 2}
-        house.edit({"lsun": {"categories": ["bedroom", "cat"], "source": {"kind": "network"}}, "network": network})
-        assert sorted(house.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
-        before = house.digests("data/lsun/cat")
-        record = json.loads((house.root / "records/lsun/cat.json").read_text())
+        repo.edit({"lsun": {"categories": ["bedroom", "cat"], "source": {"kind": "network"}}, "network": network})
+        assert sorted(repo.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
+        before = repo.digests("data/lsun/cat")
+        record = json.loads((repo.root / "records/lsun/cat.json").read_text())
         assert record["accepted"]["lsun"]["terms"]["by"].endswith(TERMS_VARIABLE)
-        house.edit({"lsun": {"categories": ["church_outdoor"]}})
-        assert house.dvc("repro") == ["lsun@church_outdoor"]
+        repo.edit({"lsun": {"categories": ["church_outdoor"]}})
+        assert repo.dvc("repro") == ["lsun@church_outdoor"]
         assert len(server.requests) == 3
-    assert h5py.File(house.root / "data/lsun/church_outdoor/dataset.h5")["data64x64"].shape == (6, 3, 64, 64)
-    house.edit({"lsun": {"categories": ["bedroom", "cat"]}})
-    assert house.dvc("repro") == []
-    assert house.digests("data/lsun/cat") == before
+    assert h5py.File(repo.root / "data/lsun/church_outdoor/dataset.h5")["data64x64"].shape == (6, 3, 64, 64)
+    repo.edit({"lsun": {"categories": ["bedroom", "cat"]}})
+    assert repo.dvc("repro") == []
+    assert repo.digests("data/lsun/cat") == before
 
 
 def _publish(server: FaultyServer, root: Path, categories: list[str]) -> None:
@@ -184,11 +184,9 @@ def _publish(server: FaultyServer, root: Path, categories: list[str]) -> None:
     path.write_text(yaml.safe_dump(content))
 
 
-def test_a_misspelt_category_fails_at_once_with_the_names(house: House) -> None:
-    house.edit({"lsun": {"categories": ["bedrom"]}})
-    result = subprocess.run(
-        [DVC, "repro"], cwd=house.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+def test_a_misspelt_category_fails_at_once_with_the_names(repo: Repo) -> None:
+    repo.edit({"lsun": {"categories": ["bedrom"]}})
+    result = subprocess.run([DVC, "repro"], cwd=repo.root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert result.returncode != 0
     assert "lsun.categories" in result.stderr + result.stdout
     assert "'tvmonitor'" in result.stderr + result.stdout

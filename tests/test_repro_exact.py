@@ -14,7 +14,7 @@ import pytest
 from pipeline.manifest import Sharded, read_kept
 from pipeline.published.image_list import read_list
 from tests.data.celebahq.make import make
-from tests.house import DVC, ENVIRONMENT, House
+from tests.repo import DVC, ENVIRONMENT, Repo
 
 pytestmark = [pytest.mark.repro, pytest.mark.timeout(600)]
 
@@ -37,40 +37,40 @@ CHOSEN: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    house = House.clone(tmp_path_factory.mktemp("exact"))
-    make(house.root / "given")
-    (house.root / "params.yaml").write_text((house.root / "profiles" / "celebahq.yaml").read_text())
-    house.edit(CHOSEN)
-    return house
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    repo = Repo.clone(tmp_path_factory.mktemp("exact"))
+    make(repo.root / "given")
+    (repo.root / "params.yaml").write_text((repo.root / "profiles" / "celebahq.yaml").read_text())
+    repo.edit(CHOSEN)
+    return repo
 
 
 def _ledger(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist()
 
 
-def test_exact_profile_asks_for_every_image_and_says_what_is_missing(house: House) -> None:
+def test_exact_profile_asks_for_every_image_and_says_what_is_missing(repo: Repo) -> None:
     run = subprocess.run(
-        [DVC, "repro", "shard"], cwd=house.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        [DVC, "repro", "shard"], cwd=repo.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     said = run.stdout + run.stderr
     assert run.returncode != 0
     assert "3 of 8 images equal the published ones" in said, said[-3000:]
     assert "3 match, 1 proc mismatch, 1 final mismatch, 1 missing input, 2 undecodable" in said
-    assert not (house.root / "data" / "shard").exists()
+    assert not (repo.root / "data" / "shard").exists()
 
 
-def test_exact_images_have_the_published_md5_and_the_rest_a_verdict(house: House) -> None:
-    (left,) = (house.root / "data" / ".work").glob("shard-*")
+def test_exact_images_have_the_published_md5_and_the_rest_a_verdict(repo: Repo) -> None:
+    (left,) = (repo.root / "data" / ".work").glob("shard-*")
     made = {path.name: path.stat().st_mtime_ns for path in left.glob("*.h5")}
     assert made
-    house.edit({"exact": {"min_match": 0.375}})
-    assert house.dvc("repro", "shard") == ["shard"]
-    folder = house.root / "data" / "shard"
+    repo.edit({"exact": {"min_match": 0.375}})
+    assert repo.dvc("repro", "shard") == ["shard"]
+    folder = repo.root / "data" / "shard"
     assert {name: (folder / name).stat().st_mtime_ns for name in made} == made, "what was made is not made again"
 
-    published = read_list(house.root / "given" / "list")
-    expected = json.loads((house.root / "given" / "expected.json").read_text())
+    published = read_list(repo.root / "given" / "list")
+    expected = json.loads((repo.root / "given" / "expected.json").read_text())
     ledger = _ledger(folder / "ledger.parquet")
     assert [row["verdict"] for row in ledger] == expected
     assert [row["file"] for row in ledger] == [image.file for image in published]
@@ -85,16 +85,16 @@ def test_exact_images_have_the_published_md5_and_the_rest_a_verdict(house: House
     assert [row["position"] for row in matches] == list(range(len(matches)))
     rows = {row.file: row for row in read_kept(folder / "shard.parquet", Sharded)}
     assert [rows[row["file"]].image_md5 for row in matches] == found
-    assert house.report("shard")["exact"] == {
+    assert repo.report("shard")["exact"] == {
         "match": 3, "proc mismatch": 1, "final mismatch": 1, "missing input": 1, "undecodable": 2
     }  # fmt: skip
-    assert house.report("align")["dropped"]["not in the published list"] == 2
+    assert repo.report("align")["dropped"]["not in the published list"] == 2
 
 
-def test_exact_shuffled_order_is_that_of_the_whole_list(house: House) -> None:
-    house.edit({"shard": {"order": "shuffled", "seed": 1}})
-    assert house.dvc("repro", "shard") == ["shard"]
-    ledger = _ledger(house.root / "data" / "shard" / "ledger.parquet")
+def test_exact_shuffled_order_is_that_of_the_whole_list(repo: Repo) -> None:
+    repo.edit({"shard": {"order": "shuffled", "seed": 1}})
+    assert repo.dvc("repro", "shard") == ["shard"]
+    ledger = _ledger(repo.root / "data" / "shard" / "ledger.parquet")
     order = np.arange(8)
     np.random.RandomState(1).shuffle(order)
     by_position = sorted((row for row in ledger if row["position"] is not None), key=lambda row: row["position"])

@@ -1,4 +1,4 @@
-"""The conditional patch discriminator and its loss (pix2pix, Isola et al. 2017), for the optional adversarial term."""
+"""The conditional patch discriminator of pix2pix (Isola et al. 2017) and its losses, for the adversarial term."""
 
 import torch
 from torch import Tensor, nn
@@ -6,9 +6,9 @@ from torch.nn import functional
 
 
 class PatchDiscriminator(nn.Module):
-    """Judges overlapping patches: is this the clean image that belongs to the degraded one beside it?
+    """Classifies each patch of 22 x 22 pixels as clean or restored, given the degraded image.
 
-    One logit per patch of 22 x 22 pixels. No normalisation: minibatches are small.
+    Without normalisation, since minibatches are small.
     """
 
     def __init__(self, channels: int) -> None:
@@ -22,18 +22,18 @@ class PatchDiscriminator(nn.Module):
         )
 
     def forward(self, degraded_NCHW: Tensor, candidate_NCHW: Tensor) -> Tensor:
-        """Logits (N, 1, h, w), high where the candidate looks clean; a smaller degraded image is enlarged to fit."""
+        """Logits (N, 1, h, w), high for clean; a smaller degraded image is enlarged to the candidate's size."""
         size = candidate_NCHW.shape[-2:]
         if degraded_NCHW.shape[-2:] != size:
             degraded_NCHW = functional.interpolate(degraded_NCHW, size=size, mode="bicubic", align_corners=False)
         return self.layers(torch.cat([degraded_NCHW, candidate_NCHW], dim=1))
 
 
-def discriminator_loss(logits_of_clean: Tensor, logits_of_restored: Tensor) -> Tensor:
-    """Cross-entropy of telling the two apart."""
-    return functional.softplus(-logits_of_clean).mean() + functional.softplus(logits_of_restored).mean()
+def discriminator_loss(clean_logits: Tensor, restored_logits: Tensor) -> Tensor:
+    """Binary cross-entropy."""
+    return functional.softplus(-clean_logits).mean() + functional.softplus(restored_logits).mean()
 
 
-def restorer_loss(logits_of_restored: Tensor) -> Tensor:
-    """Cross-entropy of passing for clean (the form that does not saturate)."""
-    return functional.softplus(-logits_of_restored).mean()
+def restorer_loss(restored_logits: Tensor) -> Tensor:
+    """Non-saturating loss of the restoration network."""
+    return functional.softplus(-restored_logits).mean()

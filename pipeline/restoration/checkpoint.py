@@ -1,4 +1,4 @@
-"""All that a fit carries from one step to the next, and its checkpoint."""
+"""The state of a fit between two steps, and its checkpoint file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,15 +16,11 @@ from pipeline.restoration.networks import NetworkSpec, RestorationNetwork, initi
 
 
 @dataclass(kw_only=True)
-class FitState:
-    """The fit after `step` steps.
+class FitCheckpoint:
+    """A fit after `step` steps.
 
-    Attributes
-    ----------
-    losses
-        Of the steps since the last row of `history`.
-    history
-        Step, mean loss since the row before, mean PSNR in dB over held-out photographs.
+    `losses` are those since the last row of `history`. The rows of `history` hold the step, the mean loss since the row
+    before, and the mean PSNR of the held-out photographs in dB.
     """
 
     network: RestorationNetwork
@@ -36,16 +32,13 @@ class FitState:
     history: list[tuple[int, float, float]] = field(default_factory=list[tuple[int, float, float]])
 
     @classmethod
-    def start(cls, spec: NetworkSpec, params: TrainedNetwork) -> Self:
-        """Before the first step, all weights drawn from `params.seed`."""
+    def initial(cls, spec: NetworkSpec, params: TrainedNetwork) -> Self:
+        """Before the first step; the weights are drawn from `params.seed`."""
         generator = torch.Generator().manual_seed(params.seed)
-        network = spec.build()
-        initialise(network, generator)
-        discriminator = PatchDiscriminator(params.channels)
-        initialise(discriminator, generator)
-        device = select_device()
-        network.to(device)
-        discriminator.to(device)
+        network, discriminator = spec.build(), PatchDiscriminator(params.channels)
+        for module in (network, discriminator):
+            initialise(module, generator)
+            module.to(select_device())
         return cls(
             network=network,
             optimizer=Adam(network.parameters(), lr=params.learning_rate),
@@ -54,25 +47,19 @@ class FitState:
         )
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write the checkpoint file atomically."""
         content = {name: part.state_dict() for name, part in self._parts().items()}
         content |= {"step": self.step, "losses": self.losses, "history": self.history}
         with atomic.writing(path) as partial:
             torch.save(content, partial)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint, where there is one."""
-        if not path.exists():
-            return
+    def load(self, path: Path) -> None:
+        """Read the checkpoint file."""
         content = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
         self.step, self.losses, self.history = content["step"], content["losses"], content["history"]
 
     def _parts(self) -> dict[str, nn.Module | Adam]:
-        return {
-            "network": self.network,
-            "optimizer": self.optimizer,
-            "discriminator": self.discriminator,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
+        names = ("network", "optimizer", "discriminator", "discriminator_optimizer")
+        return {name: getattr(self, name) for name in names}

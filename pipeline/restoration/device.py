@@ -1,4 +1,4 @@
-"""Where networks compute, and the settings under which equal input gives equal bytes."""
+"""The device of the networks, and the settings under which equal input gives equal bytes."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -7,16 +7,15 @@ import torch
 
 
 def select_device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
+    """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager
 def reproducible(threads: int) -> Generator[None]:
-    """Compute on `threads` CPU threads and by deterministic GPU kernels in full float32; put back what was set before.
+    """Compute with `threads` CPU threads, and deterministic cuDNN kernels in full float32; restore the settings after.
 
-    The number of threads decides how sums are split and with that their last bits, so it must not be
-    what the machine happens to have.
+    The number of threads decides the order of sums and so their last bits: it must not depend on the machine.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

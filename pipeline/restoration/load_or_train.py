@@ -1,4 +1,4 @@
-"""Where a restoration network comes from: fitted here, brought by the user, or none."""
+"""The network of a fitting stage: trained here, the user's own, or none."""
 
 import shutil
 from dataclasses import asdict
@@ -16,54 +16,45 @@ from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, load_network, rea
 def load_or_train(
     architecture: Architecture, source: AnyNetwork, *, table: Path, data: Path, work: Path
 ) -> dict[str, Any]:
-    """Fill `work` with `network.json` and, unless `source` is none, with `network.safetensors`.
+    """Write `network.json`, and unless `source` is none `network.safetensors`, to `work`; return the stage's report.
 
     Parameters
     ----------
     architecture
-        What network the step that will use it needs.
-    source
-        The `network` section of a fitting stage.
+        The network that the restoration stage needs.
     table, data
-        Photographs to fit on, and the folder that their containers are named from.
-    work
-        Where to write.
-
-    Returns
-    -------
-    dict
-        What the stage reports.
+        Photographs for training, and the folder of their containers.
 
     Raises
     ------
     NetworkError
-        The user's file is absent, altered, or holds another network.
+        The user's file is absent or altered, or holds another network; or the training diverges.
     SourceError
-        Too few photographs to fit on.
+        Too few photographs for training.
     """
     if isinstance(source, TrainedNetwork):
         return {"kind": source.kind, **fit(architecture, source, table=table, data=data, work=work)}
     if isinstance(source, NetworkFile):
-        return _adopt(architecture, source, work)
+        return _copy(architecture, source, work)
     atomic.write_json(work / DESCRIPTION, {"kind": source.kind})
     return {"kind": source.kind}
 
 
-def _adopt(architecture: Architecture, source: NetworkFile, work: Path) -> dict[str, Any]:
+def _copy(architecture: Architecture, source: NetworkFile, work: Path) -> dict[str, Any]:
     if not source.path.is_file():
         raise NetworkError(f"{source.path.resolve()}: no such network file; network.path in params.yaml names it.")
     digest = provenance.digest_of_file(source.path)
     if digest != source.sha256:
         raise NetworkError(
-            f"{source.path}: its SHA-256 is {digest}, but params.yaml says {source.sha256}. If the file is the one you "
-            f"mean, put its digest in network.sha256."
+            f"{source.path}: its SHA-256 is {digest}, but params.yaml says {source.sha256}. If it is the right file, "
+            f"set network.sha256 to its digest."
         )
     spec = read_spec(source.path)
     if spec.architecture != architecture:
         raise NetworkError(f"{source.path}: holds a {spec.architecture}, but this step needs a {architecture}.")
-    network = load_network(source.path)
+    scale = load_network(source.path).scale
     with atomic.writing(work / WEIGHTS) as partial:
         shutil.copyfile(source.path, partial)
-    made = {"kind": source.kind, **asdict(spec), "scale": network.scale, "path": str(source.path), "sha256": digest}
-    atomic.write_json(work / DESCRIPTION, made)
-    return {"kind": source.kind, "sha256": digest}
+    report = {"kind": source.kind, "sha256": digest}
+    atomic.write_json(work / DESCRIPTION, {**report, **asdict(spec), "scale": scale, "path": str(source.path)})
+    return report

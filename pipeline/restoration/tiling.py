@@ -1,4 +1,4 @@
-"""How an image too large for one pass is cut: overlapping windows of one size, each pixel taken from one of them."""
+"""Overlapping tiles of one size, each output pixel from exactly one of them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,7 +8,7 @@ from pipeline.errors import NetworkError
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One window along one side: `start`...`stop` is read, `keep_start`...`keep_stop` is kept of the result."""
+    """A tile along one side: `start`...`stop` is read, `keep_start`...`keep_stop` of the result is kept."""
 
     start: int
     stop: int
@@ -17,15 +17,14 @@ class Span:
 
 
 def spans(length: int, tile: int, halo: int) -> list[Span]:
-    """Cover `length` pixels by windows of at most `tile`, all of one size, as few and as small as possible.
+    """Cover `length` pixels by tiles of one size, at most `tile`, as few and as small as possible.
 
-    What a window keeps lies `halo` pixels or more from each of its ends, except where that end is the
-    image's own. The layout depends on the three numbers alone.
+    A tile keeps pixels that are at least `halo` from its ends, except at the ends of the image.
 
     Raises
     ------
     NetworkError
-        A tile holds nothing but halo.
+        A tile of more than one is not larger than twice the halo.
     """
     if length <= tile:
         return [Span(0, length, 0, length)]

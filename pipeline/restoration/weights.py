@@ -1,7 +1,6 @@
-"""Network files: safetensors weights that carry what is needed to lay the network out again.
+"""Network files: safetensors weights whose metadata hold the network's architecture and size.
 
-Beside each lies `network.json`, which says what the network is and where it comes from; the
-restoration step of a run without a network has that file alone.
+The `network.json` in the same folder describes the network and its origin; without a network it is the only file.
 """
 
 import json
@@ -22,26 +21,25 @@ WEIGHTS = "network.safetensors"
 DESCRIPTION = "network.json"
 FORMAT = "celebahq restoration network 1"
 
-# one key that holds everything: safetensors keeps several metadata keys in no fixed order, so equal networks would
-# differ in bytes
+# a single key, since safetensors writes several metadata keys in no fixed order
 _METADATA_KEY = "network"
 
 
 def save_network(path: Path, network: RestorationNetwork, spec: NetworkSpec) -> None:
-    """Write the weights with their `spec`, whole or not at all; equal weights give equal bytes."""
+    """Write the weights and their `spec` atomically; equal weights give equal bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {_METADATA_KEY: json.dumps({"format": FORMAT, **asdict(spec)}, sort_keys=True)}
-    # save_file would make a file that nobody but its owner can read
+    # save_file would write a file that only its owner may read
     atomic.write_bytes(path, save(tensors, metadata=metadata))
 
 
 def read_spec(path: Path) -> NetworkSpec:
-    """What network a file holds.
+    """The architecture and size of the network in a file.
 
     Raises
     ------
     NetworkError
-        The file is absent, is no safetensors file, or was not written by `save_network`.
+        The file is absent, is not a safetensors file, or was not written by `save_network`.
     """
     if not path.is_file():
         raise NetworkError(f"{path}: no such network file.")
@@ -51,12 +49,12 @@ def read_spec(path: Path) -> NetworkSpec:
     except SafetensorError as error:
         raise NetworkError(f"{path}: not a safetensors file ({error}).") from error
     try:
-        facts: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
-        found = facts["format"]
-        spec = NetworkSpec(**{key: facts[key] for key in ("architecture", "channels", "blocks")})
+        content: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
+        found = content["format"]
+        spec = NetworkSpec(**{key: content[key] for key in ("architecture", "channels", "blocks")})
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise NetworkError(
-            f"{path}: its metadata do not say which network it holds (found {metadata}). Only files that fit_denoise "
+            f"{path}: its metadata do not describe a network (found {metadata}). Only files that fit_denoise "
             f"and fit_superres of this project wrote can be used."
         ) from error
     if found != FORMAT or spec.architecture not in get_args(Architecture):
@@ -65,41 +63,29 @@ def read_spec(path: Path) -> NetworkSpec:
 
 
 def load_network(path: Path) -> RestorationNetwork:
-    """Read a network back, in evaluation mode, on the CPU.
-
-    Raises
-    ------
-    NetworkError
-        As `read_spec`, or the weights do not fit the network that the metadata describe.
-    """
-    spec = read_spec(path)
-    network = spec.build()
-    _check_fit(path, network, load_file(path))
-    network.load_state_dict(load_file(path))
+    """Load a network in evaluation mode, on the CPU; `NetworkError` as in `read_spec`, or if the weights do not fit."""
+    network = read_spec(path).build()
+    weights = load_file(path)
+    _check_fit(path, network, weights)
+    network.load_state_dict(weights)
     return network.eval().requires_grad_(False)
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """The `network.json` of a folder that a fitting stage published.
-
-    Raises
-    ------
-    NetworkError
-        There is none.
-    """
+    """The `network.json` of a folder that a fitting stage published; `NetworkError` if it is absent."""
     path = folder / DESCRIPTION
     if not path.is_file():
-        raise NetworkError(f"{path}: no such file; run dvc repro {folder.name} to make it.")
+        raise NetworkError(f"{path}: no such file; make it: dvc repro {folder.name}.")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _check_fit(path: Path, network: RestorationNetwork, tensors: dict[str, Tensor]) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     faults = [
-        f"{name} is {found.get(name, 'absent')}, wanted {wanted.get(name, 'none')}"
-        for name in sorted(wanted.keys() | found.keys())
-        if wanted.get(name) != found.get(name)
+        f"{name} is {found.get(name, 'absent')}, expected {expected.get(name, 'none')}"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
     ]
     faults += [f"{name} is not finite" for name in sorted(found) if not bool(torch.isfinite(tensors[name]).all())]
     if faults:

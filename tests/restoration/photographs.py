@@ -1,4 +1,4 @@
-"""Photographs made up for the fits: edges, gradients and texture that JPEG and reduction harm, as faces would be."""
+"""Synthetic photographs for the fits: edges, gradients and texture that JPEG and reduction degrade."""
 
 import io
 from pathlib import Path
@@ -32,7 +32,7 @@ SMALL = TrainedNetwork(
 
 
 def scene(number: int, side: int = 220) -> np.ndarray:
-    """Striped discs on a gradient in muted colours, drawn large and reduced: edges as smooth as a camera's."""
+    """Striped discs on a gradient, drawn at twice the size and reduced: edges as smooth as a camera's."""
     rng = np.random.default_rng([7, number])
     y, x = np.mgrid[: 2 * side, : 2 * side] / side
     grey_HW = 90 + 50 * x / 2
@@ -53,7 +53,7 @@ def jpeg(image_HWC: np.ndarray, quality: int = 90) -> bytes:
     return stream.getvalue()
 
 
-def lay_down(folder: Path, contents: list[bytes]) -> Path:
+def write_table(folder: Path, contents: list[bytes]) -> Path:
     """Write `folder/extract` as the stage does; return its table."""
     with writing_container(folder / "extract" / "extract-00000.tar", "extract/extract-00000.tar") as container:
         rows = [
@@ -65,8 +65,8 @@ def lay_down(folder: Path, contents: list[bytes]) -> Path:
     return table
 
 
-def lively(network: RestorationNetwork) -> RestorationNetwork:
-    """Give a network weights that change an image much, in every layer."""
+def randomize(network: RestorationNetwork) -> RestorationNetwork:
+    """Give every layer of a network weights that change the image much."""
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
         for parameter in network.parameters():

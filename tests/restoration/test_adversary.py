@@ -4,28 +4,27 @@ from pipeline.restoration.adversary import PatchDiscriminator, discriminator_los
 from pipeline.restoration.networks import initialise
 
 
-def _judge() -> PatchDiscriminator:
-    judge = PatchDiscriminator(6)
-    initialise(judge, torch.Generator().manual_seed(1))
-    return judge.requires_grad_(False)
+def _discriminator() -> PatchDiscriminator:
+    discriminator = PatchDiscriminator(6)
+    initialise(discriminator, torch.Generator().manual_seed(1))
+    return discriminator.requires_grad_(False)
 
 
-def test_a_logit_judges_22_pixels() -> None:
-    judge = _judge()
+def test_a_logit_discriminators_22_pixels() -> None:
+    discriminator = _discriminator()
     degraded = torch.zeros(1, 3, 16, 16)
     before = torch.zeros(1, 3, 64, 64)
     after = before.clone()
     after[..., 32, 32] = 1
-    changed = (judge(degraded, after) != judge(degraded, before)).nonzero()[:, 2]
+    changed = (discriminator(degraded, after) != discriminator(degraded, before)).nonzero()[:, 2]
     # patches of 22 pixels, four apart: five or six of them along a side hold one pixel
     assert len(set(changed.tolist())) in (5, 6)
 
 
-def test_the_judge_looks_at_the_degraded_image_too() -> None:
+def test_the_discriminator_looks_at_the_degraded_image_too() -> None:
     candidate = torch.rand(1, 3, 32, 32)
-    assert not torch.equal(
-        _judge()(torch.zeros(1, 3, 32, 32), candidate), _judge()(torch.ones(1, 3, 32, 32), candidate)
-    )
+    black, white = (_discriminator()(torch.full((1, 3, 32, 32), value), candidate) for value in (0.0, 1.0))
+    assert not torch.equal(black, white)
 
 
 def test_losses_pull_in_opposite_directions() -> None:

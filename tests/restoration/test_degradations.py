@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.restoration.degradations import Degradation, JpegArtefacts, Reduction, degradation_for
+from pipeline.restoration.degradations import Degradation, JpegArtefacts, Reduction
 from pipeline.restoration.evaluation import psnr
 from tests.restoration.photographs import scene
 
@@ -10,9 +10,8 @@ BOTH: list[Degradation] = [JpegArtefacts(quality_min=20, quality_max=80), Reduct
 
 
 def _square(degradation: Degradation, pixels: int) -> np.ndarray:
-    return scene(3)[
-        : degradation.scale * (pixels + degradation.margin), : degradation.scale * (pixels + degradation.margin)
-    ]
+    side = degradation.square_side(pixels)
+    return scene(3)[:side, :side]
 
 
 @pytest.mark.parametrize("degradation", BOTH)
@@ -66,8 +65,3 @@ def test_jpeg_is_part_of_reduction_only_below_quality_100() -> None:
     candidates = [np.asarray(Image.fromarray(square_HWC).resize((32, 32), f))[4:-4, 4:-4] for f in (1, 3, 4)]
     assert any(np.array_equal(plain, candidate) for candidate in candidates)
     assert 15 < psnr(coded, plain) < 45
-
-
-def test_each_network_has_its_own_harm() -> None:
-    assert degradation_for("rednet", quality_min=1, quality_max=2) == JpegArtefacts(quality_min=1, quality_max=2)
-    assert degradation_for("srresnet", quality_min=1, quality_max=2) == Reduction(quality_min=1, quality_max=2)

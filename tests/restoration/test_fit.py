@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.errors import NetworkError
 from pipeline.params import TrainedNetwork
 from pipeline.restoration import fit as fitting
-from pipeline.restoration.checkpoint import FitState
+from pipeline.restoration.checkpoint import FitCheckpoint
 from pipeline.restoration.fit import fit, learning_rate
 from pipeline.restoration.networks import Architecture, NetworkSpec
 from pipeline.restoration.patches import PatchSampler
@@ -26,12 +26,12 @@ def _fit(table: Path, work: Path, params: TrainedNetwork, architecture: Architec
 
 
 @pytest.mark.parametrize("architecture", ["rednet", "srresnet"])
-def test_killed_and_resumed_gives_the_bytes_of_a_straight_run(
+def test_a_resumed_fit_gives_the_bytes_of_an_uninterrupted_one(
     architecture: Architecture, small_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = _fit(small_table, tmp_path / "straight", SMALL, architecture)
-    assert set(straight) == FILES
-    assert _fit(small_table, tmp_path / "again", SMALL, architecture) == straight
+    whole = _fit(small_table, tmp_path / "whole", SMALL, architecture)
+    assert set(whole) == FILES
+    assert _fit(small_table, tmp_path / "again", SMALL, architecture) == whole
 
     monkeypatch.setattr(fitting, "CHECKPOINT_STEPS", 4)
     sample = PatchSampler.__call__
@@ -47,7 +47,7 @@ def test_killed_and_resumed_gives_the_bytes_of_a_straight_run(
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["checkpoint.pt"]
     steps: list[int] = []
     monkeypatch.setattr(PatchSampler, "__call__", lambda sampler, step: steps.append(step) or sample(sampler, step))
-    assert _fit(small_table, tmp_path / "killed", SMALL, architecture) == straight
+    assert _fit(small_table, tmp_path / "killed", SMALL, architecture) == whole
     assert steps == [*range(4, SMALL.steps)]
 
 
@@ -60,7 +60,7 @@ def test_a_checkpoint_needs_no_unrestricted_unpickling(
     assert content["step"] == SMALL.steps
 
 
-def test_what_a_fit_leaves(small_table: Path, tmp_path: Path) -> None:
+def test_the_files_of_a_fit(small_table: Path, tmp_path: Path) -> None:
     report = fit("srresnet", SMALL, table=small_table, data=small_table.parents[1], work=tmp_path)
     assert report["psnr_gain"] == pytest.approx(report["psnr_after"] - report["psnr_before"])
     assert report["photographs"] == {"training": 4, "held_out": 2, "skipped": {"too small": 1, "truncated image": 1}}
@@ -78,7 +78,7 @@ def test_what_a_fit_leaves(small_table: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "gain"), [("rednet", 0.3), ("srresnet", 0.1)])
-def test_a_fit_helps_photographs_that_it_has_not_seen(
+def test_a_fit_improves_held_out_photographs(
     architecture: Architecture, gain: float, small_table: Path, tmp_path: Path
 ) -> None:
     more = {"channels": 10, "steps": 160, "minibatch": 4, "learning_rate": 0.003, "adversarial_weight": 0.0}
@@ -87,13 +87,13 @@ def test_a_fit_helps_photographs_that_it_has_not_seen(
     assert report["psnr_gain"] > gain
 
 
-def test_the_adversary_takes_part_only_where_it_has_weight(small_table: Path, tmp_path: Path) -> None:
+def test_the_adversarial_weight_changes_the_network(small_table: Path, tmp_path: Path) -> None:
     without = _fit(small_table, tmp_path / "without", SMALL.model_copy(update={"adversarial_weight": 0.0}))
     with_it = _fit(small_table, tmp_path / "with", SMALL)
     assert without["network.safetensors"] != with_it["network.safetensors"]
 
 
-def test_a_fit_that_diverges_says_so(small_table: Path, tmp_path: Path) -> None:
+def test_a_diverged_fit_is_an_error(small_table: Path, tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="Lower learning_rate"):
         _fit(small_table, tmp_path, SMALL.model_copy(update={"learning_rate": 1e30}))
 
@@ -107,11 +107,11 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert 0 < rates[-1] < 0.01 * params.learning_rate
 
 
-def test_global_random_state_has_no_part() -> None:
+def test_the_global_random_state_has_no_influence() -> None:
     spec = NetworkSpec(architecture="rednet", channels=4, blocks=2)
     torch.manual_seed(1)
-    one = FitState.start(spec, SMALL)
+    one = FitCheckpoint.initial(spec, SMALL)
     torch.manual_seed(2)
-    two = FitState.start(spec, SMALL)
+    two = FitCheckpoint.initial(spec, SMALL)
     for a, b in ((one.network, two.network), (one.discriminator, two.discriminator)):
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))

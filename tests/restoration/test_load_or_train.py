@@ -9,18 +9,18 @@ from pipeline.restoration.apply import Restorer
 from pipeline.restoration.load_or_train import load_or_train
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import describe, save_network
-from tests.restoration.photographs import SMALL, lively
+from tests.restoration.photographs import SMALL, randomize
 
 SPEC = NetworkSpec(architecture="srresnet", channels=4, blocks=1)
 
 
-def _brought(path: Path) -> NetworkFile:
-    save_network(path, lively(SPEC.build()), SPEC)
+def _user_file(path: Path) -> NetworkFile:
+    save_network(path, randomize(SPEC.build()), SPEC)
     return NetworkFile(kind="file", path=path, sha256=provenance.digest_of_file(path))
 
 
-def test_a_brought_network_is_used_as_it_is(tmp_path: Path) -> None:
-    source = _brought(tmp_path / "mine.safetensors")
+def test_a_network_file_is_copied(tmp_path: Path) -> None:
+    source = _user_file(tmp_path / "mine.safetensors")
     report = load_or_train("srresnet", source, table=tmp_path / "unused", data=tmp_path, work=tmp_path / "fit_superres")
     assert report == {"kind": "file", "sha256": source.sha256}
     assert (tmp_path / "fit_superres" / "network.safetensors").read_bytes() == source.path.read_bytes()
@@ -29,7 +29,7 @@ def test_a_brought_network_is_used_as_it_is(tmp_path: Path) -> None:
 
 
 def test_another_file_than_named_is_refused(tmp_path: Path) -> None:
-    source = _brought(tmp_path / "mine.safetensors")
+    source = _user_file(tmp_path / "mine.safetensors")
     with pytest.raises(NetworkError, match="holds a srresnet, but this step needs a rednet"):
         load_or_train("rednet", source, table=tmp_path, data=tmp_path, work=tmp_path / "work")
     with pytest.raises(NetworkError, match=f"SHA-256 is {source.sha256}, but params.yaml says 0000"):
@@ -40,7 +40,7 @@ def test_another_file_than_named_is_refused(tmp_path: Path) -> None:
         load_or_train("srresnet", source, table=tmp_path, data=tmp_path, work=tmp_path / "work")
 
 
-def test_none_leaves_a_description_alone(tmp_path: Path) -> None:
+def test_without_a_network_only_the_description_is_written(tmp_path: Path) -> None:
     assert load_or_train("rednet", NoNetwork(kind="none"), table=tmp_path, data=tmp_path, work=tmp_path / "w") == {
         "kind": "none"
     }
@@ -48,7 +48,7 @@ def test_none_leaves_a_description_alone(tmp_path: Path) -> None:
     assert describe(tmp_path / "w") == {"kind": "none"}
 
 
-def test_training_is_one_of_the_three(small_table: Path, tmp_path: Path) -> None:
+def test_a_network_is_trained(small_table: Path, tmp_path: Path) -> None:
     report = load_or_train("rednet", SMALL, table=small_table, data=small_table.parents[1], work=tmp_path)
     assert report["kind"] == "train"
     assert (tmp_path / "network.safetensors").is_file()

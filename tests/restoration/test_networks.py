@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from pipeline.restoration.networks import Architecture, LanczosEnlargement, NetworkSpec, RestorationNetwork, initialise
-from tests.restoration.photographs import lively, scene
+from tests.restoration.photographs import randomize, scene
 
 SPECS: list[tuple[Architecture, int]] = [("rednet", 1), ("rednet", 2), ("rednet", 5), ("srresnet", 1), ("srresnet", 3)]
 
@@ -16,7 +16,7 @@ def _network(architecture: Architecture, blocks: int, *, channels: int = 6, seed
 
 
 @pytest.mark.parametrize(("architecture", "blocks"), SPECS)
-def test_an_initial_network_is_its_plain_estimate(architecture: Architecture, blocks: int) -> None:
+def test_an_initial_network_gives_its_input_or_the_enlargement(architecture: Architecture, blocks: int) -> None:
     network = _network(architecture, blocks)
     x = torch.rand(2, 3, 11, 17, generator=torch.Generator().manual_seed(2)) * 2 - 1
     plain = x if architecture == "rednet" else LanczosEnlargement(4)(x)
@@ -24,7 +24,7 @@ def test_an_initial_network_is_its_plain_estimate(architecture: Architecture, bl
     assert network(x).shape == (2, 3, 11 * network.scale, 17 * network.scale)
 
 
-def test_the_fixed_enlargement_is_the_lanczos_of_pillow() -> None:
+def test_the_fixed_enlargement_is_pillows_lanczos() -> None:
     small_HWC = np.asarray(Image.fromarray(scene(1)).resize((40, 40), Image.Resampling.BOX))
     expected_HWC = np.asarray(Image.fromarray(small_HWC).resize((160, 160), Image.Resampling.LANCZOS)).astype(float)
     x = torch.from_numpy(small_HWC.copy()).permute(2, 0, 1)[None].float()
@@ -34,8 +34,8 @@ def test_the_fixed_enlargement_is_the_lanczos_of_pillow() -> None:
 
 
 @pytest.mark.parametrize(("architecture", "blocks"), SPECS)
-def test_reach_is_the_radius_of_the_receptive_field(architecture: Architecture, blocks: int) -> None:
-    network = lively(_network(architecture, blocks, channels=24))
+def test_the_receptive_radius_is_right(architecture: Architecture, blocks: int) -> None:
+    network = randomize(_network(architecture, blocks, channels=24))
     side, place, scale = 61, 30, network.scale
     before = torch.zeros(1, 3, side, side, dtype=torch.float64)
     network.double()
@@ -43,8 +43,8 @@ def test_reach_is_the_radius_of_the_receptive_field(architecture: Architecture, 
     after[..., place, place] = 1.0
     rows = (network(after) - network(before)).abs().amax(dim=(0, 1, 3)).nonzero().flatten() // scale
     seen = int((rows - place).abs().max())
-    # the sub-pixel layers reach fractions of a pixel, which `reach` rounds up
-    assert seen <= network.reach <= seen + (architecture == "srresnet")
+    # the sub-pixel layers reach fractions of a pixel, which `receptive_radius` rounds up
+    assert seen <= network.receptive_radius <= seen + (architecture == "srresnet")
 
 
 def test_weights_depend_on_the_generator_alone() -> None:

@@ -7,21 +7,21 @@ from safetensors.torch import load_file, save_file
 from pipeline.errors import NetworkError
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import describe, load_network, read_spec, save_network
-from tests.restoration.photographs import lively
+from tests.restoration.photographs import randomize
 
 SPEC = NetworkSpec(architecture="srresnet", channels=4, blocks=2)
 
 
 def _saved(path: Path) -> Path:
-    save_network(path, lively(SPEC.build()), SPEC)
+    save_network(path, randomize(SPEC.build()), SPEC)
     return path
 
 
-def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_network_survives_its_file(tmp_path: Path) -> None:
     path = _saved(tmp_path / "a.safetensors")
     x = torch.rand(1, 3, 9, 9)
     assert read_spec(path) == SPEC
-    assert torch.equal(load_network(path)(x), lively(SPEC.build())(x))
+    assert torch.equal(load_network(path)(x), randomize(SPEC.build())(x))
 
 
 def test_equal_networks_are_equal_files(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="not a safetensors file"):
         read_spec(tmp_path / "text")
     save_file({"weight": torch.zeros(1)}, tmp_path / "foreign")
-    with pytest.raises(NetworkError, match="do not say which network"):
+    with pytest.raises(NetworkError, match="do not describe a network"):
         read_spec(tmp_path / "foreign")
     save_file({"weight": torch.zeros(1)}, tmp_path / "old", metadata={"network": '{"format": "other 7"}'})
     with pytest.raises(NetworkError):
@@ -45,10 +45,10 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     path = _saved(tmp_path / "network")
     other = NetworkSpec(architecture="srresnet", channels=4, blocks=3)
-    save_network(tmp_path / "other", lively(SPEC.build()), other)
-    with pytest.raises(NetworkError, match=r"body\.2\.first\.weight is absent, wanted \(4, 4, 3, 3\)"):
+    save_network(tmp_path / "other", randomize(SPEC.build()), other)
+    with pytest.raises(NetworkError, match=r"body\.2\.first\.weight is absent, expected \(4, 4, 3, 3\)"):
         load_network(tmp_path / "other")
-    broken = lively(SPEC.build())
+    broken = randomize(SPEC.build())
     with torch.no_grad():
         broken.get_parameter("tail.bias")[0] = float("nan")
     save_network(path, broken, SPEC)

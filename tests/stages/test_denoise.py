@@ -1,4 +1,4 @@
-"""Stage denoise on a few crops: restored pixels without loss, and a run that restores nothing."""
+"""Stage denoise on a few crops, with a network and without."""
 
 import json
 from collections.abc import Generator
@@ -18,7 +18,7 @@ from pipeline.restoration.apply import Restorer
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import save_network
 from stages.denoise import denoise
-from tests.restoration.photographs import lively, scene
+from tests.restoration.photographs import randomize, scene
 from tests.stages.faces import choose, scheduler
 
 DATA = Path("data")
@@ -69,7 +69,7 @@ def _crop(number: int) -> np.ndarray:
 
 def _network(folder: Path) -> None:
     spec = NetworkSpec(architecture="rednet", channels=4, blocks=2)
-    save_network(folder / "network.safetensors", lively(spec.build()), spec)
+    save_network(folder / "network.safetensors", randomize(spec.build()), spec)
     digest = digest_of_file(folder / "network.safetensors")
     atomic.write_json(folder / "network.json", {"kind": "train", "sha256": digest})
 
@@ -78,7 +78,7 @@ def _published() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((DATA / "denoise").iterdir())}
 
 
-def test_pixels_are_the_networks_and_the_rest_of_a_row_stays(address: str) -> None:
+def test_pixels_are_those_of_the_network_and_other_columns_stay(address: str) -> None:
     _network(DATA / "fit_denoise")
     choose(address, denoise={"method": "network", "faces_per_chunk": 2, "tile_pixels": 64})
     denoise()
@@ -108,7 +108,7 @@ def test_two_runs_give_the_same_bytes_on_any_number_of_threads(address: str) -> 
     assert _published() == first
 
 
-def test_nothing_is_written_but_the_table_where_nothing_is_restored(address: str) -> None:
+def test_without_a_network_only_the_table_is_written(address: str) -> None:
     atomic.write_json(DATA / "fit_denoise" / "network.json", {"kind": "none"})
     choose(address, denoise={"method": "none"}, fit_denoise={"network": {"kind": "none"}})
     denoise()

@@ -1,4 +1,4 @@
-"""Stage fit_denoise on a few made-up photographs: what it publishes and reports, and a run without a network."""
+"""Stage fit_denoise on a few synthetic photographs: what it publishes and reports, with a network and without."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import SourceError
 from pipeline.restoration.apply import Restorer
 from stages.fit_denoise import fit_denoise
-from tests.restoration.photographs import SMALL, jpeg, lay_down, scene
+from tests.restoration.photographs import SMALL, jpeg, scene, write_table
 from tests.stages.faces import choose
 
 OUT = Path("data/fit_denoise")
@@ -18,7 +18,7 @@ REPORT = Path("reports/fit_denoise.json")
 @pytest.fixture(autouse=True)
 def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lay_down(Path("data"), [jpeg(scene(number)) for number in range(4)])
+    write_table(Path("data"), [jpeg(scene(number)) for number in range(4)])
 
 
 def test_a_fitted_network_is_published_with_its_figures() -> None:

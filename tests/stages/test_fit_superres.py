@@ -1,4 +1,4 @@
-"""Stage fit_superres on a few made-up photographs: fitted, then brought back as the user's own file."""
+"""Stage fit_superres on a few synthetic photographs: trained, then used as the user's own file."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from pipeline.errors import NetworkError
 from pipeline.provenance import digest_of_file
 from pipeline.restoration.apply import Restorer
 from stages.fit_superres import fit_superres
-from tests.restoration.photographs import SMALL, jpeg, lay_down, scene
+from tests.restoration.photographs import SMALL, jpeg, scene, write_table
 from tests.stages.faces import choose
 
 OUT = Path("data/fit_superres")
@@ -19,10 +19,10 @@ REPORT = Path("reports/fit_superres.json")
 @pytest.fixture(autouse=True)
 def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lay_down(Path("data"), [jpeg(scene(number)) for number in range(4)])
+    write_table(Path("data"), [jpeg(scene(number)) for number in range(4)])
 
 
-def test_a_fitted_network_can_be_brought_to_another_run() -> None:
+def test_a_trained_network_can_be_used_in_another_run() -> None:
     choose("", fit_superres={"network": SMALL.model_dump(mode="json")})
     fit_superres()
     assert json.loads(REPORT.read_text())["psnr_after"] > 10

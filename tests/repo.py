@@ -20,7 +20,7 @@ DVC = Path(sys.executable).with_name("dvc")
 ENVIRONMENT = {**os.environ, "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-class House:
+class Repo:
     """A copy of the repository in which dvc runs."""
 
     def __init__(self, root: Path) -> None:
@@ -28,7 +28,7 @@ class House:
 
     @classmethod
     def clone(cls, root: Path) -> Self:
-        """Copy into `root` what a commit of this checkout would hold, but for the tests, as a repository of its own."""
+        """Copy the files of this checkout, except the tests, to a new git repository at `root`."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             capture_output=True,
@@ -48,7 +48,7 @@ class House:
         return cls(root)
 
     def dvc(self, *words: str) -> list[str]:
-        """Run a dvc command to its end; return the stages that it ran."""
+        """Run a dvc command; return the stages that it ran."""
         result = subprocess.run(
             [DVC, *words], cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
         )
@@ -56,7 +56,7 @@ class House:
         return re.findall(r"Running stage '(.+)'", result.stdout)
 
     def kill_when(self, words: list[str], ready: Callable[[], bool]) -> None:
-        """Start a dvc command; as soon as `ready`, SIGKILL it and its stage (dask's workers must find out alone)."""
+        """Start a dvc command; when `ready`, SIGKILL it and its stage, but not dask's workers."""
         with subprocess.Popen(
             [DVC, *words], cwd=self.root, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as run:
