@@ -127,15 +127,15 @@ def test_killed_training_gave_the_weights_of_an_undisturbed_run(repo: Repo) -> N
     repo.dvc("repro")
 
 
-def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(house: House) -> None:
+def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(repo: Repo) -> None:
     names = ("pipeline/errors.py", "stages/crop.py", "stages/recipes.yaml")
-    errors, crop, recipes = (house.root / name for name in names)
+    errors, crop, recipes = (repo.root / name for name in names)
     errors.write_text(errors.read_text() + "# a comment\n")
     crop.write_text(crop.read_text().replace(":06d}.png", ":07d}.png"))
-    assert house.dvc("repro") == []
+    assert repo.dvc("repro") == []
     recipes.write_text(recipes.read_text().replace("crop: 1", "crop: 2"))
     # the names of the crops change, the pixels do not: DVC stops where the bytes of all inputs are equal again
-    assert house.dvc("repro") == ["crop", "denoise", "superres", "select", "shard"]
+    assert repo.dvc("repro") == ["crop", "denoise", "superres", "select", "shard"]
 
 
 @pytest.mark.parametrize(
