@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -30,20 +29,17 @@ from training.snapshots import Snapshots
 from training.trainer import Trainer
 
 
-class Reporter(Protocol):
-    """Receives the progress of a run."""
+class Reporter:
+    """Receives the progress of a run; this base class ignores it."""
 
     def begin(self, rows: Sequence[Row]) -> None:
         """The run starts, or resumes after the ticks `rows`; ticks reported after them are void."""
-        ...
 
     def tick(self, row: Row) -> None:
         """A tick is complete."""
-        ...
 
     def log(self, message: str) -> None:
         """A message for the user."""
-        ...
 
 
 def train(

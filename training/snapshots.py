@@ -33,7 +33,7 @@ class Snapshots:
         """Write the grid of samples at the step that was trained last; returns the figures of the samples by name."""
         run = self._run
         count = run.grid_columns * run.grid_rows
-        first = self._reals.first(step.resolution, count)
+        first = self._reals.read(step.resolution, 0, count)
         reals_path = self._reals_path(step.resolution)
         if not reals_path.exists():
             self._write_grid(reals_path, first.images_NCHW)

@@ -13,12 +13,12 @@ from training.data.device_loader import DeviceLoader
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from training.losses import Figures
+from training.losses import DISCRIMINATOR_FIGURES
 from training.metrics.running_mean import RunningMeans
 from training.networks import Discriminator, Generator
 from training.networks.adaptive_noise import WinningEstimate
 from training.schedule import Step
-from training.train_step import OptimizedNetwork, TrainStep
+from training.train_step import Figures, OptimizedNetwork, TrainStep
 
 CHANNELS = 3
 
@@ -157,8 +157,9 @@ def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple
 def discriminator_figures(run: TrainRun, label_size: int) -> tuple[str, ...]:
     """The names of what is averaged over a tick: the figures of D and, of LSGAN, the estimate that sets its noise."""
     wgan = isinstance(run.loss, WganLoss)
-    labels = ("loss/labels_real", "loss/labels_fake") if label_size else ()
-    figures = ("loss/discriminator", "score/real", "score/fake", *(("gradient_norm",) if wgan else ()), *labels)
+    absent = [] if wgan else ["gradient_norm"]
+    absent += [] if label_size else ["loss/labels_real", "loss/labels_fake"]
+    figures = tuple(name for name in DISCRIMINATOR_FIGURES if name not in absent)
     return figures if wgan else (*figures, "winning_estimate")
 
 

@@ -87,7 +87,7 @@ class DeviceLoader:
         loss = self._run.loss
         if isinstance(loss, WganLoss) or loss.noise_gain == 0:
             return identity
-        rng = random_streams.noise(self._run.seed, stream, images_shown)
+        rng = random_streams.generator(self._run.seed, stream, images_shown)
         return MultiplicativeNoise(self._winning.strength(loss), rng, step.minibatch, rows)
 
 
