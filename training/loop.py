@@ -152,7 +152,7 @@ class _Loop:
         )
 
     def _newest(self) -> Checkpoint | None:
-        """The newest checkpoint; the main process checks the files and tells the others which one it is."""
+        """The newest checkpoint; the main process checks the files and broadcasts which one to load."""
         found = checkpoint.newest(self.folder, self.reporter.log) if self.group.is_main else None
         images_shown = self.group.broadcast(found.info.images_shown if found else None)
         return found if self.group.is_main or images_shown is None else checkpoint.read(self.folder, images_shown)

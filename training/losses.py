@@ -29,7 +29,10 @@ DISCRIMINATOR_FIGURES = (
     "loss/labels_real",
     "loss/labels_fake",
 )
-"""The terms of D that are reported, in the order of checkpoint files; a loss has them all or some of them."""
+"""The terms of D that are reported, in the order of checkpoint files.
+
+LSGAN has no gradient norm; label losses need labels.
+"""
 
 
 def discriminator_loss(
