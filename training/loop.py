@@ -203,9 +203,11 @@ class _Loop:
 
 def _check_same_run(run: TrainRun, found: Checkpoint, folder: Path) -> None:
     before, shown = found.info.run, found.info.images_shown
-    if before is None or before.deciding() != run.deciding():
+    old, new = {} if before is None else before.deciding(), run.deciding()
+    if before is None or old != new:
+        different = ", ".join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))
         raise TrainingError(
-            f"{folder}: holds a run with other params{_differences(before, run)}. Train into another folder, or delete "
+            f"{folder}: holds a run with other params (different: {different}). Train into another folder, or delete "
             f"this one by hand."
         )
     if run.schedule.total_kimg < before.schedule.total_kimg and schedule.run_ends(run.schedule, shown):
@@ -213,10 +215,3 @@ def _check_same_run(run: TrainRun, found: Checkpoint, folder: Path) -> None:
             f"{folder}: was shown {shown / 1000:g} thousand images, more than the run's schedule.total_kimg "
             f"{run.schedule.total_kimg:g}. Raise it; to have the shorter run, train into another folder."
         )
-
-
-def _differences(before: TrainRun | None, run: TrainRun) -> str:
-    if before is None:
-        return ""
-    old, new = before.deciding(), run.deciding()
-    return f" (different: {', '.join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))})"

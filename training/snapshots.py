@@ -81,8 +81,8 @@ class Snapshots:
         write_png(path, image_grid(images_NCHW, self._run.grid_columns, self._run.grid_cell_pixels))
 
     def _prune(self, history: RunHistory, resumable: int) -> None:
-        kept = history.with_best(checkpoint.kept(history.snapshots, self._run.keep_snapshots))
-        checkpoint.prune(self._folder, kept, resumable)
+        best = set() if history.best is None else {history.best[0]}
+        checkpoint.prune(self._folder, best | checkpoint.kept(history.snapshots, self._run.keep_snapshots), resumable)
 
     def _samples_path(self, images_shown: int) -> Path:
         return self._folder / "grids" / f"samples-{images_shown:09d}.png"
