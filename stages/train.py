@@ -20,6 +20,7 @@ from training.data.real_images import Reals
 from training.distributed.launch import launch, process_count
 from training.distributed.process_group import ProcessGroup, init_process_group
 from training.history import Row
+from training.loop import Reporter
 from training.loop import train as train_run
 from training.runtime.device import default_device
 from training.runtime.signals import stop_signals
@@ -29,7 +30,7 @@ UNDER_DVC = "DVC_STAGE"
 """Environment variable of every process that DVC starts."""
 
 
-class LiveReporter:
+class LiveReporter(Reporter):
     """Writes each tick to dvclive's files, with images shown as the step, and one line of it to the terminal."""
 
     _live: Live  # set by `begin`

@@ -7,7 +7,7 @@ without it the other two are ignored.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -107,9 +107,10 @@ def newest(folder: Path, log: Callable[[str], None]) -> Checkpoint | None:
     for record in records:
         fault = _fault(record)
         if fault is None:
-            images_shown = int(record.stem.rpartition("-")[2])
-            found = read(folder, images_shown)
-            _remove_after(folder, images_shown)
+            found = read(folder, _images_shown(record))
+            for path in _files(folder):
+                if _images_shown(path) > found.info.images_shown:
+                    path.unlink()
             return found
         log(f"{record}: {fault}; resuming from the checkpoint before it")
     if records:
@@ -185,16 +186,11 @@ def kept(snapshots: Sequence[int], keep: int) -> set[int]:
 
 def prune(folder: Path, kept: set[int], resumable: int) -> None:
     """Remove network files other than those of `kept`, and all but the newest `resumable` checkpoints."""
-    records = sorted(folder.glob("checkpoint-*.json"), reverse=True)
-    resume_from = {int(record.stem.rpartition("-")[2]) for record in records[:resumable]}
-    for pattern, needed in (
-        ("checkpoint-*.json", resume_from),  # first: a record must never outlive its files
-        ("state-*.pt", resume_from),
-        ("network-*.safetensors", kept | resume_from),
-    ):
-        for path in folder.glob(pattern):
-            if int(path.stem.rpartition("-")[2]) not in needed:
-                path.unlink()
+    resume_from = sorted(map(_images_shown, folder.glob("checkpoint-*.json")))[-resumable:]
+    for path in _files(folder):
+        needed = {*kept, *resume_from} if path.suffix == ".safetensors" else resume_from
+        if _images_shown(path) not in needed:
+            path.unlink()
 
 
 def _paths(folder: Path, images_shown: int) -> tuple[Path, Path, Path]:
@@ -216,8 +212,11 @@ def _fault(record: Path) -> str | None:
     return None
 
 
-def _remove_after(folder: Path, images_shown: int) -> None:
+def _files(folder: Path) -> Iterator[Path]:
+    """All files of checkpoints; records first, since a record must never outlive its files."""
     for pattern in ("checkpoint-*.json", "state-*.pt", "network-*.safetensors"):
-        for path in folder.glob(pattern):
-            if int(path.stem.rpartition("-")[2]) > images_shown:
-                path.unlink()
+        yield from list(folder.glob(pattern))
+
+
+def _images_shown(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])

@@ -84,11 +84,6 @@ def write_images(network: Path, folder: Path, *, count: int, seed: int, device: 
     """Write `count` images of a network file as `000000.png` and so on; other files in `folder` stay.
 
     With labels, the images are of one class after the other.
-
-    Raises
-    ------
-    NetworkError
-        As `load`.
     """
     snapshot = load(network, device)
     latents_NL = snapshot.latents(seed, count)

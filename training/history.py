@@ -59,7 +59,3 @@ class RunHistory:
         measured_as = options.model_dump()
         if self.best is None or self.measured_as != measured_as or value < self.best[2]:
             self.best, self.measured_as = (images_shown, name, value), measured_as
-
-    def with_best(self, snapshots: set[int]) -> set[int]:
-        """`snapshots` and the best one."""
-        return snapshots if self.best is None else snapshots | {self.best[0]}

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -30,20 +29,17 @@ from training.snapshots import Snapshots
 from training.trainer import Trainer
 
 
-class Reporter(Protocol):
-    """Receives the progress of a run."""
+class Reporter:
+    """Receives the progress of a run; this base class ignores it."""
 
     def begin(self, rows: Sequence[Row]) -> None:
         """The run starts, or resumes after the ticks `rows`; ticks reported after them are void."""
-        ...
 
     def tick(self, row: Row) -> None:
         """A tick is complete."""
-        ...
 
     def log(self, message: str) -> None:
         """A message for the user."""
-        ...
 
 
 def train(
@@ -156,7 +152,7 @@ class _Loop:
         )
 
     def _newest(self) -> Checkpoint | None:
-        """The newest checkpoint; the main process checks the files and tells the others which one it is."""
+        """The newest checkpoint; the main process checks the files and broadcasts which one to load."""
         found = checkpoint.newest(self.folder, self.reporter.log) if self.group.is_main else None
         images_shown = self.group.broadcast(found.info.images_shown if found else None)
         return found if self.group.is_main or images_shown is None else checkpoint.read(self.folder, images_shown)
@@ -207,9 +203,11 @@ class _Loop:
 
 def _check_same_run(run: TrainRun, found: Checkpoint, folder: Path) -> None:
     before, shown = found.info.run, found.info.images_shown
-    if before is None or before.deciding() != run.deciding():
+    old, new = {} if before is None else before.deciding(), run.deciding()
+    if before is None or old != new:
+        different = ", ".join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))
         raise TrainingError(
-            f"{folder}: holds a run with other params{_differences(before, run)}. Train into another folder, or delete "
+            f"{folder}: holds a run with other params (different: {different}). Train into another folder, or delete "
             f"this one by hand."
         )
     if run.schedule.total_kimg < before.schedule.total_kimg and schedule.run_ends(run.schedule, shown):
@@ -217,10 +215,3 @@ def _check_same_run(run: TrainRun, found: Checkpoint, folder: Path) -> None:
             f"{folder}: was shown {shown / 1000:g} thousand images, more than the run's schedule.total_kimg "
             f"{run.schedule.total_kimg:g}. Raise it; to have the shorter run, train into another folder."
         )
-
-
-def _differences(before: TrainRun | None, run: TrainRun) -> str:
-    if before is None:
-        return ""
-    old, new = before.deciding(), run.deciding()
-    return f" (different: {', '.join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))})"

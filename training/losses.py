@@ -6,7 +6,6 @@ Pure functions: all random draws come from the caller. Gradients flow to the net
 from collections.abc import Generator as Yields
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,60 +19,21 @@ from training.networks.discriminator import identity
 from training.networks.progressive import Lod, split_lod
 from training.ops.conv2d import no_weight_grad
 
-Figures = dict[str, Tensor]
-"""What is reported of a loss, by name."""
+Terms = dict[str, Tensor]
+"""Terms of a loss, scores and gradient norms by name, per sample and detached."""
 
+DISCRIMINATOR_FIGURES = (
+    "loss/discriminator",
+    "score/real",
+    "score/fake",
+    "gradient_norm",
+    "loss/labels_real",
+    "loss/labels_fake",
+)
+"""The terms of D that are reported, in the order of checkpoint files.
 
-@dataclass(frozen=True)
-class Penalty:
-    """The gradient penalty, per sample and detached.
-
-    `interpolated_norms_N` are gradient norms with respect to images at full resolution, `penalty_N` the loss term.
-    """
-
-    interpolated_scores_N: Tensor
-    interpolated_norms_N: Tensor
-    penalty_N: Tensor
-
-
-@dataclass(frozen=True)
-class DiscriminatorStatistics:
-    """The terms of one discriminator loss, per sample and detached; `loss_N` is the sum of all terms.
-
-    Label terms are None without labels, the penalty is None for LSGAN.
-    """
-
-    real_scores_N: Tensor
-    fake_scores_N: Tensor
-    penalty: Penalty | None
-    real_label_loss_N: Tensor | None
-    fake_label_loss_N: Tensor | None
-    loss_N: Tensor
-
-    def figures(self) -> Figures:
-        """What is reported, per sample."""
-        figures = {
-            "loss/discriminator": self.loss_N,
-            "score/real": self.real_scores_N,
-            "score/fake": self.fake_scores_N,
-            "gradient_norm": None if self.penalty is None else self.penalty.interpolated_norms_N,
-            "loss/labels_real": self.real_label_loss_N,
-            "loss/labels_fake": self.fake_label_loss_N,
-        }
-        return {name: values_N for name, values_N in figures.items() if values_N is not None}
-
-
-@dataclass(frozen=True)
-class GeneratorStatistics:
-    """The terms of one generator loss, per sample and detached; the label term is None without labels."""
-
-    fake_scores_N: Tensor
-    label_loss_N: Tensor | None
-    loss_N: Tensor
-
-    def figures(self) -> Figures:
-        """What is reported, per sample."""
-        return {"loss/generator": self.loss_N}
+LSGAN has no gradient norm; label losses need labels.
+"""
 
 
 def discriminator_loss(
@@ -82,35 +42,36 @@ def discriminator_loss(
     discriminator: Discriminator,
     batch: DiscriminatorBatch,
     lod: Lod,
-) -> tuple[Tensor, DiscriminatorStatistics]:
-    """Mean loss of the discriminator; the generator gets no gradients."""
+) -> tuple[Tensor, Terms]:
+    """Mean loss of the discriminator, and its terms; the generator gets no gradients.
+
+    Gradient norms are with respect to images at full resolution.
+    """
     reals_NCHW, labels_NC, latents_NL, interpolation_weights_N, noise = batch
     with torch.no_grad():
         fakes_NCHW = generator(latents_NL, labels_NC, lod)
     (real_scores_N, real_logits_NC), (fake_scores_N, fake_logits_NC) = _score_real_and_fake(
         discriminator, reals_NCHW, fakes_NCHW, lod, noise
     )
+    terms_N = {"score/real": real_scores_N, "score/fake": fake_scores_N}
     if isinstance(options, LsganLoss):
-        penalty = None
         loss_N = real_scores_N.square() + options.fake_weight * (fake_scores_N - 1).square()
     else:
         interpolated_NCHW = reals_NCHW + (fakes_NCHW - reals_NCHW) * interpolation_weights_N.view(-1, 1, 1, 1)
         interpolated_scores_N, norms_N = _gradient_norms(discriminator, interpolated_NCHW, lod, noise)
         penalty_N = (norms_N - options.wgan_target).square() * (options.wgan_lambda / options.wgan_target**2)
         loss_N = fake_scores_N - real_scores_N + penalty_N + options.wgan_epsilon * real_scores_N.square()
-        penalty = Penalty(interpolated_scores_N.detach(), norms_N.detach(), penalty_N.detach())
-    real_label_loss_N = _label_loss(real_logits_NC, labels_NC)
-    fake_label_loss_N = _label_loss(fake_logits_NC, labels_NC)
-    if real_label_loss_N is not None and fake_label_loss_N is not None:
+        terms_N |= {
+            "score/interpolated": interpolated_scores_N,
+            "gradient_norm": norms_N,
+            "gradient_penalty": penalty_N,
+        }
+    if labels_NC is not None and real_logits_NC is not None and fake_logits_NC is not None:
+        real_label_loss_N = functional.cross_entropy(real_logits_NC, labels_NC, reduction="none")
+        fake_label_loss_N = functional.cross_entropy(fake_logits_NC, labels_NC, reduction="none")
         loss_N = loss_N + options.label_weight * (real_label_loss_N + fake_label_loss_N)
-    return loss_N.mean(), DiscriminatorStatistics(
-        real_scores_N=real_scores_N.detach(),
-        fake_scores_N=fake_scores_N.detach(),
-        penalty=penalty,
-        real_label_loss_N=None if real_label_loss_N is None else real_label_loss_N.detach(),
-        fake_label_loss_N=None if fake_label_loss_N is None else fake_label_loss_N.detach(),
-        loss_N=loss_N.detach(),
-    )
+        terms_N |= {"loss/labels_real": real_label_loss_N, "loss/labels_fake": fake_label_loss_N}
+    return loss_N.mean(), _detached({"loss/discriminator": loss_N, **terms_N})
 
 
 def generator_loss(
@@ -119,23 +80,20 @@ def generator_loss(
     discriminator: Discriminator,
     batch: GeneratorBatch,
     lod: Lod,
-) -> tuple[Tensor, GeneratorStatistics]:
-    """Mean loss of the generator: low where its images score as reals do, and where their labels are recognised.
+) -> tuple[Tensor, Terms]:
+    """Mean loss of the generator, and its terms: low where its images score as reals and their labels are recognised.
 
     Reals score high in WGAN-GP and 0 in LSGAN.
     """
     images_NCHW = generator(batch.latents_NL, batch.labels_NC, lod)
     with _frozen(discriminator):
         scores_N, logits_NC = discriminator(images_NCHW, lod, batch.noise)
+    terms_N = {"score/fake": scores_N}
     loss_N = scores_N.square() if isinstance(options, LsganLoss) else -scores_N
-    label_loss_N = _label_loss(logits_NC, batch.labels_NC)
-    if label_loss_N is not None:
-        loss_N = loss_N + options.label_weight * label_loss_N
-    return loss_N.mean(), GeneratorStatistics(
-        fake_scores_N=scores_N.detach(),
-        label_loss_N=None if label_loss_N is None else label_loss_N.detach(),
-        loss_N=loss_N.detach(),
-    )
+    if batch.labels_NC is not None and logits_NC is not None:
+        terms_N["loss/labels"] = functional.cross_entropy(logits_NC, batch.labels_NC, reduction="none")
+        loss_N = loss_N + options.label_weight * terms_N["loss/labels"]
+    return loss_N.mean(), _detached({"loss/generator": loss_N, **terms_N})
 
 
 @contextmanager
@@ -187,7 +145,5 @@ def _gradient_norms(
     return scores_N, norms_N
 
 
-def _label_loss(logits_NC: Tensor | None, labels_NC: Tensor | None) -> Tensor | None:
-    if logits_NC is None or labels_NC is None:
-        return None
-    return functional.cross_entropy(logits_NC, labels_NC, reduction="none")
+def _detached(terms_N: Terms) -> Terms:
+    return {name: values_N.detach() for name, values_N in terms_N.items()}

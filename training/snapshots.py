@@ -33,7 +33,7 @@ class Snapshots:
         """Write the grid of samples at the step that was trained last; returns the figures of the samples by name."""
         run = self._run
         count = run.grid_columns * run.grid_rows
-        first = self._reals.first(step.resolution, count)
+        first = self._reals.read(step.resolution, 0, count)
         reals_path = self._reals_path(step.resolution)
         if not reals_path.exists():
             self._write_grid(reals_path, first.images_NCHW)
@@ -81,8 +81,8 @@ class Snapshots:
         write_png(path, image_grid(images_NCHW, self._run.grid_columns, self._run.grid_cell_pixels))
 
     def _prune(self, history: RunHistory, resumable: int) -> None:
-        kept = history.with_best(checkpoint.kept(history.snapshots, self._run.keep_snapshots))
-        checkpoint.prune(self._folder, kept, resumable)
+        best = set() if history.best is None else {history.best[0]}
+        checkpoint.prune(self._folder, best | checkpoint.kept(history.snapshots, self._run.keep_snapshots), resumable)
 
     def _samples_path(self, images_shown: int) -> Path:
         return self._folder / "grids" / f"samples-{images_shown:09d}.png"

@@ -18,7 +18,7 @@ from pipeline.params import TrainRun
 from training.data.batches import DiscriminatorBatch, GeneratorBatch
 from training.data.device_loader import DeviceLoader
 from training.distributed.process_group import ProcessGroup
-from training.losses import Figures, discriminator_loss, generator_loss
+from training.losses import DISCRIMINATOR_FIGURES, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 from training.networks.progressive import FadeLod, Lod
 from training.optim import ema
@@ -30,6 +30,9 @@ from training.schedule import Step
 
 Gradients = Sequence[Tensor | None]
 """A gradient for each parameter of a network."""
+
+Figures = dict[str, Tensor]
+"""What is reported of a loss, by name (`training.losses`): per sample, or the mean of a minibatch."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -67,7 +70,7 @@ class OptimizedNetwork(Generic[Network]):
 
 
 class TrainStep:
-    """The updates of D, G and the average of G; each returns the means of its figures by name (`training.losses`)."""
+    """The updates of D, G and the average of G; each returns the means of its figures."""
 
     def __init__(
         self,
@@ -95,27 +98,30 @@ class TrainStep:
     def discriminator(self, step: Step, images_shown: int) -> Figures:
         """Update D on the minibatch of reals that starts at `images_shown`, and the average of G."""
         batches = self._loader.discriminator_batches(step, images_shown)
-        capture = step.resolution <= self._graphs_up_to
-        return self._graphed_discriminator(capture, batches, *self._lod_and_learning_rate(step))
+        graphed = step.resolution <= self._graphs_up_to
+        update = self._graphed_discriminator if graphed else self.update_discriminator
+        return update(batches, *self._lod_and_learning_rate(step))
 
     def generator(self, step: Step, images_shown: int) -> Figures:
         """Update G."""
         batches = self._loader.generator_batches(step, images_shown)
-        capture = step.resolution <= self._graphs_up_to
-        return self._graphed_generator(capture, batches, *self._lod_and_learning_rate(step))
+        graphed = step.resolution <= self._graphs_up_to
+        update = self._graphed_generator if graphed else self.update_generator
+        return update(batches, *self._lod_and_learning_rate(step))
 
     def both(self, step: Step, images_shown: int) -> tuple[Figures, Figures]:
         """Update D, the average of G, and G, both networks from the same weights."""
         batches = self._loader.discriminator_batches(step, images_shown)
         g_batches = self._loader.generator_batches(step, images_shown)
-        capture = step.resolution <= self._graphs_up_to
-        return self._graphed_both(capture, batches, g_batches, *self._lod_and_learning_rate(step))
+        graphed = step.resolution <= self._graphs_up_to
+        update = self._graphed_both if graphed else self.update_both
+        return update(batches, g_batches, *self._lod_and_learning_rate(step))
 
     def update_discriminator(self, batches: Sequence[DiscriminatorBatch], lod: Lod, learning_rate: Tensor) -> Figures:
         """Update D, and the average of G, from the microbatches of this process."""
         gradients, figures = self._mean(self._discriminator_gradients(batch, lod) for batch in batches)
         self._discriminator.step(gradients, learning_rate)
-        if self._group.is_main:  # no other process uses the average
+        if self._group.rank == 0:  # no other process uses the average
             ema.update(self._average, self._generator.network, self._run.ema_decay)
         return figures
 
@@ -145,13 +151,14 @@ class TrainStep:
 
     def _discriminator_gradients(self, batch: DiscriminatorBatch, lod: Lod) -> tuple[Gradients, Figures]:
         networks = self._generator.network, self._discriminator.network
-        loss, statistics = discriminator_loss(self._run.loss, *networks, batch, lod)
-        return self._discriminator.gradients(loss), statistics.figures()
+        loss, terms_N = discriminator_loss(self._run.loss, *networks, batch, lod)
+        figures_N = {name: terms_N[name] for name in DISCRIMINATOR_FIGURES if name in terms_N}
+        return self._discriminator.gradients(loss), figures_N
 
     def _generator_gradients(self, batch: GeneratorBatch, lod: Lod) -> tuple[Gradients, Figures]:
         networks = self._generator.network, self._discriminator.network
-        loss, statistics = generator_loss(self._run.loss, *networks, batch, lod)
-        return self._generator.gradients(loss), statistics.figures()
+        loss, terms_N = generator_loss(self._run.loss, *networks, batch, lod)
+        return self._generator.gradients(loss), {"loss/generator": terms_N["loss/generator"]}
 
     def _mean(self, microbatches: Iterable[tuple[Gradients, Figures]]) -> tuple[Gradients, Figures]:
         """The mean of gradients and figures over all samples of all microbatches and processes."""

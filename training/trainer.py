@@ -13,12 +13,12 @@ from training.data.device_loader import DeviceLoader
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from training.losses import Figures
+from training.losses import DISCRIMINATOR_FIGURES
 from training.metrics.running_mean import RunningMeans
 from training.networks import Discriminator, Generator
 from training.networks.adaptive_noise import FakeScoreEma
 from training.schedule import Step
-from training.train_step import OptimizedNetwork, TrainStep
+from training.train_step import Figures, OptimizedNetwork, TrainStep
 
 CHANNELS = 3
 
@@ -46,8 +46,8 @@ class Trainer:
         self.generator, self.discriminator, self.average = make_networks(run, reals.label_size, device)
         self._g = OptimizedNetwork(self.generator, run, device)
         self._d = OptimizedNetwork(self.discriminator, run, device)
-        self._winning = FakeScoreEma(device)
-        self._loader = DeviceLoader(run, reals, device, group, self._winning)
+        self._fake_score = FakeScoreEma(device)
+        self._loader = DeviceLoader(run, reals, device, group, self._fake_score)
         self._train_step = TrainStep(
             run,
             generator=self._g,
@@ -97,9 +97,9 @@ class Trainer:
         self._means_g.add(*g_figures.values())
 
     def _add_discriminator(self, figures: Figures) -> None:
-        self._winning.update(figures["score/fake"])
-        winning = () if isinstance(self._run.loss, WganLoss) else (self._winning.value,)
-        self._means_d.add(*figures.values(), *winning)
+        self._fake_score.update(figures["score/fake"])
+        estimate = () if isinstance(self._run.loss, WganLoss) else (self._fake_score.value,)
+        self._means_d.add(*figures.values(), *estimate)
 
     def take_figures(self) -> dict[str, float]:
         """Means since the last call, all updates skipped so far (see `Adam`), and the share skipped since then."""
@@ -122,7 +122,7 @@ class Trainer:
         return {
             "G": self._g.state_dict(),
             "D": self._d.state_dict(),
-            "winning": self._winning.value,
+            "winning": self._fake_score.value,
             "tallies": [self._means_d.state_dict(), self._means_g.state_dict()],
             "skipped_before": self._skipped_before,
         }
@@ -135,7 +135,7 @@ class Trainer:
         self.average.load_state_dict(networks["Gs"])
         self._g.load_state_dict(state["G"])
         self._d.load_state_dict(state["D"])
-        self._winning.value = state["winning"].to(self._device)
+        self._fake_score.value = state["winning"].to(self._device)
         for means, saved in zip((self._means_d, self._means_g), state["tallies"], strict=True):
             means.load_state_dict(saved)
         self._skipped_before = state["skipped_before"]
@@ -157,8 +157,9 @@ def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple
 def discriminator_figures(run: TrainRun, label_size: int) -> tuple[str, ...]:
     """The names of what is averaged over a tick: the figures of D and, of LSGAN, the estimate that sets its noise."""
     wgan = isinstance(run.loss, WganLoss)
-    labels = ("loss/labels_real", "loss/labels_fake") if label_size else ()
-    figures = ("loss/discriminator", "score/real", "score/fake", *(("gradient_norm",) if wgan else ()), *labels)
+    absent = [] if wgan else ["gradient_norm"]
+    absent += [] if label_size else ["loss/labels_real", "loss/labels_fake"]
+    figures = tuple(name for name in DISCRIMINATOR_FIGURES if name not in absent)
     return figures if wgan else (*figures, "winning_estimate")
 
 

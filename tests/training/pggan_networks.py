@@ -59,8 +59,8 @@ def layers(case: Case) -> Iterator[Compared]:
         y = block(case, name)(x)
         yield compare(name, y.detach(), case.arrays[f"{name}/y"], allowed=1e-5, noise=case.noise(name))
         if f"{name}/dy_dx" in case.arrays:
-            (slope,) = torch.autograd.grad(y.sum(), x)
-            yield compare(f"slope of {name}", slope, case.arrays[f"{name}/dy_dx"], allowed=1e-7)
+            (derivative,) = torch.autograd.grad(y.sum(), x)
+            yield compare(f"derivative of {name}", derivative, case.arrays[f"{name}/dy_dx"], allowed=1e-7)
 
 
 def block(case: Case, name: str) -> Callable[[torch.Tensor], torch.Tensor]:

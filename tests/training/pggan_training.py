@@ -59,25 +59,24 @@ def loss_of_d(
     """The discriminator's loss from the stored draws, and what it consists of by the names of the vectors."""
     dtype = next(d.parameters()).dtype
     batch = discriminator_batch(case, prefix, lod, dtype)
-    loss, parts = discriminator_loss(loss_options(case.about, "D"), g, d, batch, lod)
-    assert parts.penalty is not None
+    loss, terms = discriminator_loss(loss_options(case.about, "D"), g, d, batch, lod)
     values = {
         "D_loss_mean": loss.detach(),
-        "D_loss": parts.loss_N,
-        "real_scores": parts.real_scores_N,
-        "fake_scores": parts.fake_scores_N,
-        "mixed_scores": parts.penalty.interpolated_scores_N,
-        "mixed_norms": parts.penalty.interpolated_norms_N,
-        "label_penalty_reals": parts.real_label_loss_N,
-        "label_penalty_fakes": parts.fake_label_loss_N,
+        "D_loss": terms["loss/discriminator"],
+        "real_scores": terms["score/real"],
+        "fake_scores": terms["score/fake"],
+        "mixed_scores": terms["score/interpolated"],
+        "mixed_norms": terms["gradient_norm"],
+        "label_penalty_reals": terms.get("loss/labels_real"),
+        "label_penalty_fakes": terms.get("loss/labels_fake"),
     }
     return loss, {name: value.numpy() for name, value in values.items() if value is not None}
 
 
 def loss_of_g(case: Case, g: Generator, d: Discriminator, prefix: str, lod: float) -> torch.Tensor:
     batch = generator_batch(case, prefix, next(d.parameters()).dtype)
-    loss, parts = generator_loss(loss_options(case.about, "G"), g, d, batch, lod)
-    assert torch.equal(parts.loss_N.mean(), loss.detach())
+    loss, terms = generator_loss(loss_options(case.about, "G"), g, d, batch, lod)
+    assert torch.equal(terms["loss/generator"].mean(), loss.detach())
     return loss
 
 

@@ -156,15 +156,13 @@ def test_the_loss_of_lsgan_is_by_its_definition() -> None:
     drawn = Draws(0.3, labels=True)
     networks = (drawn.generator, drawn.discriminator)
     batch = DiscriminatorBatch(drawn.reals_NCHW, drawn.labels_NC, drawn.latents_NL, drawn.interpolation_weights_N)
-    loss, parts = discriminator_loss(LSGAN, *networks, batch, 0.3)
-    assert parts.penalty is None
-    assert parts.real_label_loss_N is not None and parts.fake_label_loss_N is not None
-    expected_N = parts.real_scores_N**2 + 0.1 * (parts.fake_scores_N - 1) ** 2
-    expected_N += 0.5 * (parts.real_label_loss_N + parts.fake_label_loss_N)
+    loss, terms = discriminator_loss(LSGAN, *networks, batch, 0.3)
+    assert "gradient_penalty" not in terms
+    expected_N = terms["score/real"] ** 2 + 0.1 * (terms["score/fake"] - 1) ** 2
+    expected_N += 0.5 * (terms["loss/labels_real"] + terms["loss/labels_fake"])
     torch.testing.assert_close(loss.detach(), expected_N.mean())
-    loss, parts = generator_loss(LSGAN, *networks, GeneratorBatch(drawn.latents_NL, drawn.labels_NC), 0.3)
-    assert parts.label_loss_N is not None
-    torch.testing.assert_close(loss.detach(), (parts.fake_scores_N**2 + 0.5 * parts.label_loss_N).mean())
+    loss, terms = generator_loss(LSGAN, *networks, GeneratorBatch(drawn.latents_NL, drawn.labels_NC), 0.3)
+    torch.testing.assert_close(loss.detach(), (terms["score/fake"] ** 2 + 0.5 * terms["loss/labels"]).mean())
 
 
 def test_noise_begins_where_the_fakes_score_above_one_half() -> None:
@@ -178,12 +176,12 @@ def test_noise_begins_where_the_fakes_score_above_one_half() -> None:
 
 
 def test_noise_is_one_factor_per_sample_and_map_of_the_stated_deviation() -> None:
-    noise = MultiplicativeNoise(torch.tensor(0.05), random_streams.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
+    noise = MultiplicativeNoise(torch.tensor(0.05), random_streams.generator(1, Stream.D_NOISE, 0), 400, np.arange(400))
     factors = noise(torch.ones(400, 16, 2, 2))
     assert torch.equal(factors, factors[:, :, :1, :1].expand_as(factors))
     assert float(factors.mean()) == pytest.approx(1.0, abs=0.01)
     assert float(factors[:, :, 0, 0].std()) == pytest.approx(0.05 * 4, rel=0.02)
-    again = MultiplicativeNoise(torch.tensor(0.05), random_streams.noise(1, Stream.D_NOISE, 0), 400, np.arange(400))
+    again = MultiplicativeNoise(torch.tensor(0.05), random_streams.generator(1, Stream.D_NOISE, 0), 400, np.arange(400))
     assert torch.equal(again(torch.ones(400, 16, 2, 2)), factors)
     assert not torch.equal(noise(torch.ones(400, 16, 2, 2)), factors)
 
@@ -205,7 +203,7 @@ def test_noise_reaches_the_input_of_every_convolution_but_the_first() -> None:
 
 def test_noise_of_some_rows_is_that_of_the_whole_minibatch() -> None:
     rows, ones = np.array([1, 3, 6]), torch.ones(8, 5, 2, 2)
-    whole = MultiplicativeNoise(torch.tensor(0.1), random_streams.noise(1, Stream.D_NOISE, 0), 8, np.arange(8))
-    part = MultiplicativeNoise(torch.tensor(0.1), random_streams.noise(1, Stream.D_NOISE, 0), 8, rows)
+    whole = MultiplicativeNoise(torch.tensor(0.1), random_streams.generator(1, Stream.D_NOISE, 0), 8, np.arange(8))
+    part = MultiplicativeNoise(torch.tensor(0.1), random_streams.generator(1, Stream.D_NOISE, 0), 8, rows)
     for _ in range(2):
         assert torch.equal(part(ones[:3]), whole(ones)[rows])

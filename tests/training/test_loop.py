@@ -14,7 +14,7 @@ from training.data import device_loader
 from training.data.real_images import Reals
 from training.history import Row
 from training.image_grid import read_png
-from training.loop import train
+from training.loop import Reporter, train
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ class Killed(BaseException):
     """Ends a run at once, as SIGKILL would."""
 
 
-class ListReporter:
+class ListReporter(Reporter):
     """Keeps what was reported; kills the run at its `stop`-th tick."""
 
     def __init__(self, stop: int = 1000) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 from pipeline.params import WganLoss
 from tests.training.networks.test_networks import SMALL
 from training.data.batches import DiscriminatorBatch, GeneratorBatch
-from training.losses import DiscriminatorStatistics, discriminator_loss, generator_loss
+from training.losses import Terms, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 from training.networks.layers import upscale
 
@@ -32,7 +32,7 @@ class Draws:
         self.latents_NL = torch.randn(4, 6, generator=rng, dtype=torch.float64)
         self.interpolation_weights_N = torch.tensor([0.0, 0.3, 0.6, 1.0], dtype=torch.float64)
 
-    def loss_of_d(self, options: WganLoss = OPTIONS) -> tuple[Tensor, DiscriminatorStatistics]:
+    def loss_of_d(self, options: WganLoss = OPTIONS) -> tuple[Tensor, Terms]:
         batch = DiscriminatorBatch(self.reals_NCHW, self.labels_NC, self.latents_NL, self.interpolation_weights_N)
         return discriminator_loss(options, self.generator, self.discriminator, batch, self.lod)
 
@@ -54,27 +54,25 @@ def _penalty_at_full_resolution(draws: Draws) -> Tensor:
 @pytest.mark.parametrize("lod", [0.0, 0.4, 1.0, 1.3, 2.0])
 def test_norms_are_those_at_full_resolution(lod: float) -> None:
     draws = Draws(lod)
-    _, parts = draws.loss_of_d()
-    assert parts.penalty is not None
-    torch.testing.assert_close(parts.penalty.interpolated_norms_N, _penalty_at_full_resolution(draws))
+    _, terms = draws.loss_of_d()
+    torch.testing.assert_close(terms["gradient_norm"], _penalty_at_full_resolution(draws))
 
 
 @pytest.mark.parametrize("labels", [False, True])
 def test_the_loss_is_the_sum_of_its_terms(labels: bool) -> None:
     options = WganLoss(kind="wgan-gp", wgan_lambda=5.0, wgan_target=2.0, wgan_epsilon=0.1, label_weight=0.7)
     draws = Draws(0.3, labels=labels)
-    loss, parts = draws.loss_of_d(options)
-    assert parts.penalty is not None
-    penalty_N = (parts.penalty.interpolated_norms_N - 2.0) ** 2 * 5.0 / 2.0**2
-    torch.testing.assert_close(parts.penalty.penalty_N, penalty_N)
-    expected_N = parts.fake_scores_N - parts.real_scores_N + penalty_N + 0.1 * parts.real_scores_N**2
-    assert (parts.real_label_loss_N is not None) == (parts.fake_label_loss_N is not None) == labels
-    if parts.real_label_loss_N is not None and parts.fake_label_loss_N is not None:
+    loss, terms = draws.loss_of_d(options)
+    penalty_N = (terms["gradient_norm"] - 2.0) ** 2 * 5.0 / 2.0**2
+    torch.testing.assert_close(terms["gradient_penalty"], penalty_N)
+    expected_N = terms["score/fake"] - terms["score/real"] + penalty_N + 0.1 * terms["score/real"] ** 2
+    assert ("loss/labels_real" in terms) == ("loss/labels_fake" in terms) == labels
+    if labels:
         _, logits_NC = draws.discriminator(draws.reals_NCHW, draws.lod)
         cross_entropy_N = -(logits_NC.log_softmax(dim=1) * LABELS_NC).sum(dim=1)
-        torch.testing.assert_close(parts.real_label_loss_N, cross_entropy_N)
-        expected_N = expected_N + 0.7 * (parts.real_label_loss_N + parts.fake_label_loss_N)
-    torch.testing.assert_close(parts.loss_N, expected_N)
+        torch.testing.assert_close(terms["loss/labels_real"], cross_entropy_N)
+        expected_N = expected_N + 0.7 * (terms["loss/labels_real"] + terms["loss/labels_fake"])
+    torch.testing.assert_close(terms["loss/discriminator"], expected_N)
     torch.testing.assert_close(loss, expected_N.mean())
 
 
@@ -113,15 +111,15 @@ def test_reals_and_fakes_in_one_pass_score_as_in_two(group: int) -> None:
     )
     draws.discriminator.initialise(torch.Generator().manual_seed(3))
     draws.discriminator.double()
-    _, parts = draws.loss_of_d()
+    _, terms = draws.loss_of_d()
     with torch.no_grad():
         fakes_NCHW = draws.generator(draws.latents_NL, draws.labels_NC, draws.lod)
-        torch.testing.assert_close(parts.real_scores_N, draws.discriminator(draws.reals_NCHW, draws.lod)[0])
+        torch.testing.assert_close(terms["score/real"], draws.discriminator(draws.reals_NCHW, draws.lod)[0])
         scores_N, logits_NC = draws.discriminator(fakes_NCHW, draws.lod)
-    torch.testing.assert_close(parts.fake_scores_N, scores_N)
-    assert parts.fake_label_loss_N is not None and logits_NC is not None
+    torch.testing.assert_close(terms["score/fake"], scores_N)
+    assert logits_NC is not None
     cross_entropy_N = -(logits_NC.log_softmax(dim=1) * LABELS_NC).sum(dim=1)
-    torch.testing.assert_close(parts.fake_label_loss_N, cross_entropy_N)
+    torch.testing.assert_close(terms["loss/labels_fake"], cross_entropy_N)
 
 
 def test_the_generator_is_not_trained_by_the_loss_of_the_discriminator() -> None:
@@ -136,13 +134,13 @@ def test_the_loss_of_the_generator_is_the_sum_of_its_terms(labels: bool) -> None
     draws = Draws(0.4, labels=labels)
     options = WganLoss(kind="wgan-gp", wgan_lambda=10.0, wgan_target=1.0, wgan_epsilon=0.001, label_weight=0.5)
     batch = GeneratorBatch(draws.latents_NL, draws.labels_NC)
-    loss, parts = generator_loss(options, draws.generator, draws.discriminator, batch, draws.lod)
+    loss, terms = generator_loss(options, draws.generator, draws.discriminator, batch, draws.lod)
     images_NCHW = draws.generator(draws.latents_NL, draws.labels_NC, draws.lod)
     scores_N, logits_NC = draws.discriminator(images_NCHW, draws.lod)
     expected_N = -scores_N
     if labels:
         expected_N = expected_N - 0.5 * (logits_NC.log_softmax(dim=1) * LABELS_NC).sum(dim=1)
-    torch.testing.assert_close(parts.loss_N, expected_N.detach())
+    torch.testing.assert_close(terms["loss/generator"], expected_N.detach())
     torch.testing.assert_close(loss, expected_N.mean())
     gradients = torch.autograd.grad(loss, list(draws.generator.parameters()), allow_unused=True)
     assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)

@@ -78,7 +78,7 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
     monkeypatch.setattr(
         torch.Tensor, "var", lambda x, *more, **named: (norms.append(x.dtype), std(x, *more, **named))[1]
     )
-    _, parts = discriminator_loss(
+    _, terms = discriminator_loss(
         run.loss,
         generator,
         discriminator,
@@ -96,8 +96,7 @@ def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(
     assert {name for name, dtype in scored if dtype == torch.bfloat16} == {"convolve 3", "convolve 4", "up 4"}
     assert {name for name, dtype in scored if dtype == torch.float32} == {"convolve 1"}
     assert norms and set(norms) == {torch.float32}  # of the minibatch statistic
-    assert parts.penalty is not None
-    assert parts.penalty.interpolated_norms_N.dtype == parts.loss_N.dtype == torch.float32
+    assert terms["gradient_norm"].dtype == terms["loss/discriminator"].dtype == torch.float32
     seen.clear()
     average(torch.zeros(1, 8), None, 0.0)
     assert {dtype for _, dtype in seen} == {torch.float32}

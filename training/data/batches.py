@@ -13,18 +13,9 @@ from training.networks.discriminator import FeatureNoise, identity
 class DiscriminatorBatch(NamedTuple):
     """A microbatch of the discriminator.
 
-    Attributes
-    ----------
-    reals_NCHW
-        Processed reals (`training.data.preprocess`) at the current resolution, range [-1, 1].
-    labels_NC
-        Labels of the reals, which the fakes are generated with too; None without labels.
-    latents_NL
-        Latent vectors of the fakes.
-    interpolation_weights_N
-        The points between real (0) and fake (1) at which WGAN-GP takes its gradient penalty.
-    noise
-        FeatureNoise in the discriminator.
+    `reals_NCHW`: real images after `process_reals`. `labels_NC`: of the reals, which the fakes are generated with too;
+    None without labels. `latents_NL`: of the fakes. `interpolation_weights_N`: the points between real (0) and fake (1)
+    at which WGAN-GP takes its gradient penalty. `noise`: in the discriminator.
     """
 
     reals_NCHW: Tensor

@@ -28,13 +28,13 @@ class DeviceLoader:
     """Draws the microbatches of this process; a level of up to `run.speed.gpu_mib` MiB is kept on the GPU."""
 
     def __init__(
-        self, run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup, winning: FakeScoreEma
+        self, run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup, fake_score: FakeScoreEma
     ) -> None:
         self._run = run
         self._reals = reals
         self._device = device
         self._group = group
-        self._winning = winning
+        self._fake_score = fake_score
         self._level = LevelCache(reals.dataset, device, run.speed.gpu_mib if device.type == "cuda" else 0)
 
     def discriminator_batches(self, step: Step, images_shown: int) -> tuple[DiscriminatorBatch, ...]:
@@ -87,8 +87,8 @@ class DeviceLoader:
         loss = self._run.loss
         if isinstance(loss, WganLoss) or loss.noise_gain == 0:
             return identity
-        rng = random_streams.noise(self._run.seed, stream, images_shown)
-        return MultiplicativeNoise(self._winning.strength(loss), rng, step.minibatch, rows)
+        rng = random_streams.generator(self._run.seed, stream, images_shown)
+        return MultiplicativeNoise(self._fake_score.strength(loss), rng, step.minibatch, rows)
 
 
 def _chunks(fields: Sequence[Tensor | None], count: int) -> list[Sequence[Tensor | None]]:

@@ -30,29 +30,29 @@ class Stream(IntEnum):
     SNAPSHOT_SWD = 12
 
 
+def generator(seed: int, stream: Stream, position: int) -> np.random.Generator:
+    """The generator of one purpose at one position, mostly the number of images shown."""
+    return np.random.default_rng([seed, stream, position])
+
+
 def latents(seed: int, stream: Stream, images_shown: int, shape_NL: tuple[int, int]) -> Floats:
     """Standard normal latents (N, L) float32 for the minibatch that starts at `images_shown`."""
-    return _generator(seed, stream, images_shown).standard_normal(shape_NL, dtype=np.float32)
+    return generator(seed, stream, images_shown).standard_normal(shape_NL, dtype=np.float32)
 
 
 def interpolation_weights(seed: int, images_shown: int, count: int) -> Floats:
     """The points between real (0) and fake (1) of the gradient penalty: (N,) float32, uniform in [0, 1)."""
-    return _generator(seed, Stream.INTERPOLATION, images_shown).random(count, dtype=np.float32)
-
-
-def noise(seed: int, stream: Stream, images_shown: int) -> np.random.Generator:
-    """The generator of the discriminator's noise for the minibatch that starts at `images_shown`."""
-    return _generator(seed, stream, images_shown)
+    return generator(seed, Stream.INTERPOLATION, images_shown).random(count, dtype=np.float32)
 
 
 def rows(seed: int, stream: Stream, images_shown: int, count: int, total: int) -> NDArray[np.int64]:
     """`count` rows of a data set of `total`, drawn with replacement."""
-    return _generator(seed, stream, images_shown).integers(total, size=count)
+    return generator(seed, stream, images_shown).integers(total, size=count)
 
 
 def permutation(seed: int, epoch: int, total: int) -> NDArray[np.int64]:
     """The order of the images of a data set of `total` in one epoch."""
-    return _generator(seed, Stream.ORDER, epoch).permutation(total)
+    return generator(seed, Stream.ORDER, epoch).permutation(total)
 
 
 def mirrored(seed: int, images_shown: int, count: int) -> NDArray[np.bool_]:
@@ -65,7 +65,3 @@ def mirrored(seed: int, images_shown: int, count: int) -> NDArray[np.bool_]:
     philox = np.random.Philox(np.random.SeedSequence([seed, Stream.MIRROR])).advance(first_block)
     words = np.asarray(philox.random_raw(skip + count))
     return (words[skip:] & 1).astype(np.bool_)
-
-
-def _generator(seed: int, stream: Stream, position: int) -> np.random.Generator:
-    return np.random.default_rng([seed, stream, position])

@@ -148,14 +148,9 @@ class Reals:
 
     def read(self, resolution: int, images_shown: int, count: int) -> Minibatch:
         """As `minibatch`, for a single use: the level is not loaded into memory, and nothing is prefetched."""
-        rows = self.rows(images_shown, count)
-        return Minibatch(self._read(resolution, rows), *self.mirrored_and_labels(images_shown, count, np.arange(count)))
-
-    def first(self, resolution: int, count: int) -> Minibatch:
-        """The first `count` images of the run, unmirrored: those of the picture of reals."""
-        rows = self.rows(0, count)
-        labels = None if self._labels_ML is None else self._labels_ML[rows]
-        return Minibatch(self._read(resolution, rows), np.zeros(count, bool), labels)
+        rows, level_MCHW = self.rows(images_shown, count), self._ram.cached(resolution)
+        images_NCHW = self.dataset.read(resolution, rows) if level_MCHW is None else level_MCHW.numpy()[rows]
+        return Minibatch(images_NCHW, *self.mirrored_and_labels(images_shown, count, np.arange(count)))
 
     def rows(self, images_shown: int, count: int) -> NDArray[np.int64]:
         """The rows in the data set of the `count` images that start at `images_shown`."""
@@ -186,7 +181,3 @@ class Reals:
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         return random_streams.permutation(self._run.seed, epoch, self._total)
-
-    def _read(self, resolution: int, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        level_MCHW = self._ram.cached(resolution)
-        return self.dataset.read(resolution, rows) if level_MCHW is None else level_MCHW.numpy()[rows]

@@ -16,13 +16,7 @@ Rows = NDArray[np.int64]
 
 
 def microbatch_rows(run: TrainRun, step: Step, group: ProcessGroup) -> list[Rows]:
-    """The rows of a step's minibatch that each microbatch of this process takes; all have the same number.
-
-    Raises
-    ------
-    TrainingError
-        `run.speed.samples_at_once` is smaller than a group of the minibatch statistic.
-    """
+    """The rows of a step's minibatch that each microbatch of this process takes; all have the same number."""
     group_size = run.networks.mbstd_group_size
     rows = rows_of_part(step.minibatch, group_size, group.rank, group.world_size)
     limit = run.speed.samples_at_once.get(step.resolution)

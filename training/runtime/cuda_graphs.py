@@ -14,7 +14,7 @@ from pipeline.params import TrainRun, WganLoss
 from training.distributed.process_group import ProcessGroup
 
 WARM_UP_CALLS = 3
-"""Calls that are computed eagerly before one is captured: in them, libraries choose kernels and allocate memory."""
+"""Calls that are computed eagerly before the capture: in them, libraries choose kernels and allocate memory."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,7 +30,7 @@ def graphs_up_to(run: TrainRun, device: torch.device, group: ProcessGroup) -> in
 
 
 class GraphedUpdate(Generic[P, R]):
-    """Calls a function, or captures it as a CUDA graph and replays that.
+    """Calls a function a few times, captures it as a CUDA graph, and then replays that.
 
     The function reads and writes its arguments and tensors that persist (weights, moments); it must not synchronise
     with the host. Arguments may be tuples of tensors and of other values. A call with other shapes, dtypes or values
@@ -49,10 +49,8 @@ class GraphedUpdate(Generic[P, R]):
         self._inputs: Sequence[Any] = ()
         self._results: Any = None
 
-    def __call__(self, capture: bool, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The results of the function, computed eagerly unless `capture` is true."""
-        if not capture:
-            return self._function(*args, **kwargs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The results of the function."""
         leaves, structure = pytree.tree_flatten((args, kwargs))
         key = structure, [(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         if key != self._key:

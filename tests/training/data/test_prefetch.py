@@ -30,7 +30,7 @@ def shown(folder: Path, workers: int, samples: list[int] | None = None) -> list[
             for _ in range(5):
                 found.append(reals.minibatch(resolution, position, count, taken))
                 position += count
-            found.append(reals.first(resolution, count))
+            found.append(reals.read(resolution, 0, count))
         return found
 
 

@@ -1,7 +1,6 @@
 """The two processes of `test_process_group`: `python -m tests.training.distributed.two_ranks FOLDER` starts them."""
 
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from training import schedule
 from training.data.real_images import Reals
 from training.distributed import launch
 from training.distributed.process_group import ProcessGroup, init_process_group
-from training.history import Row
-from training.loop import train
+from training.loop import Reporter, train
 from training.optim.adam import Adam
 from training.trainer import Trainer
 
@@ -66,38 +64,25 @@ def steps(run: TrainRun, group: ProcessGroup) -> dict[str, Any]:
     return {"gradients": gradients, "figures": trainer.take_figures(), "networks": {k: networks[k] for k in ("G", "D")}}
 
 
-class Silence:
-    """A reporter that does nothing."""
-
-    def begin(self, rows: Sequence[Row]) -> None:
-        """Nothing."""
-
-    def tick(self, row: Row) -> None:
-        """Nothing."""
-
-    def log(self, message: str) -> None:
-        """Nothing."""
-
-
 def whole_runs(dataset: Path, folder: Path, group: ProcessGroup) -> None:
     """A run from its start to its end, and the same one stopped by the last rank in mid-fade."""
     run = runs(dataset)["wgan-gp"]
     reals, places = Reals(DataSet(dataset), run), (folder / "whole", folder / "stopped")
-    train(run, reals, places[0], Silence(), CPU, group=group)
+    train(run, reals, places[0], Reporter(), CPU, group=group)
     calls = iter(range(100))
     try:
         train(
             run,
             reals,
             places[1],
-            Silence(),
+            Reporter(),
             CPU,
             group=group,
             stop_requested=lambda: next(calls) == 7 and group.rank > 0,
         )
     except StoppedError as stopped:
         (folder / f"stopped-{group.rank}.txt").write_text(str(stopped), encoding="utf-8")
-    train(run, reals, places[1], Silence(), CPU, group=group)
+    train(run, reals, places[1], Reporter(), CPU, group=group)
 
 
 def main(folder: Path) -> None:

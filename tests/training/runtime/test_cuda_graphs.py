@@ -1,15 +1,19 @@
 """Updates as CUDA graphs; tests that need a GPU are skipped without one."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from pipeline.shards.reader import DataSet
 from tests.training.runtime.test_preflight import Sizes
 from tests.training.small import make_dataset, make_run
 from training import schedule
+from training.data.batches import GeneratorBatch
 from training.data.real_images import Reals
 from training.networks.progressive import FadeLod
 from training.runtime import preflight
@@ -20,17 +24,39 @@ from training.trainer import Trainer, make_networks
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
-def test_without_capture_every_call_is_eager() -> None:
-    calls: list[tuple[str, float]] = []
+def test_a_replay_reads_the_tensors_of_its_call_and_other_values_are_captured_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a fake of CUDA graphs that computes again at every replay."""
 
-    def function(key: str, x: Tensor) -> list[Tensor]:
-        calls.append((key, float(x)))
-        return [x * 2]
+    def function(batches: tuple[GeneratorBatch, ...], lod: FadeLod | float) -> dict[str, Tensor]:
+        assert all(batch.labels_NC is None for batch in batches)
+        alpha = lod[1] if isinstance(lod, FadeLod) else lod
+        return {"sum": sum((batch.latents_NL.sum() for batch in batches), torch.zeros(())) + alpha}
 
+    class FakeGraph:
+        def replay(self) -> None:
+            args, _ = pytree.tree_unflatten(update._inputs, update._key[0])
+            update._results["sum"].copy_(function(*args)["sum"])
+
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, MagicMock())
+    for name in ("stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     update = GraphedUpdate(function)
-    for number in range(2 * WARM_UP_CALLS):
-        assert update(False, "a", torch.tensor(float(number)))[0] == 2 * number
-    assert calls == [("a", float(number)) for number in range(2 * WARM_UP_CALLS)]
+    captured = []
+    for lod in ("fade", 0.0, 1.0):
+        for number in range(WARM_UP_CALLS + 3):
+            batch = GeneratorBatch(torch.full((2, 3), float(number)), None)
+            value = 0.25 * number if lod == "fade" else lod
+            found = update((batch, batch), FadeLod(1, torch.tensor(value)) if lod == "fade" else value)
+            assert float(found["sum"]) == 12 * number + value
+        captured.append(update._graph)
+    assert len(set(captured)) == 3
+    assert update._inputs[0].shape == (2, 3)
+    update.reset()
+    assert update._graph is None
 
 
 @pytest.mark.parametrize("lod", [0.25, 0.75])

@@ -79,7 +79,7 @@ def test_only_levels_that_the_gpu_will_hold_are_counted(gpu: dict[str, int]) -> 
     cuda = torch.device("cuda")
     assert [load.mib for load in preflight.check(make_run(Path("x")), Large(0), cuda)] == [40, 40]
     run = make_run(Path("x"), speed__gpu_mib=50)
-    assert [load.mib for load in preflight.check(run, Large(0), cuda)] == [40, 70], "the level of 8x8 stays outside"
+    assert [load.mib for load in preflight.check(run, Large(0), cuda)] == [40, 70], "the level of 8x8 is not held"
     run = make_run(Path("x"), speed__gpu_mib=50, speed__graphs_up_to=4)
     with pytest.raises(TrainingError, match=r"at 4x4: 8 samples at once need 90 MiB .* has 85\..*samples_at_once"):
         gpu["free"] = round(85 / 0.95 * (1 << 20))
