@@ -8,7 +8,6 @@ include the delta and count a third as padded, as real faces are.
 import io
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.result import PeakMemory, anonymous_mib, save
+from benchmarks.result import PeakMemory, anonymous_mib, in_new_process, save
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Padding, Points, Rectangle
@@ -126,19 +125,11 @@ def compare(name: str, rounds: int) -> dict[str, Any]:
         "pillow_scipy_seconds": round(pillow_scipy, 3),
         "ratio": round(pillow_scipy / best, 2),
         "differing_bytes": f"{np.mean(ours_HWC != theirs_HWC):.2%}",
-        "peak_mib_of_one_image": peak_mib(name),
+        "peak_mib_of_one_image": in_new_process(peak_mib, name),
     }
 
 
 def peak_mib(name: str) -> int:
-    """What one exact image adds to the memory of a fresh process, after compilation."""
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.exact", "--memory", name], capture_output=True, text=True, check=True
-    )
-    return int(run.stdout.split()[-1])
-
-
-def measure_memory(name: str) -> int:
     """MiB that one image adds, after a small one has loaded and compiled everything."""
     small, (width, height, landmarks_52) = CASES["430x640, enlarged, padded"], CASES[name]
     exact(photograph(*small[:2]), small[2])
@@ -176,7 +167,4 @@ def main(rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--memory"]:
-        print(measure_memory(sys.argv[2]))
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

@@ -13,7 +13,6 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +71,6 @@ class Operations(TorchDispatchMode):
         return found
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Of one resolution in one mode."""
-
-    images_per_second: float
-    tflops: float
-    peak_gib: float
-
-
 def run_of(name: str) -> TrainRun:
     """The only run of a profile, or the run in a JSON file."""
     if name.endswith(".json"):
@@ -107,7 +97,7 @@ def operations(run: TrainRun, step: Step) -> int:
     return counted.total
 
 
-def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) -> Speed:
+def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) -> dict[str, float]:
     """Time several steps, with a synchronised GPU before and after."""
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
@@ -124,11 +114,11 @@ def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) 
     seconds = time.monotonic() - started
     recorded = step.resolution <= run.speed.graphs_up_to  # the memory of graphs is reserved, not allocated
     peak = torch.cuda.max_memory_reserved(device) if recorded else torch.cuda.max_memory_allocated(device)
-    return Speed(
-        images_per_second=round(steps * step.minibatch / seconds, 2),
-        tflops=round(operations(run, step) * steps / seconds / 1e12, 3),
-        peak_gib=round(peak / 2**30, 3),
-    )
+    return {
+        "images_per_second": round(steps * step.minibatch / seconds, 2),
+        "tflops": round(operations(run, step) * steps / seconds / 1e12, 3),
+        "peak_gib": round(peak / 2**30, 3),
+    }
 
 
 def hours(run: TrainRun, speeds: dict[tuple[int, bool], float]) -> float:
@@ -174,8 +164,8 @@ def main(profile: str, modes: Sequence[str]) -> None:
                 rows[label] = {"minibatch": step.minibatch, "out_of_memory": True}
                 print(f"{mode:18} {label:12} out of memory", flush=True)
                 continue
-            speeds[step.resolution, fades] = speed.images_per_second
-            rows[label] = {"minibatch": step.minibatch, **vars(speed)}
+            speeds[step.resolution, fades] = speed["images_per_second"]
+            rows[label] = {"minibatch": step.minibatch, **speed}
             print(f"{mode:18} {label:12} {rows[label]}", flush=True)
             save(f"gpu-{slug(name)}", figures)
         if len(speeds) == len(steps_of(changed)):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import torch
@@ -52,19 +53,6 @@ class DrawnImages:
         return images
 
 
-class Silence:
-    """A reporter without output."""
-
-    def begin(self, rows: Sequence[Row]) -> None:
-        """Nothing."""
-
-    def tick(self, row: Row) -> None:
-        """Nothing."""
-
-    def log(self, message: str) -> None:
-        """Nothing."""
-
-
 def reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[TrainRun, int]:
     """Shorten a run to `steps` updates of G; returns it, and the factor by which its feature maps are divided."""
     factor = max(1, run.networks.fmap_max // maps)
@@ -96,7 +84,8 @@ def reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[Tr
 def tried(run: TrainRun, folder: Path) -> Row:
     """Train to the end; returns the last tick. Losses that are not finite raise `TrainingError`."""
     drawn: Any = DrawnImages(run.resolution, 1000)
-    return train(run, Reals(drawn, run), folder, Silence(), torch.device("cpu")).rows[-1]
+    silent_reporter = Mock()
+    return train(run, Reals(drawn, run), folder, silent_reporter, torch.device("cpu")).rows[-1]
 
 
 def main(steps: int, names: Sequence[str]) -> None:

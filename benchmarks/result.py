@@ -4,13 +4,16 @@ import os
 import platform
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pipeline import atomic, provenance
 
 RESULTS = Path("benchmarks/results")
+T = TypeVar("T")
 
 
 def machine() -> dict[str, str | int]:
@@ -36,6 +39,12 @@ def save(name: str, figures: Mapping[str, Any], ratios: Mapping[str, float] | No
 def slug(text: str) -> str:
     """Lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def in_new_process(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function of a module in a new process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def digests(root: Path, *folders: str) -> dict[str, str]:

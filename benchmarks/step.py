@@ -6,9 +6,7 @@ and the same malloc settings: one step to warm up, then `STEPS`. Wall-clock seco
 the processor depend less on other programs.
 """
 
-import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +16,7 @@ import torch
 
 from benchmarks.presets import DrawnImages
 from benchmarks.reference import Draws, PlainTrainer
-from benchmarks.result import save
+from benchmarks.result import in_new_process, save
 from pipeline.params import TrainRun
 from stages import read_params
 from training import schedule
@@ -74,8 +72,7 @@ def compare(resolution: int, minibatch: int) -> dict[str, Any]:
     found: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     for _ in range(ROUNDS):
         for variant in VARIANTS:
-            command = [sys.executable, "-m", "benchmarks.step", variant, str(resolution), str(minibatch)]
-            found[variant].append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+            found[variant].append(in_new_process(measure, variant, resolution, minibatch))
             print(f"{resolution}x{resolution} minibatch {minibatch} {variant}: {found[variant][-1]}", flush=True)
     medians = {
         v: {clock: statistics.median(row[clock] for row in rows) for clock in CLOCKS} for v, rows in found.items()
@@ -108,7 +105,4 @@ def main(numbers: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] and sys.argv[1] in VARIANTS:
-        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
-    else:
-        main([int(value) for value in sys.argv[1:]] or list(DEFAULT))
+    main([int(value) for value in sys.argv[1:]] or list(DEFAULT))

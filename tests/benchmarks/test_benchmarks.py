@@ -28,13 +28,13 @@ def test_stages_are_listed_slowest_first_with_their_speed(tmp_path: Path) -> Non
     ]
 
 
-def test_files_that_differ_or_are_missing_are_named() -> None:
+def test_differing_and_missing_files_are_listed() -> None:
     first, second = {"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "d": "1"}
     assert workers.differing(first, second) == ["b", "c", "d"]
     assert workers.differing(first, dict(first)) == []
 
 
-def test_digests_cover_what_is_published_and_not_what_is_in_work(tmp_path: Path) -> None:
+def test_digests_leave_out_work_folders(tmp_path: Path) -> None:
     for name in ("data/crop/crop.parquet", "data/.work/crop-1/x", "reports/crop.json", "records/crop.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -54,7 +54,7 @@ def test_a_result_names_the_machine_and_prints_ratios(
     assert saved["machine"]["cores"] >= 1
 
 
-def test_our_side_of_the_extraction_benchmark_extracts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_extract_ours_extracts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert extraction.make(tmp_path / "img", 3, 40) == sum(p.stat().st_size for p in (tmp_path / "img").iterdir())
     contents = {path.read_bytes() for path in (tmp_path / "img").iterdir()}
     assert len(contents) == 3
@@ -64,7 +64,7 @@ def test_our_side_of_the_extraction_benchmark_extracts(tmp_path: Path, capsys: p
     assert {member.content for member in read_members(tmp_path / "out/extract-00000.tar", NAMES)} == contents
 
 
-def test_peak_memory_counts_what_is_allocated_within() -> None:
+def test_peak_memory_includes_allocations() -> None:
     before = result.anonymous_mib(os.getpid())
     with result.PeakMemory() as peak:
         block = np.ones(1 << 23)

@@ -63,7 +63,7 @@ def _files() -> dict[str, bytes]:
     return {str(path.relative_to(OUT)): path.read_bytes() for path in sorted(OUT.rglob("*"))}
 
 
-def test_every_snapshot_has_its_figures_and_the_last_ones_are_reported() -> None:
+def test_every_snapshot_is_measured_and_the_last_is_reported() -> None:
     evaluate("small")
     assert sorted(_files()) == ["msssim.csv", "swd.csv", "swd_by_kimg.png"]
     swd = _rows("swd.csv")
@@ -76,7 +76,7 @@ def test_every_snapshot_has_its_figures_and_the_last_ones_are_reported() -> None
     assert (report["reals"]["images"], report["reals"]["images_used"]) == (24, 16)
 
 
-def test_without_an_inception_network_its_figures_are_absent_and_the_report_says_so(
+def test_without_an_inception_network_the_report_states_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     evaluate("small")
@@ -86,7 +86,7 @@ def test_without_an_inception_network_its_figures_are_absent_and_the_report_says
     assert "FID, inception score, KID, precision, recall not computed" in capsys.readouterr().err
 
 
-def test_with_an_inception_network_every_snapshot_has_its_figures() -> None:
+def test_inception_metrics_of_every_snapshot() -> None:
     options = options_of(make_network(Path("network.pt")))
     params = yaml.safe_load(Path("params.yaml").read_text())
     params["evaluate"]["inception"] = options.model_dump(mode="json")
@@ -100,7 +100,7 @@ def test_with_an_inception_network_every_snapshot_has_its_figures() -> None:
     assert "inception" not in report
 
 
-def test_modes_are_counted_where_digits_are_named() -> None:
+def test_modes_are_counted_if_digits_are_set() -> None:
     run = make_run(Path("data/shard"), resolution=32, grid_cell_pixels=32)
     params = yaml.safe_load(Path("params.yaml").read_text())
     modes = options_for_digits(make_digits(Path("digits"), 200), samples=20, steps=20)
@@ -122,7 +122,7 @@ def test_modes_are_counted_where_digits_are_named() -> None:
         evaluate("small")
 
 
-def test_a_stopped_evaluation_goes_on_to_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_evaluation_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate("small")
     whole = _files()
     shutil.rmtree(OUT)
@@ -155,12 +155,12 @@ def _recording(measured: list[int]) -> Any:
     return recorded
 
 
-def test_an_unknown_run_is_answered_with_the_names() -> None:
+def test_an_unknown_run_is_refused_with_the_known_names() -> None:
     with pytest.raises(ParamsError, match="no run 'large'; it has small"):
         evaluate("large")
 
 
-def test_a_run_without_snapshots_says_how_to_train() -> None:
+def test_a_run_without_snapshots_is_refused() -> None:
     shutil.rmtree("runs/small")
     with pytest.raises(NetworkError, match="dvc repro train@small"):
         evaluate("small")

@@ -1,6 +1,6 @@
 """Metrics that compare generated images with real ones. A metric's name carries its protocol."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,6 @@ class FirstImages:
         self._left -= len(first_NCHW)
         if len(first_NCHW):
             self._update(first_NCHW)
-
-
-def update_all(batches: Iterable[Images], updates: Iterable[Callable[[Images], object]]) -> None:
-    """Pass every minibatch to all `updates`."""
-    for images_NCHW in batches:
-        for update in updates:
-            update(images_NCHW)
 
 
 def short_count(count: int) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.params import EvaluateParams, TrainRun
 from training.data.real_images import Reals
 from training.generate import Snapshot
-from training.metrics import FirstImages, Images, inception, mode_count, short_count, update_all
+from training.metrics import FirstImages, Images, inception, mode_count, short_count
 from training.metrics.inception import InceptionFeatures, InceptionNetwork
 from training.metrics.mode_count import DigitClassifier, ModeCount
 from training.metrics.msssim import measurable, msssim_of_pairs
@@ -123,8 +123,10 @@ class Evaluator:
         options, network = self._params.inception, self._networks.inception
         patches = self._swd.patch_set(draws)
         features = InceptionFeatures(options, network) if options and network else None
-        more = [features.update] if features else []
-        update_all(batches, [FirstImages(self._params.swd_images, patches.update), *more, *updates])
+        updates = (FirstImages(self._params.swd_images, patches.update), *updates)
+        for images_NCHW in batches:
+            for update in (*updates, features.update) if features else updates:
+                update(images_NCHW)
         return patches.normalise(), features
 
     def _real_batches(self, position: int, count: int) -> Batches:

@@ -27,17 +27,7 @@ def write_csv(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
 def draw(
     path: Path, rows: Sequence[Row], columns: Sequence[str], *, label: str, baselines: Mapping[str, float]
 ) -> None:
-    """Draw `columns` over thousands of images shown.
-
-    Parameters
-    ----------
-    rows
-        Each holds `kimg` and the columns.
-    label
-        Of the y-axis.
-    baselines
-        By column, the value of real images: a dashed line in the column's colour.
-    """
+    """Draw `columns` over `kimg`; `baselines` are dashed lines by column, the values of real images."""
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

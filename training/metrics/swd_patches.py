@@ -16,7 +16,6 @@ SIDE = 7
 CHANNELS = 3
 LENGTH = CHANNELS * SIDE * SIDE
 _MARGIN = SIDE // 2
-_ITEM = np.dtype(np.float32).itemsize
 _BLOCK_ROWS = 65536
 
 
@@ -66,16 +65,12 @@ class DescriptorFile:
         constant_C = variance_C <= 1e-12 * (self._squares_C / values)
         deviation_C = np.sqrt(np.where(constant_C, 1.0, variance_C))
         mean_L, deviation_L = (np.repeat(c.astype(np.float32), SIDE * SIDE) for c in (mean_C, deviation_C))
-        start = 0
-        with self.path.open("r+b") as file:
-            for block_PL in self.blocks():
-                file.seek(start * LENGTH * _ITEM)
-                ((block_PL - mean_L) / deviation_L).tofile(file)
-                start += len(block_PL)
+        for block_PL in self.blocks():
+            np.subtract(block_PL, mean_L, out=block_PL)
+            np.divide(block_PL, deviation_L, out=block_PL)
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """The descriptors as [P, 147], up to 65,536 at a time (38 MB)."""
+        """The descriptors as [P, 147], up to 65,536 at a time (38 MB), mapped to the file."""
+        descriptors_PL = np.memmap(self.path, np.float32).reshape(-1, LENGTH)
         for start in range(0, self.count, _BLOCK_ROWS):
-            rows = min(_BLOCK_ROWS, self.count - start)
-            flat = np.fromfile(self.path, np.float32, rows * LENGTH, offset=start * LENGTH * _ITEM)
-            yield flat.reshape(rows, LENGTH)
+            yield descriptors_PL[start : start + _BLOCK_ROWS]

@@ -123,16 +123,7 @@ class Discriminator(ProgressiveNetwork):
             hook.remove()
 
     def forward(self, images_NCHW: Tensor, lod: Lod, noise: FeatureNoise = identity) -> tuple[Tensor, Tensor | None]:
-        """Scores (N,) and label logits (N, label_size), or None for a network without labels.
-
-        Parameters
-        ----------
-        images_NCHW
-            Images at the current resolution, range [-1, 1].
-        lod
-            Current level of detail.
-        noise
-            See `training.networks.adaptive_noise`.
+        """Scores (N,) and label logits (N, label_size), or None without labels, of images in [-1, 1].
 
         Raises
         ------

@@ -84,16 +84,7 @@ class Generator(ProgressiveNetwork):
         self.add_module(f"ToRGB_lod{level}", layer)
 
     def forward(self, latents_NL: Tensor, labels_NC: Tensor | None, lod: Lod) -> Tensor:
-        """Images (N, channels, r, r), range about [-1, 1].
-
-        Parameters
-        ----------
-        latents_NL
-            Standard normal, (N, latent_size).
-        labels_NC
-            One-hot, (N, label_size), or None for a network without labels.
-        lod
-            Current level of detail.
+        """Images (N, channels, r, r), range about [-1, 1], of standard normal latents and one-hot labels.
 
         Raises
         ------

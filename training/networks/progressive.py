@@ -43,16 +43,9 @@ def lerp(start: Tensor, end: Tensor, weight: float | Tensor) -> Tensor:
 
 
 class ProgressiveNetwork(nn.Module):
-    """Base of generator and discriminator.
+    """Base of generator and discriminator, for images of `resolution` at lod 0; `label_size` 0 means no labels.
 
-    Attributes
-    ----------
-    resolution, channels
-        Of the images at full resolution.
-    label_size
-        Length of a label; 0: no labels.
-    levels
-        Doublings between 4x4 and the full resolution; the largest `lod`.
+    `levels` is the number of doublings between 4x4 and the full resolution, the largest `lod`.
     """
 
     def __init__(self, options: NetworkOptions, *, resolution: int, channels: int, label_size: int) -> None:

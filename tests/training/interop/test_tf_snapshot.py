@@ -1,4 +1,4 @@
-"""The original's snapshots: what is read, and above all what is not."""
+"""Reading the original's snapshots, and refusing harmful files."""
 
 import io
 import os
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class Calls:
-    """Pickles as a call of `function`: what a harmful file does."""
+    """Pickles as a call of `function`: as in a harmful file."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
         self._reduced = (function, arguments)
@@ -82,7 +82,7 @@ def _renamed(content: bytes, names: dict[str, str]) -> bytes:
     return out.getvalue()
 
 
-def test_a_real_snapshot_makes_the_same_images_as_its_network_file(tmp_path: Path) -> None:
+def test_a_snapshot_and_its_network_file_generate_the_same_images(tmp_path: Path) -> None:
     original = interop.read(REAL)
     interop.write(tmp_path / "network.safetensors", original)
     snapshot = generate.load(tmp_path / "network.safetensors", CPU)
@@ -96,28 +96,28 @@ def test_a_real_snapshot_makes_the_same_images_as_its_network_file(tmp_path: Pat
     assert np.array_equal(images, expected)
 
 
-def test_what_a_snapshot_holds_can_be_written_and_read_again(tmp_path: Path) -> None:
+def test_a_rewritten_snapshot_has_the_same_weights(tmp_path: Path) -> None:
     again = interop.read(_edited(tmp_path / "again.pkl", lambda state: None))
     for name, value in interop.read(REAL).average.state_dict().items():
         assert torch.equal(value, again.average.state_dict()[name])
 
 
-@pytest.mark.parametrize("harm", [os.system, eval, exec, open, getattr, pickle.loads, np.load, np.frombuffer])
+@pytest.mark.parametrize("function", [os.system, eval, exec, open, getattr, pickle.loads, np.load, np.frombuffer])
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_a_pickle_that_calls_anything_is_refused_and_calls_nothing(
-    tmp_path: Path, harm: Callable[..., Any], protocol: int
+def test_a_pickle_with_a_call_is_refused_without_calling(
+    tmp_path: Path, function: Callable[..., Any], protocol: int
 ) -> None:
     touched = tmp_path / "touched"
     code = f"open({str(touched)!r}, 'w')"
-    arguments = {os.system: (f"touch {touched}",), open: (str(touched), "w")}.get(harm, (code,))
+    arguments = {os.system: (f"touch {touched}",), open: (str(touched), "w")}.get(function, (code,))
     path = tmp_path / "harmful.pkl"
-    path.write_bytes(pickle.dumps(Calls(harm, *arguments), protocol=protocol))
+    path.write_bytes(pickle.dumps(Calls(function, *arguments), protocol=protocol))
     with pytest.raises(NetworkError, match=r"harmful\.pkl: refused: it names .* which no network snapshot needs"):
         interop.read(path)
     assert not touched.exists()
 
 
-def test_harm_inside_a_real_snapshot_is_refused_before_any_of_it_is_used(tmp_path: Path) -> None:
+def test_a_call_inside_a_real_snapshot_is_refused(tmp_path: Path) -> None:
     def edit(state: dict[str, Any]) -> None:
         state["build_module_src"] = Calls(os.system, f"touch {tmp_path / 'touched'}")
 
@@ -126,7 +126,7 @@ def test_harm_inside_a_real_snapshot_is_refused_before_any_of_it_is_used(tmp_pat
     assert not (tmp_path / "touched").exists()
 
 
-def test_a_pickle_cannot_change_the_stand_ins(tmp_path: Path) -> None:
+def test_a_pickle_cannot_change_the_replacement_classes(tmp_path: Path) -> None:
     """BUILD sets attributes of whatever it is given, here of the class that stands in for NumPy's arrays."""
     path = tmp_path / "poison.pkl"
     path.write_bytes(b"\x80\x02cnumpy\nndarray\nN}X\x05\x00\x00\x00valueK\x01s\x86b.")
@@ -137,14 +137,14 @@ def test_a_pickle_cannot_change_the_stand_ins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 5000, -1, -200])
-def test_a_truncated_snapshot_is_named(tmp_path: Path, length: int) -> None:
+def test_a_truncated_snapshot_is_refused(tmp_path: Path, length: int) -> None:
     path = tmp_path / "short.pkl"
     path.write_bytes(REAL.read_bytes()[:length])
     with pytest.raises(NetworkError, match=r"short\.pkl: refused"):
         interop.read(path)
 
 
-def test_other_files_are_named(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"absent\.pkl: no such file"):
         interop.read(tmp_path / "absent.pkl")
     path = tmp_path / "other.pkl"
@@ -197,14 +197,14 @@ def _variables(change: Callable[[list[Any]], Any]) -> Callable[[dict[str, Any]],
         (_variables(lambda pairs: [("lod", np.float32(7)), *pairs[1:]]), "lod 7.0 is outside"),
     ],
 )
-def test_a_network_that_does_not_add_up_is_named(
+def test_an_inconsistent_network_is_refused(
     tmp_path: Path, edit: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     with pytest.raises(NetworkError, match=rf"(?s)bad\.pkl: .*{message}"):
         interop.read(_edited(tmp_path / "bad.pkl", edit))
 
 
-def test_arrays_in_other_orders_and_types_are_read_by_value(tmp_path: Path) -> None:
+def test_arrays_of_other_memory_orders_and_dtypes_are_read(tmp_path: Path) -> None:
     names: list[str] = []
 
     def rewritten(pairs: list[Any]) -> list[Any]:

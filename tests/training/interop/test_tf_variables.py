@@ -50,7 +50,7 @@ def test_names_order_and_shapes_are_the_originals(
 
 @pytest.mark.parametrize("kind", [Generator, Discriminator])
 @pytest.mark.parametrize("fused", [True, False])
-def test_there_and_back(kind: type[Generator] | type[Discriminator], fused: bool) -> None:
+def test_round_trip(kind: type[Generator] | type[Discriminator], fused: bool) -> None:
     network, empty = _network(kind, fused=fused), _network(kind, fused=fused)
     with torch.no_grad():
         for parameter in empty.parameters():

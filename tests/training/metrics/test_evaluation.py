@@ -41,15 +41,15 @@ def _evaluator(folder: Path, run: TrainRun, **changes: Any) -> Evaluator:
     )
 
 
-def test_figures_are_named_after_the_evaluator(tmp_path: Path, dataset: Path) -> None:
+def test_metric_names_carry_the_protocol(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
     names = ["swd24_32", "swd24_16", "swd24_mean", "msssim8"]
-    figures = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0))
-    assert list(figures) == names
-    assert figures["swd24_mean"] == pytest.approx((figures["swd24_32"] + figures["swd24_16"]) / 2, abs=1e-4)
+    metrics = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0))
+    assert list(metrics) == names
+    assert metrics["swd24_mean"] == pytest.approx((metrics["swd24_32"] + metrics["swd24_16"]) / 2, abs=1e-4)
 
 
-def test_reals_are_nearer_to_reals_than_an_untrained_generator_is(tmp_path: Path, dataset: Path) -> None:
+def test_reals_are_closer_to_reals_than_an_untrained_generator(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
     evaluator = _evaluator(tmp_path, run)
     reals, fakes = evaluator.measure_reals(), evaluator.measure_fakes(_snapshot(run, 0.0))
@@ -64,13 +64,13 @@ def test_a_snapshot_of_an_earlier_stage_is_measured_at_full_resolution(tmp_path:
     assert all(np.isfinite(value) for value in early.values())
 
 
-def test_the_same_snapshot_has_the_same_figures_again(tmp_path: Path, dataset: Path) -> None:
+def test_metrics_are_reproducible(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
     evaluator, snapshot = _evaluator(tmp_path, run), _snapshot(run, 0.0)
     assert evaluator.measure_fakes(snapshot) == evaluator.measure_fakes(snapshot)
 
 
-def test_more_pairs_than_the_distance_needs_images_leave_the_distance_alone(tmp_path: Path, dataset: Path) -> None:
+def test_more_msssim_pairs_do_not_change_the_swd(tmp_path: Path, dataset: Path) -> None:
     run = make_run(dataset, resolution=32, grid_cell_pixels=32)
     snapshot = _snapshot(run, 0.0)
     few = _evaluator(tmp_path / "few", run, minibatch=8, msssim_pairs=2).measure_fakes(snapshot)
@@ -82,25 +82,23 @@ def test_more_pairs_than_the_distance_needs_images_leave_the_distance_alone(tmp_
 def test_a_conditional_generator_gets_labels_of_the_data_set(tmp_path: Path) -> None:
     labelled = make_dataset(tmp_path / "labelled", images=24, resolution=16, label_size=3)
     run = make_run(labelled, labels=True, resolution=16, grid_cell_pixels=16)
-    figures = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0, label_size=3))
-    assert list(figures) == ["swd24_16", "swd24_mean", "msssim8"]
+    metrics = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0, label_size=3))
+    assert list(metrics) == ["swd24_16", "swd24_mean", "msssim8"]
 
 
 @pytest.mark.parametrize(("resolution", "names"), [(8, ["swd24_8", "swd24_mean"]), (4, [])])
-def test_small_runs_report_what_can_be_measured(
-    tmp_path: Path, dataset: Path, resolution: int, names: list[str]
-) -> None:
+def test_metrics_of_small_resolutions(tmp_path: Path, dataset: Path, resolution: int, names: list[str]) -> None:
     run = make_run(dataset, resolution=resolution, grid_cell_pixels=8)
     assert list(_evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0))) == names
 
 
-def test_mirrored_runs_are_compared_with_mirrored_reals(tmp_path: Path, dataset: Path) -> None:
+def test_a_mirrored_run_is_compared_with_mirrored_reals(tmp_path: Path, dataset: Path) -> None:
     plain, mirrored = (make_run(dataset, mirror=mirror, resolution=32, grid_cell_pixels=32) for mirror in (False, True))
-    figures = [_evaluator(tmp_path, run).measure_reals() for run in (plain, mirrored)]
-    assert figures[0] != figures[1]
+    metrics = [_evaluator(tmp_path, run).measure_reals() for run in (plain, mirrored)]
+    assert metrics[0] != metrics[1]
 
 
-def test_enlarged_images_repeat_pixels() -> None:
+def test_enlarge_repeats_pixels() -> None:
     image = np.arange(12, dtype=np.uint8).reshape(1, 3, 2, 2)
     large = enlarge(image, 8)
     assert large.shape == (1, 3, 8, 8)

@@ -10,7 +10,7 @@ def _normal(count: int, size: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, size))
 
 
-def test_the_frechet_distance_of_gaussians_is_by_its_formula() -> None:
+def test_the_frechet_distance_of_gaussians() -> None:
     real_NF = _normal(400, 3, 1)
     real_NF = (real_NF - real_NF.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(real_NF, rowvar=False)).T)
     deviations, shift = np.array([1.0, 2.0, 0.5]), np.array([3.0, 0.0, 4.0])
@@ -26,7 +26,7 @@ def test_the_frechet_distance_is_symmetric_and_ignores_order(seed: int, rows: in
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_inception_score_goes_from_one_to_the_number_of_classes() -> None:
+def test_the_inception_score_is_from_one_to_the_number_of_classes() -> None:
     certain_NC = np.eye(4)[np.arange(80) % 4]
     assert inception_score(certain_NC, 10) == pytest.approx((4.0, 0.0))
     assert inception_score(np.full((80, 4), 0.25), 10) == pytest.approx((1.0, 0.0))
@@ -34,7 +34,7 @@ def test_the_inception_score_goes_from_one_to_the_number_of_classes() -> None:
     assert inception_score(sorted_NC, 4) == pytest.approx((1.0, 0.0))
 
 
-def test_kid_is_by_its_definition_and_centred_at_zero() -> None:
+def test_kid_equals_its_definition_and_is_centred_at_zero() -> None:
     a, b = _normal(12, 5, 1), _normal(12, 5, 2) + 0.5
     kernel = [
         [[(float(x @ y) / 5 + 1) ** 3 for y in second] for x in first] for first, second in ((a, a), (b, b), (a, b))
@@ -50,7 +50,7 @@ def test_kid_is_by_its_definition_and_centred_at_zero() -> None:
     assert abs(np.mean(same)) < 0.05 < kernel_inception_distance(_normal(200, 5, 1), _normal(200, 5, 2) + 0.5, **large)
 
 
-def test_precision_and_recall_tell_apart_what_is_missing() -> None:
+def test_precision_and_recall_of_missing_and_extra_modes() -> None:
     left, right = _normal(300, 4, 1), _normal(300, 4, 2) + 20
     both = np.concatenate([left, right])
     precision, recall = precision_and_recall(both, _normal(400, 4, 3), 3)  # one of two modes
@@ -62,7 +62,7 @@ def test_precision_and_recall_tell_apart_what_is_missing() -> None:
     assert precision_and_recall(left, right, 3) == (0.0, 0.0)
 
 
-def test_precision_is_by_its_definition_across_blocks() -> None:
+def test_precision_equals_its_definition_across_blocks() -> None:
     rng = np.random.default_rng(1)
     real_NF, fake_NF = rng.standard_normal((1100, 2)), 1.5 * rng.standard_normal((1050, 2))
     distances = np.linalg.norm(real_NF[:, None] - real_NF[None], axis=2)

@@ -54,7 +54,7 @@ def _images(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 3, 8, 8), dtype=np.uint8)
 
 
-def test_figures_carry_their_counts_and_use_no_more_images(options: InceptionOptions) -> None:
+def test_metrics_use_the_images_counted_in_their_names(options: InceptionOptions) -> None:
     network = InceptionNetwork(options, CPU)
     sets = [InceptionFeatures(options, network) for _ in range(3)]
     images = [_images(24, 1), _images(24, 2), np.concatenate([_images(24, 2), _images(9, 3)])]
@@ -79,7 +79,7 @@ def test_names_are_the_published_ones() -> None:
     assert metric_names(full)[:5] == ["fid10k", "fid50k", "is50k", "is50k_std", "kid50k"]
 
 
-def test_a_missing_or_other_file_is_named_and_nothing_takes_its_place(tmp_path: Path) -> None:
+def test_a_missing_or_wrong_network_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match=r"absent\.pt: no such file.*set evaluate\.inception to null"):
         InceptionNetwork(options_of(tmp_path / "absent.pt"), CPU)
     path = make_network(tmp_path / "network.pt")
@@ -98,12 +98,12 @@ def test_a_missing_or_other_file_is_named_and_nothing_takes_its_place(tmp_path: 
     [({"kid_subset_size": 17}, "kid_subset_size 17 is above"), ({"precision_neighbours": 12}, "is not below"),
      ({"sha256": "abc"}, "sha256"), ({"fid_images": []}, "fid_images")],
 )  # fmt: skip
-def test_impossible_counts_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_invalid_counts_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         options_of(Path("none"), **changes)
 
 
-def test_the_protocol_measures_them_beside_its_own(tmp_path: Path, options: InceptionOptions) -> None:
+def test_the_evaluator_adds_inception_metrics(tmp_path: Path, options: InceptionOptions) -> None:
     run = make_run(make_dataset(tmp_path / "set", images=48, resolution=32), resolution=32, grid_cell_pixels=32)
 
     def measured(params: EvaluateParams, network: InceptionNetwork | None) -> tuple[dict[str, float], dict[str, float]]:

@@ -25,7 +25,9 @@ def _plain(image_HWC: NDArray[np.float32], levels: int) -> list[NDArray[np.float
 
 @settings(deadline=None, max_examples=20)
 @given(height=st.integers(1, 6), width=st.integers(1, 6), levels=st.integers(1, 3), seed=st.integers(0, 2**32 - 1))
-def test_the_pyramid_is_the_plain_one_and_rebuilds_the_image(height: int, width: int, levels: int, seed: int) -> None:
+def test_the_pyramid_equals_the_plain_one_and_reconstructs_the_image(
+    height: int, width: int, levels: int, seed: int
+) -> None:
     shape = (height * 8, width * 8, 3)
     image_HWC = np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
     parts = pyramid(image_HWC, levels)
@@ -38,7 +40,7 @@ def test_the_pyramid_is_the_plain_one_and_rebuilds_the_image(height: int, width:
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
-def test_only_the_last_level_knows_the_colour(levels: int) -> None:
+def test_only_the_last_level_contains_the_mean_colour(levels: int) -> None:
     image_HWC = np.full((32, 32, 3), (10, 20, 30), np.float32)
     *details, rest = pyramid(image_HWC, levels)
     assert all(np.abs(detail).max() < 1e-5 for detail in details)

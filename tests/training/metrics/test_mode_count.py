@@ -37,7 +37,7 @@ SEGMENTS = [
 PLACES = ((0, 0, 2, 10), (0, 0, 9, 2), (0, 8, 9, 2), (8, 0, 2, 10), (9, 0, 9, 2), (9, 8, 9, 2), (16, 0, 2, 10))
 
 
-def drawn(digit: int, rng: np.random.Generator) -> np.ndarray:
+def draw_digit(digit: int, rng: np.random.Generator) -> np.ndarray:
     """A digit of 32x32 somewhere near the middle, grey."""
     image = rng.integers(0, 40, (32, 32), dtype=np.uint8)
     top, left = rng.integers(4, 10), rng.integers(6, 16)
@@ -52,7 +52,7 @@ def make_digits(folder: Path, count: int, label_size: int = 10) -> Path:
     header = Header(32, "none", "0" * 64, "none", "none", "{}")
     with writing_shard(folder / "shard-00000.h5", header, count) as shard:
         for index in range(count):
-            image = np.stack([drawn(index % 10, rng)] * 3)
+            image = np.stack([draw_digit(index % 10, rng)] * 3)
             labels = np.eye(label_size, dtype=np.float32)[index % label_size] if label_size else None
             shard.add(image, index=index, file=f"{index}.png", labels=labels)
     write_view(folder)
@@ -70,41 +70,43 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fitted(digits: Path) -> tuple[DigitClassifier, float]:
+def trained(digits: Path) -> tuple[DigitClassifier, float]:
     return train_classifier(DataSet(digits), options_of(digits), 1, CPU)
 
 
-def test_the_classifier_reads_digits_it_has_not_seen(fitted: tuple[DigitClassifier, float]) -> None:
-    classifier, accuracy = fitted
+def test_the_classifier_generalises(trained: tuple[DigitClassifier, float]) -> None:
+    classifier, accuracy = trained
     assert accuracy > 0.95
     rng = np.random.default_rng(9)
-    wanted = rng.integers(0, 1000, 60)
-    images_NCHW = np.stack([[drawn(int(digit), rng) for digit in f"{mode:03}"] for mode in wanted])
-    assert (modes_of(classifier, images_NCHW) == wanted).mean() > 0.9
+    expected = rng.integers(0, 1000, 60)
+    images_NCHW = np.stack([[draw_digit(int(digit), rng) for digit in f"{mode:03}"] for mode in expected])
+    assert (modes_of(classifier, images_NCHW) == expected).mean() > 0.9
 
 
-def test_the_same_seed_fits_the_same_classifier(digits: Path) -> None:
+def test_the_classifier_depends_on_the_seed_only(digits: Path) -> None:
     options = options_of(digits, steps=3)
     first, second, other = (train_classifier(DataSet(digits), options, seed, CPU)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not torch.equal(first["scores.weight"], other["scores.weight"])
 
 
-def test_modes_are_counted_in_the_stated_number_of_samples(digits: Path, fitted: tuple[DigitClassifier, float]) -> None:
+def test_modes_are_counted_in_the_first_samples(digits: Path, trained: tuple[DigitClassifier, float]) -> None:
     rng = np.random.default_rng(3)
-    images_NCHW = np.stack([[drawn(n // 100, rng), drawn(n // 10 % 10, rng), drawn(n % 10, rng)] for n in range(40)])
+    images_NCHW = np.stack(
+        [[draw_digit(n // 100, rng), draw_digit(n // 10 % 10, rng), draw_digit(n % 10, rng)] for n in range(40)]
+    )
     options = options_of(digits, samples=30)
-    count = ModeCount(options, fitted[0])
+    count = ModeCount(options, trained[0])
     for start in (0, 25):
         count.update(images_NCHW[start : start + 25])
     assert count.counts_M.sum() == 30
     assert metric_names(options) == list(count.compute()) == ["modes30", "modes30_kl"]
-    figures = count.compute()
-    assert 26 <= figures["modes30"] <= 30
-    assert figures["modes30_kl"] == pytest.approx(divergence_from_uniform(count.counts_M), abs=1e-6)
+    metrics = count.compute()
+    assert 26 <= metrics["modes30"] <= 30
+    assert metrics["modes30_kl"] == pytest.approx(divergence_from_uniform(count.counts_M), abs=1e-6)
 
 
-def test_the_divergence_goes_from_zero_to_the_log_of_the_number_of_modes() -> None:
+def test_the_divergence_is_from_zero_to_the_log_of_the_number_of_modes() -> None:
     assert divergence_from_uniform(np.full(1000, 7)) == pytest.approx(0)
     one = np.zeros(1000, np.int64)
     one[5] = 12
@@ -113,7 +115,7 @@ def test_the_divergence_goes_from_zero_to_the_log_of_the_number_of_modes() -> No
     assert divergence_from_uniform(half) == pytest.approx(math.log(2))
 
 
-def test_other_data_sets_are_refused(tmp_path: Path, digits: Path) -> None:
+def test_unsuitable_data_sets_are_refused(tmp_path: Path, digits: Path) -> None:
     with pytest.raises(TrainingError, match=r"labels of shape \(20, 3\); the classifier of evaluate\.modes needs"):
         train_classifier(DataSet(make_digits(tmp_path / "three", 20, 3)), options_of(tmp_path / "three"), 1, CPU)
     with pytest.raises(TrainingError, match="labels none"):

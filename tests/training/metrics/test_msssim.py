@@ -42,7 +42,7 @@ def test_similarity_is_symmetric_1_with_itself_and_falls_with_noise(side: int, s
     assert 1.0 > msssim(a_CHW, b_CHW) > msssim(a_CHW, noisier_CHW) >= 0.0
 
 
-def test_an_image_and_its_negative_have_nothing_in_common() -> None:
+def test_an_image_and_its_negative_have_similarity_0() -> None:
     a_CHW, _ = _pair(1, 32, 0)
     assert msssim(a_CHW, 255 - a_CHW) == 0.0
 
@@ -53,5 +53,5 @@ def test_pairs_are_neighbours() -> None:
 
 
 @pytest.mark.parametrize(("resolution", "expected"), [(4, False), (8, False), (16, True), (1024, True)])
-def test_images_too_small_for_five_scales_are_known(resolution: int, expected: bool) -> None:
+def test_images_too_small_for_five_scales(resolution: int, expected: bool) -> None:
     assert measurable(resolution) is expected

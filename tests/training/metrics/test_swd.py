@@ -38,7 +38,7 @@ def test_directions_have_unit_length_and_are_drawn_repeat_by_repeat() -> None:
     np.testing.assert_array_equal(both, np.concatenate([draw_directions(rng, 1, 8), draw_directions(rng, 1, 8)]))
 
 
-def test_the_streamed_distance_is_the_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_blockwise_distance_equals_the_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = _set(tmp_path / "a", _images(1)), _set(tmp_path / "b", _images(2, blur=1.0), seed=1)
     directions = draw_directions(np.random.RandomState(5), 1, 40)
     file_a, file_b = a.levels[32], b.levels[32]
@@ -50,24 +50,24 @@ def test_the_streamed_distance_is_the_plain_one(tmp_path: Path, monkeypatch: pyt
     assert swd.distance(file_a, file_b, directions, 1) == pytest.approx(plain, rel=1e-5)
 
 
-def test_a_set_is_no_distance_from_itself_and_the_distance_is_symmetric(tmp_path: Path) -> None:
+def test_the_distance_is_symmetric_and_0_between_equal_sets(tmp_path: Path) -> None:
     a, b = _set(tmp_path / "a", _images(1)), _set(tmp_path / "b", _images(2), seed=1)
     assert _swd(a, a) == {32: 0.0, 16: 0.0}
     assert _swd(a, b) == _swd(b, a)
 
 
-def test_threads_change_nothing(tmp_path: Path) -> None:
+def test_threads_do_not_change_the_result(tmp_path: Path) -> None:
     a, b = _set(tmp_path / "a", _images(1)), _set(tmp_path / "b", _images(2), seed=1)
     assert _swd(a, b) == _swd(a, b, threads=3)
 
 
-def test_blurred_images_are_farther_away_the_more_they_are_blurred(tmp_path: Path) -> None:
+def test_the_distance_grows_with_blur(tmp_path: Path) -> None:
     reals = _set(tmp_path / "reals", _images(1))
     by_blur = [_swd(reals, _set(tmp_path / str(blur), _images(2, blur=blur), seed=1)) for blur in (0.0, 0.2, 1.0)]
     assert by_blur[0][32] < by_blur[1][32] < by_blur[2][32]
 
 
-def test_a_generator_that_makes_one_colour_has_a_finite_distance(tmp_path: Path) -> None:
+def test_the_distance_of_constant_images_is_finite(tmp_path: Path) -> None:
     grey = np.full((24, 3, 32, 32), 127, np.uint8)
     distances = _swd(_set(tmp_path / "reals", _images(1)), _set(tmp_path / "grey", grey))
     assert all(100 < value < 10_000 for value in distances.values())

@@ -10,7 +10,7 @@ from training.metrics.swd_patches import DescriptorFile, cut, draw_centres
 
 
 @given(size=st.integers(8, 64), seed=st.integers(0, 2**32 - 1))
-def test_centres_leave_room_for_the_whole_patch_and_reach_every_place(size: int, seed: int) -> None:
+def test_centres_cover_all_positions_inside_the_image(size: int, seed: int) -> None:
     centres_P2 = draw_centres(np.random.RandomState(seed), size, 2000)
     assert centres_P2.min() == 3
     assert centres_P2.max() == size - 4
@@ -25,7 +25,7 @@ def test_a_patch_is_stored_with_its_columns_first() -> None:
                 assert patch_CXY[c, x, y] == level_HWC[8 - 3 + y, 5 - 3 + x, c]
 
 
-def test_blocks_give_all_that_was_appended_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_contain_all_appended_patches_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swd_patches, "_BLOCK_ROWS", 10)
     values = np.random.default_rng(1).random((37, 3, 7, 7), dtype=np.float32)
     file = DescriptorFile(tmp_path / "scratch" / "16.f32")

@@ -64,9 +64,7 @@ def test_fused_downscaling_is_a_convolution_and_a_mean(
 
 @settings(deadline=None, max_examples=25)
 @given(members=st.integers(1, 4), groups=st.integers(1, 4), channels=sizes, seed=seeds)
-def test_the_stddev_map_is_the_plain_one_for_strided_groups(
-    members: int, groups: int, channels: int, seed: int
-) -> None:
+def test_minibatch_stddev_of_strided_groups(members: int, groups: int, channels: int, seed: int) -> None:
     samples = members * groups
     x = torch.randn(samples, channels, 2, 3, generator=_rng(seed), dtype=torch.float64)
     with_map = minibatch_stddev(x, members)
@@ -89,14 +87,14 @@ def test_pixel_norm_gives_every_vector_unit_rms(shape: tuple[int, ...]) -> None:
     assert torch.equal(pixel_norm(torch.zeros(shape), 1e-8), torch.zeros(shape))
 
 
-def test_scaling_down_undoes_scaling_up() -> None:
+def test_downscale_inverts_upscale() -> None:
     x = torch.randn(2, 3, 4, 6, generator=_rng(1))
     assert upscale(x).shape == (2, 3, 8, 12)
     torch.testing.assert_close(downscale(upscale(x)), x)
     assert torch.equal(upscale(x)[:, :, ::2, 1::2], x)
 
 
-def test_dense_takes_maps_in_channel_row_column_order_whatever_the_memory_order() -> None:
+def test_dense_flattens_maps_in_nchw_order_for_any_memory_format() -> None:
     layer = _drawn(Dense(3 * 16, 5, gain=1.0, use_wscale=True), 1).float()
     x = torch.randn(2, 3, 4, 4, generator=_rng(1))
     expected = functional.linear(x.reshape(2, 48), layer.weight / math.sqrt(48), layer.bias)
@@ -104,7 +102,7 @@ def test_dense_takes_maps_in_channel_row_column_order_whatever_the_memory_order(
     torch.testing.assert_close(layer(x.contiguous(memory_format=torch.channels_last)), expected)
 
 
-def test_maps_of_a_dense_layer_have_one_bias_each() -> None:
+def test_dense_to_maps_has_one_bias_per_map() -> None:
     layer = DenseToMaps(3, 2, gain=1.0, use_wscale=True)
     with torch.no_grad():
         layer.bias.copy_(torch.tensor([1.0, 2.0]))
@@ -117,7 +115,7 @@ def test_maps_of_a_dense_layer_have_one_bias_each() -> None:
 
 
 @pytest.mark.parametrize("use_wscale", [True, False])
-def test_with_and_without_run_time_scaling_a_layer_starts_as_the_same_function(use_wscale: bool) -> None:
+def test_use_wscale_does_not_change_the_initial_function(use_wscale: bool) -> None:
     def first(use_wscale: bool) -> Tensor:
         layer = Conv(8, 64, kernel=3, gain=math.sqrt(2), use_wscale=use_wscale)
         layer.initialise(_rng(3))

@@ -109,7 +109,7 @@ def test_a_fade_of_the_discriminator_starts_as_the_network_below() -> None:
     assert not torch.allclose(network(images_NCHW, 0.5)[0], below, rtol=1e-2)
 
 
-def test_both_networks_can_be_trained_through_at_every_lod() -> None:
+def test_gradients_reach_all_active_parameters_at_every_lod() -> None:
     generator, discriminator = _generator(), _discriminator()
     for lod, inactive in ((2.0, {"8x8", "16x16", "lod0", "lod1"}), (0.5, {"lod2"}), (0.0, {"lod1", "lod2"})):
         scores_N, _ = discriminator(generator(_latents(), None, lod), lod)
@@ -150,7 +150,7 @@ def test_a_score_depends_on_the_other_images_of_its_group_only() -> None:
 
 
 @pytest.mark.parametrize("make", [_generator, _discriminator])
-def test_weights_follow_from_the_seed_alone(make: Callable[[], Generator | Discriminator]) -> None:
+def test_weights_depend_on_the_seed_only(make: Callable[[], Generator | Discriminator]) -> None:
     torch.manual_seed(1)
     first = make().state_dict()
     torch.manual_seed(2)
@@ -167,17 +167,17 @@ def test_numbers_of_feature_maps() -> None:
 
 
 @pytest.mark.parametrize("lod", [-0.1, 2.1])
-def test_an_impossible_lod_is_named(lod: float) -> None:
+def test_an_invalid_lod_is_refused(lod: float) -> None:
     with pytest.raises(NetworkError, match=rf"lod {lod} is outside 0 … 2.*initial_resolution"):
         _generator()(_latents(), None, lod)
 
 
-def test_images_of_another_size_are_refused() -> None:
+def test_images_of_another_resolution_are_refused() -> None:
     with pytest.raises(NetworkError, match=r"\(3, 16, 16\) at lod 1.5.*\(3, 8, 8\)"):
         _discriminator()(_images(16), 1.5)
 
 
-def test_a_minibatch_that_has_no_whole_groups_is_refused() -> None:
+def test_a_minibatch_not_divisible_into_groups_is_refused() -> None:
     with pytest.raises(NetworkError, match=r"minibatch of 6 .* groups of 4.*mbstd_group_size"):
         _discriminator()(_images(16, count=6), 0.0)
 
