@@ -36,7 +36,7 @@ class Moments:
 
 
 def run(download: Path, contents: Contents, work: Path, moment: int | None) -> int:
-    """Extract in a fork, killed at `moment`; return how the fork ended, as `os.waitpid` says."""
+    """Extract in a fork, killed at `moment`; return how the fork ended, as `os.waitpid` returns it."""
     child = os.fork()
     if child == 0:
         if moment is not None:

@@ -1,4 +1,4 @@
-"""CIFAR-10 and MNIST from their published files: every pixel, every label, and files that are none of theirs."""
+"""CIFAR-10 and MNIST from their published files: every pixel, every label, and files that are not theirs."""
 
 import gzip
 import io
@@ -38,7 +38,7 @@ def test_members_are_lossless_pngs_and_only_the_wanted_ones(tmp_path: Path) -> N
     names = pictures.names()
     assert names == [f"{index:06d}.png" for index in range(15)]
     wanted = names[3:5] + names[9:11]
-    members = list(pictures.read(wanted))
+    members = list(pictures.read(frozenset(wanted)))
     assert [member.name for member in members] == wanted
     for member in members:
         with Image.open(io.BytesIO(member.content)) as image:

@@ -22,7 +22,7 @@ from stages import download, extract
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/sources"), str(ROOT / "tests/sources/fetch")]
-import small_sets  # noqa: E402 - lies beside the tests of sources
+import small_sets  # noqa: E402 - a helper of the tests of sources
 from faulty_server import Fault, FaultyServer  # noqa: E402
 
 TINY = {
@@ -98,7 +98,7 @@ CELEBA = {
 }
 
 
-def test_celeba_over_the_network_is_delivered_as_published(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celeba_over_the_network_is_staged_as_published(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     served = _publish(deltas=0)
     monkeypatch.setenv(TERMS_VARIABLE, "celeba")
     _params("manifests/celeba.yaml", CELEBA, mirrors=[mirror])
