@@ -1,10 +1,10 @@
 """Unpacking against the raw programs: `python -m benchmarks.extraction [MEGABYTES]`; 1000 if none is given.
 
-Members are JPEGs of noise, so that packing gains next to nothing, as with photographs: large ones for so many megabytes
-and for a tenth, and a hundred small ones for each megabyte. Each archive is unpacked by the raw program (7-Zip's own,
-unzip) to loose files and by us to containers with table and checksums, in turn, twice; the better time counts. Ours
-flushes what it writes to disk, the raw programs do not. The memory of a run is the peak of the anonymous pages of its
-process and its children. Needs unzip.
+Members are JPEGs of noise, so that packing gains next to nothing, as with photographs: large ones for MEGABYTES and
+for a tenth of that, and a hundred small ones for each megabyte. Each archive is unpacked by the raw program (7-Zip's
+own, unzip) to loose files and by us to containers with table and checksums, in turn, twice; the better time counts.
+Ours flushes what it writes to disk, the raw programs do not. The memory of a run is the peak of the anonymous pages of
+its process and its children. Needs unzip.
 """
 
 import json

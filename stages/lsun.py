@@ -23,10 +23,10 @@ from stages import DATA, DOWNLOADS, MANIFESTS, WORK, main, read_manifest, read_p
 
 MANIFEST = MANIFESTS / "lsun.yaml"
 DECIDING = ("source", "resolution", "images_per_shard", "codec", "max_dropped")
-"""Not `categories`: a change of the list runs none of the categories that stay."""
+"""Not `categories`: a change of that list must not run the other categories again."""
 
 INDICES = DATA / ".lsun-index"
-"""The keys of each database by the hash of what it came as: they outlive the run, for one with other params."""
+"""The keys of each database, by the hash of its zip or file: later runs with other params use them."""
 
 LIBRARIES = ("numpy", "pillow", "h5py", "hdf5plugin")
 
@@ -58,7 +58,7 @@ def lsun(spelling: str) -> None:
         )
         database = file if file.name == published.DATABASE else published.unpack(file, scratch / "unpacked")
         if published_zip is not None:
-            run.report.update(_counted(published_zip, database, values["lsun.max_images"]))
+            run.report.update(_count(published_zip, database, values["lsun.max_images"]))
         with connect(params.cluster) as client:
             account = convert(
                 client,
@@ -76,8 +76,8 @@ def lsun(spelling: str) -> None:
         shutil.rmtree(scratch)
 
 
-def _counted(category: PublishedCategory, database: Path, max_images: int | None) -> dict[str, int]:
-    """The records of the database beside the published count, for the report; a difference is also printed."""
+def _count(category: PublishedCategory, database: Path, max_images: int | None) -> dict[str, int]:
+    """The records of the database and the published count, for the report; a difference is also printed."""
     with open_records(database) as records:
         count = records.count
     fault = published.check_count(category, database, count, max_images)
@@ -87,7 +87,7 @@ def _counted(category: PublishedCategory, database: Path, max_images: int | None
 
 
 def _file(category: LsunCategory, params: Params, scratch: Path, downloads: Downloads) -> Path:
-    """The category's database or zip: found where the user has it, fetched, or made."""
+    """The category's database or zip: the user's, fetched, or made."""
     known = known_category(category)
     source = params.lsun.source
     if source.kind == "local":
@@ -95,21 +95,15 @@ def _file(category: LsunCategory, params: Params, scratch: Path, downloads: Down
     if source.kind == "network":
         manifest = read_manifest(MANIFEST, PublishedLsun)
         return downloads.fetch(manifest, [manifest.file(known)])[0]
-    return make_category(
-        scratch / "published",
-        category,
-        known,
-        records=source.records,
-        bad_records=source.bad_records,
-        seed=source.seed,
-    )
+    folder, bad = scratch / "published", source.bad_records
+    return make_category(folder, category, known, records=source.records, bad_records=bad, seed=source.seed)
 
 
 def known_category(category: LsunCategory) -> PublishedCategory:
     """What is published of `category`."""
     categories = read_manifest(MANIFEST, PublishedLsun).categories
     if category not in categories:
-        raise SourceError(f"{MANIFEST}: does not tell of {category}. It is part of the repository: restore it.")
+        raise SourceError(f"{MANIFEST}: does not list {category}. It is part of the repository: restore it.")
     return categories[category]
 
 

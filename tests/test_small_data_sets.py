@@ -20,7 +20,7 @@ from tests.stages.faces import scheduler
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests/sources"))
-import small_sets  # noqa: E402 - lies beside the tests of sources
+import small_sets  # noqa: E402 - a helper of the tests of sources
 
 STAGES = (
     download.download, extract.extract, align.align, crop.crop, fit_denoise.fit_denoise, denoise.denoise,

@@ -1,5 +1,5 @@
 """Where images come from: a class per data set fills `data/download`, one reader opens all archives in it.
 
-`registry` finds the class of `params.download.source.kind`; `source` says what such a class does, and holds the
+`registry` finds the class of `params.download.source.kind`; `source` is its interface, and holds the
 description `Contents` of what lies where; `extraction` turns any `Contents` into containers of photographs.
 """

@@ -1,6 +1,6 @@
 """One reader over tar, zip and 7z: regular files only, in the archive's own order, one held at a time.
 
-An archive is untrusted: `archive_safety` checks its index, and no member yields more bytes than its index says.
+An archive is untrusted: `archive_safety` checks its index, and no member yields more bytes than its index states.
 """
 
 import bz2
@@ -63,7 +63,7 @@ def list_members(path: Path, limits: Limits | None = None) -> list[str]:
             return check_archive(path, packed_bytes, entries, limits)
 
 
-def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:
+def read_members(path: Path, names: Collection[str]) -> Generator[Member]:
     """The members of those names with their bytes, in the order of `list_members`.
 
     Raises
@@ -73,7 +73,7 @@ def read_members(path: Path, wanted: Collection[str]) -> Generator[Member]:
     """
     with _naming(path):
         read = sevenzip.read if sevenzip.is_sevenzip(path) else _read_zip if _is_zip(path) else _read_tar
-        with closing(read(path, frozenset(wanted))) as members:
+        with closing(read(path, frozenset(names))) as members:
             for name, content in members:
                 yield Member(name, content)
 
@@ -143,10 +143,10 @@ def _zip_entries(path: Path) -> Generator[Entry]:
                 yield Entry(info.filename, info.file_size, regular, bool(info.flag_bits & 1))
 
 
-def _read_zip(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]]:
+def _read_zip(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            if info.filename in wanted:
+            if info.filename in names:
                 yield info.filename, archive.read(info)
 
 
@@ -161,10 +161,10 @@ def _tar_entries(path: Path) -> Generator[Entry]:
             raise EOFError(f"no member and no end mark at byte {archive.offset}")
 
 
-def _read_tar(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]]:
+def _read_tar(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]:
     with _tar(path) as (archive, stream):
         for info in _headers(archive):
-            if info.name in wanted and not info.isdir():
+            if info.name in names and not info.isdir():
                 stream.seek(info.offset_data)
                 content = stream.read(info.size)
                 if len(content) != info.size:

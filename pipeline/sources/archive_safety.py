@@ -19,7 +19,7 @@ NAME_BYTES_MAX, PATH_BYTES_MAX = 255, 1024
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What an archive says about a member before it is read; `size` in bytes, unpacked.
+    """What an archive's index states about a member; `size` in bytes, unpacked.
 
     `crc32` is None where the archive has none, or where its library checks it.
     """
@@ -101,7 +101,7 @@ def _bytes(name: str) -> int:
 
 
 def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str | None:
-    """Add the member, or say which one has its path, also on file systems that ignore case and forms of accents."""
+    """Add the member, or name the one that has its path, also on file systems that ignore case and forms of accents."""
     folded = unicodedata.normalize("NFC", name).casefold()
     key = "/".join(part for part in folded.split("/") if part not in ("", "."))
     if not key:

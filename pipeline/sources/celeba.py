@@ -24,7 +24,7 @@ ANNOTATIONS = {
 
 
 class CelebA(DataSource[CelebASource]):
-    """Photographs, annotations, and the deltas of CelebA-HQ where they are wanted."""
+    """Photographs, annotations, and the deltas of CelebA-HQ if params name them."""
 
     published: ClassVar[Mapping[str, tuple[str, str | None]]] = {
         **{field: ("celeba", path) for field, path in ANNOTATIONS.items()},
@@ -57,14 +57,8 @@ class AlignedCelebA(DataSource[AlignedCelebASource]):
 
 def contents(images: str, annotations: set[str], photographs: int | None = None) -> Contents:
     """The description of a tree in CelebA's published layout; `annotations` holds the fields of those it has."""
-    return Contents(
-        images=images,
-        numbering="celeba",
-        landmarks=ANNOTATIONS["landmarks"] if "landmarks" in annotations else None,
-        partition=ANNOTATIONS["partition"] if "partition" in annotations else None,
-        attributes=ANNOTATIONS["attributes"] if "attributes" in annotations else None,
-        photographs=photographs,
-    )
+    paths = {field: path for field, path in ANNOTATIONS.items() if field in annotations}
+    return Contents.model_validate({"images": images, "numbering": "celeba", "photographs": photographs, **paths})
 
 
 def _fill(params: CelebASource | AlignedCelebASource, known: Published | None, folder: Path, archive: str) -> Contents:
@@ -99,7 +93,7 @@ def _link_deltas(given: Path, folder: Path) -> None:
     if not archives:
         raise SourceError(
             f"{given}: no deltasNNNNN.zip in this folder. Put the published archives there, or correct "
-            f"download.source.deltas in params.yaml (null where none are wanted)."
+            f"download.source.deltas in params.yaml (null for none)."
         )
     for archive in archives:
         if not zipfile.is_zipfile(archive):

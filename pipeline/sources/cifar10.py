@@ -46,13 +46,13 @@ def load(path: Path, limits: Limits) -> Pictures:
     SourceError
         The archive lacks a batch, or a batch is no whole number of records of labels 0...9.
     """
-    wanted = (NAMES, *TRAINING, TEST)
-    missing = set(wanted) - set(archive.list_members(path, limits))
+    needed = (NAMES, *TRAINING, TEST)
+    missing = set(needed) - set(archive.list_members(path, limits))
     if missing:
         raise SourceError(
             f"{path}: lacks {', '.join(sorted(missing))}. Give cifar-10-binary.tar.gz, the binary version of CIFAR-10."
         )
-    content = {member.name: member.content for member in archive.read_members(path, wanted)}
+    content = {member.name: member.content for member in archive.read_members(path, needed)}
     batches = {name: _records(path, name, content[name]) for name in (*TRAINING, TEST)}
     records_NB = np.concatenate([batches[name] for name in TRAINING])
     names = tuple(content[NAMES].decode("ascii", "replace").split())

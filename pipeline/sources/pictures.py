@@ -1,6 +1,6 @@
 """Images that were published as arrays: each becomes a lossless PNG, its classes become CelebA's attributes."""
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +39,10 @@ class Pictures:
         width = max(6, len(str(count - 1)))
         return [f"{index:0{width}d}.png" for index in range(count)]
 
-    def read(self, wanted: Collection[str]) -> Generator[Member]:
+    def read(self, names: frozenset[str]) -> Generator[Member]:
         """The images of those names, in order."""
-        wanted = frozenset(wanted)
         for index, name in enumerate(self.names()):
-            if name in wanted:
+            if name in names:
                 yield Member(name, encode_png(self.image(index), PNG_LEVEL))
 
     def write_attributes(self, path: Path) -> None:

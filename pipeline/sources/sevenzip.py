@@ -80,7 +80,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def entries(path: Path) -> Generator[Entry]:
-    """What the index says of all members but folders, in the archive's order."""
+    """The index without folders, in the archive's order."""
     # 7-Zip prints a line feed in a name as an underscore, but its filters see it
     with closing(_listing(path, "-ir!*\n*")) as odd:
         for entry in odd:
@@ -88,14 +88,14 @@ def entries(path: Path) -> Generator[Entry]:
     yield from _listing(path)
 
 
-def read(path: Path, wanted: frozenset[str]) -> Generator[tuple[str, bytes]]:
-    """Names and bytes of the wanted members, in the archive's order; a solid archive is decoded from its start."""
+def read(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]:
+    """Names and bytes of the members of those names, in the archive's order; a solid one is decoded from its start."""
     with closing(_listing(path)) as listing, _output(path, "x", "-so") as stream:
         for entry in listing:
             content = stream.read(entry.size)
             if len(content) != entry.size:
                 raise DamagedError(f"ends before {entry.name}")
-            if entry.name in wanted:
+            if entry.name in names:
                 if entry.crc32 is not None and zlib.crc32(content) != entry.crc32:
                     raise DamagedError(f"{entry.name} does not agree with its checksum")
                 yield entry.name, content
@@ -163,7 +163,7 @@ def _output(path: Path, *command: str) -> Generator[IO[bytes]]:
     kind = "-t7z.split" if _is_first_part(path) else "-t7z"
     # the name is no pattern; no password, so that the program asks for none
     words = [program(), *command, kind, "-p", "-bd", "-bsp0", "-an", f"-aiw-!{path}"]
-    # complaints go to a file: of a damaged archive they may be longer than a pipe that nobody reads can hold
+    # complaints go to a file: of a damaged archive they may be longer than a pipe that is not read can hold
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(
@@ -178,24 +178,23 @@ def _output(path: Path, *command: str) -> Generator[IO[bytes]]:
             except DamagedError as error:
                 fault = str(error)
             if process.stdout.read(1):
-                process.kill()
-                process.wait()
                 raise DamagedError(fault or "holds more bytes than its index names")
             code = process.wait()
             if fault or code:
                 complaints.seek(0)
-                said = complaints.read(COMPLAINT_BYTES).decode(errors="replace").replace("\0", "")
-                raise _failure(path, code, fault, " ".join(said.split()))
+                report = complaints.read(COMPLAINT_BYTES).decode(errors="replace").replace("\0", "")
+                raise _failure(path, code, fault, " ".join(report.split()))
         finally:
             process.kill()
 
 
-def _failure(path: Path, code: int, fault: str, said: str) -> Exception:
+def _failure(path: Path, code: int, fault: str, report: str) -> Exception:
     if code < 0:
         return SourceError(f"{path}: 7-Zip was ended by signal {-code}. Run again, with more memory if that was short.")
-    text = "; ".join(filter(None, (fault, f"7-Zip ended with {code}" if code else "", said and f"it reports: {said}")))
+    ended, reports = f"7-Zip ended with {code}" if code else "", f"it reports: {report}" if report else ""
+    text = "; ".join(part for part in (fault, ended, reports) if part)
     if code == OUT_OF_MEMORY:
         return MemoryError(text)
-    if "Wrong password" in said or "Unsupported Method" in said:
+    if "Wrong password" in report or "Unsupported Method" in report:
         return UnreadableError(text)
     return DamagedError(text)

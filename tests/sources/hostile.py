@@ -1,4 +1,4 @@
-"""Archives that nobody should unpack: one builder per trick; each returns the file to open."""
+"""Hostile and broken archives: one builder per trick; each returns the file to open."""
 
 import gzip
 import io
@@ -150,7 +150,7 @@ def encrypted_sevenzip(*options: str) -> Build:
 
 
 def understated_zip(folder: Path) -> Path:
-    """The index says 100 bytes, the member unpacks to many more."""
+    """The index states 100 bytes, the member unpacks to many more."""
     path = zipped(folder, [(zipfile.ZipInfo("000001.jpg"), bytes(1_000_000))])
     content = bytearray(path.read_bytes())
     start = content.index(b"PK\x01\x02")

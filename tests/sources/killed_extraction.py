@@ -1,4 +1,4 @@
-"""Kills an extraction with SIGKILL at given moments of its progress, one after the other, then lets it end.
+"""Kills an extraction with SIGKILL at given moments of its progress, one after the other, then lets it finish.
 
 `python killed_extraction.py DOWNLOAD CONTENTS WORK MOMENT...`: a moment counts members read, files flushed and files
 renamed since the start of that run. Each run is a fork of one process, so that thirty take seconds.
@@ -36,7 +36,7 @@ class Moments:
 
 
 def run(download: Path, contents: Contents, work: Path, moment: int | None) -> int:
-    """Extract in a fork, killed at `moment`; return how the fork ended, as `os.waitpid` says."""
+    """Extract in a fork, killed at `moment`; return how the fork ended, as `os.waitpid` returns it."""
     child = os.fork()
     if child == 0:
         if moment is not None:

@@ -56,7 +56,7 @@ def mnist(folder: Path, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 
 
 def aligned_celeba(folder: Path, count: int) -> dict[str, bytes]:
-    """img_align_celeba.zip, of which the last photograph has another size; the annotation files beside it."""
+    """img_align_celeba.zip, of which the last photograph has another size; the annotation files in the same folder."""
     photographs: dict[str, bytes] = {}
     for number in range(1, count + 1):
         size = (178, 218) if number < count else (178, 219)

@@ -120,7 +120,7 @@ def test_names_that_a_plain_tar_cannot_hold_are_kept_in_the_table(tmp_path: Path
         (b"", False),
     ],
 )
-def test_images_are_told_by_their_first_bytes(content: bytes, image: bool) -> None:
+def test_images_are_recognized_by_their_first_bytes(content: bytes, image: bool) -> None:
     assert extraction.is_image(content) is image
 
 

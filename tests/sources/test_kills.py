@@ -1,4 +1,4 @@
-"""SIGKILL at many moments of an extraction: it goes on each time, and the result is that of an undisturbed one.
+"""SIGKILL at many moments of an extraction: it is continued each time, and the result is that of an undisturbed one.
 
 `CELEBAHQ_KILLS=30 pytest tests/sources/test_kills.py` kills more often.
 """

@@ -54,7 +54,7 @@ def test_a_folder_becomes_one_tar_of_the_same_bytes_whenever_it_is_packed(tmp_pa
         assert all(archive.extractfile(name).read() == content for name, content in contents.items())  # type: ignore[union-attr]
 
 
-def test_an_absent_or_empty_place_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+def test_an_absent_or_empty_folder_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"correct download\.source\.images"):
         local.link_or_pack_images(tmp_path / "absent", tmp_path / "data", "images.tar")
     (tmp_path / "empty").mkdir()

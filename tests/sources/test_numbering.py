@@ -15,7 +15,7 @@ def test_celebas_numbers_come_from_the_names_whatever_the_folder_or_order() -> N
     assert [(entry.index, entry.file) for entry in numbered] == [(6, "000007.jpg"), (0, "000001.jpg")]
 
 
-def test_other_names_beside_celebas_come_after() -> None:
+def test_other_names_come_after_celebas() -> None:
     numbered = number(["x/Thumbs.db", "x/000003.jpg", "x/000000.jpg", "x/holiday.jpg"], "celeba")
     assert {entry.file: entry.index for entry in numbered} == {
         "000003.jpg": 2,

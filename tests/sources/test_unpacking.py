@@ -37,7 +37,7 @@ def test_every_photograph_has_its_bytes_and_name(data: Path, tmp_path: Path, mon
     assert "0 photographs written, 4 were there already" in result.output
 
 
-def test_a_stopped_run_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_is_continued(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table, folder = data / "extract/extract.parquet", tmp_path / "photographs"
     write_bytes = atomic.write_bytes
     left = [2]

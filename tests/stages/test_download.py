@@ -22,7 +22,7 @@ from stages import download, extract
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/sources"), str(ROOT / "tests/sources/fetch")]
-import small_sets  # noqa: E402 - lies beside the tests of sources
+import small_sets  # noqa: E402 - a helper of the tests of sources
 from faulty_server import Fault, FaultyServer  # noqa: E402
 
 TINY = {
@@ -98,7 +98,7 @@ CELEBA = {
 }
 
 
-def test_celeba_over_the_network_is_delivered_as_published(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_celeba_over_the_network_is_staged_as_published(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     served = _publish(deltas=0)
     monkeypatch.setenv(TERMS_VARIABLE, "celeba")
     _params("manifests/celeba.yaml", CELEBA, mirrors=[mirror])
@@ -121,7 +121,7 @@ def test_celeba_over_the_network_is_delivered_as_published(mirror: str, monkeypa
     assert Contents.read(target).partition is None
 
 
-def test_deltas_need_a_word_of_their_own_and_lie_beside(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deltas_need_an_acceptance_of_their_own(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _publish(deltas=2)
     _params("manifests/celeba.yaml", CELEBA | {"deltas": "published"}, mirrors=[mirror])
     with pytest.raises(TermsError, match=r"(?s)CelebA is fetched only under its terms.*terms --accept-terms celeba"):
@@ -197,7 +197,7 @@ def test_a_file_that_no_mirror_has_ends_the_stage_and_keeps_the_others(
     assert Path("data/.downloads/celeba/Eval/list_eval_partition.txt").is_file()
 
 
-def test_half_a_download_outlives_clean_and_a_change_of_params(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_a_download_is_resumed_after_clean_and_a_change_of_params(monkeypatch: pytest.MonkeyPatch) -> None:
     served = _publish(deltas=0)
     monkeypatch.setenv(TERMS_VARIABLE, "celeba")
     name = "Img/img_celeba.7z/img_celeba.7z.001"
@@ -258,7 +258,7 @@ def test_the_manifest_names_all_fourteen_parts_of_celeba() -> None:
     assert sum(entry["bytes"] for entry in parts) == 13 * 734003200 + 649030866
 
 
-def test_a_manifest_that_is_none_is_an_error() -> None:
+def test_a_file_that_is_no_manifest_is_an_error() -> None:
     _params("manifests/celeba.yaml", CELEBA)
     Path("manifests/celeba.yaml").write_text("files: 1\n")
     with pytest.raises(SourceError, match="not a list of published files"):

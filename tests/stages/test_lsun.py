@@ -51,7 +51,7 @@ def sums() -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(OUT.iterdir())}
 
 
-def test_a_category_becomes_a_data_set_whichever_way_it_comes(address: str) -> None:
+def test_a_category_becomes_a_data_set_from_every_kind_of_source(address: str) -> None:
     choose(address, source=synthetic(10, 2))
     lsun("tower")
     report = json.loads(Path("reports/lsun/tower.json").read_text())
@@ -76,7 +76,7 @@ def test_a_category_becomes_a_data_set_whichever_way_it_comes(address: str) -> N
     assert Path("unpacked/tower_train_lmdb/data.mdb").is_file()
 
 
-def test_what_cannot_be_is_said(address: str) -> None:
+def test_impossible_params_are_refused(address: str) -> None:
     choose(address, source=synthetic(4, 0))
     with pytest.raises(ParamsError, match=r"'dog' is not among lsun\.categories \(bedroom, tower\)"):
         lsun("dog")
@@ -88,7 +88,7 @@ def test_what_cannot_be_is_said(address: str) -> None:
         lsun("tower")
     manifest_file = Path("manifests/lsun.yaml")
     manifest_file.write_text(manifest_file.read_text().replace("  tower:", "  train:"))
-    with pytest.raises(SourceError, match=r"manifests/lsun\.yaml: does not tell of tower.* restore it"):
+    with pytest.raises(SourceError, match=r"manifests/lsun\.yaml: does not list tower.* restore it"):
         lsun("tower")
     manifest_file.write_text("categories: {}")
     with pytest.raises(SourceError, match=r"(?s)manifests/lsun\.yaml: not a list of published files.*Restore it"):

@@ -130,7 +130,7 @@ def unpack(path: Path, scratch: Path) -> Path:
 
 
 def check_count(category: PublishedCategory, database: Path, records: int, max_images: int | None) -> str | None:
-    """Compare the records of a database with the published count, which nobody has verified; return the difference.
+    """Compare the records of a database with the published, unverified count; return the difference.
 
     Raises
     ------

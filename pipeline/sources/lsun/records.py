@@ -115,7 +115,13 @@ def decode(value: bytes, resolution: int) -> DecodedRecord:
     RejectedInputError
         The value is neither WebP nor JPEG, or cannot be decoded whole.
     """
-    encoding = sniff(value)
+    if value[:4] == b"RIFF" and value[8:12] == b"WEBP":
+        encoding = "WEBP"
+    elif value[:3] == b"\xff\xd8\xff":
+        encoding = "JPEG"
+    else:
+        detail = f"{len(value)} bytes, neither WebP nor JPEG: {value[:12].hex()}"
+        raise RejectedInputError(DropReason.NOT_AN_IMAGE, detail)
     try:
         with Image.open(io.BytesIO(value), formats=[encoding]) as opened:
             image = opened.convert("RGB")
@@ -134,18 +140,3 @@ def decode(value: bytes, resolution: int) -> DecodedRecord:
         width=width,
         height=height,
     )
-
-
-def sniff(value: bytes) -> str:
-    """The format of an encoded image, WEBP or JPEG, by its first bytes.
-
-    Raises
-    ------
-    RejectedInputError
-        It is neither.
-    """
-    if value[:4] == b"RIFF" and value[8:12] == b"WEBP":
-        return "WEBP"
-    if value[:3] == b"\xff\xd8\xff":
-        return "JPEG"
-    raise RejectedInputError(DropReason.NOT_AN_IMAGE, f"{len(value)} bytes, neither WebP nor JPEG: {value[:12].hex()}")
