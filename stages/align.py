@@ -7,15 +7,8 @@ from pathlib import Path
 
 from pipeline.cluster import connect, map_rows, outcomes
 from pipeline.container import read_stored
-from pipeline.faces.alignment import (
-    ATTRIBUTES,
-    LANDMARKS,
-    PARTITION,
-    Annotated,
-    align_photograph,
-    join_annotations,
-    keep_only,
-)
+from pipeline.faces import alignment
+from pipeline.faces.alignment import Annotated
 from pipeline.faces.decode import image_size
 from pipeline.manifest import Accounting, Aligned, Drop, join_parts, write_rows
 from pipeline.params import AlignParams, Params
@@ -28,7 +21,7 @@ SHOWN_WARNINGS = 10
 def align() -> None:
     """Write `data/align/align.parquet`: each photograph with its rectangle, or the reason why it has none."""
     params = read_params()
-    annotations = [table("extract").with_name(name) for name in (LANDMARKS, PARTITION, ATTRIBUTES)]
+    annotations = [table("extract").with_name(name) for name in alignment.ANNOTATION_FILES]
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
@@ -41,15 +34,15 @@ def align_chunk(rows: Sequence[Annotated], stem: Path, *, params: AlignParams, d
 
     def align_face(row: Annotated) -> Aligned:
         width, height = image_size(read_stored(data, row.photograph), params.max_megapixels)
-        return align_photograph(row, width, height, params)
+        return alignment.align_photograph(row, width, height, params)
 
     return outcomes(rows, align_face)
 
 
 def _write_table(run: StageRun, params: Params) -> Accounting:
-    joined = join_annotations(table("extract"), params.align)
+    joined = alignment.join_annotations(table("extract"), params.align)
     if params.align.photographs == "published":
-        joined = keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
+        joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
     run.report["warnings"] = len(joined.warnings)
     for warning in joined.warnings[:SHOWN_WARNINGS]:
         print(f"align: {warning}", file=sys.stderr)

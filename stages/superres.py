@@ -36,17 +36,12 @@ def superres() -> None:
     keys = {"superres": params.superres, "align.resolution": resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs, out=DATA / "superres") as run:
-        previewed = _previewed(params.superres.previews)
+        shown = _shown(params.superres.previews)
+        chunk = partial(superres_chunk, params=params.superres, resolution=resolution, data=DATA.resolve(), shown=shown)
         with connect(params.cluster) as client:
             account = map_rows(
                 client,
-                partial(
-                    superres_chunk,
-                    params=params.superres,
-                    resolution=resolution,
-                    data=DATA.resolve(),
-                    previewed=previewed,
-                ),
+                chunk,
                 stage="superres",
                 table=table("denoise"),
                 row_in=Denoised,
@@ -65,24 +60,23 @@ def superres_chunk(
     params: SuperresParams,
     resolution: int,
     data: Path,
-    previewed: Mapping[int, Cropped],
+    shown: Mapping[int, Cropped],
 ) -> Iterator[Scored | Drop]:
-    """Scores of some faces; also writes strips of each face, and of the `previewed` ones before and after."""
-    renderer = FinalRenderer(
-        params, select_renderer(params.renderer), resolution=resolution, network=data / NETWORK.name, data=data
-    )
+    """Scores of some faces; also writes strips of each face, and of the `shown` ones before and after."""
+    region_renderer = select_renderer(params.renderer)
+    renderer = FinalRenderer(params, region_renderer, resolution=resolution, network=data / NETWORK.name, data=data)
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
     scored = params.method != "delta"
 
     def score(row: Denoised) -> Scored:
-        if not scored and row.index not in previewed:
+        if not scored and row.index not in shown:
             return _without_image(row, resolution)
         final = renderer.render(row)
         if scored:
             faces.append(_overview_and_detail(final.image_HWC, _strip_pixels(resolution)))
-        if row.index in previewed:
-            before = [_upright(data, version, resolution) for version in (previewed[row.index], row)]
+        if row.index in shown:
+            before = [_upright(data, version, resolution) for version in (shown[row.index], row)]
             restored.append(before + _overview_and_detail(final.image_HWC, PREVIEW_PIXELS))
         score = quality(final.image_HWC) if scored else None
         return extend(row, Scored, quality=score, padded=final.padded, enlarge=final.enlarge)
@@ -101,7 +95,7 @@ def _without_image(row: Denoised, resolution: int) -> Scored:
     return extend(row, Scored, quality=None, padded=padding is not None, enlarge=factor)
 
 
-def _previewed(count: int) -> dict[int, Cropped]:
+def _shown(count: int) -> dict[int, Cropped]:
     """The rows of crop of `count` faces that denoise kept, by index."""
     kept = {row.index for row in manifest.read_kept(table("denoise"), Denoised)}
     rows = [row for row in manifest.read_kept(table("crop"), Cropped) if row.index in kept]
@@ -139,9 +133,8 @@ def _write_sheets(work: Path, strip_pixels: int) -> None:
 
         columns = [column for path in restored for column in sheets.read_columns(path, PREVIEW_PIXELS)]
         sheets.write_sheet(work / "before_after.png", columns, EXTREMES)
-        scores = [
-            row.quality for row in manifest.read_kept(work / "superres.parquet", Scored) if row.quality is not None
-        ]
+        rows = manifest.read_kept(work / "superres.parquet", Scored)
+        scores = [row.quality for row in rows if row.quality is not None]
         write(work / "faces.png", sheets.spread(len(scores), FACES), strip_pixels, FACES_PER_ROW)
         order = best_first(scores)
         write(last, [*order[:EXTREMES], *order[-EXTREMES:]], None, EXTREMES)

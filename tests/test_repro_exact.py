@@ -49,14 +49,14 @@ def _ledger(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist()
 
 
-def test_exact_profile_asks_for_every_image_and_says_what_is_missing(repo: Repo) -> None:
+def test_exact_profile_requires_every_image_and_reports_the_missing_ones(repo: Repo) -> None:
     run = subprocess.run(
         [DVC, "repro", "shard"], cwd=repo.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
-    said = run.stdout + run.stderr
+    output = run.stdout + run.stderr
     assert run.returncode != 0
-    assert "3 of 8 images equal the published ones" in said, said[-3000:]
-    assert "3 match, 1 proc mismatch, 1 final mismatch, 1 missing input, 2 undecodable" in said
+    assert "3 of 8 images equal the published ones" in output, output[-3000:]
+    assert "3 match, 1 proc mismatch, 1 final mismatch, 1 missing input, 2 undecodable" in output
     assert not (repo.root / "data" / "shard").exists()
 
 
@@ -67,7 +67,7 @@ def test_exact_images_have_the_published_md5_and_the_rest_a_verdict(repo: Repo) 
     repo.edit({"exact": {"min_match": 0.375}})
     assert repo.dvc("repro", "shard") == ["shard"]
     folder = repo.root / "data" / "shard"
-    assert {name: (folder / name).stat().st_mtime_ns for name in made} == made, "what was made is not made again"
+    assert {name: (folder / name).stat().st_mtime_ns for name in made} == made, "finished shards are not written again"
 
     published = read_list(repo.root / "given" / "list")
     expected = json.loads((repo.root / "given" / "expected.json").read_text())

@@ -15,7 +15,7 @@ from pipeline.faces.landmarks import Annotations, read_attributes, read_landmark
 from pipeline.manifest import Aligned, Attributes, Drop, Landmarks, Photograph
 from pipeline.params import AlignParams
 
-LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
+ANNOTATION_FILES = LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
 """The annotation files in the folder of a table of photographs; the last two may be absent."""
 
 CELEBA_ALIGNED_SIZE = (178, 218)

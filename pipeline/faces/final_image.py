@@ -33,25 +33,10 @@ class FinalImage:
 
 
 class FinalRenderer:
-    """Makes final images of rows; where deltas are to be added, the images before them (see `pipeline.published`).
+    """Makes final images of rows: enlarged as `params` say, then by `renderer` at side `resolution`.
 
-    Parameters
-    ----------
-    params
-        How to enlarge.
-    renderer
-        Makes the final image of the enlarged region.
-    resolution
-        Side R of the final images.
-    network
-        The folder that `fit_superres` published; read where the method is `network`.
-    data
-        The folder that the rows' containers are relative to.
-
-    Raises
-    ------
-    NetworkError
-        The method is `network`, and the folder `network` holds none.
+    `network` is the folder that `fit_superres` published, for the method `network`; `NetworkError` where it holds none.
+    `data` is the folder that the rows' containers are relative to.
     """
 
     def __init__(

@@ -30,18 +30,10 @@ DECIMALS = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
-    """The terms of the metric.
+    """The terms of the metric: B, O and n (in squared levels), and those of each ring.
 
-    Attributes
-    ----------
-    frequencies
-        Centre of each ring, cycles per pixel.
-    levels_db
-        Whitened signal of each ring relative to the image's own contrast, in dB (a natural image has about 0).
-    breadth, order
-        B and O, 0...1.
-    noise
-        n, in squared levels.
+    `frequencies` are the rings' centres in cycles per pixel; `levels_db` their whitened signal relative to the image's
+    own contrast, in dB (a natural image has about 0).
     """
 
     frequencies: NDArray[np.float64]

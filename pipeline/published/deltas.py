@@ -66,14 +66,7 @@ def read_token(folder: Path, idx: int) -> bytes:
 def open_delta(token: bytes, jpeg: bytes, file: str) -> NDArray[np.uint8]:
     """Decrypt and decompress a delta to (3, 1024, 1024) uint8.
 
-    Parameters
-    ----------
-    token
-        The bytes of a `deltaNNNNN.dat`.
-    jpeg
-        All bytes of the original photograph.
-    file
-        Its published name, such as `000001.jpg`.
+    `token` are the bytes of a `deltaNNNNN.dat`, `jpeg` all bytes of the original photograph, `file` its published name.
 
     Raises
     ------

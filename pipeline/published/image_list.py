@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SourceError
 
-SCHEMA = pa.schema(
-    [
-        pa.field("idx", pa.int32()),
-        pa.field("orig_idx", pa.int32()),
-        pa.field("proc_md5", pa.binary(16)),
-        pa.field("final_md5", pa.binary(16)),
-    ]
-)
+SCHEMA = pa.schema({"idx": pa.int32(), "orig_idx": pa.int32(), "proc_md5": pa.binary(16), "final_md5": pa.binary(16)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,9 @@ def inspect_image(
     """
     steps: list[tuple[Step, str | None]] = []
     try:
-        recipe = run_steps(original.jpeg, original.landmarks_52)
+        made, proc_CHW = run_steps(original.jpeg, original.landmarks_52)
         known = {**known, "proc": image.proc_md5}
-        steps = [(step, known.get(step.name)) for step in recipe.steps]
+        steps = [(step, known.get(step.name)) for step in made]
         mismatch = next((step.name for step, md5 in steps if md5 not in (None, step.md5)), None)
         if mismatch is not None:
             return Inspection(image, steps, Verdict.PROC_MISMATCH, f"differs from step {mismatch} on", mismatch)
@@ -65,7 +65,7 @@ def inspect_image(
         delta_CHW = open_delta(read_token(deltas, image.idx), original.jpeg, image.file)
     except RejectedInputError as rejected:
         return rejection(image, rejected, steps)
-    final_md5 = md5_of(apply_delta(recipe.proc_CHW, delta_CHW))
+    final_md5 = md5_of(apply_delta(proc_CHW, delta_CHW))
     steps.append((Step("final", RESOLUTION, RESOLUTION, final_md5), image.final_md5))
     if final_md5 != image.final_md5:
         return Inspection(image, steps, Verdict.FINAL_MISMATCH, "differs from step final on: another delta", "final")

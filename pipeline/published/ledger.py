@@ -6,9 +6,10 @@ A mismatch never stops a run. The image is left out, and the ledger says why: `p
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,32 +55,24 @@ _VERDICTS = {
 }
 
 SCHEMA = pa.schema(
-    [
-        pa.field("idx", pa.int32()),
-        pa.field("file", pa.string()),
-        pa.field("proc_md5", pa.string()),
-        pa.field("final_md5", pa.string()),
-        pa.field("verdict", pa.string()),
-        pa.field("detail", pa.string()),
-        pa.field("position", pa.int64()),
-    ]
+    {
+        "idx": pa.int32(),
+        "file": pa.string(),
+        "proc_md5": pa.string(),
+        "final_md5": pa.string(),
+        "verdict": pa.string(),
+        "detail": pa.string(),
+        "position": pa.int64(),
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedRenderer:
-    """Makes the published final images: processed, verified, the delta added, verified again.
+    """Makes the published final images: processed by `renderer`, verified, the delta added, verified again.
 
-    Attributes
-    ----------
-    renderer
-        Makes the processed images.
-    images
-        The published list; a row's `rank` is the position of its image.
-    deltas
-        The folder of delta archives.
-    data
-        The folder that the rows' containers are relative to.
+    `images` is the published list, in which a row's `rank` is the position of its image; `deltas` the folder of delta
+    archives; `data` the folder that the rows' containers are relative to.
     """
 
     renderer: FinalRenderer
@@ -124,24 +117,15 @@ def write_ledger(
     drops: dict[str, Drop] = {}
     for drop in dropped:
         drops.setdefault(drop.file, drop)
-    rows: list[dict[str, str | int | None]] = []
+    rows: list[dict[str, Any]] = []
     for image in images:
         verdict, detail, drop = Verdict.MATCH, None, drops.get(image.file)
         position = positions.get(image.file)
         if position is None:
             verdict = Verdict.of(drop.reason if drop else DropReason.NO_PHOTOGRAPH)
             detail = f"{drop.reason.value}: {drop.detail}" if drop else f"the source has no {image.file}"
-        rows.append(
-            {
-                "idx": image.idx,
-                "file": image.file,
-                "proc_md5": image.proc_md5,
-                "final_md5": image.final_md5,
-                "verdict": verdict.value,
-                "detail": detail,
-                "position": position,
-            }
-        )
+        result = {"file": image.file, "verdict": verdict.value, "detail": detail, "position": position}
+        rows.append(asdict(image) | result)
     with atomic.writing(path) as partial:
         pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), partial, compression="zstd")
     counts = Counter(row["verdict"] for row in rows)

@@ -48,9 +48,9 @@ def _rectangle(landmarks_52: np.ndarray, resolution: int = 1024) -> Rectangle:
     return geometry.rectangle_of_landmarks(landmarks_52.astype(np.float32), resolution)
 
 
-def _close(found_N2: np.ndarray, wanted_N2: np.ndarray, magnitude: float) -> bool:
+def _close(found_N2: np.ndarray, expected_N2: np.ndarray, magnitude: float) -> bool:
     """Equal within 16 units in the last place of float32 coordinates of this magnitude."""
-    return bool(np.abs(found_N2 - wanted_N2).max() <= 16 * magnitude * np.finfo(np.float32).eps)
+    return bool(np.abs(found_N2 - expected_N2).max() <= 16 * magnitude * np.finfo(np.float32).eps)
 
 
 def _follow(case: dict[str, Any]) -> dict[str, Any]:
@@ -127,9 +127,9 @@ def test_the_rectangle_turns_grows_and_moves_with_the_landmarks(
     old = _rectangle(landmarks_52)
     moved_52 = (_turned(landmarks_52, angle) * scale + offset).astype(np.float32)
     new = _rectangle(moved_52)
-    wanted_42 = _turned(old.quad_42 - HALF_PIXEL, angle) * scale + offset + HALF_PIXEL
-    magnitude = max(np.abs(moved_52).max(), scale * np.abs(landmarks_52).max(), np.abs(wanted_42).max())
-    assert _close(new.quad_42, wanted_42, magnitude)
+    expected_42 = _turned(old.quad_42 - HALF_PIXEL, angle) * scale + offset + HALF_PIXEL
+    magnitude = max(np.abs(moved_52).max(), scale * np.abs(landmarks_52).max(), np.abs(expected_42).max())
+    assert _close(new.quad_42, expected_42, magnitude)
     assert math.isclose(new.zoom * scale, old.zoom, rel_tol=16 * magnitude / new.side(1024) * np.finfo(np.float32).eps)
 
 

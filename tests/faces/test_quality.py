@@ -1,4 +1,4 @@
-"""The quality figure ranks sharp images above degraded copies of themselves, on made-up images and on photographs."""
+"""The quality metric ranks sharp images above degraded copies of themselves, on made-up images and on photographs."""
 
 from itertools import islice
 
@@ -13,7 +13,7 @@ from benchmarks.quality_ranking import DEGRADATIONS, Picture, blurred, enlarged,
 from pipeline.faces.quality import best_first, quality, spectrum
 from tests.outside import REAL
 
-# What a printed or compressed image gains at its own resolution is not always below what it loses; these may lose some.
+# JPEG and noise add power of their own, so a degraded image may win.
 HARD = tuple(name for name in DEGRADATIONS if name.startswith(("JPEG", "noise")))
 
 
@@ -42,8 +42,8 @@ def test_a_sharp_scene_ranks_above_its_degraded_copies(scenes: list[Picture], na
 
 def test_more_blur_is_worse(scenes: list[Picture]) -> None:
     for image in scenes:
-        figures = [quality(blurred(image, sigma)) for sigma in (0.6, 1, 1.5, 2, 3, 5)]
-        assert figures == sorted(figures, reverse=True)
+        scores = [quality(blurred(image, sigma)) for sigma in (0.6, 1, 1.5, 2, 3, 5)]
+        assert scores == sorted(scores, reverse=True)
 
 
 def test_noise_alone_is_far_below_a_scene(scenes: list[Picture]) -> None:
@@ -76,7 +76,7 @@ def test_turning_an_image_does_not_matter(scenes: list[Picture]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(size=st.sampled_from([4, 8, 16, 32, 64]), seed=st.integers(0, 10_000), span=st.integers(1, 255))
-def test_any_image_has_a_figure_from_0_to_1(size: int, seed: int, span: int) -> None:
+def test_any_image_has_a_quality_from_0_to_1(size: int, seed: int, span: int) -> None:
     image = np.random.default_rng(seed).integers(0, span + 1, (size, size, 3), dtype=np.uint8)
     assert 0 <= quality(image) <= 1
 
@@ -91,16 +91,16 @@ def test_an_oblong_image_is_refused() -> None:
         quality(np.zeros((10, 20, 3), np.uint8))
 
 
-def test_equal_figures_keep_their_order() -> None:
+def test_equal_scores_keep_their_order() -> None:
     assert best_first([0.2, 0.5, 0.2, 0.7, 0.5]) == [3, 1, 4, 0, 2]
 
 
 @pytest.mark.vectors
 def test_real_photographs_rank_above_their_degraded_copies() -> None:
     images = list(islice(photographs(REAL.needed("photos/bsds500_train_val.tar")), 0, None, 15))
-    figures = np.array([quality(image) for image in images])
+    scores = np.array([quality(image) for image in images])
     wins = {
-        name: np.mean([quality(degrade(image)) for image in images] < figures)
+        name: np.mean([quality(degrade(image)) for image in images] < scores)
         for name, degrade in DEGRADATIONS.items()
         if name not in HARD
     }
@@ -112,7 +112,7 @@ def test_real_photographs_rank_above_their_degraded_copies() -> None:
 def test_published_images_rank_above_every_degraded_copy() -> None:
     for file in sorted(REAL.needed("celebahq/final").glob("*.png")):
         image = middle(Image.open(file))[256:768, 256:768].copy()
-        figure = quality(image)
+        score = quality(image)
         for name, degrade in DEGRADATIONS.items():
-            assert quality(degrade(image)) < figure, f"{file.name}: {name}"
-        assert quality(enlarged(image, 2, cv2.INTER_NEAREST)) < figure
+            assert quality(degrade(image)) < score, f"{file.name}: {name}"
+        assert quality(enlarged(image, 2, cv2.INTER_NEAREST)) < score

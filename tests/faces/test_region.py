@@ -17,7 +17,7 @@ from tests.outside import VECTORS, cases
 
 
 def _plane(width: int, height: int, step: int = 1) -> np.ndarray:
-    """Pixels that tell where they are: column and row, each `step` pixels one level brighter."""
+    """Pixels that hold their own column and row, one level brighter every `step` pixels."""
     y, x = np.mgrid[:height, :width] // step
     return np.stack([x, y, np.zeros_like(x)], axis=-1).astype(np.uint8)
 
@@ -55,7 +55,7 @@ def test_the_square_marks_the_same_pixels(
 
 
 @pytest.mark.parametrize(("side", "shrink"), [(130, 1), (250, 1), (256, 2), (400, 3), (640, 5)])
-def test_a_face_far_too_large_is_reduced(side: int, shrink: int) -> None:
+def test_a_face_far_too_large_is_shrunk(side: int, shrink: int) -> None:
     rectangle = _square((400, 300), side, 0.0, 64)
     region = crop_region(_plane(800, 600, step=4), rectangle, 64)
     assert region.shrink == shrink
@@ -66,7 +66,7 @@ def test_a_face_far_too_large_is_reduced(side: int, shrink: int) -> None:
     assert np.abs(region.image_HWC[y, x, :2] - np.float64([100, 75])).max() <= shrink
 
 
-def test_a_rectangle_beside_the_photograph_is_rejected() -> None:
+def test_a_rectangle_outside_of_the_photograph_is_rejected() -> None:
     with pytest.raises(RejectedInputError) as caught:
         crop_region(_plane(100, 100), _square((300, 50), 80, 0.3, 1024), 1024)
     assert caught.value.reason is DropReason.OUTSIDE_IMAGE

@@ -79,7 +79,7 @@ def test_padding_equals_the_plain_formulas(
 @pytest.mark.parametrize("sigma", [8.0, 13.0, 30.0])
 def test_a_large_blur_from_reduced_pixels_stays_within_rounding(sigma: float) -> None:
     region_HWC = picture(500, 430, 3)
-    least = round(15 * sigma)  # what the recipe's 0.3 and 0.02 of the square's side make of it
+    least = round(15 * sigma)  # the recipe's 0.3 / 0.02 of the square's side
     padding = Padding(least, least + 7, least, least + 90, sigma)
     whole = Box(0, 0, 500 + 2 * least, 430 + 2 * least + 97)
     difference = levels(padded_part(region_HWC, padding, whole), reference.pad(region_HWC, padding))

@@ -36,7 +36,7 @@ def _reason(token: bytes, jpeg: bytes = JPEG, file: str = FILE) -> DropReason:
     return caught.value.reason
 
 
-def test_opened_as_it_was_sealed(plain: np.ndarray, token: bytes) -> None:
+def test_a_sealed_delta_opens_to_the_same_pixels(plain: np.ndarray, token: bytes) -> None:
     np.testing.assert_array_equal(open_delta(token, JPEG, FILE), plain)
 
 
@@ -84,7 +84,7 @@ def test_an_archive_whose_packed_bytes_are_garbled_is_corrupt(tmp_path: Path) ->
     with zipfile.ZipFile(tmp_path / "deltas00000.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("delta00000.dat", b"a token " * 99)
     content = bytearray((tmp_path / "deltas00000.zip").read_bytes())
-    content[44] = 0xFF  # the first byte of what is packed: no such kind of block
+    content[44] = 0xFF  # the first compressed byte: no such kind of block
     (tmp_path / "deltas00000.zip").write_bytes(content)
     with pytest.raises(RejectedInputError) as caught:
         read_token(tmp_path, 0)
@@ -95,8 +95,8 @@ def test_read_from_the_archive_of_its_thousand(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "deltas29000.zip", "w") as archive:
         archive.writestr("deltas/delta29123.dat", b"token")
     assert read_token(tmp_path, 29123) == b"token"
-    for idx, said in ((29124, "has no delta29124.dat"), (5, "deltas00000.zip")):
-        with pytest.raises(RejectedInputError, match=said) as caught:
+    for idx, message in ((29124, "has no delta29124.dat"), (5, "deltas00000.zip")):
+        with pytest.raises(RejectedInputError, match=message) as caught:
             read_token(tmp_path, idx)
         assert caught.value.reason is DropReason.DELTA_MISSING
     content = bytearray((tmp_path / "deltas29000.zip").read_bytes())

@@ -34,14 +34,14 @@ def test_written_and_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "said"),
+    ("images", "message"),
     [([image(0, 1), image(2, 2)], "without a gap"), ([image(0, 1), image(1, 1)], "twice")],
 )
 def test_a_list_with_a_gap_or_a_photograph_twice_is_refused(
-    tmp_path: Path, images: list[PublishedImage], said: str
+    tmp_path: Path, images: list[PublishedImage], message: str
 ) -> None:
     write_list(tmp_path, images, files=1)
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=message):
         read_list(tmp_path)
 
 

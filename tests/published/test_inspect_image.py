@@ -25,12 +25,12 @@ def original() -> Original:
 
 @pytest.fixture(scope="module")
 def steps(original: Original) -> dict[str, str]:
-    return {step.name: step.md5 for step in run_steps(original.jpeg, LANDMARKS).steps}
+    return {step.name: step.md5 for step in run_steps(original.jpeg, LANDMARKS)[0]}
 
 
 @pytest.fixture(scope="module")
 def image(original: Original, steps: dict[str, str]) -> PublishedImage:
-    final_CHW = run_steps(original.jpeg, LANDMARKS).proc_CHW + DELTA
+    final_CHW = run_steps(original.jpeg, LANDMARKS)[1] + DELTA
     return PublishedImage(0, 41, steps["proc"], md5_of(final_CHW))
 
 

@@ -37,7 +37,7 @@ def photograph(number: int, form: str = "JPEG", size: tuple[int, int] = (170, 19
     return stream.getvalue()
 
 
-def lay_down(photographs: Mapping[str, bytes], landmarks: str) -> None:
+def write_extract(photographs: Mapping[str, bytes], landmarks: str) -> None:
     """Write `data/extract` in the working directory, as the stage extract does."""
     folder = Path("data/extract")
     shutil.rmtree(folder, ignore_errors=True)

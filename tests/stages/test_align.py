@@ -10,7 +10,7 @@ from pipeline import manifest
 from pipeline.errors import TooManyDroppedError
 from pipeline.manifest import Aligned
 from stages.align import align
-from tests.stages.faces import LANDMARKS, choose, lay_down, photograph, scheduler
+from tests.stages.faces import LANDMARKS, choose, photograph, scheduler, write_extract
 
 TABLE = Path("data/align/align.parquet")
 
@@ -36,7 +36,7 @@ def _source() -> None:
     rows["000007.jpg"] = "60 70 64 70 62 72 60 74 64 74"
     rows["000008.jpg"] = "60 70 100"
     lines = "".join(f"{file}  {values}\r\n" for file, values in rows.items())
-    lay_down(files, f"202599\r\n{lines}")
+    write_extract(files, f"202599\r\n{lines}")
 
 
 def test_every_input_is_kept_or_dropped_with_its_reason(address: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +100,7 @@ def test_a_run_stopped_after_its_last_table_ends_the_same(address: str) -> None:
 
 def test_images_that_are_square_already(address: str) -> None:
     sizes = {"a.png": (64, 64), "b.png": (256, 256), "c.png": (64, 65), "d.png": (32, 32), "e.png": (192, 192)}
-    lay_down({name: photograph(1, "PNG", size) for name, size in sizes.items()}, "")
+    write_extract({name: photograph(1, "PNG", size) for name, size in sizes.items()}, "")
     Path("data/extract/landmarks.txt").unlink()
     choose(address, align={"rectangle": "whole", "resolution": 64, "max_dropped": 0.9}, superres={"method": "none"},
            fit_superres={"network": {"kind": "none"}})  # fmt: skip

@@ -16,7 +16,7 @@ from pipeline.faces.png import decode_png
 from pipeline.manifest import Cropped
 from stages.align import align
 from stages.crop import crop
-from tests.stages.faces import LANDMARKS, choose, lay_down, photograph, scheduler
+from tests.stages.faces import LANDMARKS, choose, photograph, scheduler, write_extract
 
 DATA = Path("data")
 TABLE = DATA / "crop" / "crop.parquet"
@@ -36,7 +36,7 @@ def _aligned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> N
     files["000002.jpg"] = files["000002.jpg"][:2500]
     files["000004.jpg"] = photograph(4, size=(900, 800))
     rows = dict.fromkeys(files, LANDMARKS) | {"000004.jpg": "300 300 560 310 430 420 310 560 520 580"}
-    lay_down(files, "".join(f"{file} {values}\n" for file, values in rows.items()))
+    write_extract(files, "".join(f"{file} {values}\n" for file, values in rows.items()))
     choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.5, "faces_per_chunk": 2})
     align()
 
@@ -57,7 +57,7 @@ def test_regions_hold_the_decoded_pixels_around_the_square() -> None:
         assert np.array_equal(region_HWC, whole_HWC[y : y + row.crop_height, x : x + row.crop_width])
 
 
-def test_a_huge_face_is_reduced_and_its_square_with_it() -> None:
+def test_a_huge_face_is_shrunk_and_its_square_with_it() -> None:
     crop()
     row = next(row for row in manifest.read_kept(TABLE, Cropped) if row.file == "000004.jpg")
     aligned = next(row for row in manifest.read_kept(DATA / "align/align.parquet", manifest.Aligned) if row.index == 3)
@@ -111,7 +111,7 @@ def test_more_drops_than_allowed_end_the_stage(address: str) -> None:
 
 def test_images_that_are_square_already_stay_as_they_are(address: str) -> None:
     files = {"a.png": photograph(1, "PNG", (64, 64)), "b.png": photograph(2, "PNG", (256, 256))}
-    lay_down(files, "")
+    write_extract(files, "")
     choose(address, align={"rectangle": "whole", "resolution": 64}, superres={"method": "none"},
            fit_superres={"network": {"kind": "none"}})  # fmt: skip
     align()

@@ -55,7 +55,7 @@ def _tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = [scored(2 * position, figure) for position, figure in enumerate(FIGURES)]
     torn = Drop(index=1, file="000002.jpg", reason=DropReason.TRUNCATED, detail="no end")
-    # of the stages before superres only the account is read, so rows with more columns than theirs will do
+    # only counts are read of the stages before superres, so additional columns do no harm
     for stage in BEFORE:
         outcomes = [*rows, torn] if stage == "crop" else rows
         manifest.write_rows(Path(f"data/{stage}/{stage}.parquet"), Scored, outcomes)
@@ -90,7 +90,7 @@ def test_by_index_the_first_are_kept_with_their_ranks() -> None:
 
 
 @pytest.mark.usefixtures("_tables")
-def test_where_fewer_are_there_than_asked_all_are_kept() -> None:
+def test_all_are_kept_where_there_are_fewer() -> None:
     report = run(method="quality", keep=64)
     assert (report["asked"], report["given"], report["kept"]) == (64, 5, 5)
     assert len(manifest.read_kept(TABLE, Selected)) == 5
@@ -130,7 +130,7 @@ def test_in_equals_kept_and_dropped_and_no_dropped_one_is_better(figures: list[f
     assert all(figures[drop.index] <= worst for drop in outcomes if isinstance(drop, Drop))
 
 
-def test_of_the_published_list_those_that_came_are_kept_by_their_number() -> None:
+def test_images_of_the_published_list_are_kept_by_their_number() -> None:
     files = [scored(2 * position, 0.5) for position in range(len(FIGURES))]
     images = [PublishedImage(idx, orig_idx, "0" * 32, "0" * 32) for idx, orig_idx in enumerate((4, 999, 0))]
     rows = [replace(row, file=f"{row.index + 1:06d}.jpg", quality=None) for row in files]

@@ -54,7 +54,7 @@ def selected(index: int, side: int, pixels: Stored, **columns: Any) -> Selected:
     return Selected(**values | columns)
 
 
-def lay_down(rows: dict[int, dict[str, Any]], side: int) -> None:
+def write_select(rows: dict[int, dict[str, Any]], side: int) -> None:
     """Write regions as `crop` does, and the table of `select`."""
     with writing_container(DATA / "crop/crop-00000.tar", "crop/crop-00000.tar") as container:
         chosen = [
@@ -78,7 +78,7 @@ def choose_shard(address: str, method: str = "none", **shard: Any) -> None:
 @pytest.mark.parametrize("order", ["index", "shuffled"])
 def test_square_images_become_a_data_set(address: str, order: str) -> None:
     indices = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]
-    lay_down({index: {} for index in indices}, RESOLUTION)
+    write_select({index: {} for index in indices}, RESOLUTION)
     choose_shard(address, order=order)
     shard()
     expected = np.array(indices)
@@ -111,7 +111,7 @@ def test_faces_are_rendered_as_they_were_scored(address: str) -> None:
     rectangle = rectangle_of_landmarks(np.array(LANDMARKS, np.float32).reshape(5, 2), RESOLUTION)
     quad = tuple(rectangle.quad_42.reshape(-1).tolist())
     columns = {"landmarks": LANDMARKS, "quad": quad, "zoom": rectangle.zoom, "attributes": None}
-    lay_down({4: columns, 9: columns}, 100)
+    write_select({4: columns, 9: columns}, 100)
     choose_shard(address, method="lanczos", codec="zstd")
     shard()
     params = SuperresParams(
@@ -132,7 +132,7 @@ def test_equal_runs_give_equal_bytes_and_other_params_another_digest(address: st
         shard()
         return {path.name: path.read_bytes() for path in OUT.iterdir()}
 
-    lay_down({index: {} for index in range(6)}, RESOLUTION)
+    write_select({index: {} for index in range(6)}, RESOLUTION)
     first = run()
     digest = DataSet(OUT).header.params_digest
     assert run() == first
@@ -142,10 +142,10 @@ def test_equal_runs_give_equal_bytes_and_other_params_another_digest(address: st
 
 def test_nothing_is_published_when_the_input_is_incomplete(address: str) -> None:
     choose_shard(address)
-    lay_down({0: {}, 1: {"attributes": None}}, RESOLUTION)
+    write_select({0: {}, 1: {"attributes": None}}, RESOLUTION)
     with pytest.raises(ShardError, match="number of attributes"):
         shard()
-    lay_down({0: {}}, RESOLUTION)
+    write_select({0: {}}, RESOLUTION)
     (DATA / "crop/crop-00000.tar").unlink()
     with pytest.raises(SourceError, match=r"crop-00000\.tar: container not found"):
         shard()

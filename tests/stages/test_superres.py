@@ -1,4 +1,4 @@
-"""Stage superres on a few made-up faces: every input accounted for, sheets written, strips gone, equal bytes again."""
+"""Stage superres on a few made-up faces: every input accounted for, sheets written, strips removed, equal bytes."""
 
 import json
 from collections.abc import Generator
@@ -17,7 +17,7 @@ from stages import read_params
 from stages.align import align
 from stages.crop import crop
 from stages.superres import PREVIEW_PIXELS, superres
-from tests.stages.faces import LANDMARKS, choose, lay_down, photograph, scheduler
+from tests.stages.faces import LANDMARKS, choose, photograph, scheduler, write_extract
 
 DATA = Path("data")
 OUT = DATA / "superres"
@@ -42,11 +42,11 @@ def address() -> Generator[str]:
 def _denoised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.chdir(tmp_path)
     files = {f"{number:06d}.jpg": photograph(number) for number in range(1, FACES + 1)}
-    lay_down(files, "".join(f"{file} {LANDMARKS}\n" for file in files))
+    write_extract(files, "".join(f"{file} {LANDMARKS}\n" for file in files))
     choose(address, **SECTIONS)
     align()
     crop()
-    # what denoise publishes for method none: the crops where they are
+    # the output of denoise with method none: the rows of crop
     rows = manifest.read_kept(DATA / "crop" / "crop.parquet", Cropped)
     unchanged = [extend(row, Denoised, denoised=False) for row in rows]
     manifest.write_rows(DATA / "denoise" / "denoise.parquet", Denoised, unchanged)
@@ -54,7 +54,7 @@ def _denoised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> 
     (DATA / "fit_superres" / "network.json").write_text('{"kind": "none"}')
 
 
-def test_every_face_has_the_figure_of_its_final_image() -> None:
+def test_every_face_has_the_quality_of_its_final_image() -> None:
     superres()
     rows = manifest.read_kept(TABLE, Scored)
     assert [row.index for row in rows] == list(range(FACES))
@@ -94,7 +94,7 @@ def test_other_chunks_give_the_same_bytes(address: str) -> None:
     assert {path.name: path.read_bytes() for path in OUT.iterdir()} == first
 
 
-def test_a_run_killed_between_the_sheets_and_the_end_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_between_the_sheets_and_the_end_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     superres()
     first = {path.name: path.read_bytes() for path in OUT.iterdir()}
 

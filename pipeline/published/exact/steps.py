@@ -1,13 +1,13 @@
 """The exact recipe one step at a time, with an MD5 of each result, to find the first step that differs."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import geometry
 from pipeline.faces.decode import decode
-from pipeline.faces.geometry import Padding, Points, Rectangle
+from pipeline.faces.geometry import Points
 from pipeline.faces.lanczos import resize
 from pipeline.faces.region import crop, enlarge, shrink
 from pipeline.published.exact.pad import pad
@@ -17,9 +17,8 @@ from pipeline.published.image_list import md5_of
 RESOLUTION = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The image after one step that changed it; `md5` is over its (height, width, 3) uint8 bytes, for `proc` CHW."""
+class Step(NamedTuple):
+    """The image after one step that changed it; `md5` is of its (height, width, 3) uint8 bytes, for `proc` CHW."""
 
     name: str
     width: int
@@ -27,30 +26,11 @@ class Step:
     md5: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RecipeRun:
-    """The recipe's steps and results for one photograph.
-
-    Attributes
-    ----------
-    steps
-        `decode`; `shrink`, `crop`, `superres` and `pad` where they apply; `transform`, `proc`: as in dataset_tool.py.
-    rectangle
-        The square that was transformed, in pixels of the image of the step before.
-    padding
-        None where nothing was padded.
-    proc_CHW
-        (3, 1024, 1024) uint8: the image before the delta.
-    """
-
-    steps: list[Step]
-    rectangle: Rectangle
-    padding: Padding | None
-    proc_CHW: NDArray[np.uint8]
-
-
-def run_steps(jpeg: bytes, landmarks_52: Points) -> RecipeRun:
+def run_steps(jpeg: bytes, landmarks_52: Points) -> tuple[list[Step], NDArray[np.uint8]]:
     """Run the recipe at 1024² on the bytes of a JPEG file, with float32 landmarks.
+
+    Returns the steps that changed the image (`decode`, `shrink`, `crop`, `superres`, `pad`, `transform`, `proc`: the
+    words of dataset_tool.py), and the processed image, (3, 1024, 1024) uint8.
 
     Raises
     ------
@@ -76,7 +56,7 @@ def run_steps(jpeg: bytes, landmarks_52: Points) -> RecipeRun:
     _append(steps, "transform", samples_HWC)
     proc_CHW = np.ascontiguousarray(resize(samples_HWC, RESOLUTION, RESOLUTION).transpose(2, 0, 1))
     steps.append(Step("proc", RESOLUTION, RESOLUTION, md5_of(proc_CHW)))
-    return RecipeRun(steps, rectangle, padding, proc_CHW)
+    return steps, proc_CHW
 
 
 def transform(image_HWC: NDArray[np.uint8], corners_42: Points, size: int) -> NDArray[np.uint8]:
@@ -111,5 +91,5 @@ def _append(steps: list[Step], name: str, image_HWC: NDArray[np.uint8]) -> None:
     """Add a step, unless it left the image as it was."""
     height, width, _ = image_HWC.shape
     step = Step(name, width, height, md5_of(image_HWC))
-    if not steps or (step.width, step.height, step.md5) != (steps[-1].width, steps[-1].height, steps[-1].md5):
+    if not steps or step[1:] != steps[-1][1:]:
         steps.append(step)

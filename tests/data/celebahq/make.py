@@ -2,9 +2,9 @@
 
     python -m tests.data.celebahq.make FOLDER
 
-Published MD5s are those of the recipe run on one photograph after the other, in memory: what the stages must arrive at
-through containers, tables and workers (that the recipe is right, the golden vectors tell). `expected.json` says
-what the ledger must say of each image; some inputs are then spoilt on purpose.
+The "published" MD5s are made by running the recipe on each photograph in memory; the stages must arrive at them through
+containers, tables and workers. (The golden vectors test the recipe itself.) Some inputs are then spoilt on purpose, and
+`expected.json` has the expected verdict of each image.
 """
 
 import json
@@ -34,7 +34,7 @@ NUMBERS = (7, 2, 9, 4, 1, 8, 3, 6)  # CelebA's numbers of images 0, 1, ...; 5 an
 SPOILT = {
     3: Verdict.UNDECODABLE,  # a byte of its delta is altered
     4: Verdict.PROC_MISMATCH,  # its photograph was saved again
-    5: Verdict.FINAL_MISMATCH,  # its delta is that of another image, well sealed
+    5: Verdict.FINAL_MISMATCH,  # its delta is that of another image, correctly encrypted
     6: Verdict.MISSING_INPUT,  # its photograph is not there
     7: Verdict.UNDECODABLE,  # its photograph is a text
 }
@@ -100,7 +100,7 @@ def draw(number: int) -> Face:
 
 
 def spoil_and_write(folder: Path, faces: dict[int, Face]) -> None:
-    """Write photographs and delta archives, some of them not as they should be."""
+    """Write photographs and delta archives, some of them spoilt."""
     tokens = {idx: seal(faces[number]) for idx, number in enumerate(NUMBERS)}
     altered = bytearray(tokens[3])
     altered[len(altered) // 2] = ord("A") if altered[len(altered) // 2] != ord("A") else ord("B")

@@ -1,4 +1,4 @@
-"""The exact recipe against what NVIDIA published of CelebA-HQ: real photographs, the MD5s of the image list."""
+"""The exact recipe on real photographs: the MD5s of the published image list."""
 
 import csv
 import re
@@ -50,7 +50,7 @@ def test_real_final_image_has_the_published_md5(path) -> None:
     assert md5_of(image_CHW) == read_list(IMAGE_LIST)[idx].final_md5
 
 
-def test_real_photograph_is_decoded_as_the_published_tool_wants() -> None:
+def test_real_photograph_is_decoded_as_by_the_published_tool() -> None:
     image_HWC = decode(REAL.needed("celeba/img_celeba/000001.jpg").read_bytes(), "libjpeg-8d")
     assert image_HWC.shape == (687, 409, 3)
     assert md5_of(image_HWC) == "9cad8178d6cb0196b36f7b34bc5eb6d3"
