@@ -89,8 +89,6 @@ class ShardWriter:
             self._labels.append(labels.astype(np.float32))
 
     def _flush(self) -> None:
-        if not self._in_batch:
-            return
         for level, images_NCHW in zip(self._levels, pyramid(self._batch_NCHW[: self._in_batch]), strict=True):
             level.append(images_NCHW)
         self._in_batch = 0
