@@ -33,13 +33,7 @@ def save_network(path: Path, network: RestorationNetwork, spec: NetworkSpec) -> 
 
 
 def read_spec(path: Path) -> NetworkSpec:
-    """The architecture and size of the network in a file.
-
-    Raises
-    ------
-    NetworkError
-        The file is absent, is not a safetensors file, or was not written by `save_network`.
-    """
+    """The architecture and size of the network in a file; `NetworkError` if `save_network` did not write it."""
     if not path.is_file():
         raise NetworkError(f"{path}: no such network file.")
     try:
