@@ -9,7 +9,7 @@ import pytest
 from pipeline import atomic
 
 
-def test_a_finished_write_has_its_final_name_only(tmp_path: Path) -> None:
+def test_a_finished_write_leaves_only_the_final_name(tmp_path: Path) -> None:
     target = tmp_path / "folder" / "file.bin"
     with atomic.writing(target) as partial:
         partial.write_bytes(b"whole")
@@ -37,7 +37,7 @@ def test_a_file_that_fails_verification_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_write_leaves_no_final_name(tmp_path: Path) -> None:
+def test_a_killed_write_leaves_no_final_file(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from pipeline import atomic\n"
         "with atomic.writing(Path(sys.argv[1])) as partial:\n"
@@ -62,7 +62,7 @@ def test_publish_replaces_a_folder_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["final", "new.txt"]
 
 
-def test_what_a_kill_left_half_written_is_not_published(tmp_path: Path) -> None:
+def test_partial_files_are_not_published(tmp_path: Path) -> None:
     (tmp_path / "work/deep").mkdir(parents=True)
     for name in ("file", f"file{atomic.PARTIAL_SUFFIX}", f"deep/other{atomic.PARTIAL_SUFFIX}"):
         (tmp_path / "work" / name).touch()
@@ -70,7 +70,7 @@ def test_what_a_kill_left_half_written_is_not_published(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "final").rglob("*")) == ["deep", "file"]
 
 
-def test_publish_mends_what_a_kill_between_its_renames_left(tmp_path: Path) -> None:
+def test_publish_completes_one_that_was_killed_between_its_renames(tmp_path: Path) -> None:
     (tmp_path / "final.retired").mkdir()
     (tmp_path / "final.retired" / "old.txt").touch()
     (tmp_path / "work").mkdir()

@@ -26,7 +26,7 @@ def test_members_are_read_back_at_their_offset_and_by_tar(
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=99), st.integers(0, 8**11 - 1))
-def test_the_fast_header_is_tarfiles(name: str, size: int) -> None:
+def test_the_header_equals_that_of_tarfile(name: str, size: int) -> None:
     info = tarfile.TarInfo(name)
     info.size = size
     assert header_of(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
@@ -38,7 +38,7 @@ def test_what_a_plain_tar_cannot_hold_is_refused(name: str, size: int) -> None:
         header_of(name, size)
 
 
-def test_the_bytes_depend_on_the_members_alone(tmp_path: Path) -> None:
+def test_equal_members_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a.tar", "b.tar"):
         with writing_container(tmp_path / name, name) as container:
             container.add("1.jpg", b"one")

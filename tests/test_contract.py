@@ -1,4 +1,4 @@
-"""The rules of the house (docs/design.md), each with the remedy in its message."""
+"""The rules of the project (docs/design.md), each with the remedy in its message."""
 
 import os
 import re

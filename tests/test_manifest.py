@@ -32,7 +32,7 @@ def drop(index: int) -> Drop:
 
 
 @given(st.lists(st.booleans(), max_size=20), st.floats(-1e4, 1e4, width=32))
-def test_rows_come_back_as_they_were_and_add_up(
+def test_rows_survive_the_file_and_add_up(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[bool], number: float
 ) -> None:
     path = tmp_path_factory.mktemp("table") / "align.parquet"
@@ -50,7 +50,7 @@ def test_a_slice_counts_kept_rows_only(tmp_path: Path) -> None:
     assert [row.index for row in manifest.read_kept(path, Aligned, 1, 3)] == [2, 3]
 
 
-def test_parts_join_to_the_bytes_of_one_table(tmp_path: Path) -> None:
+def test_the_order_of_parts_does_not_change_the_bytes(tmp_path: Path) -> None:
     rows = [aligned(0), drop(1), aligned(2), aligned(3)]
     parts = [tmp_path / "b.parquet", tmp_path / "a.parquet"]
     manifest.write_rows(parts[0], Aligned, rows[2:])

@@ -34,7 +34,7 @@ def test_the_default_params_are_the_demo() -> None:
     assert Path("params.yaml").read_bytes() == Path("profiles/demo.yaml").read_bytes()
 
 
-def test_a_misspelt_category_is_answered_with_the_thirty_names(tmp_path: Path, demo: dict[str, Any]) -> None:
+def test_the_error_of_a_misspelt_category_lists_all_names(tmp_path: Path, demo: dict[str, Any]) -> None:
     demo["lsun"]["categories"] = ["bedrom"]
     with pytest.raises(ParamsError, match=r"lsun\.categories\.0.*'bedroom'.*'tvmonitor'.*found 'bedrom'"):
         _read(tmp_path, demo)
@@ -87,7 +87,7 @@ def test_runs_that_cannot_be_trained_are_refused(
         _read(tmp_path, demo)
 
 
-def test_an_absent_or_broken_file_says_so(tmp_path: Path) -> None:
+def test_an_absent_or_broken_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="no such file"):
         read_params(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("a: [1")
@@ -104,7 +104,7 @@ def test_an_absent_or_broken_file_says_so(tmp_path: Path) -> None:
         ("crop", "decoder", "pillow"),
     ],
 )
-def test_deltas_need_the_published_recipe_throughout(tmp_path: Path, section: str, key: str, value: object) -> None:
+def test_deltas_need_all_values_of_the_published_recipe(tmp_path: Path, section: str, key: str, value: object) -> None:
     params = yaml.safe_load(profiles.content_of("celebahq"))
     params[section][key] = value
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

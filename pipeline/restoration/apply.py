@@ -56,10 +56,7 @@ class Restorer:
     def load(cls, folder: Path, *, tile_pixels: int) -> Self:
         """Load the network that a fitting stage published in `folder`; it is cached per process and file.
 
-        Raises
-        ------
-        NetworkError
-            The folder holds no network, or not the one of its `network.json`.
+        `NetworkError` if the folder holds no network, or not the one of its `network.json`.
         """
         description = describe(folder)
         if description["kind"] == "none":
@@ -75,13 +72,7 @@ class Restorer:
         return self._network.scale
 
     def __call__(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Restore an image: (H, W, 3) uint8 RGB to (H x scale, W x scale, 3).
-
-        Raises
-        ------
-        NetworkError
-            `tile_pixels` is too small for the network's receptive field.
-        """
+        """Restore an image: (H, W, 3) uint8 RGB to (H x scale, W x scale, 3); `NetworkError` if tiles are too small."""
         height, width, _ = image_HWC.shape
         tile, halo, scale = self._tile_pixels, self._network.receptive_radius, self.scale
         restored = np.empty((height * scale, width * scale, 3), np.uint8)

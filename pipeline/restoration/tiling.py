@@ -19,12 +19,8 @@ class Span:
 def spans(length: int, tile: int, halo: int) -> list[Span]:
     """Cover `length` pixels by tiles of one size, at most `tile`, as few and as small as possible.
 
-    A tile keeps pixels that are at least `halo` from its ends, except at the ends of the image.
-
-    Raises
-    ------
-    NetworkError
-        A tile of more than one is not larger than twice the halo.
+    A tile keeps pixels that are at least `halo` from its ends, except at the ends of the image. `NetworkError` if
+    `tile` is too small for that.
     """
     if length <= tile:
         return [Span(0, length, 0, length)]

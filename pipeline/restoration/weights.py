@@ -11,7 +11,6 @@ from typing import Any, get_args
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import Tensor
 
 from pipeline import atomic
 from pipeline.errors import NetworkError
@@ -34,13 +33,7 @@ def save_network(path: Path, network: RestorationNetwork, spec: NetworkSpec) -> 
 
 
 def read_spec(path: Path) -> NetworkSpec:
-    """The architecture and size of the network in a file.
-
-    Raises
-    ------
-    NetworkError
-        The file is absent, is not a safetensors file, or was not written by `save_network`.
-    """
+    """The architecture and size of the network in a file; `NetworkError` if `save_network` did not write it."""
     if not path.is_file():
         raise NetworkError(f"{path}: no such network file.")
     try:
@@ -66,8 +59,13 @@ def load_network(path: Path) -> RestorationNetwork:
     """Load a network in evaluation mode, on the CPU; `NetworkError` as in `read_spec`, or if the weights do not fit."""
     network = read_spec(path).build()
     weights = load_file(path)
-    _check_fit(path, network, weights)
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise NetworkError(f"{path}: its weights do not fit the network that its metadata describe: {error}") from error
+    broken = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise NetworkError(f"{path}: values that are not finite in {', '.join(broken)}.")
     return network.eval().requires_grad_(False)
 
 
@@ -77,16 +75,3 @@ def describe(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise NetworkError(f"{path}: no such file; make it: dvc repro {folder.name}.")
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _check_fit(path: Path, network: RestorationNetwork, tensors: dict[str, Tensor]) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    faults = [
-        f"{name} is {found.get(name, 'absent')}, expected {expected.get(name, 'none')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
-    faults += [f"{name} is not finite" for name in sorted(found) if not bool(torch.isfinite(tensors[name]).all())]
-    if faults:
-        raise NetworkError(f"{path}: the weights do not fit the network that the file describes: {'; '.join(faults)}.")

@@ -13,23 +13,11 @@ def pyramid(images_NCHW: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     added in row-major order: from 1/512 of the side float32 sums are no longer exact, so the order decides bytes.
     """
     levels = [images_NCHW]
-    if images_NCHW.shape[-1] == 1:
-        return levels
-    # exact, with half the memory traffic of float32
-    level = _sum_of_four(images_NCHW.astype(np.uint16)).astype(np.float32) * np.float32(0.25)
-    levels.append(_stored(level))
+    level: NDArray[Any] = images_NCHW.astype(np.uint16)  # exact for the first sum, with half the memory of float32
     while level.shape[-1] > 1:
-        level = _sum_of_four(level) * np.float32(0.25)
-        levels.append(_stored(level))
+        total = level[..., 0::2, 0::2] + level[..., 0::2, 1::2]
+        total += level[..., 1::2, 0::2]
+        total += level[..., 1::2, 1::2]
+        level = total * np.float32(0.25)
+        levels.append(np.rint(level).astype(np.uint8))
     return levels
-
-
-def _sum_of_four(values_NCHW: NDArray[Any]) -> NDArray[Any]:
-    total = values_NCHW[..., 0::2, 0::2] + values_NCHW[..., 0::2, 1::2]
-    total += values_NCHW[..., 1::2, 0::2]
-    total += values_NCHW[..., 1::2, 1::2]
-    return total
-
-
-def _stored(level_NCHW: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(level_NCHW).astype(np.uint8)

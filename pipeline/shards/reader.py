@@ -77,17 +77,9 @@ class DataSet:
         return len(self.index)
 
     def read(self, resolution: int, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Read the images at positions `indices`, in that order; repeats are allowed.
+        """Read the images at positions `indices`, in that order, with repeats: uint8 RGB (n, 3, r, r).
 
-        Returns
-        -------
-        NDArray
-            uint8 (n, 3, r, r), RGB.
-
-        Raises
-        ------
-        ShardError
-            The data set has no such resolution or position, or a shard is damaged.
+        `ShardError` if the data set has no such resolution or position, or a shard is damaged.
         """
         requested = np.asarray(indices, np.int64).reshape(-1)
         self._check_request(resolution, requested)

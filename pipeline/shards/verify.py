@@ -14,13 +14,7 @@ READ_BYTES = 4 * 2**20
 
 
 def verify_shard(path: Path) -> list[str]:
-    """Verify a shard by the MD5s that it records; return the MD5 of each level, largest first.
-
-    Raises
-    ------
-    ShardError
-        A level is absent, has another length, or differs from its MD5.
-    """
+    """Compare a shard with the MD5s that it records (`ShardError`); return the MD5 of each level, largest first."""
     with h5py.File(path, "r", rdcc_nbytes=0, locking=False) as file:
         header = layout.read_header(file)
         codecs.make_readable(header.codec)

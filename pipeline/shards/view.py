@@ -32,12 +32,8 @@ class _Shard:
 def write_view(folder: Path) -> int:
     """Write `dataset.h5` for the shards of `folder` in the order of their names; return the number of images.
 
-    If the images have labels, `dataset-labels.npy` is written as well.
-
-    Raises
-    ------
-    ShardError
-        There is no shard, or the shards do not belong to one data set.
+    If the images have labels, `dataset-labels.npy` is written as well. `ShardError` if there is no shard, or the shards
+    do not belong to one data set.
     """
     shards = [_read(path) for path in sorted(folder.glob(layout.SHARDS))]
     if not shards:

@@ -32,6 +32,8 @@ def write_shards(
 ) -> Accounting:
     """Write the final images of the kept rows of `table` to shards in `work`, with the table `work/shard.parquet`.
 
+    `ShardError` if the images differ in their number of attributes.
+
     Parameters
     ----------
     open_renderer
@@ -39,11 +41,6 @@ def write_shards(
     places
         The kept row of `table` (0 is the first by index) at each position of the data set; see `positions`. Rows that
         the renderer rejects are left out, and the following ones move up.
-
-    Raises
-    ------
-    ShardError
-        The images differ in their number of attributes.
     """
     joined = work / "shard.parquet"
     if not joined.exists():

@@ -41,10 +41,7 @@ class ShardWriter:
     def add(self, image_CHW: NDArray[np.uint8], *, index: int, file: str, labels: NDArray[np.float32] | None) -> str:
         """Append an image (3, R, R) with its `index` and `file` in the tables and its labels (L,); return its MD5.
 
-        Raises
-        ------
-        ShardError
-            The shape, type or number of labels does not fit this shard, or the shard is full.
+        `ShardError` if its shape, type or number of labels does not fit this shard, or the shard is full.
         """
         if image_CHW.shape != self._shape or image_CHW.dtype != np.uint8:
             raise ShardError(
@@ -89,8 +86,6 @@ class ShardWriter:
             self._labels.append(labels.astype(np.float32))
 
     def _flush(self) -> None:
-        if not self._in_batch:
-            return
         for level, images_NCHW in zip(self._levels, pyramid(self._batch_NCHW[: self._in_batch]), strict=True):
             level.append(images_NCHW)
         self._in_batch = 0
@@ -101,11 +96,7 @@ def writing_shard(path: Path, header: Header, capacity: int) -> Generator[ShardW
     """Write a shard of at most `capacity` images to `path` atomically, and verify it.
 
     Needs memory for one batch of images and one chunk per level. Equal images in equal order give equal bytes.
-
-    Raises
-    ------
-    ShardError
-        No image was added, or the file reads back differently.
+    `ShardError` if no image was added, or the file reads back differently.
     """
     digests: list[str] = []
 
