@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.presets import DrawnImages
+from benchmarks.drawn_images import DrawnImages
 from benchmarks.reference import Draws, PlainTrainer
 from benchmarks.result import in_new_process, save
 from pipeline.params import TrainRun
