@@ -88,10 +88,10 @@ def test_imports_point_one_way() -> None:
 def test_what_users_do_not_have_is_skipped_by_name() -> None:
     nowhere = {"CELEBAHQ_VECTORS": "/nowhere/faces", "CELEBAHQ_REAL": "/nowhere/real", "PGGAN_VECTORS": "/nowhere/gan"}
     command = [sys.executable, "-m", "pytest", "-q", "-m", "vectors", "-p", "no:cacheprovider"]
-    told = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False).stdout
-    counts = re.search(r"\n(\d+) skipped, \d+ deselected in ", told)
-    assert counts, f"without the vectors some test fails where it should be skipped (tests/outside.py):\n{told}"
-    named = re.findall(r"SKIPPED \[(\d+)\] \S+ no (/nowhere/\w+)/\S+; (\w+) names", told)
+    output = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False).stdout
+    counts = re.search(r"\n(\d+) skipped, \d+ deselected in ", output)
+    assert counts, f"without the vectors some test fails where it should be skipped (tests/outside.py):\n{output}"
+    named = re.findall(r"SKIPPED \[(\d+)\] \S+ no (/nowhere/\w+)/\S+; (\w+) names", output)
     assert sum(int(number) for number, _, _ in named) == int(counts[1]), "each skip names the path and the variable"
     assert {variable: folder for _, folder, variable in named} == nowhere
 
