@@ -94,7 +94,7 @@ def symmetric(right_N2: ArrayLike) -> Array:
     return curve(np.concatenate([right, inner[::-1] * (-1, 1)]), closed=True)
 
 
-def stroke(line_N2: Array, width: float | tuple[float, float, float]) -> Array:
+def stroke(line_N2: Array, width: ArrayLike) -> Array:
     """The outline of a line with a width: one everywhere, or those at the start, near the middle and at the end."""
     direction = np.gradient(line_N2, axis=0)
     normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1)
