@@ -1,6 +1,6 @@
 """CelebA's annotation files in their published text forms: their spaces and their line ends included."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.demo.person import ATTRIBUTES
 
@@ -10,13 +10,13 @@ LANDMARKS = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x
 def landmarks_text(rows: Mapping[str, Sequence[int]]) -> bytes:
     """`list_landmarks_celeba.txt`: count, names, then file and ten integers in columns; CRLF ends every line."""
     lines = (f"{file} {' '.join(f'{value:<4d}' for value in values).rstrip()}" for file, values in rows.items())
-    return _text([str(len(rows)), LANDMARKS, *lines], "\r\n")
+    return "\r\n".join([str(len(rows)), LANDMARKS, *lines, ""]).encode("ascii")
 
 
 def attributes_text(rows: Mapping[str, Sequence[int]]) -> bytes:
     """`list_attr_celeba.txt`: count, names, then file and forty times -1 or 1, right-aligned; LF."""
     lines = (f"{file} {' '.join(f'{value:2d}' for value in values)}" for file, values in rows.items())
-    return _text([str(len(rows)), " ".join(ATTRIBUTES), *lines], "\n")
+    return "\n".join([str(len(rows)), " ".join(ATTRIBUTES), *lines, ""]).encode("ascii")
 
 
 def partition_text(files: Sequence[str]) -> bytes:
@@ -24,9 +24,5 @@ def partition_text(files: Sequence[str]) -> bytes:
 
     The first eight tenths of the files are 0 (train), the next 1 (validation), the last 2 (test).
     """
-    splits = [max(10 * place // len(files) - 7, 0) for place in range(len(files))]
-    return _text((f"{file} {split}" for file, split in zip(files, splits, strict=True)), "\r\n")
-
-
-def _text(lines: Iterable[str], end: str) -> bytes:
-    return "".join(f"{line}{end}" for line in lines).encode("ascii")
+    lines = (f"{file} {max(10 * place // len(files) - 7, 0)}\r\n" for place, file in enumerate(files))
+    return "".join(lines).encode("ascii")

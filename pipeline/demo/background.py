@@ -16,8 +16,7 @@ Shape = tuple[int, int]
 
 def paint_background(rng: Rng, shape: Shape) -> Array:
     """A background of a random kind, float32 RGB in 0...1, more or less out of focus; `shape` is (H, W)."""
-    painters = (_studio, _lights, _leaves, _wall, _skyline, _room)
-    paint = painters[int(rng.integers(len(painters)))]
+    paint = (_studio, _lights, _leaves, _wall, _skyline, _room)[rng.integers(6)]
     palette = (PALETTES[rng.integers(len(PALETTES))] / 255 * rng.uniform(0.8, 1.1)).astype(np.float32)
     focus = float(rng.choice([0.0, 0.004, 0.012, 0.025]))
     blur = (0.004 if paint in (_studio, _lights) else focus) * max(shape)
@@ -59,7 +58,7 @@ def _leaves(rng: Rng, shape: Shape, palette: Array) -> Array:
     leaves = noise(rng, shape, max(0.022 * size, 2)) + 0.5 * noise(rng, shape, max(0.01 * size, 1.5))
     image = _blend(dark, green, np.clip(0.5 + 0.35 * shade + 0.25 * leaves, 0, 1))
     image = _blend(image, bright + 0.12 * palette[0], np.clip(0.9 * leaves + 0.8 * shade - 1.0, 0, 1))
-    sky = np.clip(1.4 * shade + 0.5 * leaves - 1.5, 0, 1) * (1 - _down(shape))
+    sky = np.clip(1.4 * shade + 0.5 * leaves - 1.5, 0, 1) * (1 - np.linspace(0, 1, shape[0], dtype=np.float32)[:, None])
     return _blend(image, np.array([0.90, 0.94, 0.98]), sky)
 
 
@@ -79,7 +78,8 @@ def _wall(rng: Rng, shape: Shape, palette: Array) -> Array:
 
 def _skyline(rng: Rng, shape: Shape, palette: Array) -> Array:
     height, width = shape
-    sky = _blend(np.array([0.52, 0.68, 0.88]), np.array([0.93, 0.91, 0.88]), _down(shape))
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    sky = _blend(np.array([0.52, 0.68, 0.88]), np.array([0.93, 0.91, 0.88]), down)
     clouds = np.clip(noise(rng, shape, 0.35 * max(shape), 5) * 0.5 + 0.1, 0, 0.8)
     image = _blend(sky, np.array([0.98, 0.98, 0.98]), clouds)
     x = -0.05 * width
@@ -119,8 +119,3 @@ def _ramp(rng: Rng, shape: Shape) -> Array:
     angle = rng.uniform(0, 2 * np.pi)
     ramp = columns / shape[1] * np.float32(np.cos(angle)) + rows / shape[0] * np.float32(np.sin(angle))
     return (ramp - ramp.min()) / max(float(np.ptp(ramp)), 1e-6)
-
-
-def _down(shape: Shape) -> Array:
-    """From 0 at the top to 1 at the bottom."""
-    return np.broadcast_to(np.linspace(0, 1, shape[0], dtype=np.float32)[:, None], shape)

@@ -34,8 +34,7 @@ class Shot:
 def expose(image_HWC: Array, shot: Shot, rng: Rng) -> NDArray[np.uint8]:
     """The photograph's pixels, uint8 RGB HWC: light, vignette, focus, grain."""
     height, width = image_HWC.shape[:2]
-    image = image_HWC * shot.exposure
-    image = (image - 0.5) * shot.contrast + 0.5
+    image = (image_HWC * shot.exposure - 0.5) * shot.contrast + 0.5
     image *= np.array([1 + shot.warmth, 1.0, 1 - shot.warmth], np.float32)
     if shot.vignette:
         rows, columns = (np.linspace(-1, 1, size, dtype=np.float32) ** 2 for size in (height, width))
@@ -68,5 +67,4 @@ def develop(pixels_HWC: NDArray[np.uint8], shot: Shot) -> bytes:
     conversion = cv2.COLOR_RGB2GRAY if shot.gray else cv2.COLOR_RGB2BGR
     options = [cv2.IMWRITE_JPEG_QUALITY, shot.quality, cv2.IMWRITE_JPEG_PROGRESSIVE, int(shot.progressive)]
     options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pixels_HWC, conversion), options)
-    return encoded.tobytes()
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels_HWC, conversion), options)[1].tobytes()

@@ -13,10 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[Any]
 Rng = np.random.Generator
 
-FRACTION_BITS = 4  # of the coordinates that OpenCV draws
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Canvas:
     """A picture, or a rectangle of it with its upper left corner, that is painted in place.
 
@@ -48,8 +46,8 @@ class Canvas:
         samples = 4 if rows * columns < 20_000 else 2  # edges are drawn on a finer grid, then averaged
         fine = np.zeros((rows * samples, columns * samples), np.uint8)
         local = (points_N2 - (self.x0 - margin, self.y0 - margin)) * (samples / shrink) - 0.5
-        fixed = np.round(np.clip(local, -8000, 30000) * (1 << FRACTION_BITS)).astype(np.int32)
-        cv2.fillPoly(fine, [fixed], 255, cv2.LINE_AA, FRACTION_BITS)
+        fixed = np.round(np.clip(local, -8000, 30000) * 16).astype(np.int32)
+        cv2.fillPoly(fine, [fixed], 255, cv2.LINE_AA, shift=4)
         mask: Array = cv2.resize(fine, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         if sigma > 0:
             mask = cv2.GaussianBlur(mask, (0, 0), sigma / shrink)
@@ -59,13 +57,11 @@ class Canvas:
 
     def blend(self, mask: Array, colour: ArrayLike, opacity: float = 1.0) -> None:
         """Lay `colour` (one RGB, or an image of this size) over the picture where the mask says."""
-        view = self.image_HWC
-        view += (mask * opacity)[..., None] * (np.asarray(colour, np.float32) - view)
+        self.image_HWC += (mask * opacity)[..., None] * (np.asarray(colour, np.float32) - self.image_HWC)
 
     def shade(self, mask: Array, factor: ArrayLike) -> None:
         """Multiply the picture by `factor` where the mask says."""
-        view = self.image_HWC
-        view *= 1 + mask[..., None] * (np.asarray(factor, np.float32) - 1)
+        self.image_HWC *= 1 + mask[..., None] * (np.asarray(factor, np.float32) - 1)
 
     def paint(self, points_N2: Array, colour: ArrayLike, opacity: float = 1.0, soft: float = 0.0) -> None:
         """Fill a polygon with one colour."""
@@ -98,7 +94,7 @@ def symmetric(right_N2: ArrayLike) -> Array:
     return curve(np.concatenate([right, inner[::-1] * (-1, 1)]), closed=True)
 
 
-def stroke(line_N2: Array, width: float | tuple[float, float, float]) -> Array:
+def stroke(line_N2: Array, width: ArrayLike) -> Array:
     """The outline of a line with a width: one everywhere, or those at the start, near the middle and at the end."""
     direction = np.gradient(line_N2, axis=0)
     normal = np.stack([-direction[:, 1], direction[:, 0]], axis=1)
@@ -111,10 +107,8 @@ def stroke(line_N2: Array, width: float | tuple[float, float, float]) -> Array:
 def ellipse(centre: ArrayLike, radius_x: float, radius_y: float, power: float = 2.0) -> Array:
     """A superellipse; a power above 2 makes it boxier."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    cosine, sine = np.cos(angle), np.sin(angle)
-    x = np.sign(cosine) * np.abs(cosine) ** (2 / power) * radius_x
-    y = np.sign(sine) * np.abs(sine) ** (2 / power) * radius_y
-    return np.stack([x, y], axis=1) + np.asarray(centre, np.float64)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return np.sign(circle) * np.abs(circle) ** (2 / power) * (radius_x, radius_y) + np.asarray(centre, np.float64)
 
 
 def noise(rng: Rng, shape: tuple[int, ...], cell: float, octaves: int = 1) -> Array:

@@ -56,14 +56,13 @@ def _paint_collar(canvas: Canvas, person: Person, body: Pose) -> None:
         lay([(-0.66, 1.70), (0.66, 1.70), (0.36, 3.0), (0, 4.2), (-0.36, 3.0)], white * 0.94)
         lay([(-0.13, 2.02), (0.13, 2.02), (0.20, 3.6), (0, 4.0), (-0.20, 3.6)], person.accent)
         lay([(-0.16, 1.86), (0.16, 1.86), (0.10, 2.10), (-0.10, 2.10)], person.accent * 0.85)
+    lapel = [(0.74, 1.74), (0.95, 2.35), (0.70, 2.45), (0.16, 3.9), (0.40, 2.6)], -0.03, 0.62, person.cloth * 0.88
+    flap = [(0.66, 1.52), (0.74, 1.78), (0.46, 2.28), (0.06, 1.98)], 0.05, 0.66, white
     for side in (-1, 1):
-        if jacket:
-            lapel = np.array([(0.74, 1.74), (0.95, 2.35), (0.70, 2.45), (0.16, 3.9), (0.40, 2.6)]) * (side, 1)
-            canvas.darken(body.flat(lapel - (0, 0.03)), 0.62, 0.03)
-            lay(lapel, person.cloth * 0.88)
-        flap = np.array([(0.66, 1.52), (0.74, 1.78), (0.46, 2.28), (0.06, 1.98)]) * (side, 1)
-        canvas.darken(body.flat(flap - (0, -0.05)), 0.66, 0.03)
-        lay(flap, white)
+        for points, down, shadow, colour in (lapel, flap) if jacket else (flap,):
+            piece = np.array(points) * (side, 1)
+            canvas.darken(body.flat(np.add(piece, (0, down))), shadow, 0.03)
+            lay(piece, colour)
     if not jacket:
         for y in (2.35, 2.85, 3.35):
             lay(ellipse((0.02, y), 0.045, 0.045), WHITE * 0.85, 0.9)
@@ -108,17 +107,16 @@ def paint_hat(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None:
     """Its shadow on the forehead, a knitted cap, and its turned-up band."""
     shadow = [(-0.95, -0.55), (0.95, -0.55), (0.90, -0.36), (0, -0.46), (-0.90, -0.36)]
     canvas.darken(pose.front(shadow), 0.66, 0.05)
+    wool = person.accent.astype(np.float32)
     cap = pose.flat(symmetric([(0, -1.86), (0.66, -1.66), (1.04, -1.05), (1.08, -0.55), (0, -0.70)]))
     part = canvas.part(cap)
     x, y = pose.grid(part)
     knit = 1 + 0.09 * np.sin(x * 44) * np.sin(y * 36)
-    side = np.clip(0.88 + 0.22 * x * light.direction[0] - 0.10 * x**2, 0.4, 1.15)
-    wool = person.accent.astype(np.float32) * (knit * side)[..., None]
-    part.blend(part.coverage(cap, 0.012), np.clip(wool, 0, 1))
+    knit *= np.clip(0.88 + 0.22 * x * light.direction[0] - 0.10 * x**2, 0.4, 1.15)
+    part.blend(part.coverage(cap, 0.012), np.clip(wool * knit[..., None], 0, 1))
     band = [(-1.11, -0.40), (-1.13, -0.80), (0, -1.00), (1.13, -0.80), (1.11, -0.40), (0, -0.62)]
     band = pose.flat(curve(band, closed=True))
     part = canvas.part(band)
     x, _ = pose.grid(part)
     ribs = (1.02 + 0.14 * np.sin(x * 52)) * np.clip(0.92 + 0.2 * x * light.direction[0], 0.5, 1.15)
-    wool = person.accent.astype(np.float32) * 1.12 * ribs[..., None]
-    part.blend(part.coverage(band, 0.010), np.clip(wool, 0, 1))
+    part.blend(part.coverage(band, 0.010), np.clip(wool * 1.12 * ribs[..., None], 0, 1))

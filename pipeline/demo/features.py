@@ -1,14 +1,11 @@
 """What is painted on the skin of the face: nose, mouth, eyes and brows."""
 
-from collections.abc import Callable
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pipeline.demo.canvas import Array, Canvas, curve, ellipse, stroke
 from pipeline.demo.head import EYES, MOUTH_Y, Light, Pose
 from pipeline.demo.person import Person
-
-Bend = Callable[[list[tuple[float, float]]], Array]
 
 LIPS_LIFT = 0.06
 CURVE = 0.12  # how far a full smile lifts the corners of the mouth above its middle
@@ -52,48 +49,48 @@ def paint_folds(canvas: Canvas, person: Person, pose: Pose) -> None:
 
 def paint_mouth(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None:
     """Lips, closed or open over teeth."""
-    corners = mouth_corners(person)
-    half, full, thin = float(corners[1, 0]), person.lip_full, 1 - 0.22 * max(person.smile, 0)
-    gap = 0.15 * person.mouth_open
+    half, gap = mouth_corners(person)[1, 0], 0.15 * person.mouth_open
+    full, thin = person.lip_full, 1 - 0.22 * max(person.smile, 0)
     seam = MOUTH_Y - 0.3 * gap
     top, bottom = seam - 0.085 * full * thin, seam + gap + 0.120 * full * thin
     upper = [(-half, seam), (-0.55 * half, top + 0.028), (-0.11, top - 0.006), (0, top + 0.016), (0.11, top - 0.006),
              (0.55 * half, top + 0.028), (half, seam)]  # fmt: skip
     lower = [(0.66 * half, bottom - 0.045), (0.30 * half, bottom - 0.004), (-0.30 * half, bottom - 0.004),
              (-0.66 * half, bottom - 0.045)]  # fmt: skip
-
-    def bend(points: list[tuple[float, float]]) -> Array:
-        """Give the smile to points that are measured as if the mouth were straight."""
-        bent = np.array(points)
-        bent[:, 1] -= CURVE * person.smile * ((bent[:, 0] / half) ** 2 - 0.25)
-        return bent
-
     lit = np.array([1.0, 0.97, 0.95]) * (light.ambient + (1 - light.ambient) * 0.8)
-    under = stroke(bend([(-0.2, bottom + 0.05), (0.2, bottom + 0.05)]), 0.05)
+    under = stroke(_bend(person, [(-0.2, bottom + 0.05), (0.2, bottom + 0.05)]), 0.05)
     canvas.darken(pose.front(under, 0.03), REDDER * 1.15, 0.03)
-    lips = curve(bend([*upper, *lower]), 8, closed=True)
+    lips = curve(_bend(person, [*upper, *lower]), 8, closed=True)
     canvas.paint(pose.front(lips, LIPS_LIFT), person.lips * lit, 0.92, 0.010)
-    above = bend([*upper, (0.5 * half, seam + 0.004), (0, seam + 0.012), (-0.5 * half, seam + 0.004)])
+    above = _bend(person, [*upper, (0.5 * half, seam + 0.004), (0, seam + 0.012), (-0.5 * half, seam + 0.004)])
     canvas.darken(pose.front(curve(above, 8, closed=True), LIPS_LIFT), 0.86, 0.010)
     x = 0.03 * np.sign(light.direction[0])
-    shine = curve(bend([(x - 0.12, bottom - 0.055), (x, bottom - 0.052), (x + 0.12, bottom - 0.055)]))
+    shine = curve(_bend(person, [(x - 0.12, bottom - 0.055), (x, bottom - 0.052), (x + 0.12, bottom - 0.055)]))
     shine = pose.front(stroke(shine, (0.004, 0.034, 0.004)), LIPS_LIFT)
     canvas.paint(shine, (1, 1, 1), 0.22 + 0.25 * person.makeup, 0.014)
     if person.mouth_open > 0:
-        _paint_teeth(canvas, pose, lit, bend, inner=0.86 * half, seam=seam, gap=gap)
+        _paint_teeth(canvas, person, pose, lit, seam)
     else:
         near = seam + 0.004
         line = [(-half, seam), (-0.4 * half, near), (0, seam + 0.014), (0.4 * half, near), (half, seam)]
-        line = pose.front(stroke(curve(bend(line)), (0.012, 0.020, 0.012)), LIPS_LIFT)
+        line = pose.front(stroke(curve(_bend(person, line)), (0.012, 0.020, 0.012)), LIPS_LIFT)
         canvas.paint(line, person.lips * (0.36, 0.28, 0.28), 0.9, 0.006)
-    for corner in corners:
+    for corner in mouth_corners(person):
         canvas.darken(pose.front(ellipse(corner, 0.03, 0.022), LIPS_LIFT), REDDER, 0.018)
 
 
-def _paint_teeth(canvas: Canvas, pose: Pose, lit: Array, bend: Bend, *, inner: float, seam: float, gap: float) -> None:
+def _bend(person: Person, points: ArrayLike) -> Array:
+    """Give the smile to points that are measured as if the mouth were straight."""
+    bent = np.array(points)
+    bent[:, 1] -= CURVE * person.smile * ((bent[:, 0] / mouth_corners(person)[1, 0]) ** 2 - 0.25)
+    return bent
+
+
+def _paint_teeth(canvas: Canvas, person: Person, pose: Pose, lit: Array, seam: float) -> None:
+    inner, gap = 0.86 * mouth_corners(person)[1, 0], 0.15 * person.mouth_open
     upper = [(-1, seam), (-0.5, seam - 0.004), (0, seam + 0.008), (0.5, seam - 0.004), (1, seam)]
     lower = [(0.6, seam + 0.72 * gap), (0.25, seam + gap), (-0.25, seam + gap), (-0.6, seam + 0.72 * gap)]
-    opening = bend([(x * inner, y) for x, y in upper + lower])
+    opening = _bend(person, [(x * inner, y) for x, y in upper + lower])
     shape = pose.front(curve(opening, 8, closed=True), LIPS_LIFT)
     part = canvas.part(shape, 2)
     mouth = part.coverage(shape, 0.005)
@@ -101,13 +98,13 @@ def _paint_teeth(canvas: Canvas, pose: Pose, lit: Array, bend: Bend, *, inner: f
     rim = seam + min(0.092, 0.045 + 0.45 * gap)
     high, low = seam - 0.03, seam + 0.4 * (rim - seam)
     row = [(-0.92, high), (0.92, high), (0.84, low), (0.45, rim - 0.006), (0, rim), (-0.45, rim - 0.006), (-0.84, low)]
-    row = bend([(x * inner, y) for x, y in row])
+    row = _bend(person, [(x * inner, y) for x, y in row])
     teeth = mouth * part.coverage(pose.front(row, LIPS_LIFT), 0.008)
     part.blend(teeth, TEETH * np.minimum(lit * 1.08, 1))
     for x in (-0.235, -0.155, -0.078, 0, 0.078, 0.155, 0.235):
-        between = stroke(bend([(x, seam - 0.02), (x * 0.98, rim)]), 0.008)
+        between = stroke(_bend(person, [(x, seam - 0.02), (x * 0.98, rim)]), 0.008)
         part.shade(teeth * part.coverage(pose.front(between, LIPS_LIFT), 0.005), 0.84)
-    lip_shadow = stroke(curve(bend([(-inner, seam), (0, seam + 0.005), (inner, seam)])), 0.035)
+    lip_shadow = stroke(curve(_bend(person, [(-inner, seam), (0, seam + 0.005), (inner, seam)])), 0.035)
     part.shade(mouth * part.coverage(pose.front(lip_shadow, LIPS_LIFT), 0.015), 0.66)
 
 
@@ -129,7 +126,6 @@ def paint_eyes(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None
         part.blend(opening, SCLERA * lit)
         at = centre + np.array(person.gaze) * 0.08 + (0, -0.006)
         radius = 0.116 * (0.5 + 0.5 * person.eye_size)
-
         glow = np.clip(person.iris * 1.5 + 0.05, 0, 1) * lit
         for shape, colour, soft in (
             (ellipse(at, radius, radius), person.iris * 0.35, 0.010),
@@ -155,11 +151,11 @@ def paint_eyes(canvas: Canvas, person: Person, pose: Pose, light: Light) -> None
 
 def paint_brows(canvas: Canvas, person: Person, pose: Pose) -> None:
     """Both brows: a tapered stroke with a soft edge, in the hair's colour or darker."""
-    colour = person.hair * 0.62 if person.hair_colour == "gray" else np.minimum(person.hair * 0.62, 0.42)
-    y = -0.285 - person.brow_arch
-    line = curve([(0.16, -0.245), (0.34, -0.285 - 0.4 * person.brow_arch), (0.57, y), (0.76, -0.20)])
+    colour = np.minimum(person.hair * 0.62, 1 if person.hair_colour == "gray" else 0.42)
+    arch = person.brow_arch
+    line = curve([(0.16, -0.245), (0.34, -0.285 - 0.4 * arch), (0.57, -0.285 - arch), (0.76, -0.20)])
     for side in (-1, 1):
         brow = (line - (0, 0.03 * person.eye_open)) * (side, 1)
         for scale, opacity, soft in ((1.25, 0.45, 0.022), (0.8, 0.75, 0.010)):
-            start, middle, end = np.array([0.045, 0.078, 0.012]) * person.brow_thick * scale
-            canvas.paint(pose.front(stroke(brow, (start, middle, end))), colour, opacity, soft)
+            widths = np.array([0.045, 0.078, 0.012]) * person.brow_thick * scale
+            canvas.paint(pose.front(stroke(brow, widths)), colour, opacity, soft)

@@ -39,20 +39,20 @@ def paint_back_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rn
     if person.hair_style == "bun" and not person.hat:
         knot = ellipse((person.parting * 0.3, -1.68), 0.42, 0.34)
         _fill(canvas, pose.flat(knot), 0.8, person=person, pose=pose, light=light, rng=rng)
-    if person.hair_style in ("bob", "long", "curly"):
-        cut = CUTS[person.hair_style]
+    cut = CUTS.get(person.hair_style)
+    if cut and cut.back_down:
         side, down = 1.0 + cut.side, cut.back_down
         right = [(0, -1.3), (side * 0.9, -0.9), (side, 0.1), (side + cut.flare * 0.7, 0.55 * down)]
         right += [(side + cut.flare, 0.85 * down), (0.72 * side, down), (0, down * 0.96)]
-        shape = _bumpy(symmetric(right), person, rng)
-        _fill(canvas, pose.flat(shape), 0.55, person=person, pose=pose, light=light, rng=rng)
+        shape = pose.flat(_bumpy(symmetric(right), person, rng))
+        _fill(canvas, shape, 0.55, person=person, pose=pose, light=light, rng=rng)
 
 
 def paint_front_hair(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rng) -> None:
     """The shadow on the face, then the cap of hair from the hairline over the skull, with locks at its sides."""
     cut = CUTS[person.hair_style]
-    contour, hairline = _contour(person, cut), _hairline(person, cut, rng)
-    shape = np.concatenate([pose.flat(_bumpy(contour, person, rng)), pose.front(hairline, 0.04)[::-1]])
+    hairline = pose.front(_hairline(person, cut, rng), 0.04)
+    shape = np.concatenate([pose.flat(_bumpy(_contour(person, cut), person, rng)), hairline[::-1]])
     face = pose.flat(outline(person))
     part = canvas.part(face)
     cast = part.coverage(shape + np.array([-0.05 * light.direction[0], 0.09]) * pose.unit, 0.05)
@@ -72,14 +72,14 @@ def paint_beard(canvas: Canvas, person: Person, pose: Pose, rng: Rng) -> None:
     cheeks = curve([*cheek, (0, 0.63), *((-x, y) for x, y in reversed(cheek))])
     full = np.concatenate([pose.flat(jaw), pose.front(cheeks)])
     lip = [(0, 0.64), (0.16, 0.645), (0.34, 0.72), (0.42, 0.86), (0.30, 0.795), (0.14, 0.765), (0, 0.775)]
-    mustache = pose.front(symmetric(lip), 0.06)
+    mustache = pose.front(symmetric(lip), 0.06), 0.90, 0.018
     chin = [(0, 1.00), (0.16, 1.02), (0.30, 0.98), (0.32, 1.16), (0.18, 1.36), (0, 1.40)]
     tufts = {
         "none": [],
         "stubble": [(full, 0.34, 0.09)],
         "full": [(full, 0.90, 0.035)],
-        "mustache": [(mustache, 0.90, 0.018)],
-        "goatee": [(mustache, 0.90, 0.018), (pose.front(symmetric(chin), 0.04), 0.88, 0.03)],
+        "mustache": [mustache],
+        "goatee": [mustache, (pose.front(symmetric(chin), 0.04), 0.88, 0.03)],
     }
     for shape, opacity, soft in tufts[person.beard]:
         part = canvas.part(shape, 3 * soft * pose.unit)
@@ -147,12 +147,11 @@ def _fill(canvas: Canvas, shape: Array, bright: float, *, person: Person, pose: 
         along = np.sqrt(x**2 + (y - CROWN) ** 2)
         swing = 0.10 * person.waves * np.sin(5.5 * along + rng.uniform(0, 6))
         angle = np.arctan2(x - person.parting * 0.4, y - CROWN) + swing
-        strands = 0.45 * _look_up(table, angle * 66, along * 1.6) + 0.45 * _look_up(
-            table, angle * 19 + 100, along * 0.9
-        )
-    round_x, round_y = x / 1.5, (y + 0.2) / 1.9
+        strands = 0.45 * _look_up(table, angle * 66, along * 1.6)
+        strands += 0.45 * _look_up(table, angle * 19 + 100, along * 0.9)
     lamp = np.array(light.direction) / np.linalg.norm(light.direction)
-    facing = np.clip(0.55 + 0.6 * (round_x * lamp[0] + round_y * lamp[1]) + 0.1 * lamp[2], 0.15, 1.2).astype(np.float32)
+    facing = 0.55 + 0.6 * (x / 1.5 * lamp[0] + (y + 0.2) / 1.9 * lamp[1]) + 0.1 * lamp[2]
+    facing = np.clip(facing, 0.15, 1.2).astype(np.float32)
     fall = np.sqrt((x - person.parting * 0.4) ** 2 + (y - CROWN) ** 2)
     band = np.exp(-(((fall - 1.15 + 0.06 * strands) / 0.22) ** 2)) * facing
     level = (0.52 + 0.52 * facing) * (1 + 0.24 * strands)
@@ -171,6 +170,5 @@ def _grain(rng: Rng) -> Array:
 
 
 def _look_up(table: Array, column: Array, row: Array) -> Array:
-    columns = np.mod(column, table.shape[1]).astype(np.float32)
-    rows = np.mod(row, table.shape[0]).astype(np.float32)
+    columns, rows = np.mod(column, 512).astype(np.float32), np.mod(row, 64).astype(np.float32)
     return cv2.remap(table, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)

@@ -1,7 +1,5 @@
 """Who is drawn: the look of one person, drawn at random, and CelebA's forty attributes of it."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from pipeline.demo.canvas import Rng
@@ -32,6 +30,18 @@ ATTRIBUTES = (
     "Wearing_Lipstick", "Wearing_Necklace", "Wearing_Necktie", "Young",
 )  # fmt: skip
 """CelebA's attribute names in its order."""
+ABOVE = {
+    "Arched_Eyebrows": ("brow_arch", 0.05), "Bags_Under_Eyes": ("age", 0.6), "Big_Lips": ("lip_full", 1.15),
+    "Big_Nose": ("nose_width", 1.15), "Bushy_Eyebrows": ("brow_thick", 1.25), "Chubby": ("jaw", 1.09),
+    "Heavy_Makeup": ("makeup", 0.6), "Mouth_Slightly_Open": ("mouth_open", 0.15), "Rosy_Cheeks": ("rosy", 0.7),
+    "Smiling": ("smile", 0.35), "Wearing_Earrings": ("earrings", 0), "Wearing_Hat": ("hat", 0),
+    "Wearing_Lipstick": ("makeup", 0.35), "Wearing_Necklace": ("necklace", 0),
+}  # fmt: skip
+"""Attributes of a person whose trait is above a limit."""
+BELOW = {"Narrow_Eyes": ("eye_open", 0.85), "Oval_Face": ("jaw", 0.96), "Pointy_Nose": ("nose_width", 0.9),
+         "Young": ("age", 0.5)}  # fmt: skip
+BEARD_ATTRIBUTES = {"none": {"No_Beard"}, "stubble": {"5_o_Clock_Shadow"}, "mustache": {"Mustache"},
+                    "goatee": {"Goatee", "Mustache"}, "full": {"Mustache", "Sideburns"}}  # fmt: skip
 
 
 class Person:
@@ -88,44 +98,24 @@ class Person:
 
     def attributes(self, blurry: bool) -> list[int]:
         """CelebA's forty attributes, 1 or -1; matters of taste (Attractive, Male) are -1 for everyone."""
-        hair = self.hair_style not in ("bald", "buzz") and not self.hat
-        true = {
-            "5_o_Clock_Shadow": self.beard == "stubble",
-            "Arched_Eyebrows": self.brow_arch > 0.05,
-            "Bags_Under_Eyes": self.age > 0.6,
+        true = {name for name, (trait, limit) in ABOVE.items() if getattr(self, trait) > limit}
+        true |= {name for name, (trait, limit) in BELOW.items() if getattr(self, trait) < limit}
+        true |= BEARD_ATTRIBUTES[self.beard]
+        hair, curly = self.hair_style not in ("bald", "buzz") and not self.hat, self.hair_style == "curly"
+        others = {
             "Bald": self.hair_style == "bald" and not self.hat,
             "Bangs": self.bangs and hair,
-            "Big_Lips": self.lip_full > 1.15,
-            "Big_Nose": self.nose_width > 1.15,
             f"{self.hair_colour.title()}_Hair": self.hair_style != "bald",
             "Blurry": blurry,
-            "Bushy_Eyebrows": self.brow_thick > 1.25,
-            "Chubby": self.jaw > 1.09,
             "Eyeglasses": self.eyewear != "none",
-            "Goatee": self.beard == "goatee",
-            "Heavy_Makeup": self.makeup > 0.6,
-            "Mouth_Slightly_Open": self.mouth_open > 0.15,
-            "Mustache": self.beard in ("mustache", "goatee", "full"),
-            "Narrow_Eyes": self.eye_open < 0.85,
-            "No_Beard": self.beard == "none",
-            "Oval_Face": self.jaw < 0.96,
             "Pale_Skin": self.skin.mean() > 0.83,
-            "Pointy_Nose": self.nose_width < 0.9,
-            "Rosy_Cheeks": self.rosy > 0.7,
-            "Sideburns": self.beard == "full",
-            "Smiling": self.smile > 0.35,
-            "Straight_Hair": hair and self.waves < 0.2 and self.hair_style != "curly",
-            "Wavy_Hair": hair and (self.waves > 0.5 or self.hair_style == "curly"),
-            "Wearing_Earrings": self.earrings,
-            "Wearing_Hat": self.hat,
-            "Wearing_Lipstick": self.makeup > 0.35,
-            "Wearing_Necklace": self.necklace,
+            "Straight_Hair": hair and self.waves < 0.2 and not curly,
+            "Wavy_Hair": hair and (self.waves > 0.5 or curly),
             "Wearing_Necktie": self.clothes == "jacket",
-            "Young": self.age < 0.5,
         }
-        return [1 if true.get(name, False) else -1 for name in ATTRIBUTES]
+        return [1 if name in true or others.get(name, False) else -1 for name in ATTRIBUTES]
 
 
-def _pick(rng: Rng, weights: Mapping[str, float]) -> str:
+def _pick(rng: Rng, weights: dict[str, float]) -> str:
     chances = np.array(list(weights.values()))
-    return list(weights)[int(rng.choice(len(weights), p=chances / chances.sum()))]
+    return list(weights)[rng.choice(len(weights), p=chances / chances.sum())]

@@ -41,15 +41,11 @@ def draw_frame(rng: Rng, face_pixels: float) -> tuple[int, int, Pose]:
     spread = float(rng.choice([0.25, 0.6, 1.0], p=[0.45, 0.35, 0.2]))
     x = width / 2 + rng.uniform(-1, 1) * max(width / 2 - 0.75 * unit, 0.0) * spread
     y = height * 0.45 + rng.uniform(-1, 1) * max(height / 2 - 1.0 * unit, 0.0) * spread * 0.8
-    pose = Pose(
-        x=float(np.clip(x, 0.75 * unit, max(width - 0.75 * unit, 0.75 * unit))),
-        y=float(np.clip(y, 0.45 * unit, max(height - 1.15 * unit, 0.45 * unit))),
-        unit=unit,
-        roll=float(np.radians(np.clip(rng.normal(0, 9), -25, 25))),
-        yaw=float(np.radians(np.clip(rng.normal(0, 9), -19, 19))),
-        pitch=float(np.radians(np.clip(rng.normal(0, 4), -8, 8))),
-    )
-    return round(width), round(height), pose
+    x = float(np.clip(x, 0.75 * unit, max(width - 0.75 * unit, 0.75 * unit)))
+    y = float(np.clip(y, 0.45 * unit, max(height - 1.15 * unit, 0.45 * unit)))
+    turns = ((9, 25), (9, 19), (4, 8))  # standard deviation and limit in degrees
+    roll, yaw, pitch = (float(np.radians(np.clip(rng.normal(0, sigma), -limit, limit))) for sigma, limit in turns)
+    return round(width), round(height), Pose(x=x, y=y, unit=unit, roll=roll, yaw=yaw, pitch=pitch)
 
 
 def paint_person(canvas: Canvas, person: Person, pose: Pose, light: Light, rng: Rng) -> None:

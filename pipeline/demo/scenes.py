@@ -10,7 +10,6 @@ SHORTER_SIDE = 256  # as in LSUN
 LONGER_SIDES = (256, 272, 300, 341, 341, 341, 384, 455)
 SUPERSAMPLED = 2
 Colour = tuple[int, int, int]
-Point = tuple[float, float]
 
 
 def encode_scene(name: str, random: np.random.Generator) -> bytes:
@@ -53,9 +52,10 @@ class _Painter:
         draw.polygon([(width, 0), (right, top), (right, bottom), (width, height)], fill=_shade(wall, 0.74))
         draw.rectangle((left, top, right, bottom), fill=wall)
         draw.polygon([(left, bottom), (right, bottom), (width, height), (0, height)], fill=floor)
-        vanishing = ((left + right) / 2, (top + bottom) / 2)
+        vanishing_x, rise = (left + right) / 2, (top + bottom) / 2 - height
+        share = (bottom - height) / rise  # of the way to the vanishing point
         for x in np.linspace(-0.5 * width, 1.5 * width, 15):
-            far = _between((x, height), vanishing, (bottom - height) / (vanishing[1] - height))
+            far = (x + (vanishing_x - x) * share, height + rise * share)
             draw.line([far, (x, height)], fill=_shade(floor, 0.85), width=2)
         draw.line([(left, bottom), (right, bottom)], fill=_shade(wall, 0.6), width=6)
         unit = (right - left) / 10
@@ -70,8 +70,7 @@ class _Painter:
     def window(self, left: float, top: float, right: float, bottom: float) -> None:
         """A sky over hills, a frame with a cross, curtains in folds."""
         sky, frame = self.colour(150, 250, blue=40), self.colour(200, 250)
-        self.draw.rectangle((left - 8, top - 8, right + 8, bottom + 8), fill=frame)
-        self.draw.rectangle((left, top, right, bottom), fill=sky)
+        self.draw.rectangle((left - 8, top - 8, right + 8, bottom + 8), fill=sky, outline=frame, width=8)
         x, y = (left + right) / 2, (top + bottom) / 2
         hill = top + (bottom - top) * self.random.uniform(0.55, 0.8)
         hills = [(left, bottom), (left, hill + 12), (x, hill), (right, hill + 16), (right, bottom)]
@@ -87,8 +86,8 @@ class _Painter:
     def picture(self, left: float, top: float, right: float, bottom: float) -> None:
         """Coloured dots in a frame."""
         uniform = self.random.uniform
-        self.draw.rectangle((left - 6, top - 6, right + 6, bottom + 6), fill=_shade(self.wood(), 0.6))
-        self.draw.rectangle((left, top, right, bottom), fill=self.colour(190, 250))
+        frame, paper = _shade(self.wood(), 0.6), self.colour(190, 250)
+        self.draw.rectangle((left - 6, top - 6, right + 6, bottom + 6), fill=paper, outline=frame, width=6)
         for _ in range(4):
             x, y, size = uniform(left, right - 10), uniform(top, bottom - 10), uniform(8, 20)
             self.draw.ellipse((x, y, min(x + size, right), min(y + size, bottom)), fill=self.colour(40, 230))
@@ -96,22 +95,20 @@ class _Painter:
     def bed(self, left: float, floor: float, unit: float) -> None:
         """Headboard, mattress in a sheet, blanket with stripes, pillows."""
         draw, right = self.draw, left + unit * self.random.uniform(4.0, 5.0)
-        near = min(floor + (self.height - floor) * self.random.uniform(0.7, 1.0), self.height - 6)
+        bottom = min(floor + (self.height - floor) * self.random.uniform(0.7, 1.0), self.height - 6)
         blanket, sheet, wood = self.colour(50, 220), self.colour(215, 250), self.wood()
         draw.rounded_rectangle((left - 6, floor - unit * 2.0, right + 6, floor + 6), radius=14, fill=_shade(wood, 0.75))
-        head, edge = floor - unit * 0.5, near - unit * 0.9
-        far_left, far_right = (left, head), (right, head)
-        near_right, near_left = (right + unit * 1.1, edge), (left - unit * 1.1, edge)
-        draw.polygon([far_left, far_right, near_right, near_left], fill=sheet)
-        shares, stripes = [0.35], int(self.random.integers(0, 5))  # of the way from the head to the near edge
-        shares += [0.35 + 0.65 * (number + 1) / (stripes + 1) for number in range(stripes)]
-        fold, *lines = [
-            [_between(far_left, near_left, share), _between(far_right, near_right, share)] for share in shares
-        ]
-        draw.polygon([*fold, near_right, near_left], fill=blanket)
-        draw.rectangle((near_left[0], edge, near_right[0], near), fill=_shade(blanket, 0.7))
+        head, edge = floor - unit * 0.5, bottom - unit * 0.9
+        far = np.array([(left, head), (right, head)])
+        near = np.array([(left - unit * 1.1, edge), (right + unit * 1.1, edge)])
+        draw.polygon([*far.ravel(), *near[::-1].ravel()], fill=sheet)
+        stripes = self.random.integers(1, 6)
+        shares = 0.35 + 0.65 * np.arange(stripes) / stripes  # of the way from the head to the near edge
+        fold, *lines = far + (near - far) * shares[:, None, None]
+        draw.polygon([*fold.ravel(), *near[::-1].ravel()], fill=blanket)
+        draw.rectangle((near[0, 0], edge, near[1, 0], bottom), fill=_shade(blanket, 0.7))
         for line in lines:
-            draw.line(line, fill=_shade(blanket, 1.25), width=7)
+            draw.line(line.ravel().tolist(), fill=_shade(blanket, 1.25), width=7)
         pillow = (right - left) * 0.42
         for x in (left + pillow * 0.1, right - pillow * 1.1):
             box = (x, head - unit * 0.25, x + pillow, head + unit * 0.5)
@@ -153,24 +150,16 @@ class _Painter:
                 self.draw.rectangle((x, y, x + step * 0.5, y + step * 0.55), fill=colour)
 
     def colour(self, low: int, high: int, green: int = 0, blue: int = 0) -> Colour:
-        return _rgb(self.random.uniform(low, high) + np.add(self.random.uniform(-28, 28, 3), (0, green, blue)))
+        return _shade(self.random.uniform(low, high) + np.add(self.random.uniform(-28, 28, 3), (0, green, blue)))
 
     def wood(self) -> Colour:
-        return _rgb(np.array([176.0, 126.0, 82.0]) * self.random.uniform(0.6, 1.2))
+        return _shade((176, 126, 82), self.random.uniform(0.6, 1.2))
 
 
-def _shade(colour: Colour, factor: float) -> Colour:
-    return _rgb(np.array(colour) * factor)
-
-
-def _mix(first: Colour, second: Colour, share: float) -> Colour:
-    return _rgb(np.array(first) * (1 - share) + np.array(second) * share)
-
-
-def _rgb(values: ArrayLike) -> Colour:
-    red, green, blue = np.clip(values, 0, 255).astype(int).tolist()
+def _shade(colour: ArrayLike, factor: float = 1.0) -> Colour:
+    red, green, blue = np.clip(np.multiply(colour, factor), 0, 255).astype(int).tolist()
     return red, green, blue
 
 
-def _between(start: Point, end: Point, share: float) -> Point:
-    return (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share)
+def _mix(first: Colour, second: Colour, share: float) -> Colour:
+    return _shade(np.array(first) * (1 - share) + np.array(second) * share)

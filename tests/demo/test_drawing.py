@@ -27,10 +27,9 @@ def test_coverage_sums_to_the_area_wherever_the_shape_lies(x: float, y: float, r
 
 
 def test_edges_are_not_jagged() -> None:
-    mask = _canvas().coverage(np.array([(5.3, 5), (40, 22.2), (20.6, 60)]))
-    assert len(np.unique(mask)) > 40
-    assert mask.min() == 0
-    assert mask.max() == 1
+    levels = np.unique(_canvas().coverage(np.array([(5.3, 5), (40, 22.2), (20.6, 60)])))
+    assert len(levels) > 40
+    assert (levels[0], levels[-1]) == (0, 1)
 
 
 def test_a_part_is_clipped_to_the_canvas_and_empty_outside() -> None:
@@ -44,11 +43,11 @@ def test_a_part_is_clipped_to_the_canvas_and_empty_outside() -> None:
 
 
 def test_painting_changes_only_the_shape() -> None:
-    canvas = _canvas()
-    canvas.paint(np.array([(10, 10), (20, 10), (20, 20), (10, 20)]), (1.0, 0.5, 0.0))
+    canvas, square = _canvas(), np.array([(10, 10), (20, 10), (20, 20), (10, 20)])
+    canvas.paint(square, (1.0, 0.5, 0.0))
     assert canvas.image_HWC[15, 15] == pytest.approx([1, 0.5, 0])
     assert not canvas.image_HWC[:8].any()
-    canvas.darken(np.array([(10, 10), (20, 10), (20, 20), (10, 20)]), 0.5, soft=0.0)
+    canvas.darken(square, 0.5, soft=0.0)
     assert canvas.image_HWC[15, 15] == pytest.approx([0.5, 0.25, 0])
 
 
@@ -65,8 +64,7 @@ def test_the_grid_undoes_the_pose(x: float, y: float, unit: float, roll: float, 
 def test_turning_moves_the_nose_more_than_the_eyes(yaw: float) -> None:
     pose = Pose(x=0, y=0, unit=1, roll=0, yaw=yaw, pitch=0)
     nose, eye = pose.turned((0, 0.46), lift=0.26)[0, 0], pose.turned((0.46, 0.0))[0, 0] - 0.46
-    assert nose > eye
-    assert nose > 0
+    assert nose > max(eye, 0)
 
 
 def test_curves_pass_through_their_control_points() -> None:
