@@ -15,15 +15,9 @@ PARTIAL_SUFFIX = ".partial"
 def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generator[Path]:
     """Yield a temporary path in the folder of `path`; on success the file is flushed, verified and renamed to `path`.
 
-    On an error the temporary file is removed and `path` stays as it was. A killed process leaves only the `.partial`
-    file, which the next write of the same name replaces.
-
-    Parameters
-    ----------
-    path
-        The final name. Its folder is created; an existing file is replaced.
-    verify
-        Called with the temporary path before the rename; raises an error to refuse the file.
+    The folder is created, an existing file replaced. `verify` is called with the temporary path before the rename, and
+    raises an error to refuse the file. On an error the temporary file is removed and `path` stays as it was. A killed
+    process leaves only the `.partial` file, which the next write of the same name replaces.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)

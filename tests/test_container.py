@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.container import header_of, read_stored, writing_container
+from pipeline.container import read_stored, writing_container
 from pipeline.errors import SourceError
 
 
@@ -23,19 +23,6 @@ def test_members_are_read_back_at_their_offset_and_by_tar(
         assert [(m.name, m.offset_data, m.size) for m in members] == [
             (f"{i:06d}.png", one.offset, one.size) for i, one in enumerate(stored)
         ]
-
-
-@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=99), st.integers(0, 8**11 - 1))
-def test_the_header_equals_that_of_tarfile(name: str, size: int) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = size
-    assert header_of(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
-
-
-@pytest.mark.parametrize(("name", "size"), [("x" * 100, 1), ("1.jpg", 8**11)])
-def test_what_a_plain_tar_cannot_hold_is_refused(name: str, size: int) -> None:
-    with pytest.raises(ValueError, match="under 100 letters and files under 8 GiB"):
-        header_of(name, size)
 
 
 def test_equal_members_give_equal_bytes(tmp_path: Path) -> None:

@@ -50,10 +50,7 @@ def join_annotations(table: Path, params: AlignParams) -> Joined:
     Each kept photograph of the table comes out once, and so does each landmark row whose photograph is not in the table
     at all (kept or dropped). Such a row gets the index of its CelebA number where that is free, else one after all.
 
-    Raises
-    ------
-    SourceError
-        The landmarks are needed and absent, or an annotation file cannot be read.
+    `SourceError`: the landmarks are needed and absent, or an annotation file cannot be read.
     """
     photographs, rejected = manifest.read_kept(table, Photograph), manifest.read_dropped(table)
     joined = Joined()
@@ -100,11 +97,8 @@ def keep_only(joined: Joined, files: Set[str]) -> Joined:
 def align_photograph(row: Annotated, width: int, height: int, params: AlignParams) -> Aligned:
     """The row of a photograph of `width` x `height` pixels with its rectangle.
 
-    Raises
-    ------
-    RejectedInputError
-        ABSURD_LANDMARKS, OUTSIDE_IMAGE or TOO_SMALL; for whole images NOT_SQUARE, TOO_SMALL or WRONG_SIDE; for
-        CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or WRONG_SIDE.
+    `RejectedInputError`: ABSURD_LANDMARKS, OUTSIDE_IMAGE or TOO_SMALL; for whole images NOT_SQUARE, TOO_SMALL or
+    WRONG_SIDE; for CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or WRONG_SIDE.
     """
     if params.rectangle == "celeba-128":
         if (width, height) != CELEBA_ALIGNED_SIZE:

@@ -33,10 +33,7 @@ def decode(content: bytes, decoder: Decoder) -> NDArray[np.uint8]:
 
     Orientation tags are ignored: pixels are used as stored, as landmarks refer to them.
 
-    Raises
-    ------
-    RejectedInputError
-        NOT_AN_IMAGE, TRUNCATED or UNDECODABLE.
+    `RejectedInputError`: NOT_AN_IMAGE, TRUNCATED or UNDECODABLE.
     """
     if decoder == "libjpeg-8d" and content.startswith(jpeg.START):
         return jpeg.decode_8d(content)
@@ -54,10 +51,7 @@ def decode(content: bytes, decoder: Decoder) -> NDArray[np.uint8]:
 def image_size(content: bytes, max_megapixels: float) -> tuple[int, int]:
     """Width and height according to the file's header; no pixel is decoded.
 
-    Raises
-    ------
-    RejectedInputError
-        NOT_AN_IMAGE, or TOO_LARGE above `max_megapixels`.
+    `RejectedInputError`: NOT_AN_IMAGE, or TOO_LARGE above `max_megapixels`.
     """
     width, height = _open(content).size
     if width * height > max_megapixels * 1e6:

@@ -46,7 +46,12 @@ class FinalRenderer:
         self._renderer = renderer
         self._resolution = resolution
         self._data = data
-        self._network = _load(network, params.tile_pixels) if params.method == "network" else None
+        self._network: Restorer | None = None
+        if params.method == "network":
+            # torch takes seconds to import; a data set made without networks must not need it
+            from pipeline.restoration import apply  # noqa: PLC0415
+
+            self._network = apply.Restorer.load(network, tile_pixels=params.tile_pixels)
 
     def render(self, row: Denoised) -> FinalImage:
         """The final image of a row; `SourceError` where its pixels are missing."""
@@ -74,10 +79,7 @@ def read_region(data: Path, row: Cropped) -> Region:
 def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
     """A square image shrunk by an integer factor: means of whole pixels, rounded to nearest, ties to even.
 
-    Raises
-    ------
-    ValueError
-        The image is not square, or its side is no multiple of `resolution`.
+    `ValueError`: the image is not square, or its side is no multiple of `resolution`.
     """
     height, width, _ = image_HWC.shape
     factor, rest = divmod(width, resolution)
@@ -87,10 +89,3 @@ def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.ui
         return image_HWC
     boxes = image_HWC.reshape(resolution, factor, resolution, factor, 3)
     return np.rint(boxes.mean(axis=(1, 3), dtype=np.float64)).astype(np.uint8)
-
-
-def _load(network: Path, tile_pixels: int) -> "Restorer":
-    # torch takes seconds to import; a data set made without networks must not need it
-    from pipeline.restoration.apply import Restorer  # noqa: PLC0415
-
-    return Restorer.load(network, tile_pixels=tile_pixels)

@@ -113,10 +113,7 @@ class Padding:
 def rectangle_of_landmarks(landmarks_52: Points, resolution: int) -> Rectangle:
     """The oriented square of a face (the nose is not used).
 
-    Raises
-    ------
-    RejectedInputError
-        ABSURD_LANDMARKS: a coordinate is not finite, both eyes are one point, or the axes cancel out.
+    `RejectedInputError` ABSURD_LANDMARKS: a coordinate is not finite, both eyes are one point, or the axes cancel out.
     """
     eyes_22, mouth_22 = landmarks_52[:2], landmarks_52[3:]
     eye_centre = (eyes_22[0] + eyes_22[1]) * F32(0.5) + F32(0.5)

@@ -60,10 +60,7 @@ class Frame:
 def decode_8d(content: bytes) -> NDArray[np.uint8]:
     """Decode a JPEG file to RGB, (height, width, 3) uint8; a grey plane is repeated, orientation tags are ignored.
 
-    Raises
-    ------
-    RejectedInputError
-        TRUNCATED or UNDECODABLE.
+    `RejectedInputError`: TRUNCATED or UNDECODABLE.
     """
     frame = read_frame(content)
     _check_whole(content, frame)
@@ -90,10 +87,7 @@ def decode_8d(content: bytes) -> NDArray[np.uint8]:
 def read_frame(content: bytes) -> Frame:
     """Read the header of a JPEG, up to its first scan.
 
-    Raises
-    ------
-    RejectedInputError
-        TRUNCATED where the header is incomplete; UNDECODABLE where libjpeg 8d does not read its kind.
+    `RejectedInputError`: TRUNCATED where the header is incomplete; UNDECODABLE where libjpeg 8d does not read its kind.
     """
     place, frame, sequential = len(START) - 1, None, False
     while (place := content.find(b"\xff", place)) >= 0:

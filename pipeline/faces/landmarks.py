@@ -39,10 +39,7 @@ class Annotations(Generic[Value]):
 def read_landmarks(path: Path) -> Annotations[tuple[float, ...]]:
     """Ten numbers per photograph: x and y of left eye, right eye, nose, left and right mouth corner, in pixels.
 
-    Raises
-    ------
-    SourceError
-        The file is absent or no text, holds no readable row, or has other columns or another order of them.
+    `SourceError`: the file is absent or no text, holds no readable row, or has other columns or another order of them.
     """
     annotations = _read(path, _numbers, f"ten numbers ({' '.join(LANDMARK_COLUMNS)})")
     if annotations.columns not in ((), LANDMARK_COLUMNS):

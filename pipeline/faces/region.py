@@ -30,10 +30,7 @@ class Region:
 def crop_region(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: int) -> Region:
     """Shrink and crop a photograph around a rectangle.
 
-    Raises
-    ------
-    RejectedInputError
-        OUTSIDE_IMAGE: nothing of the photograph lies within the border of the rectangle.
+    `RejectedInputError` OUTSIDE_IMAGE: nothing of the photograph lies within the border of the rectangle.
     """
     return crop(shrink(image_HWC, rectangle, resolution))
 

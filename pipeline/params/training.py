@@ -140,16 +140,7 @@ class AlarmOptions(Section):
     max_skipped_share: Fraction  # of a tick's updates, skipped for gradients that are not finite
 
 
-FREE = {
-    "ram_mib",
-    "threads",
-    "snapshot_ticks",
-    "keep_snapshots",
-    "snapshot_swd",
-    "alarms",
-    "deterministic",
-    "speed",
-}
+FREE = {"ram_mib", "threads", "snapshot_ticks", "keep_snapshots", "snapshot_swd", "alarms", "deterministic", "speed"}
 """Values that may change when a run is resumed, in addition to its length."""
 
 

@@ -41,10 +41,8 @@ def archive_name(idx: int) -> str:
 def read_token(folder: Path, idx: int) -> bytes:
     """The encrypted delta `idx`, from its archive in `folder` or from a loose file there.
 
-    Raises
-    ------
-    RejectedInputError
-        DELTA_MISSING: there is neither; DELTA_CORRUPT: the archive is damaged, or its member too large for a delta.
+    `RejectedInputError` DELTA_MISSING: there is neither; DELTA_CORRUPT: the archive is damaged, or its member too
+    large for a delta.
     """
     loose, archive = folder / member_name(idx), folder / archive_name(idx)
     if loose.is_file():
@@ -68,11 +66,8 @@ def open_delta(token: bytes, jpeg: bytes, file: str) -> NDArray[np.uint8]:
 
     `token` are the bytes of a `deltaNNNNN.dat`, `jpeg` all bytes of the original photograph, `file` its published name.
 
-    Raises
-    ------
-    RejectedInputError
-        DELTA_CORRUPT: no complete token, or its content is no bz2; DELTA_KEY: it does not decrypt with this photograph
-        and name; DELTA_SIZE: it decompresses to another number of bytes.
+    `RejectedInputError` DELTA_CORRUPT: no complete token, or its content is no bz2; DELTA_KEY: it does not decrypt
+    with this photograph and name; DELTA_SIZE: it decompresses to another number of bytes.
     """
     _check_form(token)
     try:

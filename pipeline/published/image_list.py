@@ -41,10 +41,7 @@ def md5_of(image_CHW: NDArray[np.uint8]) -> str:
 def read_list(folder: Path) -> list[PublishedImage]:
     """The images of a list, in the order of `idx`.
 
-    Raises
-    ------
-    SourceError
-        `folder` holds no list, or one that leaves out or repeats an image.
+    `SourceError`: `folder` holds no list, or one that leaves out or repeats an image.
     """
     paths = sorted(folder.glob("images-*.parquet"))
     if not paths:

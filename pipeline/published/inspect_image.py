@@ -82,10 +82,8 @@ def rejection(
 def original_of_run(image: PublishedImage, aligned: Path, data: Path) -> Original:
     """The original of an image in a run: from the table of `align`, and the containers below `data`.
 
-    Raises
-    ------
-    RejectedInputError
-        The reason of the drop where the photograph was dropped; NO_PHOTOGRAPH where the table has no row of it.
+    `RejectedInputError`: the reason of the drop where the photograph was dropped; NO_PHOTOGRAPH where the table has no
+    row of it.
     """
     for row in manifest.read_kept(aligned, Aligned):
         if row.file == image.file and row.landmarks is not None:
@@ -99,10 +97,7 @@ def original_of_run(image: PublishedImage, aligned: Path, data: Path) -> Origina
 def original_of_files(image: PublishedImage, photographs: Path, landmarks: Path) -> Original:
     """The original of an image from a folder of CelebA's photographs and a landmarks file.
 
-    Raises
-    ------
-    RejectedInputError
-        NO_PHOTOGRAPH or NO_LANDMARKS.
+    `RejectedInputError`: NO_PHOTOGRAPH or NO_LANDMARKS.
     """
     path = photographs / image.file
     if not path.is_file():

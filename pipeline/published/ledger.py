@@ -83,10 +83,7 @@ class PublishedRenderer:
     def render(self, row: Selected) -> FinalImage:
         """The final image of a row.
 
-        Raises
-        ------
-        RejectedInputError
-            PROC_MISMATCH, FINAL_MISMATCH, or what `read_token` and `open_delta` raise.
+        `RejectedInputError`: PROC_MISMATCH, FINAL_MISMATCH, or what `read_token` and `open_delta` raise.
         """
         image = self.images[row.rank]
         processed = self.renderer.render(row)

@@ -39,12 +39,8 @@ class Restorer:
     Tiles overlap by the network's receptive field, and their layout depends on the image's size alone. The result
     differs from that of the whole image by at most one level in a few pixels of a million, by the order of sums.
 
-    Parameters
-    ----------
-    network
-        In evaluation mode.
-    tile_pixels
-        Side of the largest square that goes through the network at once, including the overlap.
+    `network` is in evaluation mode; `tile_pixels` is the side of the largest square that goes through it at once,
+    including the overlap.
     """
 
     def __init__(self, network: RestorationNetwork, *, tile_pixels: int) -> None:

@@ -18,19 +18,9 @@ def load_or_train(
 ) -> dict[str, Any]:
     """Write `network.json`, and unless `source` is none `network.safetensors`, to `work`; return the stage's report.
 
-    Parameters
-    ----------
-    architecture
-        The network that the restoration stage needs.
-    table, data
-        Photographs for training, and the folder of their containers.
+    `architecture` is the one that the restoration stage needs; `table` and `data` as in `fit`, also for its errors.
 
-    Raises
-    ------
-    NetworkError
-        The user's file is absent or altered, or holds another network; or the training diverges.
-    SourceError
-        Too few photographs for training.
+    `NetworkError`: the user's file is absent or altered, or holds another network.
     """
     if isinstance(source, TrainedNetwork):
         return {"kind": source.kind, **fit(architecture, source, table=table, data=data, work=work)}

@@ -37,19 +37,10 @@ class CleanImages:
 def read_clean(table: Path, data: Path, params: TrainedNetwork, *, side: int) -> CleanImages:
     """Read clean regions of photographs in random order; the held-out ones come first.
 
-    Parameters
-    ----------
-    table, data
-        Rows of `Photograph`, and the folder of their containers.
-    params
-        The numbers of photographs, and the seed of their order and of the places of the regions.
-    side
-        Minimal height and width of a region. Smaller and broken photographs are skipped.
+    `table` has rows of `Photograph`, `data` is the folder of their containers. Broken photographs, and those with less
+    than `side` pixels in height or width, are skipped.
 
-    Raises
-    ------
-    SourceError
-        Fewer usable photographs than the held-out ones and one more.
+    `SourceError`: fewer usable photographs than the held-out ones and one more.
     """
     held_out, seed = params.held_out_photographs, params.seed
     rows = read_kept(table, Photograph)

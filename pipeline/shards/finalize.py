@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import atomic
+from pipeline.report import sheets
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
@@ -14,7 +15,6 @@ from pipeline.shards.view import write_view
 GRID = 8  # rows and columns of the samples
 TILE = 128  # pixels of one sample
 PYRAMID_SIDE = 256  # pixels: a smaller image is enlarged
-BACKGROUND = 255
 
 
 def finalize_dataset(folder: Path) -> dict[str, int]:
@@ -35,18 +35,14 @@ def finalize_dataset(folder: Path) -> dict[str, int]:
 
 def _samples(data: DataSet) -> NDArray[np.uint8]:
     images_NCHW = data.read(min(TILE, data.resolution), range(min(len(data), GRID**2)))
-    sheet_HWC = np.full((-(-len(images_NCHW) // GRID) * TILE, GRID * TILE, 3), BACKGROUND, np.uint8)
-    for number, image_CHW in enumerate(images_NCHW):
-        y, x = number // GRID * TILE, number % GRID * TILE
-        sheet_HWC[y : y + TILE, x : x + TILE] = _enlarged(image_CHW, TILE)
-    return sheet_HWC
+    return sheets.tile([_enlarged(image_CHW, TILE) for image_CHW in images_NCHW], GRID)
 
 
 def _pyramid(data: DataSet) -> NDArray[np.uint8]:
     """The largest level on the left, the others below each other on its right."""
     factor = max(1, PYRAMID_SIDE // data.resolution)
     height = factor * data.resolution
-    sheet_HWC = np.full((height, height + height // 2, 3), BACKGROUND, np.uint8)
+    sheet_HWC = np.full((height, height + height // 2, 3), sheets.BACKGROUND, np.uint8)
     y = x = 0
     for resolution in layout.level_resolutions(data.resolution):
         size = factor * resolution
@@ -56,8 +52,7 @@ def _pyramid(data: DataSet) -> NDArray[np.uint8]:
 
 
 def _enlarged(image_CHW: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    factor = side // image_CHW.shape[-1]
-    return image_CHW.transpose(1, 2, 0).repeat(factor, axis=0).repeat(factor, axis=1)
+    return sheets.repeated(image_CHW.transpose(1, 2, 0), side // image_CHW.shape[-1])
 
 
 def _write_png(path: Path, image_HWC: NDArray[np.uint8]) -> None:

@@ -41,7 +41,7 @@ class ShardWriter:
     def add(self, image_CHW: NDArray[np.uint8], *, index: int, file: str, labels: NDArray[np.float32] | None) -> str:
         """Append an image (3, R, R) with its `index` and `file` in the tables and its labels (L,); return its MD5.
 
-        `ShardError` if its shape, type or number of labels does not fit this shard, or the shard is full.
+        `ShardError` if its shape or type does not fit this shard, or the shard is full.
         """
         if image_CHW.shape != self._shape or image_CHW.dtype != np.uint8:
             raise ShardError(
@@ -50,7 +50,6 @@ class ShardWriter:
             )
         if len(self) == self._capacity:
             raise ShardError(f"{file}: the shard {self._file.filename} was opened for {self._capacity} images only")
-        self._check_labels(file, labels)
         self._batch_NCHW[self._in_batch] = image_CHW
         # of the copy: it is contiguous, and these bytes are written
         digest = hashlib.md5(self._batch_NCHW[self._in_batch].data, usedforsecurity=False).hexdigest()
@@ -60,6 +59,8 @@ class ShardWriter:
         self._indices.append(index)
         self._files.append(file)
         self._md5s.append(digest)
+        if labels is not None:
+            self._labels.append(labels.astype(np.float32))
         return digest
 
     def finish(self) -> list[str]:
@@ -73,17 +74,6 @@ class ShardWriter:
         if self._labels:
             self._file[layout.IDENTITY_LABELS] = np.stack(self._labels)
         return [level.finish() for level in self._levels]
-
-    def _check_labels(self, file: str, labels: NDArray[np.float32] | None) -> None:
-        shape = None if labels is None else labels.shape
-        expected = self._labels[-1].shape if self._labels else None
-        if len(self) and shape != expected:
-            raise ShardError(
-                f"{file}: labels of shape {shape}, but the image before has {expected}; either all images of a data "
-                f"set have the same number of labels, or none has any"
-            )
-        if labels is not None:
-            self._labels.append(labels.astype(np.float32))
 
     def _flush(self) -> None:
         for level, images_NCHW in zip(self._levels, pyramid(self._batch_NCHW[: self._in_batch]), strict=True):

@@ -16,9 +16,7 @@ from pipeline.params import ClusterParams
 from pipeline.shards.layout import Header
 from pipeline.shards.write_shards import positions, write_shards
 
-HEADER = Header(
-    resolution=32, codec="gzip", params_digest="0" * 64, decoder="pillow", renderer="fast", libraries='{"numpy": "2"}'
-)
+HEADER = Header(32, codec="gzip", params_digest="0" * 64, decoder="pillow", renderer="fast", libraries="{}")
 
 
 def selected(index: int, attributes: tuple[int, ...] | None = (1, -1, -1)) -> Selected:

@@ -32,10 +32,7 @@ def run_steps(jpeg: bytes, landmarks_52: Points) -> tuple[list[Step], NDArray[np
     Returns the steps that changed the image (`decode`, `shrink`, `crop`, `superres`, `pad`, `transform`, `proc`: the
     words of dataset_tool.py), and the processed image, (3, 1024, 1024) uint8.
 
-    Raises
-    ------
-    RejectedInputError
-        The photograph cannot be decoded, or the landmarks span no square in it.
+    `RejectedInputError`: the photograph cannot be decoded, or the landmarks span no square in it.
     """
     steps: list[Step] = []
     image_HWC = decode(jpeg, "libjpeg-8d")
