@@ -53,7 +53,7 @@ def test_labels_are_written_as_attributes(tmp_path: Path) -> None:
     pictures.write_attributes(tmp_path / "attributes.txt")
     read = read_attributes(tmp_path / "attributes.txt")
     assert read.columns == mnist.GREY_NAMES
-    assert (len(read.values), read.faults, read.warnings) == (12, {}, ())
+    assert (len(read.values), read.errors, read.warnings) == (12, {}, ())
     assert [row.index(1) for row in read.values.values()] == classes_N.tolist()
     assert all(sum(row) == -8 for row in read.values.values())
 

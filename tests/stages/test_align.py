@@ -91,7 +91,7 @@ def test_a_run_stopped_after_its_last_table_ends_the_same(address: str) -> None:
     choose(address, align={"max_dropped": 0.5})
     with pytest.raises(TooManyDroppedError):
         align()
-    (left,) = Path("data/.work").glob("align-*")
+    (left,) = Path("data/.work").glob("align-*/")
     assert (left / "align.parquet").exists()
     with pytest.raises(TooManyDroppedError, match="8 of 10"):
         align()
