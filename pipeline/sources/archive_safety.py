@@ -46,13 +46,10 @@ OWN_LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 37, ratio=100.0)
 
 
 def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None) -> list[str]:
-    """The members' names in the archive's order; it stops at the first fault.
+    """The members' names in the archive's order.
 
-    Raises
-    ------
-    SourceError
-        A name that leaves the archive, that no file can have, or that collides with another; a link or a device; an
-        encrypted member; more unpacked bytes than `limits` allow.
+    Raises `SourceError` at the first name that leaves the archive, that no file can have, or that collides with
+    another; at a link, a device or an encrypted member; at more unpacked bytes than `limits` allow.
     """
     names: list[str] = []
     taken: dict[str, str] = {}

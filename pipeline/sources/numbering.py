@@ -32,18 +32,8 @@ class Numbered:
 def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
     """Number the members of an archive; the result keeps their order.
 
-    Parameters
-    ----------
-    members
-        Names in the archive's order.
-    numbering
-        `sorted`: the place in sorted order; the file name is the path below the folder that all share.
-        `celeba`: NNNNNN.jpg gets NNNNNN - 1; other names follow in sorted order.
-
-    Raises
-    ------
-    SourceError
-        Two members have the same CelebA number.
+    `sorted`: the place in sorted order; the file name is the path below the folder that all share.
+    `celeba`: NNNNNN.jpg gets NNNNNN - 1; other names follow in sorted order. Two of one number are a `SourceError`.
     """
     common = _common_folder_length(members)
     numbers = _celeba_numbers(members) if numbering == "celeba" else {}

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from pipeline import atomic
@@ -24,13 +24,11 @@ from pipeline.sources.fetch.mirrors import urls_of
 from pipeline.sources.fetch.partial import PartialFile, check_free_space, disk_errors, size_of
 from pipeline.sources.fetch.retrieval import Retrieval, RetryPolicy
 from pipeline.sources.fetch.terms import Acceptance
-from pipeline.sources.published import PublishedFile, Source, digests
+from pipeline.sources.published import Fact, PublishedFile, Source, digests
 
 
-class Receipt(BaseModel):
+class Receipt(Fact):
     """What a verified file is and where it came from; valid while size and modification time are the same."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     bytes: int
     mtime_ns: int
@@ -63,14 +61,8 @@ class Downloads:
     def fetch(self, manifest: Source, files: Sequence[PublishedFile]) -> list[Path]:
         """The verified files, in the given order. Missing ones are linked from `network.local`, or fetched.
 
-        Raises
-        ------
-        TermsError
-            Terms, or files without a published hash, are not accepted.
-        FetchError
-            A file cannot be fetched; the message lists the cause at every URL. Received bytes are kept.
-        SourceError
-            A copy in `network.local` is not the published file.
+        Raises the error of `demand`; `FetchError` with the cause at every URL if a file cannot be fetched, whose
+        received bytes are kept; `SourceError` if a copy in `network.local` is not the published file.
         """
         self.demand(manifest, files)
         receipts = {file: self._receipt(manifest, file) or self._link_local(manifest, file) for file in files}
