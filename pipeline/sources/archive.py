@@ -36,8 +36,6 @@ DAMAGE = (
     sevenzip.DamagedError,
 )
 """What the libraries raise on damaged bytes; and some an OSError, see `is_damage`."""
-UNREADABLE = (RuntimeError, sevenzip.UnreadableError)
-"""`zipfile` raises RuntimeError for encryption, and a subclass for methods that it does not know."""
 
 
 def list_members(path: Path, limits: Limits | None = None) -> list[str]:
@@ -77,7 +75,7 @@ def _naming(path: Path) -> Generator[None]:
         raise SourceError(f"{path}: no such archive. Run dvc repro download, or correct download.source.")
     try:
         yield
-    except UNREADABLE as error:
+    except RuntimeError as error:  # encryption; a subclass: methods that zipfile does not know
         raise SourceError(
             f"{path}: cannot be unpacked ({error}). Pack it again without encryption, by a common method."
         ) from error

@@ -61,7 +61,12 @@ def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limit
             raise refused(path, entry.name, fault)
         total += entry.size
         if limits is not None:
-            _check_size(path, packed_bytes, entry, total, limits)
+            if entry.size > limits.member_bytes:
+                raise too_large(path, f"member {entry.name!r} ", limits.member_bytes, "member_bytes")
+            if total > limits.total_bytes:
+                raise too_large(path, "", limits.total_bytes, "total_bytes")
+            if total > limits.ratio * packed_bytes:
+                raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
         names.append(entry.name)
     return names
 
@@ -118,15 +123,6 @@ def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str
         if folders.setdefault(above, name) != name:
             break
     return None
-
-
-def _check_size(path: Path, packed_bytes: int, entry: Entry, total: int, limits: Limits) -> None:
-    if entry.size > limits.member_bytes:
-        raise too_large(path, f"member {entry.name!r} ", limits.member_bytes, "member_bytes")
-    if total > limits.total_bytes:
-        raise too_large(path, "", limits.total_bytes, "total_bytes")
-    if total > limits.ratio * packed_bytes:
-        raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
 
 
 def too_large(path: Path, member: str, allowed_bytes: int, limit: str) -> SourceError:

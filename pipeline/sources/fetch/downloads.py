@@ -154,7 +154,7 @@ class Downloads:
     def _receipt(self, manifest: Source, file: PublishedFile) -> Receipt | None:
         """The receipt of the file, which is verified if it has none; None if there is no such file.
 
-        A file that is not the published one is renamed to `NAME.refused`.
+        A file that is not the published one is renamed to `NAME.refused`, never deleted: it may be the only copy.
         """
         target = self._target(manifest, file)
         with disk_errors(target):
@@ -165,7 +165,10 @@ class Downloads:
             # with a receipt the checksums were right; the manifest may have listed the members later
             problem = content.problem(target, file, manifest, hashes, checksums=receipt is None)
             if problem is not None:
-                refused = _refuse(target)
+                names = (target.with_name(f"{target.name}.refused{number or ''}") for number in itertools.count())
+                refused = next(name for name in names if not name.exists())
+                _receipt_path(target).unlink(missing_ok=True)
+                target.rename(refused)
                 tqdm.write(f"{target}: {problem}. It is not used; it was renamed to {refused.name}.", file=sys.stderr)
                 return None
             return receipt or _write_receipt(target, hashes, "found in the folder of downloads")
@@ -200,11 +203,3 @@ def _write_receipt(target: Path, hashes: dict[str, str], origin: str) -> Receipt
     receipt = Receipt(bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, hashes=hashes, origin=origin)
     atomic.write_json(_receipt_path(target), receipt.model_dump())
     return receipt
-
-
-def _refuse(target: Path) -> Path:
-    """Rename a file that is not the published one; it is never deleted, since it may be the user's only copy."""
-    names = (target.with_name(f"{target.name}.refused{number or ''}") for number in itertools.count())
-    refused = next(name for name in names if not name.exists())
-    _receipt_path(target).unlink(missing_ok=True)
-    return target.rename(refused)
