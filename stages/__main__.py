@@ -167,8 +167,8 @@ class _Head(Source):
 @app.command()
 def unpack(folder: Annotated[Path, typer.Argument(help="the target; an interrupted run is resumed there")]) -> None:
     """Write the extracted photographs as plain files, byte for byte under their published names."""
-    done = unpack_photographs(DATA, table("extract"), folder)
-    print(f"{folder}: {done.written} photographs written, {done.kept} were there already")
+    written, kept = unpack_photographs(DATA, table("extract"), folder)
+    print(f"{folder}: {written} photographs written, {kept} were there already")
 
 
 @app.command()

@@ -14,7 +14,6 @@ import zipfile
 import zlib
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -32,50 +31,41 @@ DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    UnicodeError,
+    ValueError,
+    OverflowError,
     sevenzip.DamagedError,
 )
-UNREADABLE = (RuntimeError, sevenzip.UnreadableError)
-"""`zipfile` raises RuntimeError for encryption, and a subclass for methods that it does not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One regular file of an archive."""
-
-    name: str
-    content: bytes
+"""What the libraries raise on damaged bytes; and some an OSError, see `is_damage`."""
 
 
 def list_members(path: Path, limits: Limits | None = None) -> list[str]:
     """Names of all regular files in the archive `path` (for a multi-part 7z: its first part), in its order.
 
-    `limits` is None only for an archive that this project made itself.
-
-    Raises
-    ------
-    SourceError
-        No such archive, an unknown format, a damaged index, or a member that must not be there.
+    `limits` is None only for an archive that this project made itself. Raises `SourceError` if there is no such
+    archive, its format is unknown, its index is damaged, or a member must not be there.
     """
     with _naming(path):
         packed_bytes = sum(part.stat().st_size for part in sevenzip.files_of(path))
-        with closing(_entries(path)) as entries:
+        index = sevenzip.entries if sevenzip.is_sevenzip(path) else _zip_entries if _is_zip(path) else _tar_entries
+        with closing(index(path)) as entries:
             return check_archive(path, packed_bytes, entries, limits)
 
 
-def read_members(path: Path, names: Collection[str]) -> Generator[Member]:
-    """The members of those names with their bytes, in the order of `list_members`.
+def read_members(path: Path, names: Collection[str]) -> Generator[tuple[str, bytes]]:
+    """Names and bytes of the members of those names, in the order of `list_members`.
 
-    Raises
-    ------
-    SourceError
-        The archive is damaged, encrypted or packed by an unknown method.
+    Raises `SourceError` if the archive is damaged, encrypted or packed by an unknown method.
     """
     with _naming(path):
         read = sevenzip.read if sevenzip.is_sevenzip(path) else _read_zip if _is_zip(path) else _read_tar
         with closing(read(path, frozenset(names))) as members:
-            for name, content in members:
-                yield Member(name, content)
+            yield from members
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a library's error is about damaged bytes, not about the disk or the file's permissions."""
+    # gzip and bz2 report damage without a number; EINVAL is a seek to where no file can reach
+    return isinstance(error, DAMAGE) or (isinstance(error, OSError) and error.errno in (None, errno.EINVAL))
 
 
 @contextmanager
@@ -85,54 +75,28 @@ def _naming(path: Path) -> Generator[None]:
         raise SourceError(f"{path}: no such archive. Run dvc repro download, or correct download.source.")
     try:
         yield
-    except UNREADABLE as error:
+    except RuntimeError as error:  # encryption; a subclass: methods that zipfile does not know
         raise SourceError(
             f"{path}: cannot be unpacked ({error}). Pack it again without encryption, by a common method."
-        ) from error
-    except DAMAGE as error:
-        raise SourceError(
-            f"{path}: the archive is damaged ({type(error).__name__}: {error}). Fetch or pack it again."
         ) from error
     except MemoryError as error:
         raise SourceError(
             f"{path}: takes more memory to unpack than there is. Pack it again with a smaller dictionary; or fetch it "
             f"again, if it is damaged."
         ) from error
-    except OSError as error:
-        # gzip and bz2 report damage without a number; EINVAL is a seek to where no file can reach
-        if error.errno in (None, errno.EINVAL):
-            raise SourceError(f"{path}: the archive is damaged ({error}). Fetch or pack it again.") from error
-        raise SourceError(
-            f"{path}: cannot be read ({error}). Check its permissions and its disk, and run again."
-        ) from error
-
-
-def _entries(path: Path) -> Generator[Entry]:
-    if sevenzip.is_sevenzip(path):
-        return sevenzip.entries(path)
-    if _is_zip(path):
-        return _zip_entries(path)
-    if _is_tar(path):
-        return _tar_entries(path)
-    raise SourceError(f"{path}: neither a tar, a zip nor a 7z. Give one of these, or a folder of images.")
+    except (*DAMAGE, OSError) as error:
+        fault, remedy = (
+            (f"the archive is damaged ({type(error).__name__}: {error})", "Fetch or pack it again.")
+            if is_damage(error)
+            else (f"cannot be read ({error})", "Check its permissions and its disk, and run again.")
+        )
+        raise SourceError(f"{path}: {fault}. {remedy}") from error
 
 
 def _is_zip(path: Path) -> bool:
     """By the first bytes: `zipfile.is_zipfile` also accepts a tar whose last member is a zip."""
     with path.open("rb") as file:
         return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-
-
-def _is_tar(path: Path) -> bool:
-    try:
-        with _tar(path):
-            return True
-    except DAMAGE:
-        return False
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        return False
 
 
 def _zip_entries(path: Path) -> Generator[Entry]:
@@ -185,8 +149,17 @@ def _tar(path: Path) -> Generator[tuple[tarfile.TarFile, IO[bytes]]]:
         head = file.read(6)
     openers = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
     opener = next((opener for magic, opener in openers.items() if head.startswith(magic)), Path.open)
-    with opener(path, "rb") as stream, tarfile.TarFile(fileobj=cast(Any, _Headers(stream))) as archive:
-        yield archive, cast(IO[bytes], stream)
+    with opener(path, "rb") as stream:
+        try:
+            archive = tarfile.TarFile(fileobj=cast(Any, _Headers(stream)))
+        except (*DAMAGE, OSError) as error:
+            if not is_damage(error):
+                raise
+            raise SourceError(
+                f"{path}: neither a tar, a zip nor a 7z. Give one of these, or a folder of images."
+            ) from error
+        with archive:
+            yield archive, cast(IO[bytes], stream)
 
 
 class _Headers:

@@ -46,13 +46,10 @@ OWN_LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 37, ratio=100.0)
 
 
 def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None) -> list[str]:
-    """The members' names in the archive's order; it stops at the first fault.
+    """The members' names in the archive's order.
 
-    Raises
-    ------
-    SourceError
-        A name that leaves the archive, that no file can have, or that collides with another; a link or a device; an
-        encrypted member; more unpacked bytes than `limits` allow.
+    Raises `SourceError` at the first name that leaves the archive, that no file can have, or that collides with
+    another; at a link, a device or an encrypted member; at more unpacked bytes than `limits` allow.
     """
     names: list[str] = []
     taken: dict[str, str] = {}
@@ -64,7 +61,12 @@ def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limit
             raise refused(path, entry.name, fault)
         total += entry.size
         if limits is not None:
-            _check_size(path, packed_bytes, entry, total, limits)
+            if entry.size > limits.member_bytes:
+                raise too_large(path, f"member {entry.name!r} ", limits.member_bytes, "member_bytes")
+            if total > limits.total_bytes:
+                raise too_large(path, "", limits.total_bytes, "total_bytes")
+            if total > limits.ratio * packed_bytes:
+                raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
         names.append(entry.name)
     return names
 
@@ -121,15 +123,6 @@ def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str
         if folders.setdefault(above, name) != name:
             break
     return None
-
-
-def _check_size(path: Path, packed_bytes: int, entry: Entry, total: int, limits: Limits) -> None:
-    if entry.size > limits.member_bytes:
-        raise too_large(path, f"member {entry.name!r} ", limits.member_bytes, "member_bytes")
-    if total > limits.total_bytes:
-        raise too_large(path, "", limits.total_bytes, "total_bytes")
-    if total > limits.ratio * packed_bytes:
-        raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
 
 
 def too_large(path: Path, member: str, allowed_bytes: int, limit: str) -> SourceError:

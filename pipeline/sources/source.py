@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from pipeline import atomic
 from pipeline.errors import SourceError
@@ -14,7 +14,7 @@ from pipeline.params import PUBLISHED
 from pipeline.params.section import Section
 from pipeline.sources.archive_safety import OWN_LIMITS, Limits
 from pipeline.sources.fetch.downloads import Downloads
-from pipeline.sources.published import Published, PublishedFile
+from pipeline.sources.published import Fact, Published, PublishedFile
 
 FILE = "contents.json"
 
@@ -22,63 +22,32 @@ Numbering = Literal["celeba", "sorted"]
 """How a photograph gets its index: NNNNNN.jpg is NNNNNN - 1, or its place among the names in sorted order."""
 
 
-class Arrays(BaseModel):
-    """Images that are published as arrays of numbers.
+class Arrays(Fact):
+    """Images that are published as arrays of numbers."""
 
-    Attributes
-    ----------
-    labels
-        The idx file of labels where `Contents.images` is one of images (MNIST); None for CIFAR-10's tar of batches.
-    draw
-        How many images of three drawn digits are made, None where the images are taken as they are.
-    seed
-        Of the draw.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    labels: str | None
-    draw: int | None
-    seed: int
+    labels: str | None = None  # the idx file of labels (MNIST); None for CIFAR-10's tar of batches
+    draw: int | None = None  # how many images of three drawn digits are made; None: the images as they are
+    seed: int = 0  # of the draw
 
 
-class Contents(BaseModel):
+class Contents(Fact):
     """What lies where in `data/download`: paths relative to it, with `/`; None where the data set has no such file.
 
-    Attributes
-    ----------
-    images
-        The archive of photographs: a tar, a zip, a 7z, or the first part of a multi-part 7z.
-    photographs
-        How many it must hold, named 000001.jpg on; None where that is not known.
-    arrays
-        What `images` is where it is no archive of photographs.
-    landmarks, partition, attributes
-        Annotations in CelebA's formats.
-    limits
-        What `images` may unpack to before it counts as a bomb.
+    The annotations have CelebA's formats. `limits`: what `images` may unpack to before it counts as a bomb.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    images: str
+    images: str  # a tar, a zip, a 7z or the first part of a multi-part 7z
     numbering: Numbering
     landmarks: str | None = None
     partition: str | None = None
     attributes: str | None = None
-    photographs: int | None = None
-    arrays: Arrays | None = None
+    photographs: int | None = None  # how many it must hold, named 000001.jpg on; None where that is not known
+    arrays: Arrays | None = None  # what `images` is where it is no archive of photographs
     limits: Limits = OWN_LIMITS
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The description in a folder that the stage download filled.
-
-        Raises
-        ------
-        SourceError
-            There is none, or it is of another version.
-        """
+        """The description in a folder that the stage download filled."""
         path = folder / FILE
         try:
             return cls.model_validate_json(path.read_bytes())
@@ -92,16 +61,13 @@ Params = TypeVar("Params", bound=Section)
 
 
 class DataSource(ABC, Generic[Params]):
-    """Files of one data set; `params` is the section `download.source`.
-
-    Attributes
-    ----------
-    published
-        Where the files are published that fields of `params` may call `published`: the manifest, and the path in it;
-        None for all of its files. Copies are checked against the first manifest.
-    """
+    """Files of one data set; `params` is the section `download.source`."""
 
     published: ClassVar[Mapping[str, tuple[str, str | None]]] = {}
+    """By field of `params` that may be `published`: the manifest, and the path in it; None for all of its files.
+
+    Copies are checked against the first manifest.
+    """
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -114,14 +80,8 @@ class DataSource(ABC, Generic[Params]):
     def stage(self, manifests: Mapping[str, Published], downloads: Downloads, folder: Path) -> Contents:
         """Fetch what `params` call `published`, fill `folder`, and write its description there.
 
-        What a killed run left in `folder` is removed first. Terms are checked before anything is fetched.
-
-        Raises
-        ------
-        TermsError, FetchError
-            See `Downloads.fetch`.
-        SourceError
-            A file is missing, or has a published name and is not the published file.
+        What a killed run left in `folder` is removed first. Terms are checked before anything is fetched. Raises the
+        errors of `Downloads.fetch`; `SourceError` if a file is missing, or has a published name and other content.
         """
         params = self._fetch(manifests, downloads)
         if folder.exists():
@@ -149,7 +109,7 @@ class DataSource(ABC, Generic[Params]):
             if getattr(self.params, field) == PUBLISHED:
                 manifest = manifests[name]
                 files = list(manifest.files) if path is None else manifest.parts_of(manifest.at(path))
-                wanted[name] = wanted.get(name, []) + files
+                wanted.setdefault(name, []).extend(files)
                 first[field] = files[0]
         for name, files in wanted.items():
             downloads.demand(manifests[name], files)

@@ -1,7 +1,6 @@
 """The extracted photographs as plain files in a folder, with their published names and bytes."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,24 +11,12 @@ from pipeline.errors import SourceError
 from pipeline.manifest import Photograph
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
-    """How many photographs were written, and how many an earlier run had written already."""
-
-    written: int
-    kept: int
-
-
-def unpack(data: Path, table: Path, folder: Path) -> Unpacked:
+def unpack(data: Path, table: Path, folder: Path) -> tuple[int, int]:
     """Write every photograph that `table`, of the stage extract, keeps to `folder`.
 
     The table's containers are relative to `data`. Photographs that an earlier run wrote are checked; files of other
-    names are not touched.
-
-    Raises
-    ------
-    SourceError
-        A photograph in the containers is not what the table says, or a file of its name in `folder` is another one.
+    names are not touched. Returns how many photographs were written, and how many were there already. Raises
+    `SourceError` if a photograph in the containers is not what the table says, or a file of its name is another one.
     """
     rows = manifest.read_kept(table, Photograph)
     written = 0
@@ -42,7 +29,7 @@ def unpack(data: Path, table: Path, folder: Path) -> Unpacked:
         _check(data / row.photograph.container, content, row, "run dvc repro extract")
         atomic.write_bytes(path, content)
         written += 1
-    return Unpacked(written, len(rows) - written)
+    return written, len(rows) - written
 
 
 def _check(path: Path, content: bytes, row: Photograph, remedy: str) -> None:

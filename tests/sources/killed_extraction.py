@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.sources import archive, extraction
+from pipeline.sources import extraction
 from pipeline.sources.source import Contents
 
 
@@ -43,7 +43,7 @@ def run(download: Path, contents: Contents, work: Path, moment: int | None) -> i
             moments = Moments(moment)
             os.fsync = moments.before(os.fsync)
             Path.replace = moments.before(Path.replace)  # type: ignore[method-assign]
-            archive.Member = moments.before(archive.Member)  # type: ignore[misc, assignment]
+            extraction.is_image = moments.before(extraction.is_image)
         extraction.extract(download, contents, 5, work)
         os._exit(0)
     return os.waitpid(child, 0)[1]

@@ -39,10 +39,10 @@ def test_members_are_lossless_pngs_and_only_the_named_ones(tmp_path: Path) -> No
     assert names == [f"{index:06d}.png" for index in range(15)]
     wanted = names[3:5] + names[9:11]
     members = list(pictures.read(frozenset(wanted)))
-    assert [member.name for member in members] == wanted
-    for member in members:
-        with Image.open(io.BytesIO(member.content)) as image:
-            np.testing.assert_array_equal(np.asarray(image), pictures.image(int(member.name[:6])))
+    assert [name for name, _ in members] == wanted
+    for name, content in members:
+        with Image.open(io.BytesIO(content)) as image:
+            np.testing.assert_array_equal(np.asarray(image), pictures.image(int(name[:6])))
 
 
 def test_labels_are_written_as_attributes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pipeline import atomic
 from pipeline.errors import SourceError, TableError
 from pipeline.sources import extraction
 from pipeline.sources.source import Contents
-from pipeline.sources.unpacking import Unpacked, unpack
+from pipeline.sources.unpacking import unpack
 from stages.__main__ import app
 
 PHOTOGRAPHS = {f"{name}.jpg": b"\xff\xd8\xff" + name.encode() for name in ("b", "trip/a", "äpfel", "x" * 120)}
@@ -53,7 +53,7 @@ def test_a_stopped_run_is_continued(data: Path, tmp_path: Path, monkeypatch: pyt
         with pytest.raises(KeyboardInterrupt):
             unpack(data, table, folder)
     assert len(_files(folder)) == 2
-    assert unpack(data, table, folder) == Unpacked(written=2, kept=2)
+    assert unpack(data, table, folder) == (2, 2)
     assert _files(folder) == PHOTOGRAPHS
 
 

@@ -1,18 +1,14 @@
 """What the bytes of a file show without a published hash: the format's signature, and the archive's own checksums."""
 
-import errno
 import gzip
-import lzma
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.sources import archive
-from pipeline.sources.published import PublishedFile, Source
+from pipeline.sources.published import BLOCK_BYTES, PublishedFile, Source
 
 HEAD_BYTES = 512
 """How much of an answer is inspected before anything is written."""
@@ -23,19 +19,6 @@ _SIGNATURES = {
     ".7z": (b"7z\xbc\xaf\x27\x1c",),
     ".gz": (b"\x1f\x8b",),
 }
-_BLOCK_BYTES = 1 << 20
-_DAMAGE = (
-    zipfile.BadZipFile,
-    gzip.BadGzipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    OverflowError,
-    struct.error,
-)
-"""What `zipfile` and `gzip` raise on damaged bytes; RuntimeError stands for encryption and unknown methods."""
 
 
 def wrong_signature(name: str, head: bytes) -> str | None:
@@ -98,12 +81,10 @@ def wrong_checksum(path: Path, name: str) -> str | None:
             return None if bad is None else f"the CRC of its member {bad} is wrong"
         if name.endswith(".gz"):
             with gzip.open(path) as stream:
-                while stream.read(_BLOCK_BYTES):
+                while stream.read(BLOCK_BYTES):
                     pass
-    except _DAMAGE as error:
-        return f"the archive is damaged ({type(error).__name__}: {error})"
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # zipfile seeks to where damaged bytes point
+    except (*archive.DAMAGE, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and not archive.is_damage(error):
             raise
-        return f"the archive is damaged ({error})"
+        return f"the archive is damaged ({type(error).__name__}: {error})"
     return None

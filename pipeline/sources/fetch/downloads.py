@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from pipeline import atomic
@@ -24,13 +24,11 @@ from pipeline.sources.fetch.mirrors import urls_of
 from pipeline.sources.fetch.partial import PartialFile, check_free_space, disk_errors, size_of
 from pipeline.sources.fetch.retrieval import Retrieval, RetryPolicy
 from pipeline.sources.fetch.terms import Acceptance
-from pipeline.sources.published import PublishedFile, Source, digests
+from pipeline.sources.published import Fact, PublishedFile, Source, digests
 
 
-class Receipt(BaseModel):
+class Receipt(Fact):
     """What a verified file is and where it came from; valid while size and modification time are the same."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     bytes: int
     mtime_ns: int
@@ -63,14 +61,8 @@ class Downloads:
     def fetch(self, manifest: Source, files: Sequence[PublishedFile]) -> list[Path]:
         """The verified files, in the given order. Missing ones are linked from `network.local`, or fetched.
 
-        Raises
-        ------
-        TermsError
-            Terms, or files without a published hash, are not accepted.
-        FetchError
-            A file cannot be fetched; the message lists the cause at every URL. Received bytes are kept.
-        SourceError
-            A copy in `network.local` is not the published file.
+        Raises the error of `demand`; `FetchError` with the cause at every URL if a file cannot be fetched, whose
+        received bytes are kept; `SourceError` if a copy in `network.local` is not the published file.
         """
         self.demand(manifest, files)
         receipts = {file: self._receipt(manifest, file) or self._link_local(manifest, file) for file in files}
@@ -162,7 +154,7 @@ class Downloads:
     def _receipt(self, manifest: Source, file: PublishedFile) -> Receipt | None:
         """The receipt of the file, which is verified if it has none; None if there is no such file.
 
-        A file that is not the published one is renamed to `NAME.refused`.
+        A file that is not the published one is renamed to `NAME.refused`, never deleted: it may be the only copy.
         """
         target = self._target(manifest, file)
         with disk_errors(target):
@@ -173,7 +165,10 @@ class Downloads:
             # with a receipt the checksums were right; the manifest may have listed the members later
             problem = content.problem(target, file, manifest, hashes, checksums=receipt is None)
             if problem is not None:
-                refused = _refuse(target)
+                names = (target.with_name(f"{target.name}.refused{number or ''}") for number in itertools.count())
+                refused = next(name for name in names if not name.exists())
+                _receipt_path(target).unlink(missing_ok=True)
+                target.rename(refused)
                 tqdm.write(f"{target}: {problem}. It is not used; it was renamed to {refused.name}.", file=sys.stderr)
                 return None
             return receipt or _write_receipt(target, hashes, "found in the folder of downloads")
@@ -208,11 +203,3 @@ def _write_receipt(target: Path, hashes: dict[str, str], origin: str) -> Receipt
     receipt = Receipt(bytes=stat.st_size, mtime_ns=stat.st_mtime_ns, hashes=hashes, origin=origin)
     atomic.write_json(_receipt_path(target), receipt.model_dump())
     return receipt
-
-
-def _refuse(target: Path) -> Path:
-    """Rename a file that is not the published one; it is never deleted, since it may be the user's only copy."""
-    names = (target.with_name(f"{target.name}.refused{number or ''}") for number in itertools.count())
-    refused = next(name for name in names if not name.exists())
-    _receipt_path(target).unlink(missing_ok=True)
-    return target.rename(refused)

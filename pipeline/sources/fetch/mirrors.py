@@ -23,32 +23,19 @@ class Action(Enum):
 
 @dataclass(eq=False)
 class MirrorError(Exception):
-    """One attempt at one URL failed.
-
-    Attributes
-    ----------
-    cause
-        What happened, with the values that show it.
-    remedy
-        What the user can do about this cause in particular.
-    retry_after
-        Seconds that the server asks to wait.
-    """
+    """One attempt at one URL failed."""
 
     cause: str
     action: Action
-    remedy: str = ""
-    retry_after: float = 0.0
+    remedy: str = ""  # what the user can do about this cause in particular
+    retry_after: float = 0.0  # seconds that the server asks to wait
 
 
 def urls_of(manifest: Source, file: PublishedFile, mirrors: Sequence[str]) -> list[str]:
     """The URLs of a file in the order in which they are tried.
 
-    Parameters
-    ----------
-    mirrors
-        Base URLs, below which `<manifest>/<path>` lies, and `published` for the URLs in the manifest:
-        its `urls` first, then Google Drive.
+    `mirrors` are base URLs, below which `<manifest>/<path>` lies, and `published` for the URLs in the manifest: its
+    `urls` first, then Google Drive.
     """
     urls: list[str] = []
     for mirror in mirrors:

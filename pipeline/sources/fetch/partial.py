@@ -154,13 +154,9 @@ def disk_errors(target: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            cause, remedy = "the disk is full", f"Free some space below {target.parent}"
-        else:
-            cause, remedy = (
-                f"{error.filename or target} cannot be read or written",
-                "Check the path and its permissions",
-            )
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        cause = "the disk is full" if full else f"{error.filename or target} cannot be read or written"
+        remedy = f"Free some space below {target.parent}" if full else "Check the path and its permissions"
         raise FetchError(
             f"{target}: {cause} ({error.strerror or error}). {remedy} and run this again; received bytes are kept."
         ) from error

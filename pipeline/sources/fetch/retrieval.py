@@ -19,25 +19,13 @@ _CORRUPT_REMEDY = "If every URL gives the same bytes, the manifest may be wrong:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long one URL is tried.
+    """How long one URL is tried; the waits are an exponential back-off, half of each is random."""
 
-    Attributes
-    ----------
-    attempts
-        Failed ones in a row; one that adds bytes does not count as failed.
-    timeout_seconds
-        For the connection, and for the time without a byte.
-    first_wait_seconds, longest_wait_seconds
-        Exponential back-off. Half of each wait is random.
-    longest_retry_after_seconds
-        A server that asks for a longer wait is not tried again.
-    """
-
-    attempts: int
-    timeout_seconds: float
+    attempts: int  # failed ones in a row; one that adds bytes does not count as failed
+    timeout_seconds: float  # for the connection, and for the time without a byte
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 120.0
-    longest_retry_after_seconds: float = 600.0
+    longest_retry_after_seconds: float = 600.0  # a server that asks for a longer wait is not tried again
 
     def wait_seconds(self, failures: int, retry_after: float) -> float:
         """The wait after so many failures in a row, at least `retry_after` seconds."""
@@ -93,7 +81,9 @@ class Retrieval:
             if error.action is Action.NEXT_URL or (error.action is Action.CORRUPT and corrupt):
                 return error
             if error.retry_after > self.policy.longest_retry_after_seconds:
-                return _unavailable(error)
+                until = datetime.now(UTC) + timedelta(seconds=error.retry_after)
+                cause = f"{error.cause}; Retry-After is {error.retry_after:.0f} seconds"
+                return MirrorError(cause, Action.NEXT_URL, f"Run this again after {until:%Y-%m-%d %H:%M} UTC.")
             if error.action is Action.CORRUPT:
                 corrupt, most = True, 0
             failures += 1
@@ -114,12 +104,3 @@ class Retrieval:
             problem = "neither the manifest nor the server states its length, so it may be incomplete"
         if problem is not None:
             raise MirrorError(f"the answer is not the file: {problem}", Action.CORRUPT, _CORRUPT_REMEDY)
-
-
-def _unavailable(error: MirrorError) -> MirrorError:
-    until = datetime.now(UTC) + timedelta(seconds=error.retry_after)
-    return MirrorError(
-        f"{error.cause}; Retry-After is {error.retry_after:.0f} seconds",
-        Action.NEXT_URL,
-        f"Run this again after {until:%Y-%m-%d %H:%M} UTC.",
-    )

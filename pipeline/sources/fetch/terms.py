@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeline import atomic
 from pipeline.errors import TermsError
 from pipeline.provenance import digest_of
-from pipeline.sources.published import PublishedFile, Source
+from pipeline.sources.published import Fact, PublishedFile, Source
 
 FILE = Path("accepted-terms.json")
 """At the repository's root. Git ignores it: each person accepts for themselves."""
@@ -25,10 +25,8 @@ What = Literal["terms", "unverified"]
 _VARIABLES: dict[What, str] = {"terms": TERMS_VARIABLE, "unverified": UNVERIFIED_VARIABLE}
 
 
-class Signature(BaseModel):
+class Signature(Fact):
     """Who accepted, when (UTC, ISO 8601), and the digest of the accepted text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     by: str
     at: str
@@ -56,10 +54,7 @@ class Acceptance(BaseModel):
     def demand(self, manifest: Source, files: Sequence[PublishedFile]) -> dict[str, Any]:
         """The signatures that these files need, for the record of the run.
 
-        Raises
-        ------
-        TermsError
-            The terms are not accepted, or changed since; or files without a published hash are not accepted.
+        Raises `TermsError` if the terms, or files without a published hash, are not accepted, or changed since.
         """
         record: dict[str, Any] = {"terms": self._signature("terms", manifest)}
         if record["terms"] is None:

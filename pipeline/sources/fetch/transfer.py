@@ -87,9 +87,8 @@ class Transfer:
             if not self.file.hashes and self.partial.origin is not None and self.partial.origin.validator:
                 headers["If-Range"] = self.partial.origin.validator
         address = url.partition("?")[0] if confirmation else url
-        timeouts = (self.timeout_seconds, self.timeout_seconds)
         try:
-            return session.get(address, params=confirmation, headers=headers, stream=True, timeout=timeouts)
+            return session.get(address, params=confirmation, headers=headers, stream=True, timeout=self.timeout_seconds)
         except requests.RequestException as error:
             raise _request_error(error) from error
         except (ValueError, urllib3.exceptions.HTTPError) as error:  # raised by requests for some redirects

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dask.distributed import Client
@@ -31,16 +32,26 @@ def convert(
     A shard holds the good ones of `images_per_shard` records, in the order of keys. While bad ones leave the data set
     short of `max_images`, as many of the next records follow in further shards. So the shards depend on the records
     alone, not on the order in which tasks end. The file `index` keeps the keys between runs.
-
-    Returns
-    -------
-    Accounting
-        Of the records that were read.
     """
     joined = work / "lsun.parquet"
     if not joined.exists():
-        task = _WriteShard(database.resolve(), work.resolve(), header)
-        manifest.join_parts(joined, LsunImage, _write_all(client, task, max_images, images_per_shard, index))
+        parts: list[Path] = []
+        read = kept = 0
+        task = partial(_write_shard, database.resolve(), work.resolve(), header)
+        with open_records(database) as records, open_keys(records, index) as keys:
+            wanted = records.count if max_images is None else max_images
+            while kept < wanted and read < records.count:
+                stop = min(read + wanted - kept, records.count)
+                spans = [
+                    _Span(len(parts) + place, keys[first].as_py(), first, min(images_per_shard, stop - first))
+                    for place, first in enumerate(range(read, stop, images_per_shard))
+                ]
+                run_all(client, task, [span for span in spans if not _part(work, span).exists()])
+                found = [_part(work, span) for span in spans]
+                parts += found
+                read = stop
+                kept += sum(manifest.account(part).kept for part in found)
+        manifest.join_parts(joined, LsunImage, parts)
     # also those of a run that was stopped just here
     for part in work.glob("lsun-*.part.parquet"):
         part.unlink()
@@ -57,63 +68,37 @@ class _Span:
     count: int
 
 
-@dataclass(frozen=True)
-class _WriteShard:
-    database: Path
-    work: Path
-    header: Header
+def _part(work: Path, span: _Span) -> Path:
+    return work / f"lsun-{span.number:05d}.part.parquet"
 
-    def part(self, span: _Span) -> Path:
-        return self.work / f"lsun-{span.number:05d}.part.parquet"
 
-    def __call__(self, span: _Span) -> None:
-        name = shard_name(span.number)
-        outcomes: list[LsunImage | Drop] = []
-        with ExitStack() as stack:
-            records = stack.enter_context(open_records(self.database))
-            shard: ShardWriter | None = None  # opened with its first image: all may be bad
-            for index, (key, value) in enumerate(records.values(span.first_key, span.count), span.start):
-                file = key.decode("ascii", "backslashreplace")
-                try:
-                    image = decode(value, self.header.resolution)
-                except RejectedInputError as rejected:
-                    outcomes.append(Drop(index=index, file=file, reason=rejected.reason, detail=rejected.detail))
-                    continue
-                if shard is None:
-                    shard = stack.enter_context(writing_shard(self.work / name, self.header, span.count))
-                row = len(shard)
-                md5 = shard.add(image.image_HWC.transpose(2, 0, 1), index=index, file=file, labels=None)
-                outcomes.append(
-                    LsunImage(
-                        index=index,
-                        file=file,
-                        encoding=image.encoding,
-                        width=image.width,
-                        height=image.height,
-                        shard=name,
-                        row=row,
-                        image_md5=md5,
-                    )
+def _write_shard(database: Path, work: Path, header: Header, span: _Span) -> None:
+    name = shard_name(span.number)
+    outcomes: list[LsunImage | Drop] = []
+    with ExitStack() as stack:
+        records = stack.enter_context(open_records(database))
+        shard: ShardWriter | None = None  # opened with its first image: all may be bad
+        for index, (key, value) in enumerate(records.values(span.first_key, span.count), span.start):
+            file = key.decode("ascii", "backslashreplace")
+            try:
+                image_HWC, encoding, (width, height) = decode(value, header.resolution)
+            except RejectedInputError as rejected:
+                outcomes.append(Drop(index=index, file=file, reason=rejected.reason, detail=rejected.detail))
+                continue
+            if shard is None:
+                shard = stack.enter_context(writing_shard(work / name, header, span.count))
+            row = len(shard)
+            md5 = shard.add(image_HWC.transpose(2, 0, 1), index=index, file=file, labels=None)
+            outcomes.append(
+                LsunImage(
+                    index=index,
+                    file=file,
+                    encoding=encoding,
+                    width=width,
+                    height=height,
+                    shard=name,
+                    row=row,
+                    image_md5=md5,
                 )
-        manifest.write_rows(self.part(span), LsunImage, outcomes)
-
-
-def _write_all(
-    client: Client, task: _WriteShard, max_images: int | None, images_per_shard: int, index: Path
-) -> list[Path]:
-    parts: list[Path] = []
-    read = kept = 0
-    with open_records(task.database) as records, open_keys(records, index) as keys:
-        wanted = records.count if max_images is None else max_images
-        while kept < wanted and read < records.count:
-            stop = min(read + wanted - kept, records.count)
-            spans = [
-                _Span(len(parts) + place, keys[first].as_py(), first, min(images_per_shard, stop - first))
-                for place, first in enumerate(range(read, stop, images_per_shard))
-            ]
-            run_all(client, task, [span for span in spans if not task.part(span).exists()])
-            found = [task.part(span) for span in spans]
-            parts += found
-            read = stop
-            kept += sum(manifest.account(part).kept for part in found)
-    return parts
+            )
+    manifest.write_rows(_part(work, span), LsunImage, outcomes)

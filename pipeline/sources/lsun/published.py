@@ -7,20 +7,17 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict
-
 from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.params import LsunCategory
-from pipeline.sources.published import PositiveInt, PublishedFile, PublishedPath, Sha256, Source
+from pipeline.params.section import PositiveInt, Sha256
+from pipeline.sources.published import Fact, PublishedFile, PublishedPath, Source
 
 DATABASE = "data.mdb"
 
 
-class PublishedArchive(BaseModel):
+class PublishedArchive(Fact):
     """One zip: its path below `PublishedLsun.home`, and how many images it holds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     zip: PublishedPath
     images: PositiveInt
@@ -57,10 +54,7 @@ class PublishedLsun(Source):
 def find(directory: Path, category: PublishedCategory) -> Path:
     """The category's `data.mdb` or zip below `directory`, in the publisher's tree or directly.
 
-    Raises
-    ------
-    SourceError
-        Neither is there, or the zip has not the published size and hash.
+    Raises `SourceError` if neither is there, or if the zip has not the published size and hash.
     """
     trees = [directory, directory / PurePosixPath(category.zip).parent]
     unpacked = [tree / category.folder / DATABASE for tree in trees]
@@ -104,11 +98,7 @@ def unpack(path: Path, scratch: Path) -> Path:
     """Unpack the database of the zip `path` below `scratch`, or find it unpacked there; return its file.
 
     Whatever else is below `scratch` is removed first: other databases, and what a killed run left half unpacked.
-
-    Raises
-    ------
-    SourceError
-        The zip is damaged or holds no single database, or the disk is too small.
+    Raises `SourceError` if the zip is damaged or holds no single database, or the disk is too small.
     """
     with _open_zip(path) as (archive, info):
         target = scratch / f"{info.CRC:08x}-{info.file_size}" / DATABASE
@@ -132,10 +122,7 @@ def unpack(path: Path, scratch: Path) -> Path:
 def check_count(category: PublishedCategory, database: Path, records: int, max_images: int | None) -> str | None:
     """Compare the records of a database with the published, unverified count; return the difference.
 
-    Raises
-    ------
-    SourceError
-        There are fewer than `max_images`, though as many are published.
+    Raises `SourceError` if there are fewer than `max_images`, though as many are published.
     """
     if records == category.images:
         return None

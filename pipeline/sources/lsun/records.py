@@ -36,16 +36,6 @@ class LsunImage(Input):
     image_md5: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedRecord:
-    """The image of a record: a square of uint8 RGB (R, R, 3), and what it was cut from."""
-
-    image_HWC: NDArray[np.uint8]
-    encoding: str
-    width: int
-    height: int
-
-
 class Records:
     """The records of one open database, in the order of their keys; see `open_records`."""
 
@@ -87,13 +77,7 @@ class Records:
 
 @contextmanager
 def open_records(path: Path) -> Generator[Records]:
-    """Open the database file `path` to read: no lock, no other file, any number of processes.
-
-    Raises
-    ------
-    SourceError
-        It is no LMDB, or incomplete.
-    """
+    """Open the database file `path` to read: no lock, no other file, any number of processes."""
     try:
         # access is random in the file (neighbouring keys lie anywhere), so reading ahead only evicts other pages
         environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
@@ -107,13 +91,11 @@ def open_records(path: Path) -> Generator[Records]:
         environment.close()
 
 
-def decode(value: bytes, resolution: int) -> DecodedRecord:
+def decode(value: bytes, resolution: int) -> tuple[NDArray[np.uint8], str, tuple[int, int]]:
     """Decode a record, cut out its central square, and resample it by Lanczos, as ProGAN's dataset tool does.
 
-    Raises
-    ------
-    RejectedInputError
-        The value is neither WebP nor JPEG, or cannot be decoded whole.
+    Returns uint8 RGB (R, R, 3), the record's encoding, and its width and height. Raises `RejectedInputError` if the
+    value is neither WebP nor JPEG, or cannot be decoded whole.
     """
     if value[:4] == b"RIFF" and value[8:12] == b"WEBP":
         encoding = "WEBP"
@@ -134,9 +116,5 @@ def decode(value: bytes, resolution: int) -> DecodedRecord:
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     square = image.crop((left, top, left + side, top + side))
-    return DecodedRecord(
-        image_HWC=np.asarray(square.resize((resolution, resolution), Image.Resampling.LANCZOS)),
-        encoding=encoding.lower(),
-        width=width,
-        height=height,
-    )
+    image_HWC = np.asarray(square.resize((resolution, resolution), Image.Resampling.LANCZOS))
+    return image_HWC, encoding.lower(), (width, height)
