@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.preprocess import process_reals
+from training.data.device_loader import process_reals
 
 IMAGES_NCHW = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, 3, 8, 8), np.uint8))
 
