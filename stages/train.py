@@ -19,7 +19,7 @@ from training import checkpoint
 from training.data.real_images import Reals
 from training.distributed.launch import launch, process_count
 from training.distributed.process_group import ProcessGroup, init_process_group
-from training.history import Row
+from training.history import Row, RunHistory
 from training.loop import Reporter
 from training.loop import train as train_run
 from training.runtime.device import default_device
@@ -33,12 +33,13 @@ UNDER_DVC = "DVC_STAGE"
 class LiveReporter(Reporter):
     """Writes each tick to dvclive's files, with images shown as the step, and one line of it to the terminal."""
 
-    _live: Live  # set by `begin`
+    _live: Live  # these are set by `begin`
+    _then: float
+    _shown: float
 
     def __init__(self, folder: Path, run: TrainRun) -> None:
         self._folder = folder
         self._total = run.schedule.total_kimg
-        self._then, self._shown = time.monotonic(), 0.0
 
     def begin(self, rows: Sequence[Row]) -> None:
         """Write the files anew from the history of the checkpoint, without ticks that were lost."""
@@ -93,23 +94,20 @@ def train_process(name: str) -> None:
     run = read_params().train.named(name)
     dataset = DataSet(run.dataset)
     with init_process_group() as group, stop_signals() as stop_requested, dataset, Reals(dataset, run) as reals:
+        start = partial(train_run, run, reals, device=default_device(), group=group, stop_requested=stop_requested)
         try:
             if group.is_main:
-                _train_main(name, run, reals, group, stop_requested)
+                _train_main(name, run, len(reals), group, start)
             else:
-                folder = Path(group.broadcast(None))
-                reporter, device = LiveReporter(folder, run), default_device()
-                train_run(run, reals, folder, reporter, device, group=group, stop_requested=stop_requested)
+                start(Path(group.broadcast(None)), Reporter())
         except StoppedError as stopped:
+            if group.is_main and UNDER_DVC in os.environ:
+                raise
             if group.is_main:
-                if UNDER_DVC in os.environ:
-                    raise
                 print(stopped, file=sys.stderr)
 
 
-def _train_main(
-    name: str, run: TrainRun, reals: Reals, group: ProcessGroup, stop_requested: Callable[[], bool]
-) -> None:
+def _train_main(name: str, run: TrainRun, images: int, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
     labels = [run.dataset / layout.LABELS] if run.labels else []
     with stage_run(
         f"train@{name}",
@@ -118,13 +116,13 @@ def _train_main(
         out=RUNS / name,
         keep_work=True,
     ) as stage:
-        folder, device = Path(group.broadcast(str(stage.work))), default_device()
+        group.broadcast(str(stage.work))
         reporter = LiveReporter(stage.work / "live", run)
         reporter.log(
-            f"train@{name}: {len(reals)} images of {run.dataset}, {run.resolution} px, on {device.type}, "
+            f"train@{name}: {images} images of {run.dataset}, {run.resolution} px, on {default_device().type}, "
             f"{group.world_size} process(es) for schedule.devices {run.schedule.devices}"
         )
-        history = train_run(run, reals, folder, reporter, device, group=group, stop_requested=stop_requested)
+        history = start(stage.work, reporter)
         stage.report.update(history.rows[-1])
         if history.best is not None:
             shown, figure, value = history.best

@@ -4,7 +4,6 @@ import json
 
 from pipeline.params import SnapshotSwd, TrainRun
 from training import schedule
-from training.schedule import Step
 
 Row = dict[str, float]
 """The figures of one tick by name; `images` is the clock."""
@@ -46,9 +45,9 @@ class RunHistory:
         """Restore a saved state."""
         vars(self).update(json.loads(content))
 
-    def last_step(self, run: TrainRun) -> Step | None:
-        """The step that was trained last, at which samples are made; None before the first step."""
-        return None if self.step_start is None else schedule.at(run.schedule, run.resolution, self.step_start)
+    def last_lod(self, run: TrainRun) -> float | None:
+        """The level of detail of the last step; None before the first step."""
+        return None if self.step_start is None else schedule.at(run.schedule, run.resolution, self.step_start).lod
 
     def snapshot_due(self, run: TrainRun, images_shown: int) -> bool:
         """Whether the tick that is complete, but not among the rows yet, ends with a snapshot; the last one does."""

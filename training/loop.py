@@ -7,7 +7,6 @@ moment ends with the same weights as an uninterrupted one, bit for bit on a CPU.
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -74,17 +73,31 @@ def train(
     with ExitStack() as stack:
         if group.is_main:
             stack.enter_context(run_lock(folder, reporter.log))
-        distance = stack.enter_context(snapshot_metric(run, reals, folder)) if group.is_main else None
-        snapshots = Snapshots(run, reals, folder, distance)
-        loop = _Loop(run, folder, reporter, group, Trainer(run, reals, device, group), RunHistory(), snapshots)
-        loop.start()
-        while not schedule.run_ends(run.schedule, loop.trainer.images_shown):
-            loop.step()
-            if not schedule.run_ends(run.schedule, loop.trainer.images_shown) and group.any(stop_requested()):
-                loop.stop()
+        metric = stack.enter_context(snapshot_metric(run, reals, folder)) if group.is_main else None
+        trainer, history = Trainer(run, reals, device, group), RunHistory()
+        snapshots = Snapshots(run, reals, folder, trainer, history, metric)
+        _initialise_or_resume(snapshots, reporter, group)
+        while not schedule.run_ends(run.schedule, trainer.images_shown):
+            step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
+            if run.schedule.reset_optimizers and schedule.resets(history.last_lod(run), step.lod):
+                trainer.reset_optimizers()
+            history.step_start = trainer.images_shown
+            for _ in range(run.schedule.minibatch_repeats):
+                trainer.update(step)
+            if schedule.tick_ends(run.schedule, step, tick_start=history.tick_start, images=trainer.images_shown):
+                history.tick_start = trainer.images_shown
+                _end_tick(step, snapshots, reporter, group)
+            if not schedule.run_ends(run.schedule, trainer.images_shown) and group.any(stop_requested()):
+                if group.is_main:
+                    snapshots.save(step)
+                group.any(False)  # no process ends before the checkpoint is saved
+                raise StoppedError(
+                    f"stopped on request after {trainer.images_shown} images. The run is saved in {folder}; it "
+                    f"resumes when it is started again."
+                )
         if group.is_main:
-            snapshots.finish(loop.history)
-    return loop.history
+            snapshots.finish()
+    return history
 
 
 def _check_splits(run: TrainRun, group: ProcessGroup) -> None:
@@ -101,104 +114,70 @@ def _check_splits(run: TrainRun, group: ProcessGroup) -> None:
             raise TrainingError(f"at {step.resolution}x{step.resolution}: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Loop:
-    run: TrainRun
-    folder: Path
-    reporter: Reporter
-    group: ProcessGroup
-    trainer: Trainer
-    history: RunHistory
-    snapshots: Snapshots
+def _initialise_or_resume(snapshots: Snapshots, reporter: Reporter, group: ProcessGroup) -> None:
+    """Draw the initial weights, or load the newest checkpoint; the main process checks the files and broadcasts it."""
+    folder, trainer, history = snapshots.folder, snapshots.trainer, snapshots.history
+    found = checkpoint.newest(folder, reporter.log) if group.is_main else None
+    images_shown = group.broadcast(found.info.images_shown if found else None)
+    if images_shown is None:
+        trainer.initialise()
+    else:
+        found = found or checkpoint.read(folder, images_shown)
+        _check_same_run(snapshots.run, found, folder)
+        trainer.restore(images_shown, found.networks, found.state["trainer"])
+        history.load_json(found.state["story"])
+    if group.is_main:
+        if found is not None:
+            reporter.log(f"resuming after {trainer.images_shown / 1000:.1f} thousand images")
+        reporter.begin(history.rows)
 
-    def start(self) -> None:
-        """Draw the initial weights, or load the newest checkpoint."""
-        found = self._newest()
-        if found is None:
-            self.trainer.initialise()
-        else:
-            _check_same_run(self.run, found, self.folder)
-            self.trainer.restore(found.info.images_shown, found.networks, found.state["trainer"])
-            self.history.load_json(found.state["story"])
-        if self.group.is_main:
-            if found is not None:
-                self.reporter.log(f"resuming after {self.trainer.images_shown / 1000:.1f} thousand images")
-            self.reporter.begin(self.history.rows)
 
-    def step(self) -> None:
-        """Take one step of the schedule, with its repeats, and end the tick where it is due."""
-        run, trainer, history = self.run, self.trainer, self.history
-        step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
-        before = history.last_step(run)
-        if run.schedule.reset_optimizers and schedule.resets(before and before.lod, step.lod):
-            trainer.reset_optimizers()
-        history.step_start = trainer.images_shown
-        for _ in range(run.schedule.minibatch_repeats):
-            trainer.update(step)
-        if schedule.tick_ends(run.schedule, step, tick_start=history.tick_start, images=trainer.images_shown):
-            history.tick_start = trainer.images_shown
-            self._end_tick(step)
-
-    def stop(self) -> None:
-        """Save a checkpoint and raise `StoppedError`."""
-        step = self.history.last_step(self.run)
-        assert step is not None  # at least one step was taken
-        if self.group.is_main:
-            self.snapshots.save(self.trainer, self.history, step)
-        self.group.any(False)  # no process ends before the checkpoint is saved
-        raise StoppedError(
-            f"stopped on request after {self.trainer.images_shown} images. The run is saved in {self.folder}; it "
-            f"resumes when it is started again."
-        )
-
-    def _newest(self) -> Checkpoint | None:
-        """The newest checkpoint; the main process checks the files and broadcasts which one to load."""
-        found = checkpoint.newest(self.folder, self.reporter.log) if self.group.is_main else None
-        images_shown = self.group.broadcast(found.info.images_shown if found else None)
-        return found if self.group.is_main or images_shown is None else checkpoint.read(self.folder, images_shown)
-
-    def _end_tick(self, step: Step) -> None:
-        trainer, history, snapshots = self.trainer, self.history, self.snapshots
-        snapshot_due = history.snapshot_due(self.run, trainer.images_shown)
-        row = {
-            "images": trainer.images_shown,
-            "lod": step.lod,
-            "resolution": step.resolution,
-            "minibatch": step.minibatch,
-            "learning_rate": step.learning_rate,
-            **trainer.take_figures(),
-        }
-        if snapshot_due:
-            self._check_equal_weights()
-            history.snapshots.append(trainer.images_shown)
-        if not self.group.is_main:  # a failed health check ends the main process, and with it the run
-            history.rows.append(row)
-            return
-        fault = health.check_figures(self.run.alarms, row)
-        if snapshot_due and fault is None:
-            row |= snapshots.preview(trainer, history, step)
-            fault = health.check_samples(self.run.alarms, row)
+def _end_tick(step: Step, snapshots: Snapshots, reporter: Reporter, group: ProcessGroup) -> None:
+    """Report the figures, check them, and write a snapshot where it is due."""
+    run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
+    snapshot_due = history.snapshot_due(run, trainer.images_shown)
+    row = {
+        "images": trainer.images_shown,
+        "lod": step.lod,
+        "resolution": step.resolution,
+        "minibatch": step.minibatch,
+        "learning_rate": step.learning_rate,
+        **trainer.take_figures(),
+    }
+    if snapshot_due:
+        _check_equal_weights(trainer, group)
+        history.snapshots.append(trainer.images_shown)
+    if not group.is_main:  # a failed health check ends the main process, and with it the run
         history.rows.append(row)
-        self.reporter.tick(row)
-        if fault is not None:
-            raise AlarmError(f"after {trainer.images_shown} images {fault}. {snapshots.last_good()}")
-        if snapshot_due:
-            snapshots.save(trainer, history, step)
+        return
+    fault = health.check_figures(run.alarms, row)
+    if snapshot_due and fault is None:
+        row |= snapshots.preview(step)
+        fault = health.check_samples(run.alarms, row)
+    history.rows.append(row)
+    reporter.tick(row)
+    if fault is not None:
+        newest = checkpoint.network_files(snapshots.folder)[-1:]
+        kept = f"The last good snapshot is kept: {newest[0]}" if newest else "There is no snapshot yet"
+        raise AlarmError(f"after {trainer.images_shown} images {fault}. {kept}")
+    if snapshot_due:
+        snapshots.save(step)
 
-    def _check_equal_weights(self) -> None:
-        """Raise where processes hold different weights: a fault of a device, or of the code."""
-        if self.group.world_size == 1:
-            return
-        sha256 = hashlib.sha256()
-        for name in ("G", "D"):
-            for value in self.trainer.networks()[name].values():
-                sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
-        digest = int.from_bytes(sha256.digest()[:7])
-        if self.group.max(digest) != -self.group.max(-digest):
-            raise TrainingError(
-                f"after {self.trainer.images_shown} images the ranks hold different weights: one of the devices does "
-                f"not compute as the others do. Test them one by one; training resumes from the newest checkpoint."
-            )
+
+def _check_equal_weights(trainer: Trainer, group: ProcessGroup) -> None:
+    """Raise where processes hold different weights: a fault of a device, or of the code."""
+    if group.world_size == 1:
+        return
+    sha256 = hashlib.sha256()
+    for name in ("G", "D"):
+        for value in trainer.networks()[name].values():
+            sha256.update(value.detach().cpu().contiguous().numpy().tobytes())
+    digest = int.from_bytes(sha256.digest()[:7])
+    if group.max(digest) != -group.max(-digest):
+        raise TrainingError(
+            f"after {trainer.images_shown} images the ranks hold different weights: one of the devices does not "
+            f"compute as the others do. Test them one by one; training resumes from the newest checkpoint."
+        )
 
 
 def _check_same_run(run: TrainRun, found: Checkpoint, folder: Path) -> None:

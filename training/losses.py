@@ -6,13 +6,13 @@ Pure functions: all random draws come from the caller. Gradients flow to the net
 from collections.abc import Generator as Yields
 from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import LsganLoss, WganLoss
-from training.data.batches import DiscriminatorBatch, GeneratorBatch
 from training.networks import Discriminator, Generator
 from training.networks.discriminator import FeatureNoise as Noise
 from training.networks.discriminator import identity
@@ -34,6 +34,30 @@ DISCRIMINATOR_FIGURES = (
 
 LSGAN has no gradient norm; label losses need labels.
 """
+GENERATOR_FIGURES = ("loss/generator",)
+
+
+class DiscriminatorBatch(NamedTuple):
+    """A microbatch of the discriminator; N = samples, C = 3 (images) or classes (labels), L = latent size.
+
+    `reals_NCHW`: real images after `process_reals`. `labels_NC`: of the reals, which the fakes are generated with too;
+    None without labels. `latents_NL`: of the fakes. `interpolation_weights_N`: the points between real (0) and fake (1)
+    at which WGAN-GP takes its gradient penalty. `noise`: in the discriminator.
+    """
+
+    reals_NCHW: Tensor
+    labels_NC: Tensor | None
+    latents_NL: Tensor
+    interpolation_weights_N: Tensor
+    noise: Noise = identity
+
+
+class GeneratorBatch(NamedTuple):
+    """A microbatch of the generator: latent vectors and labels of the fakes, and noise in the discriminator."""
+
+    latents_NL: Tensor
+    labels_NC: Tensor | None
+    noise: Noise = identity
 
 
 def discriminator_loss(

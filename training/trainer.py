@@ -1,7 +1,8 @@
 """The networks and optimisers of a run, and the clock of its training steps."""
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,12 +14,17 @@ from training.data.device_loader import DeviceLoader
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
-from training.losses import DISCRIMINATOR_FIGURES
+from training.losses import DISCRIMINATOR_FIGURES, GENERATOR_FIGURES
 from training.metrics.running_mean import RunningMeans
 from training.networks import Discriminator, Generator
 from training.networks.adaptive_noise import FakeScoreEma
+from training.networks.progressive import FadeLod
+from training.runtime.cuda_graphs import GraphedUpdate, graphs_up_to
+from training.runtime.device import to_device
 from training.schedule import Step
 from training.train_step import Figures, OptimizedNetwork, TrainStep
+
+Result = TypeVar("Result")
 
 CHANNELS = 3
 
@@ -48,24 +54,19 @@ class Trainer:
         self._d = OptimizedNetwork(self.discriminator, run, device)
         self._fake_score = FakeScoreEma(device)
         self._loader = DeviceLoader(run, reals, device, group, self._fake_score)
-        self._train_step = TrainStep(
-            run,
-            generator=self._g,
-            discriminator=self._d,
-            average=self.average,
-            loader=self._loader,
-            group=group,
-            device=device,
-        )
+        self._step = TrainStep(run, self._g, self._d, self.average, group)
+        self._graphs: dict[Callable[..., Any], GraphedUpdate[Any]] = {}
+        self._graphs_up_to = graphs_up_to(run, device, group)
         self._means_d = RunningMeans(discriminator_figures(run, reals.label_size), device)
-        self._means_g = RunningMeans(("loss/generator",), device)
+        self._means_g = RunningMeans(GENERATOR_FIGURES, device)
         self._skipped_before = 0
         self.images_shown = 0
 
     def initialise(self) -> None:
         """Draw the initial weights from the run's seed; the average starts as the generator."""
-        for network, position in ((self.generator, 0), (self.discriminator, 1)):
-            network.initialise(_weight_rng(self._run.seed, position))
+        for position, network in enumerate((self.generator, self.discriminator)):
+            seeds = np.random.SeedSequence([self._run.seed, Stream.WEIGHTS, position]).generate_state(1, np.uint64)
+            network.initialise(torch.Generator().manual_seed(int(seeds[0])))
         self.average.load_state_dict(self.generator.state_dict())
         if self._run.networks.mbdisc_kernels:
             step = schedule.at(self._run.schedule, self._run.resolution, 0)
@@ -76,27 +77,39 @@ class Trainer:
         """Clear moments and step counters of both networks."""
         self._g.optimizer.reset()
         self._d.optimizer.reset()
-        self._train_step.reset_graphs()
+        self._graphs.clear()
 
     def update(self, step: Step) -> None:
         """Take one training step: D as often as the schedule says, then G; or, in a joint step, both at once.
 
         Every update of D takes the next reals. G is updated at the position of the last of them.
         """
-        position = self.images_shown
         if self._run.schedule.joint_steps:
-            figures, g_figures = self._train_step.both(step, position)
-            self._add_discriminator(figures)
-            self.images_shown += step.minibatch
+            batches = self._loader.discriminator_batches(step, self.images_shown)
+            g_batches = self._loader.generator_batches(step, self.images_shown)
+            figures, g_figures = self._call(self._step.update_both, step, batches, g_batches)
+            self._add_discriminator(figures, step)
         else:
             for _ in range(self._run.schedule.discriminator_repeats):
-                position = self.images_shown
-                self._add_discriminator(self._train_step.discriminator(step, position))
-                self.images_shown += step.minibatch
-            g_figures = self._train_step.generator(step, position)
+                batches = self._loader.discriminator_batches(step, self.images_shown)
+                self._add_discriminator(self._call(self._step.update_discriminator, step, batches), step)
+            g_batches = self._loader.generator_batches(step, self.images_shown - step.minibatch)
+            g_figures = self._call(self._step.update_generator, step, g_batches)
         self._means_g.add(*g_figures.values())
 
-    def _add_discriminator(self, figures: Figures) -> None:
+    def _call(self, update: Callable[..., Result], step: Step, *batches: Any) -> Result:
+        """Call an update of `TrainStep`; as a CUDA graph up to `speed.graphs_up_to`."""
+        # on the device, where a CUDA graph reads them; a level without fade is a number
+        level, lod = math.floor(step.lod), step.lod
+        if lod > level:
+            lod = FadeLod(level, to_device(np.array([lod - level], np.float32), self._device)[0])
+        learning_rate = to_device(np.array([step.learning_rate]), self._device)[0]
+        if step.resolution <= self._graphs_up_to:
+            update = self._graphs.setdefault(update, GraphedUpdate(update))
+        return update(*batches, lod, learning_rate)
+
+    def _add_discriminator(self, figures: Figures, step: Step) -> None:
+        self.images_shown += step.minibatch
         self._fake_score.update(figures["score/fake"])
         estimate = () if isinstance(self._run.loss, WganLoss) else (self._fake_score.value,)
         self._means_d.add(*figures.values(), *estimate)
@@ -139,7 +152,7 @@ class Trainer:
         for means, saved in zip((self._means_d, self._means_g), state["tallies"], strict=True):
             means.load_state_dict(saved)
         self._skipped_before = state["skipped_before"]
-        self._train_step.reset_graphs()
+        self._graphs.clear()
 
 
 def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple[Generator, Discriminator, Generator]:
@@ -161,8 +174,3 @@ def discriminator_figures(run: TrainRun, label_size: int) -> tuple[str, ...]:
     absent += [] if label_size else ["loss/labels_real", "loss/labels_fake"]
     figures = tuple(name for name in DISCRIMINATOR_FIGURES if name not in absent)
     return figures if wgan else (*figures, "winning_estimate")
-
-
-def _weight_rng(seed: int, position: int) -> torch.Generator:
-    (word,) = np.random.SeedSequence([seed, Stream.WEIGHTS, position]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(word))

@@ -7,7 +7,7 @@ from pipeline.params import ScheduleOptions
 from tests.training.pggan import Case, at_full_resolution, schedule_options
 from tests.training.pggan_compare import Compared, compare
 from training import schedule
-from training.data.preprocess import process_reals
+from training.data.device_loader import process_reals
 
 
 def reals(case: Case) -> Iterator[Compared]:

@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +14,10 @@ from tests.training.pggan import Case, discriminator, generator, loss_options, o
 from tests.training.pggan_compare import Compared, compare, compare_gradients
 from tests.training.small import make_run
 from training import schedule
-from training.data.batches import DiscriminatorBatch, GeneratorBatch
-from training.data.preprocess import process_reals
+from training.data.device_loader import process_reals
 from training.distributed.process_group import SINGLE_PROCESS
 from training.interop.tf_variables import to_original
-from training.losses import discriminator_loss, generator_loss
+from training.losses import DiscriminatorBatch, GeneratorBatch, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 from training.networks.progressive import FadeLod
 from training.optim.adam import Adam
@@ -143,15 +142,7 @@ def steps_of(case: Case, dtype: torch.dtype) -> Iterator[Compared]:
         ema_decay=about["Gs_beta"],
     )
     optimized_g, optimized_d = OptimizedNetwork(g, run, CPU), OptimizedNetwork(d, run, CPU)
-    train_step = TrainStep(
-        run,
-        generator=optimized_g,
-        discriminator=optimized_d,
-        average=average,
-        loader=cast(Any, None),  # the batches are the stored draws
-        group=SINGLE_PROCESS,
-        device=CPU,
-    )
+    train_step = TrainStep(run, optimized_g, optimized_d, average, SINGLE_PROCESS)
     for step in about["steps"]:
         number, lod, rate = step["step"], step["lod"], torch.tensor(step["lr"], dtype=DOUBLE)
         assert schedule.resets(previous_lod, lod) == step["optimizer_reset_before"]

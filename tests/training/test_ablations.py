@@ -12,9 +12,8 @@ from pipeline.params import LsganLoss, NetworkOptions
 from tests.training.networks.test_networks import SMALL
 from tests.training.test_losses import Draws
 from training.data import random_streams
-from training.data.batches import DiscriminatorBatch, GeneratorBatch
 from training.data.random_streams import Stream
-from training.losses import discriminator_loss, generator_loss
+from training.losses import DiscriminatorBatch, GeneratorBatch, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 from training.networks.adaptive_noise import FakeScoreEma, MultiplicativeNoise
 from training.networks.layers import BatchNorm, LayerNorm, MinibatchDiscrimination

@@ -6,8 +6,7 @@ from torch import Tensor
 
 from pipeline.params import WganLoss
 from tests.training.networks.test_networks import SMALL
-from training.data.batches import DiscriminatorBatch, GeneratorBatch
-from training.losses import Terms, discriminator_loss, generator_loss
+from training.losses import DiscriminatorBatch, GeneratorBatch, Terms, discriminator_loss, generator_loss
 from training.networks import Discriminator, Generator
 from training.networks.layers import upscale
 

@@ -12,9 +12,8 @@ from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import schedule
-from training.data.batches import DiscriminatorBatch
 from training.data.real_images import Reals
-from training.losses import discriminator_loss
+from training.losses import DiscriminatorBatch, discriminator_loss
 from training.networks import layers
 from training.ops import activations, conv2d
 from training.optim.loss_scale import BACKOFF, GROWTH, INITIAL_LOG2, LossScale

@@ -10,7 +10,7 @@ from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import schedule
 from training.data import random_streams
-from training.data.preprocess import process_reals
+from training.data.device_loader import process_reals
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.trainer import Trainer

@@ -13,11 +13,10 @@ from tests.training.small import make_dataset, make_run
 from tests.training.test_loop import CPU, ListReporter, files, resumed
 from training import schedule
 from training.data import random_streams
-from training.data.batches import GeneratorBatch
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.loop import train
-from training.losses import generator_loss
+from training.losses import GeneratorBatch, generator_loss
 from training.train_step import OptimizedNetwork
 from training.trainer import Trainer
 

@@ -3,6 +3,7 @@
 N = samples of this process in a minibatch, C = 3 (images) or classes (labels), L = latent size.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,14 +13,14 @@ from torch import Tensor
 
 from pipeline.params import TrainRun, WganLoss
 from training.data import random_streams
-from training.data.batches import DiscriminatorBatch, GeneratorBatch
-from training.data.preprocess import process_reals
 from training.data.random_streams import Stream
 from training.data.real_images import LevelCache, Reals
 from training.distributed.batch_split import Rows, microbatch_rows
 from training.distributed.process_group import ProcessGroup
+from training.losses import DiscriminatorBatch, GeneratorBatch
 from training.networks.adaptive_noise import FakeScoreEma, MultiplicativeNoise
 from training.networks.discriminator import FeatureNoise, identity
+from training.networks.layers import downscale, upscale
 from training.runtime.device import to_device
 from training.schedule import Step
 
@@ -89,6 +90,18 @@ class DeviceLoader:
             return identity
         rng = random_streams.generator(self._run.seed, stream, images_shown)
         return MultiplicativeNoise(self._fake_score.strength(loss), rng, step.minibatch, rows)
+
+
+def process_reals(images_NCHW: Tensor, mirrored_N: Tensor | None, lod: float) -> Tensor:
+    """uint8 images at the current resolution to float32 in [-1, 1], mirrored and faded.
+
+    The fraction of `lod` is the weight of the image downscaled to the resolution below (Karras et al. 2018, figure 2).
+    """
+    images = images_NCHW.to(torch.float32) * (2 / 255) - 1
+    if mirrored_N is not None:
+        images = torch.where(mirrored_N.view(-1, 1, 1, 1), images.flip(3), images)
+    fade = float(np.float32(lod) - np.float32(math.floor(lod)))  # lod is a float32 in the original implementation
+    return images + (upscale(downscale(images)) - images) * fade if fade > 0 else images
 
 
 def _chunks(fields: Sequence[Tensor | None], count: int) -> list[Sequence[Tensor | None]]:

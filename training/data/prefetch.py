@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,6 @@ from training.runtime.signals import die_with_parent
 
 Images = NDArray[np.uint8]
 RowsAt = Callable[[int], NDArray[np.int64]]
-
-
-class _Request(NamedTuple):
-    """One read; `rows` are the bytes of the array of rows."""
-
-    resolution: int
-    position: int
-    rows: bytes
 
 
 class Prefetcher:
@@ -39,7 +30,7 @@ class Prefetcher:
         self._workers = workers
         self._ahead = ahead
         self._pool: ProcessPoolExecutor | None = None
-        self._pending: deque[tuple[_Request, Future[Images]]] = deque()
+        self._pending: deque[tuple[tuple[int, int, bytes], Future[Images]]] = deque()
 
     def read(self, resolution: int, position: int, stride: int, rows_at: RowsAt) -> Images:
         """The images `rows_at(position)` of the level of `resolution`, (N, C, H, W).
@@ -62,14 +53,13 @@ class Prefetcher:
                 self._pool = ProcessPoolExecutor(
                     self._workers, multiprocessing.get_context("spawn"), initializer=_start, initargs=(self._dataset,)
                 )
-            if not self._pending or self._pending[0][0] != _Request(resolution, position, rows.tobytes()):
+            if self._pending and self._pending[0][0] != (resolution, position, rows.tobytes()):
                 self._cancel()
-                self._submit(self._pool, resolution, position, rows)
-            _, result = self._pending.popleft()
-            for number in range(len(self._pending) + 1, self._ahead + 1):
-                coming = position + number * stride
-                self._submit(self._pool, resolution, coming, rows_at(coming))
-            return result.result()
+            for coming in range(position + len(self._pending) * stride, position + self._ahead * stride + 1, stride):
+                rows = rows_at(coming)
+                request = resolution, coming, rows.tobytes()
+                self._pending.append((request, self._pool.submit(_read, resolution, rows)))
+            return self._pending.popleft()[1].result()
         except BrokenProcessPool as error:
             self.close()
             raise TrainingError(
@@ -81,12 +71,8 @@ class Prefetcher:
         """Stop the workers; the next read starts new ones."""
         self._cancel()
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown()
             self._pool = None
-
-    def _submit(self, pool: ProcessPoolExecutor, resolution: int, position: int, rows: NDArray[np.int64]) -> None:
-        request = _Request(resolution, position, rows.tobytes())
-        self._pending.append((request, pool.submit(_read, resolution, rows)))
 
     def _cancel(self) -> None:
         for _, result in self._pending:

@@ -4,8 +4,7 @@ N = minibatch, M = images of the data set, C = 3, H = W = resolution of the leve
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from types import TracebackType
+from functools import lru_cache, partial
 from typing import Self
 
 import numpy as np
@@ -105,7 +104,7 @@ class Reals:
         self._labels_ML = dataset.labels if run.labels else None
         self._ram = LevelCache(dataset, torch.device("cpu"), run.ram_mib)
         self._prefetcher = Prefetcher(dataset, workers=run.speed.workers, ahead=run.speed.minibatches_ahead)
-        self._order = lru_cache(maxsize=2)(self._permutation)
+        self._order = lru_cache(maxsize=2)(partial(random_streams.permutation, run.seed, total=self._total))
 
     def __len__(self) -> int:
         return self._total
@@ -167,17 +166,9 @@ class Reals:
         """Size of a level in MiB."""
         return self._total * 3 * resolution**2 / MIB
 
-    def close(self) -> None:
-        """Stop the processes that prefetch."""
-        self._prefetcher.close()
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        return random_streams.permutation(self._run.seed, epoch, self._total)
+    def __exit__(self, *_: object) -> None:
+        """Stop the processes that prefetch."""
+        self._prefetcher.close()

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, start_processes
 
@@ -31,7 +31,10 @@ def launch(count: int, function: Callable[[], None]) -> None:
 
     If one fails, the others are ended, and this process exits with the status of the first that failed.
     """
-    context = start_processes(_run, (function, count, _free_port()), nprocs=count, join=False, start_method="spawn")
+    with socket.socket() as probe:  # finds a free port
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    context = start_processes(_run, (function, count, port), nprocs=count, join=False, start_method="spawn")
     assert context is not None
 
     def forward(*_: object) -> None:
@@ -54,9 +57,3 @@ def _run(rank: int, function: Callable[[], None], count: int, port: int) -> None
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), WORLD_SIZE: str(count)}
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
     function()
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

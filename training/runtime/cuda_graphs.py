@@ -4,7 +4,7 @@ At low resolutions an update is thousands of short operations; launching them ta
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from training.distributed.process_group import ProcessGroup
 WARM_UP_CALLS = 3
 """Calls that are computed eagerly before the capture: in them, libraries choose kernels and allocate memory."""
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -29,7 +28,7 @@ def graphs_up_to(run: TrainRun, device: torch.device, group: ProcessGroup) -> in
     return run.speed.graphs_up_to if captures else 0
 
 
-class GraphedUpdate(Generic[P, R]):
+class GraphedUpdate(Generic[R]):
     """Calls a function a few times, captures it as a CUDA graph, and then replays that.
 
     The function reads and writes its arguments and tensors that persist (weights, moments); it must not synchronise
@@ -37,8 +36,8 @@ class GraphedUpdate(Generic[P, R]):
     that are not tensors is captured anew. The next replay overwrites the results.
     """
 
-    def __init__(self, function: Callable[P, R]) -> None:
-        self._function: Callable[..., R] = function
+    def __init__(self, function: Callable[..., R]) -> None:
+        self._function = function
         self.reset()
 
     def reset(self) -> None:
@@ -49,22 +48,27 @@ class GraphedUpdate(Generic[P, R]):
         self._inputs: Sequence[Any] = ()
         self._results: Any = None
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: Any) -> R:
         """The results of the function."""
-        leaves, structure = pytree.tree_flatten((args, kwargs))
+        leaves, structure = pytree.tree_flatten(args)
         key = structure, [(leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         if key != self._key:
             self.reset()
             self._key = key
         self._calls += 1
         if self._calls <= WARM_UP_CALLS:
-            return self._warm_up(*args, **kwargs)
+            stream = torch.cuda.Stream()  # a side stream, as for the capture
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                results = self._function(*args)
+            torch.cuda.current_stream().wait_stream(stream)
+            return results
         if self._graph is None:
             self._inputs = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-            static_args, static_kwargs = pytree.tree_unflatten(self._inputs, structure)
+            static_args = pytree.tree_unflatten(self._inputs, structure)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):  # computes nothing: the first replay does
-                self._results = self._function(*static_args, **static_kwargs)
+                self._results = self._function(*static_args)
             self._graph = graph
         else:
             for static, leaf in zip(self._inputs, leaves, strict=True):
@@ -72,12 +76,3 @@ class GraphedUpdate(Generic[P, R]):
                     static.copy_(leaf)
         self._graph.replay()
         return self._results
-
-    def _warm_up(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Compute on a side stream, as capture does."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            results = self._function(*args, **kwargs)
-        torch.cuda.current_stream().wait_stream(stream)
-        return results

@@ -29,7 +29,10 @@ def prepare(run: TrainRun, device: torch.device) -> None:
     """Configure this process for a run: threads, memory, and the kernels of a GPU."""
     torch.set_num_threads(run.threads)
     if device.type != "cuda":
-        keep_freed_memory()
+        # glibc's malloc reuses freed memory instead of returning it to the system, which zeroes its pages again
+        if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+            libc.mallopt(_MMAP_MAX, 0)
+            libc.mallopt(_TRIM_THRESHOLD, _KEEP_BYTES)
         return
     _allow_tf32(run.speed.precision != "float32")
     torch.backends.cudnn.benchmark = not run.deterministic  # a run has few shapes, each used for days
@@ -44,13 +47,6 @@ def to_device(values: NDArray[Any], device: torch.device) -> Tensor:
     """Copy an array to the device; the host does not wait for a GPU."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-def keep_freed_memory() -> None:
-    """Make glibc's malloc reuse freed memory instead of returning it to the system, which zeroes its pages again."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_MMAP_MAX, 0)
-        libc.mallopt(_TRIM_THRESHOLD, _KEEP_BYTES)
 
 
 def _allow_tf32(allowed: bool) -> None:

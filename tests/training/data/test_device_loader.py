@@ -6,13 +6,14 @@ import torch
 
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
-from training.data.device_loader import DeviceLoader
+from training.data.device_loader import DeviceLoader, process_reals
 from training.data.real_images import LevelCache, Reals
 from training.distributed.process_group import SINGLE_PROCESS
 from training.networks.adaptive_noise import FakeScoreEma
 from training.runtime.device import to_device
 
 CPU = torch.device("cpu")
+IMAGES_NCHW = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (3, 3, 8, 8), np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +62,26 @@ def test_a_level_on_the_device_shows_the_same(folder: Path, monkeypatch: pytest.
             assert np.array_equal(images_NCHW.numpy(), shown.images_NCHW)
             assert np.array_equal(mirrored_N.numpy(), shown.mirrored_N)
     assert reads == [24, 24]  # each level once
+
+
+def test_the_range_is_that_of_the_networks() -> None:
+    ends = process_reals(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 4, 4), None, 0.0)
+    assert ends.dtype == torch.float32
+    torch.testing.assert_close(ends[0], torch.full((3, 4, 4), -1.0))
+    torch.testing.assert_close(ends[1], torch.full((3, 4, 4), 1.0))
+
+
+def test_only_marked_images_are_mirrored() -> None:
+    plain = process_reals(IMAGES_NCHW, None, 0.0)
+    mirrored = process_reals(IMAGES_NCHW, torch.tensor([False, True, False]), 0.0)
+    assert torch.equal(mirrored[[0, 2]], plain[[0, 2]])
+    assert torch.equal(mirrored[1], torch.from_numpy(plain[1].numpy()[:, :, ::-1].copy()))
+
+
+@pytest.mark.parametrize("lod", [0.0, 1.25, 2.5, 2.999])
+def test_a_fade_interpolates_with_the_resolution_below(lod: float) -> None:
+    plain = process_reals(IMAGES_NCHW, None, 0.0).numpy()
+    blocks = plain.reshape(3, 3, 4, 2, 4, 2).mean(axis=(3, 5))
+    coarse = blocks.repeat(2, axis=2).repeat(2, axis=3)
+    faded = process_reals(IMAGES_NCHW, None, lod).numpy()
+    np.testing.assert_allclose(faded, plain + (coarse - plain) * (lod % 1), atol=1e-6)

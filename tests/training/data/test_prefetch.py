@@ -49,7 +49,7 @@ def test_useless_prefetches_are_dropped_and_no_more_than_the_limit_is_prefetched
         for position in (0, 8, 800, 16, 24, 24):
             found = reals.minibatch(8, position, 8)
             assert np.array_equal(found.images_NCHW, plain.minibatch(8, position, 8).images_NCHW)
-            positions = [request.position for request, _ in reals._prefetcher._pending]
+            positions = [request[1] for request, _ in reals._prefetcher._pending]
             assert positions == [position + 8, position + 16, position + 24]
 
 

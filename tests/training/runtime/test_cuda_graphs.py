@@ -13,8 +13,8 @@ from pipeline.shards.reader import DataSet
 from tests.training.runtime.test_preflight import Sizes
 from tests.training.small import make_dataset, make_run
 from training import schedule
-from training.data.batches import GeneratorBatch
 from training.data.real_images import Reals
+from training.losses import GeneratorBatch
 from training.networks.progressive import FadeLod
 from training.runtime import preflight
 from training.runtime.cuda_graphs import WARM_UP_CALLS, GraphedUpdate
@@ -36,7 +36,7 @@ def test_a_replay_reads_the_tensors_of_its_call_and_other_values_are_captured_an
 
     class FakeGraph:
         def replay(self) -> None:
-            args, _ = pytree.tree_unflatten(update._inputs, update._key[0])
+            args = pytree.tree_unflatten(update._inputs, update._key[0])
             update._results["sum"].copy_(function(*args)["sum"])
 
     for name in ("Stream", "current_stream"):
