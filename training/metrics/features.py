@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import rel_entr
 
 Floats = NDArray[np.floating]
 _ROWS = 1000
@@ -34,7 +35,8 @@ def inception_score(probabilities_NC: Floats, splits: int) -> tuple[float, float
     """
     probabilities64_NC = probabilities_NC.astype(np.float64)
     borders = [part * len(probabilities64_NC) // splits for part in range(splits + 1)]
-    scores_S = [_score(probabilities64_NC[start:end]) for start, end in pairwise(borders)]
+    parts = [probabilities64_NC[start:end] for start, end in pairwise(borders)]
+    scores_S = [np.exp(rel_entr(part_NC, part_NC.mean(axis=0)).sum(axis=1).mean()) for part_NC in parts]
     return float(np.mean(scores_S)), float(np.std(scores_S))
 
 
@@ -69,13 +71,6 @@ def precision_and_recall(real_NF: Floats, fake_NF: Floats, neighbours: int) -> t
 def _gaussian(features_NF: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     features64_NF = features_NF.astype(np.float64)
     return features64_NF.mean(axis=0), np.cov(features64_NF, rowvar=False)
-
-
-def _score(probabilities_NC: NDArray[np.float64]) -> float:
-    mean_C = probabilities_NC.mean(axis=0)
-    positive = probabilities_NC > 0  # p log p is 0 for p = 0
-    ratios_NC = np.divide(probabilities_NC, mean_C, out=np.ones_like(probabilities_NC), where=positive)
-    return float(np.exp((probabilities_NC * np.log(ratios_NC)).sum(axis=1).mean()))
 
 
 def _kernel(x_MF: NDArray[np.float64], y_MF: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from tests.training.small import make_dataset, make_run
 from training.checkpoint import NetworkInfo
 from training.data.real_images import Reals
 from training.generate import Snapshot
-from training.metrics.evaluation import Evaluator, MetricNetworks, enlarge
+from training.metrics.evaluation import Evaluator, enlarge
 from training.networks import Generator
 
 
@@ -36,9 +36,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def _evaluator(folder: Path, run: TrainRun, **changes: Any) -> Evaluator:
-    return Evaluator(
-        _params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", MetricNetworks(None, None)
-    )
+    return Evaluator(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch")
 
 
 def test_metric_names_carry_the_protocol(tmp_path: Path, dataset: Path) -> None:
