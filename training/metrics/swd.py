@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics import Images
-from training.metrics.laplacian import pyramid
-from training.metrics.swd_patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres
+from training.metrics.swd_patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres, laplacian_pyramid
 
 COARSEST = 16
 SCALE = 1000.0
@@ -78,7 +77,7 @@ class PatchSet:
         patches: list[list[NDArray[np.float32]]] = [[] for _ in self.levels]
         for n, image_CHW in enumerate(images_NCHW):
             own = slice(n * self._patches, (n + 1) * self._patches)
-            levels = pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
+            levels = laplacian_pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
             for level, level_HWC in enumerate(levels):
                 patches[level].append(cut(level_HWC, centres[level][own]))
         for file, level_patches in zip(self.levels.values(), patches, strict=True):
