@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.result import PeakMemory, anonymous_mib, save
 from training.metrics import Images
-from training.metrics.swd import SlicedWasserstein, SwdSeed, collect
+from training.metrics.swd import PatchSet, SwdSeed, collect, sliced_wasserstein
 
 MINIBATCH = 32
 PATCHES = 128
@@ -32,15 +32,16 @@ def main(resolution: int, count: int, threads: int) -> None:
     """Collect the patches of both sets, measure their distance, save time and memory."""
     start_mib = anonymous_mib(os.getpid())
     with PeakMemory() as peak, tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
-        swd = SlicedWasserstein(
-            Path(scratch), resolution, patches_per_image=PATCHES, repeats=4, directions=128, seed=1, threads=threads
-        )
         started = time.monotonic()
         reals, fakes = (
-            collect(noise(draws, resolution, count), swd.patch_set(draws)) for draws in (SwdSeed.REALS, SwdSeed.FAKES)
+            collect(
+                noise(draws, resolution, count), PatchSet(Path(scratch) / draws.name, resolution, PATCHES, draws.rng(1))
+            )
+            for draws in (SwdSeed.REALS, SwdSeed.FAKES)
         )
         collected = time.monotonic()
-        distances = swd.distances(reals, fakes)
+        rng = SwdSeed.DIRECTIONS.rng(1)
+        distances = sliced_wasserstein(reals, fakes, repeats=4, directions=128, rng=rng, threads=threads)
         ended = time.monotonic()
         scratch_mib = sum(path.stat().st_size for path in Path(scratch).rglob("*.f32")) / 2**20
     figures = {

@@ -12,14 +12,13 @@ from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import NetworkError
-from pipeline.params import EvaluateParams
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
-from stages import StageRun, main, read_params, stage_run
+from stages import main, read_params, stage_run
 from training import checkpoint, generate
 from training.data.real_images import Reals
 from training.metrics import plots
-from training.metrics.evaluation import Evaluator, MetricNetworks
+from training.metrics.evaluation import Evaluator
 from training.metrics.inception import InceptionNetwork
 from training.metrics.mode_count import train_classifier
 from training.metrics.plots import Row
@@ -40,12 +39,12 @@ def evaluate(name: str) -> None:
         raise NetworkError(f"{RUNS / name}: holds no network file. Train first: dvc repro train@{name}.")
     labels = [run.dataset / layout.LABELS] if run.labels else []
     modes = params.evaluate.modes
-    digits = [modes.digits / layout.VIEW, modes.digits / layout.LABELS] if modes else []
+    digit_files = [modes.digits / layout.VIEW, modes.digits / layout.LABELS] if modes else []
     with (
         stage_run(
             f"evaluate@{name}",
             params={"evaluate": params.evaluate, f"train.runs.{name}": run},
-            inputs=[*networks, run.dataset / layout.VIEW, *labels, *digits],
+            inputs=[*networks, run.dataset / layout.VIEW, *labels, *digit_files],
             out=EVALUATIONS / name,
         ) as stage,
         DataSet(run.dataset) as dataset,
@@ -53,8 +52,15 @@ def evaluate(name: str) -> None:
         torch.set_num_threads(params.evaluate.threads)
         cv2.setNumThreads(params.evaluate.threads)
         parts, scratch = stage.work / "parts", stage.work / "scratch"
-        metric_networks = _metric_networks(params.evaluate, stage)
-        evaluator = Evaluator(params.evaluate, run, Reals(dataset, run), scratch, metric_networks)
+        device = default_device()
+        inception = InceptionNetwork(params.evaluate.inception, device) if params.evaluate.inception else None
+        digits = None
+        if modes:
+            digits, accuracy = train_classifier(modes, params.evaluate.seed, device)
+            stage.report["digits_read_rightly"] = round(accuracy, 4)
+        evaluator = Evaluator(
+            params.evaluate, run, Reals(dataset, run), scratch, inception_network=inception, digits=digits
+        )
         reals = _cached(parts / "reals.json", evaluator.measure_reals)
         rows = [
             _cached(parts / f"{network.stem}.json", lambda network=network: _measure(evaluator, network))
@@ -69,20 +75,9 @@ def evaluate(name: str) -> None:
         images_used = min(len(dataset), params.evaluate.swd_images)
         stage.report.update(rows[-1])
         stage.report["reals"] = {**reals, "images": len(dataset), "images_used": images_used}
-        if metric_networks.inception is None:
+        if inception is None:
             stage.report["inception"] = WITHOUT_INCEPTION
             print(f"evaluate@{name}: FID, inception score, KID, precision, recall {WITHOUT_INCEPTION}", file=sys.stderr)
-
-
-def _metric_networks(params: EvaluateParams, stage: StageRun) -> MetricNetworks:
-    device = default_device()
-    network = InceptionNetwork(params.inception, device) if params.inception else None
-    if params.modes is None:
-        return MetricNetworks(network, None)
-    with DataSet(params.modes.digits) as digits:
-        classifier, accuracy = train_classifier(digits, params.modes, params.seed, device)
-    stage.report["digits_read_rightly"] = round(accuracy, 4)
-    return MetricNetworks(network, classifier)
 
 
 def _measure(evaluator: Evaluator, network: Path) -> Row:

@@ -12,10 +12,9 @@ from pipeline.shards.pyramid import pyramid as averaged_down
 from tests.training.pggan import Case
 from tests.training.pggan_compare import Compared, compare
 from training.metrics.features import frechet_distance, inception_score
-from training.metrics.laplacian import pyramid
 from training.metrics.msssim import msssim, msssim_of_pairs, ssim
 from training.metrics.swd import PatchSet, collect, distance, draw_directions, level_sides, sliced_wasserstein
-from training.metrics.swd_patches import LENGTH, DescriptorFile, cut
+from training.metrics.swd_patches import LENGTH, DescriptorFile, cut, laplacian_pyramid
 
 Images = NDArray[np.uint8]
 
@@ -40,7 +39,7 @@ def _images_averaged_down(case: Case) -> Iterator[Compared]:
 
 
 def _pyramid_and_patches(case: Case, sides: tuple[int, ...]) -> Iterator[Compared]:
-    pyramids = [pyramid(_wide(image_CHW), len(sides)) for image_CHW in case.arrays["images_a"]]
+    pyramids = [laplacian_pyramid(_wide(image_CHW), len(sides)) for image_CHW in case.arrays["images_a"]]
     if "reconstructed_a" in case.arrays:
         rebuilt = [reconstruct(parts).transpose(2, 0, 1) for parts in pyramids]
         yield compare("rebuilt images", rebuilt, case.arrays["reconstructed_a"], allowed=1e-6)
@@ -67,7 +66,7 @@ def _cut_at(case: Case, name: str, level: int) -> NDArray[np.float32]:
     """The patches of one level at the stored places."""
     images = case.arrays[f"images_{name}"]
     places = case.arrays[f"coords_{name}/level{level}"].astype(np.int64).reshape(len(images), -1, 2)
-    levels = [pyramid(_wide(image_CHW), case.about["levels"])[level] for image_CHW in images]
+    levels = [laplacian_pyramid(_wide(image_CHW), case.about["levels"])[level] for image_CHW in images]
     return np.concatenate([cut(level_HWC, own) for level_HWC, own in zip(levels, places, strict=True)])
 
 

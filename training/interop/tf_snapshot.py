@@ -78,7 +78,9 @@ def _network(state: Mapping[str, Any], kind: type[AnyNetwork], function: str) ->
         )
     if state.get("build_func_name") != function:
         raise NetworkError(f"a network built by {state.get('build_func_name')!r} where {function!r} was expected")
-    static = _static_kwargs(state.get("static_kwargs"))
+    static = state.get("static_kwargs")
+    if not isinstance(static, dict) or not all(isinstance(name, str) for name in static):
+        raise NetworkError("a network without options (static_kwargs)")
     options, sizes = tf_options.network_options(static), tf_options.sizes(static)
     variables, lod = _variables(state.get("variables"))
     with torch.device("meta"):
@@ -86,12 +88,6 @@ def _network(state: Mapping[str, Any], kind: type[AnyNetwork], function: str) ->
     network = kind(options, **sizes)
     load_original(network, variables)
     return network, lod
-
-
-def _static_kwargs(static: Any) -> dict[str, Any]:
-    if not isinstance(static, dict) or not all(isinstance(name, str) for name in cast(dict[Any, Any], static)):
-        raise NetworkError("a network without options (static_kwargs)")
-    return cast(dict[str, Any], static)
 
 
 def _variables(pairs: Any) -> tuple[Variables, float]:

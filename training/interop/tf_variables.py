@@ -22,11 +22,10 @@ def original_name(name: str) -> str:
 
 def to_original(network: nn.Module) -> dict[str, NDArray[np.float32]]:
     """All parameters of a network in the original's order and layouts."""
+    arrays = {name: parameter.detach().cpu().numpy() for name, parameter in network.named_parameters()}
     return {
-        original_name(name): np.ascontiguousarray(
-            parameter.detach().cpu().numpy().transpose(_TO_ORIGINAL[parameter.ndim])
-        )
-        for name, parameter in network.named_parameters()
+        original_name(name): np.ascontiguousarray(array.transpose(_TO_ORIGINAL[array.ndim]))
+        for name, array in arrays.items()
     }
 
 

@@ -1,6 +1,7 @@
 """Metrics that compare generated images with real ones. A metric's name carries its protocol."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +11,23 @@ Images = NDArray[np.uint8]
 
 
 class FirstImages:
-    """Passes the first `count` images of a sequence of minibatches to `update`."""
+    """Applies `function` to the first `count` images of a sequence of minibatches, and keeps the `results`."""
 
-    def __init__(self, count: int, update: Callable[[Images], object]) -> None:
+    def __init__(self, count: int, function: Callable[[Images], Any]) -> None:
         self._left = count
-        self._update = update
+        self._function = function
+        self.results: list[Any] = []
 
-    def __call__(self, images_NCHW: Images) -> None:
-        """Pass on what is left of the first images."""
+    def update(self, images_NCHW: Images) -> None:
+        """Add a minibatch."""
         first_NCHW = images_NCHW[: self._left]
         self._left -= len(first_NCHW)
         if len(first_NCHW):
-            self._update(first_NCHW)
+            self.results.append(self._function(first_NCHW))
+
+    def compute(self) -> NDArray[Any]:
+        """All results in one array."""
+        return np.concatenate(self.results)
 
 
 def short_count(count: int) -> str:

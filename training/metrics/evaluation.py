@@ -7,8 +7,8 @@ Suffixes: N image, C channel, H height, W width, L latent or label.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +17,13 @@ from pipeline.params import EvaluateParams, TrainRun
 from training.data.real_images import Reals
 from training.generate import Snapshot
 from training.metrics import FirstImages, Images, inception, mode_count, short_count
-from training.metrics.inception import InceptionFeatures, InceptionNetwork
-from training.metrics.mode_count import DigitClassifier, ModeCount
+from training.metrics.inception import InceptionNetwork
+from training.metrics.mode_count import DigitClassifier
 from training.metrics.msssim import measurable, msssim_of_pairs
 from training.metrics.plots import Row
-from training.metrics.swd import PatchSet, SlicedWasserstein, SwdSeed, level_sides
+from training.metrics.swd import PatchSet, SwdSeed, level_sides, sliced_wasserstein
 
 Batches = Iterator[Images]
-
-
-@dataclass(frozen=True)
-class MetricNetworks:
-    """The networks that some metrics use; None where a metric is off."""
-
-    inception: InceptionNetwork | None
-    digits: DigitClassifier | None
 
 
 class Evaluator:
@@ -48,8 +40,8 @@ class Evaluator:
         patches at other positions.
     scratch
         A folder for descriptors, 588 bytes x `swd_images` x `swd_patches_per_image` x levels, twice. Emptied first.
-    networks
-        As `params.inception` and `params.modes` need them.
+    inception_network, digits
+        The networks for `params.inception` and `params.modes`.
 
     Attributes
     ----------
@@ -58,12 +50,21 @@ class Evaluator:
     """
 
     def __init__(
-        self, params: EvaluateParams, run: TrainRun, reals: Reals, scratch: Path, networks: MetricNetworks
+        self,
+        params: EvaluateParams,
+        run: TrainRun,
+        reals: Reals,
+        scratch: Path,
+        *,
+        inception_network: InceptionNetwork | None = None,
+        digits: DigitClassifier | None = None,
     ) -> None:
         self._params = params
         self._run = run
         self._reals = reals
-        self._networks = networks
+        self._scratch = scratch
+        self._inception = inception_network
+        self._digits = digits
         self._real_count = max(params.swd_images, params.inception.images if params.inception else 0)
         self._total = max(self._real_count, 2 * params.msssim_pairs, params.modes.samples if params.modes else 0)
         levels = level_sides(run.resolution)
@@ -76,17 +77,9 @@ class Evaluator:
         if params.modes:
             self.names["modes"] = mode_count.metric_names(params.modes)
         shutil.rmtree(scratch, ignore_errors=True)
-        self._swd = SlicedWasserstein(
-            scratch,
-            run.resolution,
-            patches_per_image=params.swd_patches_per_image,
-            repeats=params.swd_repeats,
-            directions=params.swd_directions,
-            seed=params.seed,
-            threads=params.threads,
-        )
+        self._real_features: dict[str, FirstImages] = {}
         real_batches = self._real_batches(0, self._real_count)
-        self._real_patches, self._real_features = self._collect(real_batches, SwdSeed.REALS)
+        self._real_patches = self._collect(real_batches, SwdSeed.REALS, self._real_features)
 
     def measure_fakes(self, snapshot: Snapshot) -> Row:
         """The metrics of a snapshot."""
@@ -101,33 +94,44 @@ class Evaluator:
         return self._measure(self._real_batches(self._real_count, self._total))
 
     def _measure(self, batches: Batches) -> Row:
-        params, similarities = self._params, list[float]()
-        modes = ModeCount(params.modes, self._networks.digits) if params.modes and self._networks.digits else None
-        updates: list[Callable[[Images], object]] = [modes.update] if modes else []
+        params, network, collected = self._params, self._inception, dict[str, FirstImages]()
         if self.names["msssim"]:
-            pairs = FirstImages(2 * params.msssim_pairs, lambda images: similarities.extend(msssim_of_pairs(images)))
-            updates.append(pairs)
-        patches, features = self._collect(batches, SwdSeed.FAKES, *updates)
-        levels = list(self._swd.distances(self._real_patches, patches).values())
+            collected["msssim"] = FirstImages(2 * params.msssim_pairs, msssim_of_pairs)
+        if network:
+            collected["probabilities"] = FirstImages(network.options.score_images, network.probabilities)
+        if params.modes and self._digits:
+            collected["modes"] = FirstImages(params.modes.samples, partial(mode_count.modes_of, self._digits))
+        patches = self._collect(batches, SwdSeed.FAKES, collected)
+        distances = sliced_wasserstein(
+            self._real_patches,
+            patches,
+            repeats=params.swd_repeats,
+            directions=params.swd_directions,
+            rng=SwdSeed.DIRECTIONS.rng(params.seed),
+            threads=params.threads,
+        )
+        levels = list(distances.values())
         values = [*levels, float(np.mean(levels))] if levels else []
         row = {name: round(value, 4) for name, value in zip(self.names["swd"], values, strict=True)}
-        row |= {name: round(float(np.mean(similarities)), 5) for name in self.names["msssim"]}
-        if params.inception and self._real_features and features:
-            row |= inception.compute(params.inception, self._real_features, features, params.seed)
-        return row | (modes.compute() if modes else {})
+        found = {name: first.compute() for name, first in collected.items()}
+        row |= {name: round(float(np.mean(found["msssim"])), 5) for name in self.names["msssim"]}
+        if network:
+            real_NF, fake_NF = self._real_features["features"].compute(), found["features"]
+            row |= inception.compute(network.options, real_NF, fake_NF, found["probabilities"], params.seed)
+        return row | (mode_count.compute(params.modes, found["modes"]) if params.modes else {})
 
-    def _collect(
-        self, batches: Batches, draws: SwdSeed, *updates: Callable[[Images], object]
-    ) -> tuple[PatchSet, InceptionFeatures | None]:
-        """The patches, normalised, and features of an image set, which is passed to `updates` too."""
-        options, network = self._params.inception, self._networks.inception
-        patches = self._swd.patch_set(draws)
-        features = InceptionFeatures(options, network) if options and network else None
-        updates = (FirstImages(self._params.swd_images, patches.update), *updates)
+    def _collect(self, batches: Batches, draws: SwdSeed, collected: dict[str, FirstImages]) -> PatchSet:
+        """The patches of an image set; its images, and its features if used, are added to `collected` too."""
+        params, network = self._params, self._inception
+        folder, rng = self._scratch / draws.name.lower(), draws.rng(params.seed)
+        patches = PatchSet(folder, self._run.resolution, params.swd_patches_per_image, rng)
+        if network:
+            collected["features"] = FirstImages(network.options.images, network.features)
+        first = [FirstImages(params.swd_images, patches.update), *collected.values()]
         for images_NCHW in batches:
-            for update in (*updates, features.update) if features else updates:
-                update(images_NCHW)
-        return patches.normalise(), features
+            for each in first:
+                each.update(images_NCHW)
+        return patches.normalise()
 
     def _real_batches(self, position: int, count: int) -> Batches:
         for start in range(0, count, self._params.minibatch):

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import rel_entr
 
 Floats = NDArray[np.floating]
 _ROWS = 1000
@@ -19,11 +20,12 @@ def frechet_distance(real_NF: Floats, fake_NF: Floats) -> float:
     Covariances divide by N - 1. The trace of the square root of their product AB is the sum of the roots of its
     eigenvalues, which are those of the symmetric matrix RᵀBR with A = RRᵀ.
     """
-    (mean_a, covariance_a), (mean_b, covariance_b) = _gaussian(real_NF), _gaussian(fake_NF)
+    real64_NF, fake64_NF = real_NF.astype(np.float64), fake_NF.astype(np.float64)
+    covariance_a, covariance_b = np.cov(real64_NF, rowvar=False), np.cov(fake64_NF, rowvar=False)
     values_F, vectors_FF = np.linalg.eigh(covariance_a)
     root_FF = vectors_FF * np.sqrt(values_F.clip(min=0))
     product_F = np.linalg.eigvalsh(root_FF.T @ covariance_b @ root_FF).clip(min=0)
-    between_means = float(np.square(mean_a - mean_b).sum())
+    between_means = float(np.square(real64_NF.mean(axis=0) - fake64_NF.mean(axis=0)).sum())
     return between_means + float(np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(product_F).sum())
 
 
@@ -34,7 +36,8 @@ def inception_score(probabilities_NC: Floats, splits: int) -> tuple[float, float
     """
     probabilities64_NC = probabilities_NC.astype(np.float64)
     borders = [part * len(probabilities64_NC) // splits for part in range(splits + 1)]
-    scores_S = [_score(probabilities64_NC[start:end]) for start, end in pairwise(borders)]
+    parts = [probabilities64_NC[start:end] for start, end in pairwise(borders)]
+    scores_S = [np.exp(rel_entr(part_NC, part_NC.mean(axis=0)).sum(axis=1).mean()) for part_NC in parts]
     return float(np.mean(scores_S)), float(np.std(scores_S))
 
 
@@ -64,18 +67,6 @@ def precision_and_recall(real_NF: Floats, fake_NF: Floats, neighbours: int) -> t
     """
     real_NF, fake_NF = real_NF.astype(np.float64), fake_NF.astype(np.float64)
     return _fraction_within(fake_NF, real_NF, neighbours), _fraction_within(real_NF, fake_NF, neighbours)
-
-
-def _gaussian(features_NF: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    features64_NF = features_NF.astype(np.float64)
-    return features64_NF.mean(axis=0), np.cov(features64_NF, rowvar=False)
-
-
-def _score(probabilities_NC: NDArray[np.float64]) -> float:
-    mean_C = probabilities_NC.mean(axis=0)
-    positive = probabilities_NC > 0  # p log p is 0 for p = 0
-    ratios_NC = np.divide(probabilities_NC, mean_C, out=np.ones_like(probabilities_NC), where=positive)
-    return float(np.exp((probabilities_NC * np.log(ratios_NC)).sum(axis=1).mean()))
 
 
 def _kernel(x_MF: NDArray[np.float64], y_MF: NDArray[np.float64]) -> NDArray[np.float64]:

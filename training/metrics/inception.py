@@ -13,8 +13,14 @@ from torch import Tensor
 from pipeline import provenance
 from pipeline.errors import NetworkError
 from pipeline.params import InceptionOptions
-from training.metrics import FirstImages, Images, short_count
-from training.metrics.features import frechet_distance, inception_score, kernel_inception_distance, precision_and_recall
+from training.metrics import Images, short_count
+from training.metrics.features import (
+    Floats,
+    frechet_distance,
+    inception_score,
+    kernel_inception_distance,
+    precision_and_recall,
+)
 from training.metrics.plots import Row
 
 SPLITS = 10
@@ -42,7 +48,7 @@ class InceptionNetwork:
                 f"{options.file}: its SHA-256 is {found}, params.yaml says {options.sha256} "
                 f"(evaluate.inception.sha256). Download the file again, or correct the value if this is the right file."
             )
-        self._options = options
+        self.options = options
         self._device = device
         try:
             self._network = torch.jit.load(options.file, map_location=device).eval()  # pyright: ignore[reportUnknownMemberType]
@@ -64,38 +70,10 @@ class InceptionNetwork:
             result = cast(Tensor, self._network(images, **{option: True}))
         except RuntimeError as error:
             raise NetworkError(
-                f"{self._options.file}: cannot be called with uint8 images (N, 3, H, W) and {option}=True, as the "
+                f"{self.options.file}: cannot be called with uint8 images (N, 3, H, W) and {option}=True, as the "
                 f"published inception-2015-12-05.pt can: {error}"
             ) from error
         return result.float().cpu().numpy().reshape(len(images_NCHW), -1)
-
-
-class InceptionFeatures:
-    """Features and class probabilities of one image set, in order; 8 KB of memory per image.
-
-    Features are of the first `options.images` images, probabilities of the first `options.score_images`.
-    """
-
-    def __init__(self, options: InceptionOptions, network: InceptionNetwork) -> None:
-        self._features: list[NDArray[np.float32]] = []
-        self._probabilities: list[NDArray[np.float32]] = []
-        self._updates = (
-            FirstImages(options.images, lambda images: self._features.append(network.features(images))),
-            FirstImages(options.score_images, lambda images: self._probabilities.append(network.probabilities(images))),
-        )
-
-    def update(self, images_NCHW: Images) -> None:
-        """Add a minibatch of images."""
-        for update in self._updates:
-            update(images_NCHW)
-
-    def features(self) -> NDArray[np.float32]:
-        """All features, (N, F)."""
-        return np.concatenate(self._features)
-
-    def probabilities(self) -> NDArray[np.float32]:
-        """All class probabilities, (N, classes)."""
-        return np.concatenate(self._probabilities)
 
 
 def metric_names(options: InceptionOptions) -> list[str]:
@@ -109,9 +87,8 @@ def metric_names(options: InceptionOptions) -> list[str]:
     ]  # fmt: skip
 
 
-def compute(options: InceptionOptions, reals: InceptionFeatures, fakes: InceptionFeatures, seed: int) -> Row:
-    """The metrics of a set against the reals, by `metric_names`."""
-    real_NF, fake_NF = reals.features(), fakes.features()
+def compute(options: InceptionOptions, real_NF: Floats, fake_NF: Floats, fake_probabilities: Floats, seed: int) -> Row:
+    """The metrics, by `metric_names`, from features and (for the fakes) class probabilities."""
     kid = kernel_inception_distance(
         real_NF[: options.kid_images],
         fake_NF[: options.kid_images],
@@ -121,7 +98,7 @@ def compute(options: InceptionOptions, reals: InceptionFeatures, fakes: Inceptio
     )
     values = [
         *(frechet_distance(real_NF[:count], fake_NF[:count]) for count in options.fid_images),
-        *inception_score(fakes.probabilities(), SPLITS),
+        *inception_score(fake_probabilities, SPLITS),
         kid,
         *precision_and_recall(
             real_NF[: options.precision_images], fake_NF[: options.precision_images], options.precision_neighbours

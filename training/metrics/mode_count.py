@@ -17,7 +17,7 @@ from pipeline.errors import TrainingError
 from pipeline.params import ModesOptions
 from pipeline.shards.reader import DataSet
 from training.data import random_streams
-from training.metrics import FirstImages, Images, short_count
+from training.metrics import Images, short_count
 from training.metrics.plots import Row
 
 SIDE = 32
@@ -43,32 +43,17 @@ class DigitClassifier(nn.Module):
         return self.scores(x.flatten(1))
 
 
-def train_classifier(
-    digits: DataSet, options: ModesOptions, seed: int, device: torch.device
-) -> tuple[DigitClassifier, float]:
-    """Train a classifier; returns it with its accuracy on the held-out digits.
+def train_classifier(options: ModesOptions, seed: int, device: torch.device) -> tuple[DigitClassifier, float]:
+    """Train a classifier on `options.digits`; returns it with its accuracy on the held-out digits.
 
     Raises
     ------
     TrainingError
         The data set lacks labels of ten classes or a level of 32x32, or has not more images than are held out.
     """
-    labels_NC = digits.labels
-    if labels_NC is None or labels_NC.shape[1] != DIGITS or digits.resolution < SIDE:
-        shape = "none" if labels_NC is None else f"of shape {labels_NC.shape}"
-        raise TrainingError(
-            f"{options.digits}: images of {digits.resolution}x{digits.resolution}, labels {shape}; the classifier of "
-            f"evaluate.modes needs digits of 32x32 with labels (N, 10)"
-        )
-    if len(digits) <= options.held_out:
-        raise TrainingError(
-            f"{options.digits}: {len(digits)} digits, of which evaluate.modes.held_out {options.held_out} leaves none "
-            f"for training; lower it"
-        )
-    order = random_streams.permutation(seed, 0, len(digits))
+    pixels_NHW, classes_N = (torch.from_numpy(values).to(device) for values in _read(options))
+    order = random_streams.permutation(seed, 0, len(classes_N))
     test_rows, train_rows = order[: options.held_out], order[options.held_out :]
-    pixels_NHW = torch.from_numpy(_all_pixels(digits)).to(device)
-    classes_N = torch.from_numpy(labels_NC.argmax(axis=1)).to(device)
     classifier = _initialised(seed).to(device)
     optimizer = torch.optim.Adam(classifier.parameters(), options.learning_rate)
     for step in range(options.steps):
@@ -84,23 +69,11 @@ def train_classifier(
     return classifier, correct / len(test_rows)
 
 
-class ModeCount:
-    """Counts the modes of the first `options.samples` images."""
-
-    def __init__(self, options: ModesOptions, classifier: DigitClassifier) -> None:
-        self._options = options
-        self._classifier = classifier
-        self.update = FirstImages(options.samples, self._count)
-        """Add a minibatch of images of 32x32."""
-        self.counts_M = np.zeros(MODES, np.int64)
-
-    def compute(self) -> Row:
-        """The number of modes, and the divergence of their frequencies from uniform; by `metric_names`."""
-        values = (int((self.counts_M > 0).sum()), round(divergence_from_uniform(self.counts_M), 6))
-        return dict(zip(metric_names(self._options), values, strict=True))
-
-    def _count(self, images_NCHW: Images) -> None:
-        self.counts_M += np.bincount(modes_of(self._classifier, images_NCHW), minlength=MODES)
+def compute(options: ModesOptions, modes_N: NDArray[np.int64]) -> Row:
+    """The number of modes, and the divergence of their frequencies from uniform; by `metric_names`."""
+    counts_M = np.bincount(modes_N, minlength=MODES)
+    values = (int((counts_M > 0).sum()), round(divergence_from_uniform(counts_M), 6))
+    return dict(zip(metric_names(options), values, strict=True))
 
 
 def metric_names(options: ModesOptions) -> list[str]:
@@ -127,13 +100,23 @@ def _predict(classifier: DigitClassifier, pixels_NHW: Tensor) -> Tensor:
     return classifier(pixels_NHW).argmax(dim=1)
 
 
-def _all_pixels(digits: DataSet) -> NDArray[np.uint8]:
-    """All digits, (N, 32, 32); they are grey, so one channel is enough."""
-    parts = [
-        digits.read(SIDE, np.arange(start, min(start + _MINIBATCH, len(digits))))[:, 0]
-        for start in range(0, len(digits), _MINIBATCH)
-    ]
-    return np.concatenate(parts)
+def _read(options: ModesOptions) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """All digits, (N, 32, 32), and their classes; they are grey, so one channel is enough."""
+    with DataSet(options.digits) as digits:
+        labels_NC = digits.labels
+        if labels_NC is None or labels_NC.shape[1] != DIGITS or digits.resolution < SIDE:
+            shape = "none" if labels_NC is None else f"of shape {labels_NC.shape}"
+            raise TrainingError(
+                f"{options.digits}: images of {digits.resolution}x{digits.resolution}, labels {shape}; the classifier "
+                f"of evaluate.modes needs digits of 32x32 with labels (N, 10)"
+            )
+        if len(digits) <= options.held_out:
+            raise TrainingError(
+                f"{options.digits}: {len(digits)} digits, of which evaluate.modes.held_out {options.held_out} leaves "
+                f"none for training; lower it"
+            )
+        batches = np.split(np.arange(len(digits)), range(_MINIBATCH, len(digits), _MINIBATCH))
+        return np.concatenate([digits.read(SIDE, rows)[:, 0] for rows in batches]), labels_NC.argmax(axis=1)
 
 
 def _initialised(seed: int) -> DigitClassifier:

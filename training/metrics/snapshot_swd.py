@@ -16,7 +16,7 @@ from training.data import random_streams
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.metrics import Images, short_count
-from training.metrics.swd import PatchSet, SlicedWasserstein, SwdSeed, collect, level_sides
+from training.metrics.swd import PatchSet, SwdSeed, collect, level_sides, sliced_wasserstein
 from training.networks import Generator as GeneratorNetwork
 from training.schedule import Step
 
@@ -36,19 +36,21 @@ class SnapshotMetric:
         """The distance of samples at the step's level of detail; None where images are too small for a patch."""
         if not level_sides(step.resolution):
             return None
-        swd = SlicedWasserstein(
-            self._scratch,
-            step.resolution,
-            patches_per_image=self.options.patches_per_image,
+        if self._real_patches is None or self._real_patches[0] != step.resolution:
+            self._real_patches = (step.resolution, self._collect(self._real_batches(step), step, SwdSeed.REALS))
+        levels = sliced_wasserstein(
+            self._real_patches[1],
+            self._collect(self._fake_batches(average, step), step, SwdSeed.FAKES),
             repeats=1,
             directions=self.options.directions,
-            seed=self._run.seed,
+            rng=SwdSeed.DIRECTIONS.rng(self._run.seed),
             threads=self._run.threads,
         )
-        if self._real_patches is None or self._real_patches[0] != step.resolution:
-            self._real_patches = (step.resolution, collect(self._real_batches(step), swd.patch_set(SwdSeed.REALS)))
-        fakes = collect(self._fake_batches(average, step), swd.patch_set(SwdSeed.FAKES))
-        return round(float(np.mean(list(swd.distances(self._real_patches[1], fakes).values()))), 4)
+        return round(float(np.mean(list(levels.values()))), 4)
+
+    def _collect(self, batches: Iterator[Images], step: Step, draws: SwdSeed) -> PatchSet:
+        folder, rng = self._scratch / draws.name.lower(), draws.rng(self._run.seed)
+        return collect(batches, PatchSet(folder, step.resolution, self.options.patches_per_image, rng))
 
     def _real_batches(self, step: Step) -> Iterator[Images]:
         for start in range(0, self.options.images, step.minibatch):

@@ -8,7 +8,6 @@ Suffixes: N image, C channel, H height, W width, D direction, L descriptor value
 
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -16,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics import Images
-from training.metrics.laplacian import pyramid
-from training.metrics.swd_patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres
+from training.metrics.swd_patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres, laplacian_pyramid
 
 COARSEST = 16
 SCALE = 1000.0
@@ -31,6 +29,10 @@ class SwdSeed(IntEnum):
     REALS = 0
     FAKES = 1
     DIRECTIONS = 2
+
+    def rng(self, seed: int) -> np.random.RandomState:
+        """A new generator of random numbers from `seed`."""
+        return np.random.RandomState([seed, self])
 
 
 def level_sides(resolution: int) -> tuple[int, ...]:
@@ -75,7 +77,7 @@ class PatchSet:
         patches: list[list[NDArray[np.float32]]] = [[] for _ in self.levels]
         for n, image_CHW in enumerate(images_NCHW):
             own = slice(n * self._patches, (n + 1) * self._patches)
-            levels = pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
+            levels = laplacian_pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
             for level, level_HWC in enumerate(levels):
                 patches[level].append(cut(level_HWC, centres[level][own]))
         for file, level_patches in zip(self.levels.values(), patches, strict=True):
@@ -88,39 +90,6 @@ class PatchSet:
         return self
 
 
-@dataclass(frozen=True)
-class SlicedWasserstein:
-    """One protocol of the metric: every random number follows from `seed`.
-
-    `scratch` is a folder for the descriptors, which the caller removes. `repeats` draws of `directions` directions each
-    (the original: 4 x 128). `threads` do not change the result.
-    """
-
-    scratch: Path
-    resolution: int
-    _: KW_ONLY
-    patches_per_image: int
-    repeats: int
-    directions: int
-    seed: int
-    threads: int
-
-    def patch_set(self, draws: SwdSeed) -> PatchSet:
-        """A new, empty set; it replaces an earlier one with the same `draws`."""
-        folder = self.scratch / draws.name.lower()
-        return PatchSet(folder, self.resolution, self.patches_per_image, self._rng(draws))
-
-    def distances(self, reals: PatchSet, fakes: PatchSet) -> dict[int, float]:
-        """The distance x 1,000 at each level, by the level's side; normalised sets of equally many images."""
-        rng = self._rng(SwdSeed.DIRECTIONS)
-        return sliced_wasserstein(
-            reals, fakes, repeats=self.repeats, directions=self.directions, rng=rng, threads=self.threads
-        )
-
-    def _rng(self, draws: SwdSeed) -> np.random.RandomState:
-        return np.random.RandomState([self.seed, draws])
-
-
 def collect(batches_NCHW: Iterable[Images], patches: PatchSet) -> PatchSet:
     """Add all minibatches to a set and normalise it."""
     for images_NCHW in batches_NCHW:
@@ -131,7 +100,11 @@ def collect(batches_NCHW: Iterable[Images], patches: PatchSet) -> PatchSet:
 def sliced_wasserstein(
     a: PatchSet, b: PatchSet, *, repeats: int, directions: int, rng: np.random.RandomState, threads: int
 ) -> dict[int, float]:
-    """As `SlicedWasserstein.distances`, with directions from `rng`, drawn level by level."""
+    """The distance x 1,000 at each level, by the level's side; normalised sets of equally many images.
+
+    `rng` draws, level by level, `repeats` times `directions` directions (the original: 4 x 128). `threads` do not
+    change the result.
+    """
     return {
         side: distance(a.levels[side], b.levels[side], draw_directions(rng, repeats, directions), threads) * SCALE
         for side in a.levels

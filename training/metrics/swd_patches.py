@@ -1,4 +1,4 @@
-"""Descriptors of the sliced Wasserstein distance: 7x7 patches of pyramid levels, stored on disk.
+"""Descriptors of the sliced Wasserstein distance: 7x7 patches of Laplacian pyramids, stored on disk.
 
 A full-size set is 2,097,152 patches of 147 values, 1.2 GB, at each of seven levels. So they are written to a file per
 level, and read in blocks.
@@ -9,6 +9,7 @@ Suffixes: N image, P patch, C channel, H height, W width, X column in the patch,
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ CHANNELS = 3
 LENGTH = CHANNELS * SIDE * SIDE
 _MARGIN = SIDE // 2
 _BLOCK_ROWS = 65536
+
+FloatImage = NDArray[np.float32]
 
 
 def draw_centres(rng: np.random.RandomState, size: int, count: int) -> NDArray[np.int64]:
@@ -29,11 +32,25 @@ def draw_centres(rng: np.random.RandomState, size: int, count: int) -> NDArray[n
     return np.stack([columns, rows], axis=1).astype(np.int64)
 
 
-def cut(level_HWC: NDArray[np.float32], centres_P2: NDArray[np.int64]) -> NDArray[np.float32]:
+def cut(level_HWC: FloatImage, centres_P2: NDArray[np.int64]) -> NDArray[np.float32]:
     """The patches around `centres_P2` = (x, y), as [P, C, X, Y], columns first as in the original."""
     windows_HWCYX = np.lib.stride_tricks.sliding_window_view(level_HWC, (SIDE, SIDE), axis=(0, 1))
     columns, rows = centres_P2.T - _MARGIN
     return np.ascontiguousarray(windows_HWCYX[rows, columns].swapaxes(2, 3))
+
+
+def laplacian_pyramid(image_HWC: FloatImage, levels: int) -> list[FloatImage]:
+    """Split an image into its detail by scale, each level half the size of the one before (Burt and Adelson 1983).
+
+    The sides are divisible by 2^(levels - 1). Each level is the image minus its blurred self, the last is the low-pass.
+    OpenCV's filter is the original's: the outer product of [1 4 6 4 1] / 16, borders mirrored without the edge pixel.
+    """
+    details: list[FloatImage] = []
+    for _ in range(levels - 1):
+        smaller = np.asarray(cv2.pyrDown(image_HWC, borderType=cv2.BORDER_REFLECT_101), np.float32)
+        details.append(image_HWC - np.asarray(cv2.pyrUp(smaller), np.float32))
+        image_HWC = smaller
+    return [*details, image_HWC]
 
 
 class DescriptorFile:

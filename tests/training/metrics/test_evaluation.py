@@ -11,7 +11,7 @@ from tests.training.small import make_dataset, make_run
 from training.checkpoint import NetworkInfo
 from training.data.real_images import Reals
 from training.generate import Snapshot
-from training.metrics.evaluation import Evaluator, MetricNetworks, enlarge
+from training.metrics.evaluation import Evaluator, enlarge
 from training.networks import Generator
 
 
@@ -35,43 +35,41 @@ def dataset(tmp_path: Path) -> Path:
     return make_dataset(tmp_path / "set", images=24, resolution=32)
 
 
+@pytest.fixture
+def run(dataset: Path) -> TrainRun:
+    return make_run(dataset, resolution=32, grid_cell_pixels=32)
+
+
 def _evaluator(folder: Path, run: TrainRun, **changes: Any) -> Evaluator:
-    return Evaluator(
-        _params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch", MetricNetworks(None, None)
-    )
+    return Evaluator(_params(**changes), run, Reals(DataSet(run.dataset), run), folder / "scratch")
 
 
-def test_metric_names_carry_the_protocol(tmp_path: Path, dataset: Path) -> None:
-    run = make_run(dataset, resolution=32, grid_cell_pixels=32)
+def test_metric_names_carry_the_protocol(tmp_path: Path, run: TrainRun) -> None:
     names = ["swd24_32", "swd24_16", "swd24_mean", "msssim8"]
     metrics = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0))
     assert list(metrics) == names
     assert metrics["swd24_mean"] == pytest.approx((metrics["swd24_32"] + metrics["swd24_16"]) / 2, abs=1e-4)
 
 
-def test_reals_are_closer_to_reals_than_an_untrained_generator(tmp_path: Path, dataset: Path) -> None:
-    run = make_run(dataset, resolution=32, grid_cell_pixels=32)
+def test_reals_are_closer_to_reals_than_an_untrained_generator(tmp_path: Path, run: TrainRun) -> None:
     evaluator = _evaluator(tmp_path, run)
     reals, fakes = evaluator.measure_reals(), evaluator.measure_fakes(_snapshot(run, 0.0))
     assert all(1.5 * reals[name] < fakes[name] for name in evaluator.names["swd"])
 
 
-def test_a_snapshot_of_an_earlier_stage_is_measured_at_full_resolution(tmp_path: Path, dataset: Path) -> None:
-    run = make_run(dataset, resolution=32, grid_cell_pixels=32)
+def test_a_snapshot_of_an_earlier_stage_is_measured_at_full_resolution(tmp_path: Path, run: TrainRun) -> None:
     evaluator = _evaluator(tmp_path, run)
     early = evaluator.measure_fakes(_snapshot(run, 2.5))
     assert set(early) == {*evaluator.names["swd"], *evaluator.names["msssim"]}
     assert all(np.isfinite(value) for value in early.values())
 
 
-def test_metrics_are_reproducible(tmp_path: Path, dataset: Path) -> None:
-    run = make_run(dataset, resolution=32, grid_cell_pixels=32)
+def test_metrics_are_reproducible(tmp_path: Path, run: TrainRun) -> None:
     evaluator, snapshot = _evaluator(tmp_path, run), _snapshot(run, 0.0)
     assert evaluator.measure_fakes(snapshot) == evaluator.measure_fakes(snapshot)
 
 
-def test_more_msssim_pairs_do_not_change_the_swd(tmp_path: Path, dataset: Path) -> None:
-    run = make_run(dataset, resolution=32, grid_cell_pixels=32)
+def test_more_msssim_pairs_do_not_change_the_swd(tmp_path: Path, run: TrainRun) -> None:
     snapshot = _snapshot(run, 0.0)
     few = _evaluator(tmp_path / "few", run, minibatch=8, msssim_pairs=2).measure_fakes(snapshot)
     many = _evaluator(tmp_path / "many", run, minibatch=8, msssim_pairs=30).measure_fakes(snapshot)

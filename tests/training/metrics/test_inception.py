@@ -14,9 +14,10 @@ from pipeline.shards.reader import DataSet
 from tests.training.metrics.test_evaluation import _params, _snapshot
 from tests.training.small import make_dataset, make_run
 from training.data.real_images import Reals
-from training.metrics.evaluation import Evaluator, MetricNetworks
+from training.metrics import FirstImages
+from training.metrics.evaluation import Evaluator
 from training.metrics.features import frechet_distance
-from training.metrics.inception import InceptionFeatures, InceptionNetwork, compute, metric_names
+from training.metrics.inception import InceptionNetwork, compute, metric_names
 
 CPU = torch.device("cpu")
 
@@ -56,16 +57,21 @@ def _images(count: int, seed: int) -> np.ndarray:
 
 def test_metrics_use_the_images_counted_in_their_names(options: InceptionOptions) -> None:
     network = InceptionNetwork(options, CPU)
-    sets = [InceptionFeatures(options, network) for _ in range(3)]
     images = [_images(24, 1), _images(24, 2), np.concatenate([_images(24, 2), _images(9, 3)])]
-    for collected, own, size in zip(sets, images, (24, 7, 10), strict=True):
+
+    def measured(own: np.ndarray, size: int) -> list[np.ndarray]:
+        first = [FirstImages(24, network.features), FirstImages(20, network.probabilities)]
         for start in range(0, len(own), size):
-            collected.update(own[start : start + size])
-    assert (len(sets[2].features()), len(sets[2].probabilities())) == (24, 20)
-    found = compute(options, sets[0], sets[1], seed=1)
+            for each in first:
+                each.update(own[start : start + size])
+        return [each.compute() for each in first]
+
+    (real_NF, _), fakes, longer = map(measured, images, (24, 7, 10))
+    assert (len(longer[0]), len(longer[1])) == (24, 20)
+    found = compute(options, real_NF, *fakes, seed=1)
     assert list(found) == metric_names(options)
     assert metric_names(options) == ["fid16", "fid24", "is20", "is20_std", "kid16", "precision12", "recall12"]
-    assert found == pytest.approx(compute(options, sets[0], sets[2], seed=1), rel=1e-5)
+    assert found == pytest.approx(compute(options, real_NF, *longer, seed=1), rel=1e-5)
     wide = [network.features(own) for own in images[:2]]
     assert found["fid16"] == pytest.approx(frechet_distance(wide[0][:16], wide[1][:16]), abs=1e-6)
     assert found["fid16"] != found["fid24"]
@@ -107,9 +113,8 @@ def test_the_evaluator_adds_inception_metrics(tmp_path: Path, options: Inception
     run = make_run(make_dataset(tmp_path / "set", images=48, resolution=32), resolution=32, grid_cell_pixels=32)
 
     def measured(params: EvaluateParams, network: InceptionNetwork | None) -> tuple[dict[str, float], dict[str, float]]:
-        evaluator = Evaluator(
-            params, run, Reals(DataSet(run.dataset), run), tmp_path / "scratch", MetricNetworks(network, None)
-        )
+        reals = Reals(DataSet(run.dataset), run)
+        evaluator = Evaluator(params, run, reals, tmp_path / "scratch", inception_network=network)
         return evaluator.measure_reals(), evaluator.measure_fakes(_snapshot(run, 0.0))
 
     params = _params(inception=options)

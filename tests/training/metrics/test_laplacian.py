@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from training.metrics.laplacian import pyramid
+from training.metrics.swd_patches import laplacian_pyramid
 
 BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32)
 FILTER_HWC = (np.outer(BINOMIAL, BINOMIAL) / 256)[:, :, None]
@@ -30,7 +30,7 @@ def test_the_pyramid_equals_the_plain_one_and_reconstructs_the_image(
 ) -> None:
     shape = (height * 8, width * 8, 3)
     image_HWC = np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
-    parts = pyramid(image_HWC, levels)
+    parts = laplacian_pyramid(image_HWC, levels)
     for part, plain in zip(parts, _plain(image_HWC, levels), strict=True):
         np.testing.assert_allclose(part, plain, atol=1e-4)
     rebuilt_HWC = parts[-1]
@@ -42,6 +42,6 @@ def test_the_pyramid_equals_the_plain_one_and_reconstructs_the_image(
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_only_the_last_level_contains_the_mean_colour(levels: int) -> None:
     image_HWC = np.full((32, 32, 3), (10, 20, 30), np.float32)
-    *details, rest = pyramid(image_HWC, levels)
+    *details, rest = laplacian_pyramid(image_HWC, levels)
     assert all(np.abs(detail).max() < 1e-5 for detail in details)
     np.testing.assert_allclose(rest, np.broadcast_to([10, 20, 30], rest.shape), atol=1e-5)

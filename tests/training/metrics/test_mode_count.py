@@ -1,4 +1,5 @@
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,12 @@ import torch
 from pipeline.errors import TrainingError
 from pipeline.params import ModesOptions
 from pipeline.shards.layout import Header
-from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
 from pipeline.shards.writer import writing_shard
+from training.metrics import FirstImages
 from training.metrics.mode_count import (
     DigitClassifier,
-    ModeCount,
+    compute,
     divergence_from_uniform,
     metric_names,
     modes_of,
@@ -71,7 +72,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(digits: Path) -> tuple[DigitClassifier, float]:
-    return train_classifier(DataSet(digits), options_of(digits), 1, CPU)
+    return train_classifier(options_of(digits), 1, CPU)
 
 
 def test_the_classifier_generalises(trained: tuple[DigitClassifier, float]) -> None:
@@ -85,25 +86,26 @@ def test_the_classifier_generalises(trained: tuple[DigitClassifier, float]) -> N
 
 def test_the_classifier_depends_on_the_seed_only(digits: Path) -> None:
     options = options_of(digits, steps=3)
-    first, second, other = (train_classifier(DataSet(digits), options, seed, CPU)[0].state_dict() for seed in (1, 1, 2))
+    first, second, other = (train_classifier(options, seed, CPU)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert not torch.equal(first["scores.weight"], other["scores.weight"])
 
 
-def test_modes_are_counted_in_the_first_samples(digits: Path, trained: tuple[DigitClassifier, float]) -> None:
+def test_modes_are_counted(digits: Path, trained: tuple[DigitClassifier, float]) -> None:
     rng = np.random.default_rng(3)
     images_NCHW = np.stack(
         [[draw_digit(n // 100, rng), draw_digit(n // 10 % 10, rng), draw_digit(n % 10, rng)] for n in range(40)]
     )
-    options = options_of(digits, samples=30)
-    count = ModeCount(options, trained[0])
+    modes = FirstImages(30, partial(modes_of, trained[0]))
     for start in (0, 25):
-        count.update(images_NCHW[start : start + 25])
-    assert count.counts_M.sum() == 30
-    assert metric_names(options) == list(count.compute()) == ["modes30", "modes30_kl"]
-    metrics = count.compute()
+        modes.update(images_NCHW[start : start + 25])
+    assert len(modes.compute()) == 30
+    options = options_of(digits, samples=30)
+    metrics = compute(options, modes.compute())
+    assert metric_names(options) == list(metrics) == ["modes30", "modes30_kl"]
     assert 26 <= metrics["modes30"] <= 30
-    assert metrics["modes30_kl"] == pytest.approx(divergence_from_uniform(count.counts_M), abs=1e-6)
+    frequencies = np.bincount(modes.compute(), minlength=1000)
+    assert metrics["modes30_kl"] == pytest.approx(divergence_from_uniform(frequencies), abs=1e-6)
 
 
 def test_the_divergence_is_from_zero_to_the_log_of_the_number_of_modes() -> None:
@@ -117,8 +119,8 @@ def test_the_divergence_is_from_zero_to_the_log_of_the_number_of_modes() -> None
 
 def test_unsuitable_data_sets_are_refused(tmp_path: Path, digits: Path) -> None:
     with pytest.raises(TrainingError, match=r"labels of shape \(20, 3\); the classifier of evaluate\.modes needs"):
-        train_classifier(DataSet(make_digits(tmp_path / "three", 20, 3)), options_of(tmp_path / "three"), 1, CPU)
+        train_classifier(options_of(make_digits(tmp_path / "three", 20, 3)), 1, CPU)
     with pytest.raises(TrainingError, match="labels none"):
-        train_classifier(DataSet(make_digits(tmp_path / "none", 20, 0)), options_of(tmp_path / "none"), 1, CPU)
+        train_classifier(options_of(make_digits(tmp_path / "none", 20, 0)), 1, CPU)
     with pytest.raises(TrainingError, match=r"600 digits, of which evaluate\.modes\.held_out 600 leaves none"):
-        train_classifier(DataSet(digits), options_of(digits, held_out=600), 1, CPU)
+        train_classifier(options_of(digits, held_out=600), 1, CPU)
