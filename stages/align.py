@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
 from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated
@@ -25,7 +25,7 @@ def align() -> None:
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("align", params={"align": params.align}, inputs=inputs, out=DATA / "align") as run:
+    with stage_run("align", params={"align": params.align}, inputs=inputs) as run:
         run.count(_write_table(run, params), params.align.max_dropped)
 
 
@@ -49,18 +49,16 @@ def _write_table(run: StageRun, params: Params) -> Accounting:
     annotated, faces, dropped = (run.work / f"{name}.parquet" for name in ("annotated", "faces", "dropped"))
     write_rows(annotated, Annotated, joined.annotated)
     write_rows(dropped, Aligned, joined.dropped)
-    with connect(params.cluster) as client:
-        map_rows(
-            client,
-            partial(align_chunk, params=params.align, data=DATA.resolve()),
-            stage=faces.stem,
-            table=annotated,
-            row_in=Annotated,
-            row_out=Aligned,
-            rows_per_chunk=params.align.photographs_per_chunk,
-            work=run.work,
-        )
-    account = join_parts(run.work / "align.parquet", Aligned, [faces, dropped])
+    map_rows(
+        params.cluster,
+        partial(align_chunk, params=params.align, data=DATA.resolve()),
+        table=annotated,
+        row_in=Annotated,
+        row_out=Aligned,
+        rows_per_chunk=params.align.photographs_per_chunk,
+        out=faces,
+    )
+    account = join_parts(run.table, Aligned, [faces, dropped])
     for path in (annotated, faces, dropped):
         path.unlink()
     return account

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
 from pipeline.faces.decode import decode, self_test
 from pipeline.faces.geometry import Rectangle
@@ -19,20 +19,18 @@ def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
     keys = {"crop": params.crop, "align.resolution": params.align.resolution}
-    with stage_run("crop", params=keys, inputs=[table("align")], out=DATA / "crop") as run:
+    with stage_run("crop", params=keys, inputs=[table("align")]) as run:
         run.report["decoder"] = params.crop.decoder
         run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
-        with connect(params.cluster) as client:
-            account = map_rows(
-                client,
-                partial(crop_chunk, params=params.crop, resolution=params.align.resolution, data=DATA.resolve()),
-                stage="crop",
-                table=table("align"),
-                row_in=Aligned,
-                row_out=Cropped,
-                rows_per_chunk=params.crop.faces_per_chunk,
-                work=run.work,
-            )
+        account = map_rows(
+            params.cluster,
+            partial(crop_chunk, params=params.crop, resolution=params.align.resolution, data=DATA.resolve()),
+            table=table("align"),
+            row_in=Aligned,
+            row_out=Cropped,
+            rows_per_chunk=params.crop.faces_per_chunk,
+            out=run.table,
+        )
         run.count(account, params.crop.max_dropped)
 
 

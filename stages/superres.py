@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import manifest
-from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.cluster import map_rows, outcomes
 from pipeline.faces import geometry
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
@@ -35,20 +35,17 @@ def superres() -> None:
     resolution = params.align.resolution
     keys = {"superres": params.superres, "align.resolution": resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
-    with stage_run("superres", params=keys, inputs=inputs, out=DATA / "superres") as run:
+    with stage_run("superres", params=keys, inputs=inputs) as run:
         shown = _shown(params.superres.previews)
-        chunk = partial(superres_chunk, params=params.superres, resolution=resolution, data=DATA.resolve(), shown=shown)
-        with connect(params.cluster) as client:
-            account = map_rows(
-                client,
-                chunk,
-                stage="superres",
-                table=table("denoise"),
-                row_in=Denoised,
-                row_out=Scored,
-                rows_per_chunk=params.superres.faces_per_chunk,
-                work=run.work,
-            )
+        account = map_rows(
+            params.cluster,
+            partial(superres_chunk, params=params.superres, resolution=resolution, data=DATA.resolve(), shown=shown),
+            table=table("denoise"),
+            row_in=Denoised,
+            row_out=Scored,
+            rows_per_chunk=params.superres.faces_per_chunk,
+            out=run.table,
+        )
         run.count(account, params.superres.max_dropped)
         _write_sheets(run.work, _strip_pixels(resolution))
 
@@ -124,20 +121,20 @@ def _write_sheets(work: Path, strip_pixels: int) -> None:
     last = work / "best_and_worst.png"
     strips = sorted(work.glob("superres-*.faces.png"))
     restored = sorted(work.glob("superres-*.restored.png"))
+
+    def columns(numbers: Sequence[int]) -> list[Picture]:
+        picked = sheets.pick_columns(strips, strip_pixels, numbers)
+        return [sheets.repeated(column, FACE_PIXELS // strip_pixels) for column in picked]
+
     if not last.exists():
-
-        def write(path: Path, numbers: Sequence[int], height: int | None, per_row: int) -> None:
-            columns = sheets.pick_columns(strips, strip_pixels, numbers)
-            factor = FACE_PIXELS // strip_pixels
-            sheets.write_sheet(path, [sheets.repeated(column[:height], factor) for column in columns], per_row)
-
-        columns = [column for path in restored for column in sheets.read_columns(path, PREVIEW_PIXELS)]
-        sheets.write_sheet(work / "before_after.png", columns, EXTREMES)
+        shown = [column for path in restored for column in sheets.read_columns(path, PREVIEW_PIXELS)]
+        sheets.write_sheet(work / "before_after.png", shown, EXTREMES)
         rows = manifest.read_kept(work / "superres.parquet", Scored)
         scores = [row.quality for row in rows if row.quality is not None]
-        write(work / "faces.png", sheets.spread(len(scores), FACES), strip_pixels, FACES_PER_ROW)
+        faces = [column[:FACE_PIXELS] for column in columns(sheets.spread(len(scores), FACES))]
+        sheets.write_sheet(work / "faces.png", faces, FACES_PER_ROW)
         order = best_first(scores)
-        write(last, [*order[:EXTREMES], *order[-EXTREMES:]], None, EXTREMES)
+        sheets.write_sheet(last, columns([*order[:EXTREMES], *order[-EXTREMES:]]), EXTREMES)
     for path in (*strips, *restored):
         path.unlink()
 
