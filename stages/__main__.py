@@ -15,33 +15,14 @@ from pydantic import ConfigDict
 
 from pipeline import atomic
 from pipeline.errors import ExactMatchError, ParamsError, RejectedInputError
+from pipeline.published import inspect_image
 from pipeline.published.exact.render import self_test
 from pipeline.published.image_list import read_list
-from pipeline.published.inspect_image import (
-    Inspection,
-    inspect_image,
-    known_steps,
-    original_of_files,
-    original_of_run,
-    rejection,
-)
 from pipeline.published.ledger import Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
-from stages import (
-    DATA,
-    MANIFESTS,
-    PARAMS,
-    RECIPES,
-    REPORTS,
-    main,
-    parse_params,
-    profiles,
-    read_manifest,
-    read_params,
-    table,
-)
+from stages import DATA, MANIFESTS, PARAMS, RECIPES, REPORTS, main, profiles, read_manifest, read_params, table
 from training import interop
 from training.generate import write_images
 from training.runtime.device import default_device
@@ -53,7 +34,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")] = "") -> None:
     """Validate a profile, print the difference, and write it to params.yaml; an edited old file is kept."""
     new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
-    parse_params(new, path)
+    profiles.read_profile(name)
     old = PARAMS.read_text(encoding="utf-8")
     if old == new:
         print(f"{PARAMS} already equals {path}")
@@ -72,11 +53,9 @@ def summary() -> None:
     reports = {path.relative_to(REPORTS).with_suffix("").as_posix(): path for path in REPORTS.rglob("*.json")}
     for name in sorted(reports, key=lambda name: (stages.index(name.partition("/")[0]), name)):
         report: dict[str, Any] = json.loads(reports[name].read_text(encoding="utf-8"))
-        counts = [f"kept {report.pop('kept')} of {report.pop('given')}"] if "given" in report else []
+        kept = f"kept {report.pop('kept')} of {report.pop('given')}" if "given" in report else ""
         dropped = ", ".join(f"{count} {reason}" for reason, count in report.pop("dropped", {}).items())
-        if dropped:
-            counts.append(f"dropped {dropped}")
-        print(f"{name.replace('/', '@'):18} {', '.join(counts)}".rstrip())
+        print(f"{name.replace('/', '@'):18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip())
         if report:
             print(textwrap.indent(textwrap.fill(", ".join(_flat(report)), 91), " " * 19))
 
@@ -104,7 +83,7 @@ def exact(
     if deltas is None and downloaded.is_dir():
         deltas = downloaded
     self_test()
-    images, known = read_list(params.exact.image_list), known_steps(params.exact.image_list)
+    images, known = read_list(params.exact.image_list), inspect_image.known_steps(params.exact.image_list)
     numbers = only.split(",")
     failed = 0
     for number in numbers:
@@ -113,19 +92,19 @@ def exact(
         image = images[int(number)]
         try:
             if photographs is not None and landmarks is not None:
-                original = original_of_files(image, photographs, landmarks)
+                original = inspect_image.original_of_files(image, photographs, landmarks)
             else:
-                original = original_of_run(image, table("align"), DATA)
-            inspection = inspect_image(image, original, deltas, known.get(image.idx, {}))
+                original = inspect_image.original_of_run(image, table("align"), DATA)
+            inspection = inspect_image.inspect_image(image, original, deltas, known.get(image.idx, {}))
         except RejectedInputError as rejected:
-            inspection = rejection(image, rejected)
+            inspection = inspect_image.rejection(image, rejected)
         failed += inspection.verdict is not Verdict.MATCH
         _print_inspection(inspection)
     if failed:
         raise ExactMatchError(f"{failed} of {len(numbers)} images are not the published ones.")
 
 
-def _print_inspection(inspection: Inspection) -> None:
+def _print_inspection(inspection: inspect_image.Inspection) -> None:
     print(f"{inspection.image.idx} ({inspection.image.file}): {inspection.verdict.value}, {inspection.detail}")
     for step, md5 in inspection.steps:
         result = "" if md5 is None else "as published" if md5 == step.md5 else f"published is {md5}"
@@ -139,12 +118,8 @@ def _print_inspection(inspection: Inspection) -> None:
 
 @app.command()
 def terms(
-    accept_terms: Annotated[
-        list[str] | None, typer.Option(help="accept the terms of this data set; can be repeated")
-    ] = None,
-    accept_unverified: Annotated[
-        list[str] | None, typer.Option(help="accept files of this data set that have no published hash")
-    ] = None,
+    accept_terms: Annotated[list[str] | None, typer.Option(help="accept terms of a data set; repeatable")] = None,
+    accept_unverified: Annotated[list[str] | None, typer.Option(help="accept files without published hash")] = None,
 ) -> None:
     """Print the terms of each data set and who accepted them; a data set is fetched only after that."""
     sources = {path.stem: read_manifest(path, _Head) for path in sorted(MANIFESTS.glob("*.yaml"))}

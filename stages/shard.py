@@ -72,14 +72,10 @@ def shard() -> None:
 
 def open_renderer(params: Params, *, data: Path, image_list: Path) -> Renderer:
     """The renderer of final images; called in a worker."""
-    renderer = FinalRenderer(
-        params.superres,
-        select_renderer(params.superres.renderer),
-        resolution=params.align.resolution,
-        network=data / NETWORK.name,
-        data=data,
-    )
-    if params.superres.method == "delta":
+    section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
+    region_renderer = select_renderer(section.renderer)
+    renderer = FinalRenderer(section, region_renderer, resolution=resolution, network=network, data=data)
+    if section.method == "delta":
         renderer = PublishedRenderer(renderer, read_list(image_list), data.parent / DELTAS, data)
     return lambda row: renderer.render(row).image_HWC
 

@@ -16,7 +16,7 @@ from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import best_first, quality
 from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Drop, Scored, extend
-from pipeline.params import SuperresParams
+from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.report import sheets
 from pipeline.report.sheets import Picture
@@ -32,14 +32,13 @@ LEFT_EYE = (0.375, 0.47)  # where a frontal face has it in the final image: a go
 def superres() -> None:
     """Write `data/superres/`: the table of scores, and sheets of faces."""
     params = read_params()
-    resolution = params.align.resolution
-    keys = {"superres": params.superres, "align.resolution": resolution}
+    keys = {"superres": params.superres, "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs) as run:
         shown = _shown(params.superres.previews)
         account = map_rows(
             params.cluster,
-            partial(superres_chunk, params=params.superres, resolution=resolution, data=DATA.resolve(), shown=shown),
+            partial(superres_chunk, params=params, data=DATA.resolve(), shown=shown),
             table=table("denoise"),
             row_in=Denoised,
             row_out=Scored,
@@ -47,24 +46,19 @@ def superres() -> None:
             out=run.table,
         )
         run.count(account, params.superres.max_dropped)
-        _write_sheets(run.work, _strip_pixels(resolution))
+        _write_sheets(run.work, _strip_pixels(params.align.resolution))
 
 
 def superres_chunk(
-    rows: Sequence[Denoised],
-    stem: Path,
-    *,
-    params: SuperresParams,
-    resolution: int,
-    data: Path,
-    shown: Mapping[int, Cropped],
+    rows: Sequence[Denoised], stem: Path, *, params: Params, data: Path, shown: Mapping[int, Cropped]
 ) -> Iterator[Scored | Drop]:
     """Scores of some faces; also writes strips of each face, and of the `shown` ones before and after."""
-    region_renderer = select_renderer(params.renderer)
-    renderer = FinalRenderer(params, region_renderer, resolution=resolution, network=data / NETWORK.name, data=data)
+    section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
+    region_renderer = select_renderer(section.renderer)
+    renderer = FinalRenderer(section, region_renderer, resolution=resolution, network=network, data=data)
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
-    scored = params.method != "delta"
+    scored = section.method != "delta"
 
     def score(row: Denoised) -> Scored:
         if not scored and row.index not in shown:

@@ -61,7 +61,7 @@ def test_exact_profile_requires_every_image_and_reports_the_missing_ones(repo: R
 
 
 def test_exact_images_have_the_published_md5_and_the_rest_a_verdict(repo: Repo) -> None:
-    (left,) = (repo.root / "data" / ".work").glob("shard-*")
+    (left,) = (repo.root / "data" / ".work").glob("shard-*/")
     made = {path.name: path.stat().st_mtime_ns for path in left.glob("*.h5")}
     assert made
     repo.edit({"exact": {"min_match": 0.375}})
