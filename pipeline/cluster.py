@@ -70,43 +70,41 @@ def connect(params: ClusterParams) -> Generator[Client]:
 
 
 def map_rows(
-    client: Client,
+    cluster: ClusterParams,
     function: Callable[[Sequence[RowIn], Path], Iterable[RowOut | Drop]],
     *,
-    stage: str,
     table: Path,
     row_in: type[RowIn],
     row_out: type[RowOut],
     rows_per_chunk: int,
-    work: Path,
+    out: Path,
 ) -> Accounting:
-    """Apply `function` to the kept rows of `table`, chunk by chunk, and write the results to `work/<stage>.parquet`.
+    """Apply `function` to the kept rows of `table`, chunk by chunk in a cluster, and write the results to `out`.
 
     Parameters
     ----------
     function
         Called in a worker with the rows of a chunk and the chunk's file stem (a path without suffix), with which the
-        files that it writes must start. Yields one kept or dropped row per input row. Must be picklable.
-    stage
-        Chunk 3 of the stage `crop` has the stem `work/crop-00003`.
+        files that it writes must start: `crop-00003` in the folder of `crop.parquet`. Yields one kept or dropped row
+        per input row. Must be picklable.
     row_in, row_out
         The types of the rows of `table` and of the kept rows that `function` yields.
-    work
-        The stage's work folder. Parts that a killed run left there are used.
+    out
+        A table in the stage's work folder. Parts that a killed run left there are used.
     """
-    joined = work / f"{stage}.parquet"
-    if not joined.exists():
+    if not out.exists():
         count = manifest.account(table).kept
         chunks = [
-            (start, min(start + rows_per_chunk, count), work / f"{stage}-{number:05d}")
+            (start, min(start + rows_per_chunk, count), out.with_name(f"{out.stem}-{number:05d}"))
             for number, start in enumerate(range(0, count, rows_per_chunk))
         ]
         task = partial(_run_chunk, function=function, table=table, row_in=row_in, row_out=row_out)
-        run_all(client, task, [chunk for chunk in chunks if not _part(chunk[2]).exists()])
-        manifest.join_parts(joined, row_out, [_part(stem) for _, _, stem in chunks])
-    for part in work.glob(f"*{_PART}"):
+        with connect(cluster) as client:
+            run_all(client, task, [chunk for chunk in chunks if not _part(chunk[2]).exists()])
+        manifest.join_parts(out, row_out, [_part(stem) for _, _, stem in chunks])
+    for part in out.parent.glob(f"*{_PART}"):
         part.unlink()
-    return manifest.account(joined)
+    return manifest.account(out)
 
 
 def run_all(client: Client, function: Callable[[Task], None], tasks: Sequence[Task]) -> None:

@@ -38,22 +38,18 @@ def digest_of_file(path: Path) -> str:
 
 def digest_of_inputs(paths: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of each file by its path. For a folder: of every file below it, names included."""
-    digests: dict[str, str] = {}
-    for path in paths:
-        if path.is_dir():
-            inner = {str(p.relative_to(path)): digest_of_file(p) for p in sorted(path.rglob("*")) if p.is_file()}
-            digests[str(path)] = digest_of(inner)
-        else:
-            digests[str(path)] = digest_of_file(path)
-    return digests
+    return {str(path): _digest_of_folder(path, "**/*") if path.is_dir() else digest_of_file(path) for path in paths}
+
+
+def _digest_of_folder(folder: Path, *patterns: str) -> str:
+    files = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+    return digest_of({str(path.relative_to(folder)): digest_of_file(path) for path in files})
 
 
 @cache
 def code_digest() -> str:
     """SHA-256 over the source files of the project's packages, with their names."""
-    root = Path(__file__).parents[1]
-    sources = (path for package in PACKAGES for path in (root / package).rglob("*.py"))
-    return digest_of({str(path.relative_to(root)): digest_of_file(path) for path in sources})
+    return _digest_of_folder(Path(__file__).parents[1], *(f"{package}/**/*.py" for package in PACKAGES))
 
 
 @cache

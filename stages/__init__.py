@@ -1,6 +1,6 @@
-"""The DVC stages, and what they share: read `params.yaml`, work in a folder of their own, publish it, write a record.
+"""The DVC stages, and what they share: `params.yaml`, work folders, published folders, records and reports.
 
-Stages never import each other. Their input is what earlier stages published in `data/<stage>/`, with the table
+Stages never import each other. They read what earlier stages published in `data/<stage>/`, with the table
 `data/<stage>/<stage>.parquet`.
 """
 
@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from pipeline import atomic, provenance
 from pipeline.errors import ParamsError, PipelineError, SourceError
@@ -34,32 +35,31 @@ RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
 def read_params(path: Path = PARAMS) -> Params:
-    """Read and validate a params file.
-
-    Raises
-    ------
-    ParamsError
-        The file is absent, is no YAML, or has a missing, unknown or impossible value; the message lists each.
-    """
+    """Read a params file; `ParamsError` if it is absent or invalid."""
     if not path.is_file():
         raise ParamsError(f"{path.resolve()}: no such file. Run from the repository's root, which holds params.yaml.")
     return parse_params(path.read_text(encoding="utf-8"), path)
 
 
 def parse_params(text: str, path: Path) -> Params:
-    """Validate the text of a params file; `path` is what the error names."""
+    """Validate the text of the params file `path`.
+
+    Raises
+    ------
+    ParamsError
+        The text is no YAML, or has missing, unknown or impossible values; the message lists each.
+    """
     try:
-        content = yaml.safe_load(text)
+        return Params.model_validate_json(json.dumps(yaml.safe_load(text)))
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
-    try:
-        return Params.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        faults = "\n".join(
-            f"  {_place(fault['loc'])}: {fault['msg']} (found {fault['input']!r})" for fault in error.errors()
+        faults = "".join(
+            f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']} (found {fault['input']!r})\n"
+            for fault in error.errors()
         )
         raise ParamsError(
-            f"{path}: {error.error_count()} fault(s):\n{faults}\nCompare with profiles/demo.yaml, which is complete."
+            f"{path}: {error.error_count()} fault(s):\n{faults}Compare with profiles/demo.yaml, which is complete."
         ) from error
 
 
@@ -67,13 +67,7 @@ Manifest = TypeVar("Manifest", bound=BaseModel)
 
 
 def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
-    """Read a file of `manifests/`.
-
-    Raises
-    ------
-    SourceError
-        The file is absent or says something else.
-    """
+    """Read a file of `manifests/`; `SourceError` if it is absent or has another content."""
     try:
         return kind.model_validate_json(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
     except FileNotFoundError as error:
@@ -93,24 +87,26 @@ class StageRun:
     work
         The folder to fill. Its name holds the digest of params, inputs and recipe, so what a killed run left there
         is what this run would make again.
-    resumed
-        Whether an earlier run left something in `work`.
     report
         Numbers for `reports/<name>.json`, the stage's DVC metrics. Nothing that varies between equal runs.
     notes
         Further entries of the record, `records/<name>.json`.
     """
 
-    name: str
+    stage: str
     work: Path
-    resumed: bool
-    report: dict[str, Any]
-    notes: dict[str, Any]
+    report: dict[str, Any] = field(default_factory=dict[str, Any])
+    notes: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def table(self) -> Path:
+        """The stage's table, in the work folder."""
+        return self.work / f"{self.stage}.parquet"
 
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""
         self.report.update(asdict(account))
-        account.check(self.name.partition("@")[0], max_dropped)
+        account.check(self.stage, max_dropped)
 
 
 @contextmanager
@@ -119,7 +115,7 @@ def stage_run(
     *,
     params: Mapping[str, BaseModel | Any],
     inputs: Sequence[Path],
-    out: Path,
+    out: Path | None = None,
     keep_work: bool = False,
 ) -> Generator[StageRun]:
     """Run the body of a stage in a work folder; publish the folder as `out` on success.
@@ -136,42 +132,39 @@ def stage_run(
     inputs
         Files and folders that decide the result; tables stand for the containers they describe.
     out
-        The folder to publish.
+        The folder to publish; `data/<stage>` or `data/<stage>/<item>` by default.
     keep_work
         The result is days of work (a training run): work folders of other params are kept, and a published result of
         the same params and inputs is continued instead of made anew. DVC must `persist` the output.
     """
-    plain = {
-        key: value.model_dump(mode="json") if isinstance(value, BaseModel) else value for key, value in params.items()
-    }
+    stage, path = name.partition("@")[0], name.replace("@", "/")
+    out, record = out or DATA / path, RECORDS / f"{path}.json"
     made_from = {
-        "params": plain,
+        "params": to_jsonable_python(dict(params)),
         "inputs": provenance.digest_of_inputs(inputs),
-        "recipe": recipe_of(name.partition("@")[0]),
+        "recipe": recipe_of(stage),
     }
     made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions()}
     digest = provenance.digest_of(made_from)
     work = WORK / f"{name}-{digest[:16]}"
-    record = RECORDS / f"{name.replace('@', '/')}.json"
     begun_by = work.with_name(f"{work.name}.json")
     _retire_stale(name, work, keep_work)
     if keep_work and not work.exists() and out.exists() and _read_json(record).get("digest") == digest:
-        work.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_json(begun_by, {key: _read_json(record)[key] for key in made_by})
         out.replace(work)
-    run = StageRun(name, work, work.exists() and any(work.iterdir()), {}, {})
     work.mkdir(parents=True, exist_ok=True)
-    if run.resumed:
+    if any(work.iterdir()):
         print(f"{name}: resuming from {work}", file=sys.stderr)
-        _print_differences(name, _read_json(begun_by), made_by)
+        _print_differences(name, _read_json(begun_by) or made_by, made_by)
     else:
         atomic.write_json(begun_by, made_by)
     started = time.monotonic()
+    run = StageRun(stage, work)
     yield run
     seconds = round(time.monotonic() - started, 2)
     facts = {**made_from, **made_by, "digest": digest, "report": run.report, "seconds": seconds, **run.notes}
     atomic.write_json(record, facts)
-    atomic.write_json(REPORTS / f"{name.replace('@', '/')}.json", run.report)
+    atomic.write_json(REPORTS / f"{path}.json", run.report)
     atomic.publish(work, out)
     begun_by.unlink(missing_ok=True)
 
@@ -200,21 +193,19 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _print_differences(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Print how the code and the libraries differ from those that began this work."""
-    libraries: dict[str, str] = before.get("libraries", now["libraries"])
-    changed = [
-        f"{library} {libraries.get(library, 'not installed')} -> {version}"
-        for library, version in now["libraries"].items()
-        if libraries.get(library) != version
-    ]
-    if before.get("code", now["code"]) != now["code"]:
-        changed.insert(0, "the project's code")
+    changed = ["the project's code"] if before["code"] != now["code"] else []
+    for library, version in now["libraries"].items():
+        old = before["libraries"].get(library, "not installed")
+        if old != version:
+            changed.append(f"{library} {old} -> {version}")
     if changed:
         print(f"{name}: changed since this work was begun: {', '.join(changed)}", file=sys.stderr)
 
 
 def _retire_stale(name: str, current: Path, keep: bool) -> None:
-    for folder in sorted(WORK.glob(f"{name}-*/")):
-        if folder == current or len(folder.name) != len(current.name):
+    """Delete the work folders of other params or data; with `keep` name them only."""
+    for folder in sorted(WORK.glob(f"{name}-{'?' * 16}/")):
+        if folder == current:
             continue
         if keep:
             print(
@@ -225,7 +216,3 @@ def _retire_stale(name: str, current: Path, keep: bool) -> None:
         else:
             shutil.rmtree(folder)
             folder.with_name(f"{folder.name}.json").unlink(missing_ok=True)
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)

@@ -1,159 +1,141 @@
-"""The `celebahq` command: what you do before and after `dvc repro`."""
+"""The `celebahq` command: what users run before and after `dvc repro`."""
 
 import difflib
 import json
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from pydantic import ConfigDict
-from ruamel.yaml import YAML
 
 from pipeline import atomic
-from pipeline.errors import ExactMatchError, ParamsError, PipelineError, RejectedInputError
+from pipeline.errors import ExactMatchError, ParamsError, RejectedInputError
+from pipeline.published import inspect_image
 from pipeline.published.exact.render import self_test
 from pipeline.published.image_list import read_list
-from pipeline.published.inspect_image import (
-    Inspection,
-    inspect_image,
-    known_steps,
-    original_of_files,
-    original_of_run,
-    rejection,
-)
 from pipeline.published.ledger import Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
-from stages import DATA, MANIFESTS, PARAMS, REPORTS, parse_params, profiles, read_manifest, read_params, table
+from stages import DATA, MANIFESTS, PARAMS, RECIPES, REPORTS, main, profiles, read_manifest, read_params, table
 from training import interop
 from training.generate import write_images
 from training.runtime.device import default_device
-
-GRAPH = Path("dvc.yaml")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
 @app.command()
 def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")] = "") -> None:
-    """Write a profile to params.yaml: validate it, show the difference, keep the edited old file."""
+    """Validate a profile, print the difference, and write it to params.yaml; an edited old file is kept."""
     new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
-    parse_params(new, path)
+    profiles.read_profile(name)
     old = PARAMS.read_text(encoding="utf-8")
     if old == new:
-        print(f"{PARAMS} is {path} already")
+        print(f"{PARAMS} already equals {path}")
         return
     sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(PARAMS), str(path)))
-    if all(old != profiles.content_of(known) for known in profiles.names()):
-        kept = PARAMS.with_name("params.previous.yaml")
-        shutil.copyfile(PARAMS, kept)
-        print(f"\nyour edited {PARAMS} is kept as {kept}")
+    if old not in map(profiles.content_of, profiles.names()):
+        print(f"\nyour edited {PARAMS} is kept as {shutil.copyfile(PARAMS, 'params.previous.yaml')}")
     atomic.write_bytes(PARAMS, new.encode())
     print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")
 
 
 @app.command()
 def summary() -> None:
-    """Print the report of each stage in a few lines (dvc metrics show prints them as one wide table)."""
-    order = list(YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8"))["stages"])
-    found = sorted(
-        REPORTS.rglob("*.json"), key=lambda path: order.index(path.relative_to(REPORTS).parts[0].split(".")[0])
-    )
-    for path in found:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        name = path.relative_to(REPORTS).with_suffix("").as_posix().replace("/", "@")
+    """Print the report of each stage in a few lines (dvc metrics show prints one wide table)."""
+    stages = list(yaml.safe_load(RECIPES.read_text(encoding="utf-8")))
+    reports = {path.relative_to(REPORTS).with_suffix("").as_posix(): path for path in REPORTS.rglob("*.json")}
+    for name in sorted(reports, key=lambda name: (stages.index(name.partition("/")[0]), name)):
+        report: dict[str, Any] = json.loads(reports[name].read_text(encoding="utf-8"))
         kept = f"kept {report.pop('kept')} of {report.pop('given')}" if "given" in report else ""
         dropped = ", ".join(f"{count} {reason}" for reason, count in report.pop("dropped", {}).items())
-        print(f"{name:18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip())
-        rest = _flat(report)
-        if rest:
-            print(textwrap.fill(", ".join(rest), 110, initial_indent=" " * 19, subsequent_indent=" " * 19))
+        print(f"{name.replace('/', '@'):18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip())
+        if report:
+            print(textwrap.indent(textwrap.fill(", ".join(_flat(report)), 91), " " * 19))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}"
 
 
 @app.command()
 def exact(
     only: Annotated[str, typer.Option(help="numbers of images in the published list, such as 5212,9575")],
-    photographs: Annotated[Path | None, typer.Option(help="a folder of CelebA's photographs, instead of data/")] = None,
+    photographs: Annotated[Path | None, typer.Option(help="folder of CelebA's photographs, instead of data/")] = None,
     landmarks: Annotated[Path | None, typer.Option(help="CelebA's landmarks file, with --photographs")] = None,
-    deltas: Annotated[Path | None, typer.Option(help="the folder of delta archives; without it, data/download")] = None,
+    deltas: Annotated[Path | None, typer.Option(help="folder of delta archives; default: data/download/deltas")] = None,
 ) -> None:
-    """Inspect single images of CelebA-HQ: the MD5 after each step, and the first step that differs, where known."""
+    """Inspect images of CelebA-HQ: print the MD5 after each step, and the first step that differs, where known."""
     params = read_params()
     if (photographs is None) != (landmarks is None):
         raise ParamsError("--photographs and --landmarks go together; without both, the tables of data/ are read.")
-    if deltas is None and (DATA / "download" / "deltas").is_dir():
-        deltas = DATA / "download" / "deltas"
+    downloaded = DATA / "download" / "deltas"
+    if deltas is None and downloaded.is_dir():
+        deltas = downloaded
     self_test()
-    images, known = read_list(params.exact.image_list), known_steps(params.exact.image_list)
+    images, known = read_list(params.exact.image_list), inspect_image.known_steps(params.exact.image_list)
+    numbers = only.split(",")
     failed = 0
-    for number in only.split(","):
+    for number in numbers:
         if not number.strip().isdecimal() or int(number) >= len(images):
             raise ParamsError(f"--only {only}: {number!r} is no number from 0 to {len(images) - 1}")
         image = images[int(number)]
         try:
             if photographs is not None and landmarks is not None:
-                original = original_of_files(image, photographs, landmarks)
+                original = inspect_image.original_of_files(image, photographs, landmarks)
             else:
-                original = original_of_run(image, DATA / "align" / "align.parquet", DATA)
-            examined = inspect_image(image, original, deltas, known.get(image.idx, {}))
+                original = inspect_image.original_of_run(image, table("align"), DATA)
+            inspection = inspect_image.inspect_image(image, original, deltas, known.get(image.idx, {}))
         except RejectedInputError as rejected:
-            examined = rejection(image, rejected)
-        failed += examined.verdict is not Verdict.MATCH
-        _print_examined(examined)
+            inspection = inspect_image.rejection(image, rejected)
+        failed += inspection.verdict is not Verdict.MATCH
+        _print_inspection(inspection)
     if failed:
-        raise ExactMatchError(f"{failed} of {len(only.split(','))} images are not the published ones.")
+        raise ExactMatchError(f"{failed} of {len(numbers)} images are not the published ones.")
 
 
-def _print_examined(examined: Inspection) -> None:
-    print(f"{examined.image.idx} ({examined.image.file}): {examined.verdict.value}, {examined.detail}")
-    for step, md5 in examined.steps:
-        says = "" if md5 is None else "as published" if md5 == step.md5 else f"published is {md5}"
-        print(f"  {step.name:10} {step.width:5} x {step.height:<5} {step.md5}  {says}".rstrip())
-    if examined.verdict is Verdict.PROC_MISMATCH and examined.mismatch == "proc":
+def _print_inspection(inspection: inspect_image.Inspection) -> None:
+    print(f"{inspection.image.idx} ({inspection.image.file}): {inspection.verdict.value}, {inspection.detail}")
+    for step, md5 in inspection.steps:
+        result = "" if md5 is None else "as published" if md5 == step.md5 else f"published is {md5}"
+        print(f"  {step.name:10} {step.width:5} x {step.height:<5} {step.md5}  {result}".rstrip())
+    if inspection.mismatch == "proc":
         print(
-            "  No step of this image is known but the last. If the images of manifests/celebahq/steps.csv come out "
-            "right here, its photograph or its landmarks are not the published ones."
+            "  Of this image only the last step is known. If the images of manifests/celebahq/steps.csv match here, "
+            "its photograph or its landmarks are not the published ones."
         )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[str]:
-    lines: list[str] = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            lines += _flat(value, f"{prefix}{key}.")
-        else:
-            lines.append(f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}")
-    return lines
 
 
 @app.command()
 def terms(
-    accept_terms: Annotated[
-        list[str] | None, typer.Option(help="accept the terms of this data set; may be given several times")
-    ] = None,
-    accept_unverified: Annotated[
-        list[str] | None, typer.Option(help="take files of this data set of which no hash is published")
-    ] = None,
+    accept_terms: Annotated[list[str] | None, typer.Option(help="accept terms of a data set; repeatable")] = None,
+    accept_unverified: Annotated[list[str] | None, typer.Option(help="accept files without published hash")] = None,
 ) -> None:
-    """Print the terms of every data set that can be fetched, and who accepted them; nothing is fetched without."""
+    """Print the terms of each data set and who accepted them; a data set is fetched only after that."""
     sources = {path.stem: read_manifest(path, _Head) for path in sorted(MANIFESTS.glob("*.yaml"))}
-    given: dict[acceptance.What, list[str]] = {"terms": accept_terms or [], "unverified": accept_unverified or []}
-    for name in (name for names in given.values() for name in names):
+    for name in (*(accept_terms or []), *(accept_unverified or [])):
         if name not in sources:
             raise ParamsError(f"{name!r} is no data set of {MANIFESTS}; there are {', '.join(sources)}")
-    for what, names in given.items():
-        for name in names:
-            acceptance.accept(what, sources[name])
-    kept = acceptance.Acceptance.read()
+    for name in accept_terms or []:
+        acceptance.accept("terms", sources[name])
+    for name in accept_unverified or []:
+        acceptance.accept("unverified", sources[name])
+    accepted = acceptance.Acceptance.read()
     for name, source in sources.items():
         print(acceptance.describe(source))
-        for what, words in (("terms", kept.terms), ("files without a published hash", kept.unverified)):
-            if name in words:
-                print(f"  {what} accepted by {words[name].by} at {words[name].at}")
+        for what, signatures in (("terms", accepted.terms), ("files without a published hash", accepted.unverified)):
+            if name in signatures:
+                print(f"  {what} accepted by {signatures[name].by} at {signatures[name].at}")
         print()
     print(f"To accept: celebahq terms --accept-terms NAME (kept in {acceptance.FILE} and in the record of each run)")
 
@@ -165,18 +147,18 @@ class _Head(Source):
 
 
 @app.command()
-def unpack(folder: Annotated[Path, typer.Argument(help="the target; an interrupted run is resumed there")]) -> None:
-    """Write the extracted photographs as plain files, byte for byte under their published names."""
+def unpack(folder: Annotated[Path, typer.Argument(help="target folder; an interrupted run is resumed")]) -> None:
+    """Write the extracted photographs as plain files, with their published names and bytes."""
     written, kept = unpack_photographs(DATA, table("extract"), folder)
     print(f"{folder}: {written} photographs written, {kept} were there already")
 
 
 @app.command()
 def convert(
-    snapshot: Annotated[Path, typer.Argument(help="a network snapshot (.pkl) of the original implementation")],
-    network: Annotated[Path, typer.Argument(help="the network file (.safetensors) to write")],
+    snapshot: Annotated[Path, typer.Argument(help="network snapshot (.pkl) of the original implementation")],
+    network: Annotated[Path, typer.Argument(help="network file (.safetensors) to write")],
 ) -> None:
-    """Turn a snapshot of the original TensorFlow implementation into a network file; nothing in it is executed."""
+    """Convert a snapshot of the original TensorFlow implementation to a network file; no code in it is executed."""
     original = interop.read(snapshot)
     interop.write(network, original)
     side = original.average.resolution_at(original.lod)
@@ -185,22 +167,19 @@ def convert(
 
 @app.command()
 def generate(
-    network: Annotated[Path, typer.Argument(help="a network file (.safetensors)")],
-    folder: Annotated[Path, typer.Argument(help="where the images go")],
+    network: Annotated[Path, typer.Argument(help="network file (.safetensors)")],
+    folder: Annotated[Path, typer.Argument(help="folder for the images")],
     count: Annotated[int, typer.Option(min=1)] = 16,
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
-    """Write images of a network file as PNG; the seed decides which."""
+    """Write random images of a network as PNG files."""
     write_images(network, folder, count=count, seed=seed, device=default_device())
     print(f"{count} images in {folder}")
 
 
 def command_line() -> None:
-    """Run the command; a named error ends it with its message alone."""
-    try:
-        app()
-    except PipelineError as error:
-        sys.exit(f"\n{type(error).__name__}: {error}")
+    """Run the command."""
+    main(lambda *_: app())
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
 from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated
 from pipeline.faces.decode import image_size
-from pipeline.manifest import Accounting, Aligned, Drop, join_parts, write_rows
-from pipeline.params import AlignParams, Params
+from pipeline.manifest import Aligned, Drop, join_parts, write_rows
+from pipeline.params import AlignParams
 from pipeline.published.image_list import read_list
-from stages import DATA, StageRun, main, read_params, stage_run, table
+from stages import DATA, main, read_params, stage_run, table
 
 SHOWN_WARNINGS = 10
 
@@ -25,8 +25,29 @@ def align() -> None:
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("align", params={"align": params.align}, inputs=inputs, out=DATA / "align") as run:
-        run.count(_write_table(run, params), params.align.max_dropped)
+    with stage_run("align", params={"align": params.align}, inputs=inputs) as run:
+        joined = alignment.join_annotations(table("extract"), params.align)
+        if params.align.photographs == "published":
+            joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
+        run.report["warnings"] = len(joined.warnings)
+        for warning in joined.warnings[:SHOWN_WARNINGS]:
+            print(f"align: {warning}", file=sys.stderr)
+        annotated, faces, dropped = (run.work / f"{name}.parquet" for name in ("annotated", "faces", "dropped"))
+        write_rows(annotated, Annotated, joined.annotated)
+        write_rows(dropped, Aligned, joined.dropped)
+        map_rows(
+            params.cluster,
+            partial(align_chunk, params=params.align, data=DATA.resolve()),
+            table=annotated,
+            row_in=Annotated,
+            row_out=Aligned,
+            rows_per_chunk=params.align.photographs_per_chunk,
+            out=faces,
+        )
+        account = join_parts(run.table, Aligned, [faces, dropped])
+        for path in (annotated, faces, dropped):
+            path.unlink()
+        run.count(account, params.align.max_dropped)
 
 
 def align_chunk(rows: Sequence[Annotated], stem: Path, *, params: AlignParams, data: Path) -> Iterator[Aligned | Drop]:
@@ -37,33 +58,6 @@ def align_chunk(rows: Sequence[Annotated], stem: Path, *, params: AlignParams, d
         return alignment.align_photograph(row, width, height, params)
 
     return outcomes(rows, align_face)
-
-
-def _write_table(run: StageRun, params: Params) -> Accounting:
-    joined = alignment.join_annotations(table("extract"), params.align)
-    if params.align.photographs == "published":
-        joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
-    run.report["warnings"] = len(joined.warnings)
-    for warning in joined.warnings[:SHOWN_WARNINGS]:
-        print(f"align: {warning}", file=sys.stderr)
-    annotated, faces, dropped = (run.work / f"{name}.parquet" for name in ("annotated", "faces", "dropped"))
-    write_rows(annotated, Annotated, joined.annotated)
-    write_rows(dropped, Aligned, joined.dropped)
-    with connect(params.cluster) as client:
-        map_rows(
-            client,
-            partial(align_chunk, params=params.align, data=DATA.resolve()),
-            stage=faces.stem,
-            table=annotated,
-            row_in=Annotated,
-            row_out=Aligned,
-            rows_per_chunk=params.align.photographs_per_chunk,
-            work=run.work,
-        )
-    account = join_parts(run.work / "align.parquet", Aligned, [faces, dropped])
-    for path in (annotated, faces, dropped):
-        path.unlink()
-    return account
 
 
 if __name__ == "__main__":

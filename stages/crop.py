@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
 from pipeline.faces.decode import decode, self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
 from pipeline.faces.region import crop_region, crop_square
 from pipeline.manifest import Aligned, Cropped, Drop, extend
-from pipeline.params import CropParams
+from pipeline.params import Params
 from stages import DATA, main, read_params, stage_run, table
 
 
@@ -19,33 +19,30 @@ def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
     keys = {"crop": params.crop, "align.resolution": params.align.resolution}
-    with stage_run("crop", params=keys, inputs=[table("align")], out=DATA / "crop") as run:
+    with stage_run("crop", params=keys, inputs=[table("align")]) as run:
         run.report["decoder"] = params.crop.decoder
         run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
-        with connect(params.cluster) as client:
-            account = map_rows(
-                client,
-                partial(crop_chunk, params=params.crop, resolution=params.align.resolution, data=DATA.resolve()),
-                stage="crop",
-                table=table("align"),
-                row_in=Aligned,
-                row_out=Cropped,
-                rows_per_chunk=params.crop.faces_per_chunk,
-                work=run.work,
-            )
+        account = map_rows(
+            params.cluster,
+            partial(crop_chunk, params=params, data=DATA.resolve()),
+            table=table("align"),
+            row_in=Aligned,
+            row_out=Cropped,
+            rows_per_chunk=params.crop.faces_per_chunk,
+            out=run.table,
+        )
         run.count(account, params.crop.max_dropped)
 
 
-def crop_chunk(
-    rows: Sequence[Aligned], stem: Path, *, params: CropParams, resolution: int, data: Path
-) -> Iterator[Cropped | Drop]:
+def crop_chunk(rows: Sequence[Aligned], stem: Path, *, params: Params, data: Path) -> Iterator[Cropped | Drop]:
     """Regions of some faces, in a container of their own. Each worker tests its decoder first."""
-    self_test(params.decoder)
+    section, resolution = params.crop, params.align.resolution
+    self_test(section.decoder)
     path = stem.with_name(f"{stem.name}.tar")
     with writing_container(path, f"crop/{path.name}") as container:
 
         def crop_face(row: Aligned) -> Cropped:
-            image_HWC = decode(read_stored(data, row.photograph), params.decoder)
+            image_HWC = decode(read_stored(data, row.photograph), section.decoder)
             rectangle = Rectangle.from_row(row.quad, row.zoom)
             whole = row.landmarks is None
             region = crop_square(image_HWC, rectangle) if whole else crop_region(image_HWC, rectangle, resolution)
@@ -53,7 +50,7 @@ def crop_chunk(
             return extend(
                 row,
                 Cropped,
-                pixels=container.add(f"{row.index:06d}.png", encode_png(region.image_HWC, params.png_level)),
+                pixels=container.add(f"{row.index:06d}.png", encode_png(region.image_HWC, section.png_level)),
                 quad=region.rectangle.flat,
                 zoom=region.rectangle.zoom,
                 crop_width=width,

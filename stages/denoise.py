@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline.cluster import connect, map_rows, outcomes
-from pipeline.container import ContainerWriter, read_stored, writing_container
+from pipeline.cluster import map_rows, outcomes
+from pipeline.container import read_stored, writing_container
 from pipeline.faces.png import decode_png, encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams
@@ -18,22 +18,19 @@ NETWORK = DATA / "fit_denoise"
 def denoise() -> None:
     """Write `data/denoise/`: containers of restored regions and their table; with method none only the table."""
     params = read_params()
-    inputs = [table("crop"), NETWORK]
-    with stage_run("denoise", params={"denoise": params.denoise}, inputs=inputs, out=DATA / "denoise") as run:
+    with stage_run("denoise", params={"denoise": params.denoise}, inputs=[table("crop"), NETWORK]) as run:
         chunk = pass_chunk
         if params.denoise.method == "network":
             chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())
-        with connect(params.cluster) as client:
-            account = map_rows(
-                client,
-                chunk,
-                stage="denoise",
-                table=table("crop"),
-                row_in=Cropped,
-                row_out=Denoised,
-                rows_per_chunk=params.denoise.faces_per_chunk,
-                work=run.work,
-            )
+        account = map_rows(
+            params.cluster,
+            chunk,
+            table=table("crop"),
+            row_in=Cropped,
+            row_out=Denoised,
+            rows_per_chunk=params.denoise.faces_per_chunk,
+            out=run.table,
+        )
         run.count(account, params.denoise.max_dropped)
 
 
@@ -51,16 +48,13 @@ def restore_chunk(
     restorer = Restorer.load(network, tile_pixels=params.tile_pixels)
     path = stem.with_name(f"{stem.name}.tar")
     with writing_container(path, f"denoise/{path.name}") as container:
-        face = partial(_restore_face, restorer=restorer, params=params, data=data, container=container)
-        yield from outcomes(rows, face)
 
+        def restore_face(row: Cropped) -> Denoised:
+            restored_HWC = restorer(decode_png(read_stored(data, row.pixels)))
+            content = encode_png(restored_HWC, params.png_level)
+            return extend(row, Denoised, pixels=container.add(f"{row.index:06d}.png", content), denoised=True)
 
-def _restore_face(
-    row: Cropped, *, restorer: Restorer, params: DenoiseParams, data: Path, container: ContainerWriter
-) -> Denoised:
-    restored_HWC = restorer(decode_png(read_stored(data, row.pixels)))
-    content = encode_png(restored_HWC, params.png_level)
-    return extend(row, Denoised, pixels=container.add(f"{row.index:06d}.png", content), denoised=True)
+        yield from outcomes(rows, restore_face)
 
 
 if __name__ == "__main__":

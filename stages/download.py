@@ -5,20 +5,20 @@ from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.published import Published
 from pipeline.sources.registry import SOURCES
-from stages import DATA, DOWNLOADS, MANIFESTS, main, read_manifest, read_params, stage_run
+from stages import DOWNLOADS, MANIFESTS, main, read_manifest, read_params, stage_run
 
 
 def download() -> None:
     """Write the source's files to `data/download`."""
     params = read_params()
     source = SOURCES[params.download.source.kind](params.download.source)
+    watched = params.download.watch
+    if not watched.exists():
+        raise SourceError(f"{watched}: no such file or folder; correct download.watch in params.yaml.")
     manifests = {name: MANIFESTS / f"{name}.yaml" for name in source.manifests}
-    inputs = sorted({*manifests.values(), params.download.watch})
-    for path in inputs:
-        if not path.exists():
-            raise SourceError(f"{path}: no such file or folder; correct download.watch in params.yaml.")
+    inputs = sorted({*manifests.values(), watched})
     published = {name: read_manifest(path, Published) for name, path in manifests.items()}
-    with stage_run("download", params={"download": params.download}, inputs=inputs, out=DATA / "download") as run:
+    with stage_run("download", params={"download": params.download}, inputs=inputs) as run:
         downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
         source.stage(published, downloads, run.work)
         run.notes.update(downloads.record)

@@ -9,7 +9,7 @@ def extract() -> None:
     """Write `data/extract/`: containers, their table, annotations."""
     params = read_params()
     source = DATA / "download"
-    with stage_run("extract", params={"extract": params.extract}, inputs=[source], out=DATA / "extract") as run:
+    with stage_run("extract", params={"extract": params.extract}, inputs=[source]) as run:
         contents = Contents.read(source)
         account = extract_photographs(source, contents, params.extract.photographs_per_container, run.work)
         run.count(account, params.extract.max_dropped)

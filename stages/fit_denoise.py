@@ -6,12 +6,9 @@ from stages import DATA, main, read_params, stage_run, table
 
 def fit_denoise() -> None:
     """Write `data/fit_denoise/`: network.json, and the weights, history and sheet of the network, if any."""
-    params = read_params()
-    with stage_run(
-        "fit_denoise", params={"fit_denoise": params.fit_denoise}, inputs=[table("extract")], out=DATA / "fit_denoise"
-    ) as run:
-        network = params.fit_denoise.network
-        run.report.update(load_or_train("rednet", network, table=table("extract"), data=DATA, work=run.work))
+    section = read_params().fit_denoise
+    with stage_run("fit_denoise", params={"fit_denoise": section}, inputs=[table("extract")]) as run:
+        run.report.update(load_or_train("rednet", section.network, table=table("extract"), data=DATA, work=run.work))
 
 
 if __name__ == "__main__":

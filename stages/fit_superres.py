@@ -6,15 +6,9 @@ from stages import DATA, main, read_params, stage_run, table
 
 def fit_superres() -> None:
     """Write `data/fit_superres/`: network.json, and the weights, history and sheet of the network, if any."""
-    params = read_params()
-    with stage_run(
-        "fit_superres",
-        params={"fit_superres": params.fit_superres},
-        inputs=[table("extract")],
-        out=DATA / "fit_superres",
-    ) as run:
-        network = params.fit_superres.network
-        run.report.update(load_or_train("srresnet", network, table=table("extract"), data=DATA, work=run.work))
+    section = read_params().fit_superres
+    with stage_run("fit_superres", params={"fit_superres": section}, inputs=[table("extract")]) as run:
+        run.report.update(load_or_train("srresnet", section.network, table=table("extract"), data=DATA, work=run.work))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import provenance
 from pipeline.cluster import connect
 from pipeline.errors import SourceError
-from pipeline.params import LsunCategory, Params
+from pipeline.params import LsunCategory, LsunParams
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.sources.fetch.downloads import Downloads
@@ -36,18 +36,17 @@ def lsun(spelling: str) -> None:
     params = read_params()
     section = params.lsun
     category = section.named(spelling)
-    name = f"lsun@{spelling}"
-    scratch = WORK / f"{name}.scratch"
+    scratch = WORK / f"lsun@{spelling}.scratch"
     values: dict[str, Any] = {f"lsun.{key}": getattr(section, key) for key in DECIDING}
     values["lsun.max_images"] = None if category in section.whole else section.max_images
     downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
-    file = _file(category, params, scratch, downloads)
-    index, published_zip = scratch / "keys.arrow", None
+    file = _file(category, section, scratch, downloads)
+    index = scratch / "keys.arrow"
+    known, published_zip = known_category(category), section.source.kind != "synthetic" and file.suffix == ".zip"
     if section.source.kind != "synthetic":
-        published_zip = known_category(category) if file.suffix == ".zip" else None
-        values["sha256"] = published_zip.sha256 if published_zip else provenance.digest_of_file(file)
+        values["sha256"] = known.sha256 if published_zip else provenance.digest_of_file(file)
         index = INDICES / f"{values['sha256']}.arrow"
-    with stage_run(name, params=values, inputs=[MANIFEST], out=DATA / "lsun" / spelling) as run:
+    with stage_run(f"lsun@{spelling}", params=values, inputs=[MANIFEST]) as run:
         header = Header(
             resolution=section.resolution,
             codec=section.codec,
@@ -57,8 +56,8 @@ def lsun(spelling: str) -> None:
             libraries=json.dumps({library: provenance.library_versions()[library] for library in LIBRARIES}),
         )
         database = file if file.name == published.DATABASE else published.unpack(file, scratch / "unpacked")
-        if published_zip is not None:
-            run.report.update(_count(published_zip, database, values["lsun.max_images"]))
+        if published_zip:
+            run.report.update(_count(known, database, values["lsun.max_images"]))
         with connect(params.cluster) as client:
             account = convert(
                 client,
@@ -86,10 +85,9 @@ def _count(category: PublishedCategory, database: Path, max_images: int | None) 
     return {"records": count, "published_records": category.images}
 
 
-def _file(category: LsunCategory, params: Params, scratch: Path, downloads: Downloads) -> Path:
+def _file(category: LsunCategory, params: LsunParams, scratch: Path, downloads: Downloads) -> Path:
     """The category's database or zip: the user's, fetched, or made."""
-    known = known_category(category)
-    source = params.lsun.source
+    source, known = params.source, known_category(category)
     if source.kind == "local":
         return published.find(source.directory, known)
     if source.kind == "network":

@@ -1,4 +1,4 @@
-"""The files of `profiles/`: each says what differs from its `base`; the demo is complete and has none."""
+"""The files of `profiles/`: each holds what differs from its `base`; the demo is complete and has none."""
 
 import io
 import re
@@ -20,36 +20,28 @@ def names() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("[!_]*.yaml"))
 
 
-def content_of(name: str) -> str:
+def content_of(name: str, derived: tuple[str, ...] = ()) -> str:
     """The complete text of a profile, ready to be written to params.yaml.
 
     A profile is merged into its base key by key. A section of another `kind` and a table by resolution replace those of
-    the base. A run with a new name replaces the base's only run and inherits what it does not set.
+    the base. A run with a new name replaces the base's only run and inherits what it does not set. `derived` names the
+    profiles that this one is a base of.
 
     Raises
     ------
     ParamsError
         The profile does not exist, or its bases form a loop.
     """
-    return _content_of(name, ())
-
-
-def read_profile(name: str) -> Params:
-    """Validate a profile, as `stages.read_params` does params.yaml."""
-    return parse_params(content_of(name), PROFILES / f"{name}.yaml")
-
-
-def _content_of(name: str, above: tuple[str, ...]) -> str:
     path = PROFILES / f"{name}.yaml"
     if not path.is_file():
         raise ParamsError(f"{path}: no such profile. There are: {', '.join(names())}. For one: make profile NAME=demo")
-    if name in above:
-        raise ParamsError(f"{path}: its base leads back to itself ({' <- '.join((*above, name))})")
+    if name in derived:
+        raise ParamsError(f"{path}: its base leads back to itself ({' <- '.join((*derived, name))})")
     text = path.read_text(encoding="utf-8")
     own = _yaml().load(text)
     if not isinstance(own, dict) or "base" not in own:
         return text
-    merged = _yaml().load(_content_of(own.pop("base"), (*above, name)))
+    merged = _yaml().load(content_of(own.pop("base"), (*derived, name)))
     _rename_run(merged, own)
     _overlay(merged, own)
     stream = io.StringIO()
@@ -58,6 +50,11 @@ def _content_of(name: str, above: tuple[str, ...]) -> str:
     body = re.sub(r"(?m)(?<!\A)^(?=\w)", "\n", re.sub(r"\n{2,}", "\n", body.lstrip()))
     head = re.match(r"(#.*\n)+", text)
     return f"{head[0] if head else ''}\n{re.sub(r' {2,}#', ' #', body)}"
+
+
+def read_profile(name: str) -> Params:
+    """Validate a profile, as `stages.read_params` does params.yaml."""
+    return parse_params(content_of(name), PROFILES / f"{name}.yaml")
 
 
 def _yaml() -> YAML:

@@ -13,7 +13,7 @@ from pipeline.faces.quality import best_first
 from pipeline.manifest import Drop, Input, Scored, Selected, extend
 from pipeline.params import SelectParams
 from pipeline.published.image_list import PublishedImage, read_list
-from stages import DATA, main, read_params, stage_run, table
+from stages import main, read_params, stage_run, table
 
 BEFORE = ("extract", "align", "crop", "denoise", "superres")
 BINS_PER_UNIT = 50
@@ -28,7 +28,7 @@ def select() -> None:
     inputs = [table(stage) for stage in BEFORE]
     if params.select.method == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("select", params={"select": params.select}, inputs=inputs, out=DATA / "select") as run:
+    with stage_run("select", params={"select": params.select}, inputs=inputs) as run:
         rows = manifest.read_kept(table("superres"), Scored)
         if params.select.method == "published":
             images = read_list(params.exact.image_list)[: params.select.keep]
@@ -36,13 +36,11 @@ def select() -> None:
             manifest.write_rows(run.work / "absent.parquet", Input, _absent(images, outcomes))
         else:
             outcomes = keep_best(rows, params.select)
-        account = manifest.write_rows(run.work / "select.parquet", Selected, outcomes)
         # dropping is the purpose of this stage, so no fraction of it is too much
-        run.count(account, max_dropped=1.0)
+        run.count(manifest.write_rows(run.table, Selected, outcomes), max_dropped=1.0)
         run.report["asked"] = params.select.keep
         _write_csv(run.work / "quality_histogram.csv", ("quality", "kept", "dropped"), _histogram(rows, outcomes))
-        counts = [_counts(stage, table(stage)) for stage in BEFORE]
-        counts.append(_counts("select", run.work / "select.parquet"))
+        counts = [*(_counts(table(stage)) for stage in BEFORE), _counts(run.table)]
         _write_csv(run.work / "funnel.csv", ("stage", "kept", "dropped", "reasons"), counts)
 
 
@@ -52,19 +50,18 @@ def keep_best(rows: Sequence[Scored], params: SelectParams) -> list[Selected | D
     Rank 0 is the best, equal qualities go by index. Kept are the best rows, or the first ones for the method `index`.
     """
     order = best_first([row.quality or 0.0 for row in rows])
-    ranks = dict(zip(order, range(len(rows)), strict=True))
+    ranks = {position: rank for rank, position in enumerate(order)}
     by_quality = params.method == "quality"
-    kept = set((order if by_quality else list(range(len(rows))))[: params.keep])
     rule = f"the {'best' if by_quality else 'first'} {params.keep} are kept"
-
-    def outcome(position: int, row: Scored) -> Selected | Drop:
+    outcomes: list[Selected | Drop] = []
+    for position, row in enumerate(rows):
         rank = ranks[position]
-        if position in kept:
-            return extend(row, Selected, rank=rank)
-        detail = f"rank {rank} of {len(rows)}, quality {row.quality or 0.0:.6f}; {rule}"
-        return Drop.of(row, RejectedInputError(DropReason.LOW_QUALITY, detail))
-
-    return [outcome(position, row) for position, row in enumerate(rows)]
+        if (rank if by_quality else position) < params.keep:
+            outcomes.append(extend(row, Selected, rank=rank))
+        else:
+            detail = f"rank {rank} of {len(rows)}, quality {row.quality or 0.0:.6f}; {rule}"
+            outcomes.append(Drop.of(row, RejectedInputError(DropReason.LOW_QUALITY, detail)))
+    return outcomes
 
 
 def keep_published(rows: Sequence[Scored], images: Sequence[PublishedImage]) -> list[Selected | Drop]:
@@ -102,10 +99,10 @@ def _histogram(rows: Sequence[Scored], outcomes: Sequence[Selected | Drop]) -> l
     ]
 
 
-def _counts(stage: str, path: Path) -> tuple[str, int, int, str]:
+def _counts(path: Path) -> tuple[str, int, int, str]:
     account = manifest.account(path)
     reasons = "; ".join(f"{reason}: {count}" for reason, count in account.dropped.items())
-    return stage, account.kept, account.given - account.kept, reasons
+    return path.stem, account.kept, account.given - account.kept, reasons
 
 
 def _write_csv(path: Path, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:

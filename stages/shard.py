@@ -13,7 +13,7 @@ from pipeline import manifest, provenance
 from pipeline.cluster import connect
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
-from pipeline.params import Params, SuperresParams
+from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.published.image_list import read_list
 from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
@@ -24,21 +24,20 @@ from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
 DELTAS = DATA / "download" / "deltas"
-LEDGER = "ledger.parquet"
 LIBRARIES = ("numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
 
 
 def shard() -> None:
     """Render the rows of `select` again and write them to `data/shard`; with deltas also `ledger.parquet`."""
     params = read_params()
-    values = _deciding(params)
     with_deltas = params.superres.method == "delta"
+    values = _deciding(params)
     inputs = [table("select")]
     if params.superres.method == "network":
         inputs.append(NETWORK)
     if params.select.method == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("shard", params=values, inputs=inputs, out=DATA / "shard") as run:
+    with stage_run("shard", params=values, inputs=inputs) as run:
         header = Header(
             resolution=params.align.resolution,
             codec=params.shard.codec,
@@ -50,13 +49,7 @@ def shard() -> None:
         with connect(params.cluster) as client:
             account = write_shards(
                 client,
-                partial(
-                    open_renderer,
-                    params.superres,
-                    resolution=params.align.resolution,
-                    data=DATA.resolve(),
-                    image_list=params.exact.image_list.resolve(),
-                ),
+                partial(open_renderer, params, data=DATA.resolve(), image_list=params.exact.image_list.resolve()),
                 header,
                 table=table("select"),
                 places=_positions(params),
@@ -64,17 +57,25 @@ def shard() -> None:
                 work=run.work,
             )
         if with_deltas:
-            run.report["exact"] = counts = _write_ledger(run.work, params)
-            check_matches(counts, params.exact.min_match, run.work / LEDGER)
+            ledger = run.work / "ledger.parquet"
+            tables = (run.table, table("select").with_name("absent.parquet"))
+            run.report["exact"] = counts = write_ledger(
+                ledger,
+                read_list(params.exact.image_list)[: params.select.keep],
+                manifest.read_kept(run.table, Sharded),
+                [drop for path in tables for drop in manifest.read_dropped(path)],
+            )
+            check_matches(counts, params.exact.min_match, ledger)
         run.count(account, max_dropped=1.0 if with_deltas else 0.0)
         run.report.update(finalize_dataset(run.work))
 
 
-def open_renderer(params: SuperresParams, *, resolution: int, data: Path, image_list: Path) -> Renderer:
+def open_renderer(params: Params, *, data: Path, image_list: Path) -> Renderer:
     """The renderer of final images; called in a worker."""
-    region_renderer = select_renderer(params.renderer)
-    renderer = FinalRenderer(params, region_renderer, resolution=resolution, network=data / NETWORK.name, data=data)
-    if params.method == "delta":
+    section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
+    region_renderer = select_renderer(section.renderer)
+    renderer = FinalRenderer(section, region_renderer, resolution=resolution, network=network, data=data)
+    if section.method == "delta":
         renderer = PublishedRenderer(renderer, read_list(image_list), data.parent / DELTAS, data)
     return lambda row: renderer.render(row).image_HWC
 
@@ -91,16 +92,6 @@ def _positions(params: Params) -> NDArray[np.int64]:
     if params.select.method == "published":
         numbers, count = [row.rank for row in rows], len(read_list(params.exact.image_list))
     return positions(numbers, count, params.shard.order, params.shard.seed)
-
-
-def _write_ledger(work: Path, params: Params) -> dict[str, int]:
-    tables = (work / "shard.parquet", table("select").with_name("absent.parquet"))
-    return write_ledger(
-        work / LEDGER,
-        read_list(params.exact.image_list)[: params.select.keep],
-        manifest.read_kept(work / "shard.parquet", Sharded),
-        [drop for path in tables for drop in manifest.read_dropped(path)],
-    )
 
 
 def _deciding(params: Params) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import manifest
-from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.cluster import map_rows, outcomes
 from pipeline.faces import geometry
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import best_first, quality
 from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Drop, Scored, extend
-from pipeline.params import SuperresParams
+from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.report import sheets
 from pipeline.report.sheets import Picture
@@ -32,42 +32,33 @@ LEFT_EYE = (0.375, 0.47)  # where a frontal face has it in the final image: a go
 def superres() -> None:
     """Write `data/superres/`: the table of scores, and sheets of faces."""
     params = read_params()
-    resolution = params.align.resolution
-    keys = {"superres": params.superres, "align.resolution": resolution}
+    keys = {"superres": params.superres, "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
-    with stage_run("superres", params=keys, inputs=inputs, out=DATA / "superres") as run:
+    with stage_run("superres", params=keys, inputs=inputs) as run:
         shown = _shown(params.superres.previews)
-        chunk = partial(superres_chunk, params=params.superres, resolution=resolution, data=DATA.resolve(), shown=shown)
-        with connect(params.cluster) as client:
-            account = map_rows(
-                client,
-                chunk,
-                stage="superres",
-                table=table("denoise"),
-                row_in=Denoised,
-                row_out=Scored,
-                rows_per_chunk=params.superres.faces_per_chunk,
-                work=run.work,
-            )
+        account = map_rows(
+            params.cluster,
+            partial(superres_chunk, params=params, data=DATA.resolve(), shown=shown),
+            table=table("denoise"),
+            row_in=Denoised,
+            row_out=Scored,
+            rows_per_chunk=params.superres.faces_per_chunk,
+            out=run.table,
+        )
         run.count(account, params.superres.max_dropped)
-        _write_sheets(run.work, _strip_pixels(resolution))
+        _write_sheets(run.work, _strip_pixels(params.align.resolution))
 
 
 def superres_chunk(
-    rows: Sequence[Denoised],
-    stem: Path,
-    *,
-    params: SuperresParams,
-    resolution: int,
-    data: Path,
-    shown: Mapping[int, Cropped],
+    rows: Sequence[Denoised], stem: Path, *, params: Params, data: Path, shown: Mapping[int, Cropped]
 ) -> Iterator[Scored | Drop]:
     """Scores of some faces; also writes strips of each face, and of the `shown` ones before and after."""
-    region_renderer = select_renderer(params.renderer)
-    renderer = FinalRenderer(params, region_renderer, resolution=resolution, network=data / NETWORK.name, data=data)
+    section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
+    region_renderer = select_renderer(section.renderer)
+    renderer = FinalRenderer(section, region_renderer, resolution=resolution, network=network, data=data)
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
-    scored = params.method != "delta"
+    scored = section.method != "delta"
 
     def score(row: Denoised) -> Scored:
         if not scored and row.index not in shown:
@@ -124,20 +115,20 @@ def _write_sheets(work: Path, strip_pixels: int) -> None:
     last = work / "best_and_worst.png"
     strips = sorted(work.glob("superres-*.faces.png"))
     restored = sorted(work.glob("superres-*.restored.png"))
+
+    def columns(numbers: Sequence[int]) -> list[Picture]:
+        picked = sheets.pick_columns(strips, strip_pixels, numbers)
+        return [sheets.repeated(column, FACE_PIXELS // strip_pixels) for column in picked]
+
     if not last.exists():
-
-        def write(path: Path, numbers: Sequence[int], height: int | None, per_row: int) -> None:
-            columns = sheets.pick_columns(strips, strip_pixels, numbers)
-            factor = FACE_PIXELS // strip_pixels
-            sheets.write_sheet(path, [sheets.repeated(column[:height], factor) for column in columns], per_row)
-
-        columns = [column for path in restored for column in sheets.read_columns(path, PREVIEW_PIXELS)]
-        sheets.write_sheet(work / "before_after.png", columns, EXTREMES)
+        shown = [column for path in restored for column in sheets.read_columns(path, PREVIEW_PIXELS)]
+        sheets.write_sheet(work / "before_after.png", shown, EXTREMES)
         rows = manifest.read_kept(work / "superres.parquet", Scored)
         scores = [row.quality for row in rows if row.quality is not None]
-        write(work / "faces.png", sheets.spread(len(scores), FACES), strip_pixels, FACES_PER_ROW)
+        faces = [column[:FACE_PIXELS] for column in columns(sheets.spread(len(scores), FACES))]
+        sheets.write_sheet(work / "faces.png", faces, FACES_PER_ROW)
         order = best_first(scores)
-        write(last, [*order[:EXTREMES], *order[-EXTREMES:]], None, EXTREMES)
+        sheets.write_sheet(last, columns([*order[:EXTREMES], *order[-EXTREMES:]]), EXTREMES)
     for path in (*strips, *restored):
         path.unlink()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import manifest
-from pipeline.cluster import connect, map_rows, outcomes
+from pipeline.cluster import map_rows, outcomes
 from pipeline.container import writing_container
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
@@ -48,17 +48,15 @@ def table(tmp_path: Path) -> Path:
 def _run(table: Path, work: Path, workers: int, calls: Path) -> Accounting:
     work.mkdir(exist_ok=True)
     calls.mkdir(exist_ok=True)
-    with connect(ClusterParams(scheduler=None, workers=workers, memory_per_worker_mib=500)) as client:
-        return map_rows(
-            client,
-            partial(_store, calls=calls),
-            stage="extract",
-            table=table,
-            row_in=Photograph,
-            row_out=Photograph,
-            rows_per_chunk=7,
-            work=work,
-        )
+    return map_rows(
+        ClusterParams(scheduler=None, workers=workers, memory_per_worker_mib=500),
+        partial(_store, calls=calls),
+        table=table,
+        row_in=Photograph,
+        row_out=Photograph,
+        rows_per_chunk=7,
+        out=work / "extract.parquet",
+    )
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -92,17 +90,13 @@ def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path) -> None
 
 
 def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Path) -> None:
-    with (
-        connect(ClusterParams(scheduler=None, workers=1, memory_per_worker_mib=500)) as client,
-        pytest.raises(ArithmeticError, match="no such luck"),
-    ):
+    with pytest.raises(ArithmeticError, match="no such luck"):
         map_rows(
-            client,
+            ClusterParams(scheduler=None, workers=1, memory_per_worker_mib=500),
             _fail,
-            stage="crop",
             table=table,
             row_in=Photograph,
             row_out=Denoised,
             rows_per_chunk=50,
-            work=tmp_path,
+            out=tmp_path / "crop.parquet",
         )

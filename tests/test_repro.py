@@ -172,7 +172,7 @@ def test_categories_are_fetched_and_built_each_for_itself(repo: Repo, monkeypatc
 
 
 def _publish(server: FaultyServer, root: Path, categories: list[str]) -> None:
-    """Serve zips as LSUN's authors name them, with six small scenes each; the manifest lists them."""
+    """Serve zips as LSUN's authors name them, with six small scenes each; write them into the manifest."""
     path = root / "manifests/lsun.yaml"
     content = yaml.safe_load(path.read_text())
     for name in categories:

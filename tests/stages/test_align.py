@@ -1,7 +1,6 @@
 """Stage align on a small source with every kind of bad input."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,9 @@ from pipeline import manifest
 from pipeline.errors import TooManyDroppedError
 from pipeline.manifest import Aligned
 from stages.align import align
-from tests.stages.faces import LANDMARKS, choose, photograph, scheduler, write_extract
+from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
 
 TABLE = Path("data/align/align.parquet")
-
-
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    with scheduler() as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Stage crop on a small table of align: regions without loss, truncated photographs dropped."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,11 @@ from pipeline.faces.png import decode_png
 from pipeline.manifest import Cropped
 from stages.align import align
 from stages.crop import crop
-from tests.stages.faces import LANDMARKS, choose, photograph, scheduler, write_extract
+from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
 
 DATA = Path("data")
 TABLE = DATA / "crop" / "crop.parquet"
 RESOLUTION = 64
-
-
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    with scheduler() as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Stage denoise on a few crops, with a network and without."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +18,11 @@ from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import save_network
 from stages.denoise import denoise
 from tests.restoration.photographs import randomize, scene
-from tests.stages.faces import choose, scheduler
+from tests.stages.faces import choose
 
 DATA = Path("data")
 TABLE = DATA / "denoise" / "denoise.parquet"
 FACES = 5
-
-
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    with scheduler() as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,13 @@ from pipeline.manifest import Selected, Sharded, Stored
 from pipeline.params import SuperresParams
 from pipeline.shards.reader import DataSet
 from stages.shard import shard
-from tests.stages.faces import choose, scheduler
+from tests.stages.faces import choose
 
 DATA = Path("data")
 OUT = DATA / "shard"
 RESOLUTION = 32
 LANDMARKS = (30.0, 30.0, 50.0, 31.0, 40.0, 40.0, 32.0, 52.0, 48.0, 53.0)
 ATTRIBUTES = (1, -1, -1, 1)
-
-
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    with scheduler() as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Stage superres on a few made-up faces: every input accounted for, sheets written, strips removed, equal bytes."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from stages import read_params
 from stages.align import align
 from stages.crop import crop
 from stages.superres import PREVIEW_PIXELS, superres
-from tests.stages.faces import LANDMARKS, choose, photograph, scheduler, write_extract
+from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
 
 DATA = Path("data")
 OUT = DATA / "superres"
@@ -30,12 +29,6 @@ SECTIONS = {
     "superres": {"method": "lanczos", "faces_per_chunk": 2, "previews": 3},
     "fit_superres": {"network": {"kind": "none"}},
 }
-
-
-@pytest.fixture(scope="module")
-def address() -> Generator[str]:
-    with scheduler() as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)
