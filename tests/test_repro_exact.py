@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.manifest import Sharded, read_kept
 from pipeline.published.image_list import read_list
+from stages import profiles
 from tests.data.celebahq.make import make
 from tests.repo import DVC, ENVIRONMENT, Repo
 
@@ -40,7 +41,7 @@ CHOSEN: dict[str, dict[str, Any]] = {
 def repo(tmp_path_factory: pytest.TempPathFactory) -> Repo:
     repo = Repo.clone(tmp_path_factory.mktemp("exact"))
     make(repo.root / "given")
-    (repo.root / "params.yaml").write_text((repo.root / "profiles" / "celebahq.yaml").read_text())
+    (repo.root / "params.yaml").write_text(profiles.content_of("celebahq"))
     repo.edit(CHOSEN)
     return repo
 

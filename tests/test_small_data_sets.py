@@ -15,7 +15,7 @@ from pipeline import manifest
 from pipeline.faces.decode import decode
 from pipeline.manifest import Sharded
 from pipeline.shards.reader import DataSet
-from stages import align, crop, denoise, download, extract, fit_denoise, fit_superres, select, shard, superres
+from stages import align, crop, denoise, download, extract, fit_denoise, fit_superres, profiles, select, shard, superres
 from tests.stages.faces import scheduler
 
 ROOT = Path(__file__).parents[1]
@@ -37,12 +37,13 @@ def address() -> Generator[str]:
 @pytest.fixture(autouse=True)
 def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "manifests", "manifests")
+    for folder in ("manifests", "profiles"):
+        shutil.copytree(ROOT / folder, folder)
 
 
 def build(profile: str, address: str, **source: Any) -> DataSet:
     """Run the data stages of a profile, with some values of its source replaced."""
-    params = yaml.safe_load((ROOT / f"profiles/{profile}.yaml").read_text())
+    params = yaml.safe_load(profiles.content_of(profile))
     params["cluster"]["scheduler"] = address
     params["download"]["source"] |= source
     Path("params.yaml").write_text(yaml.safe_dump(params))
