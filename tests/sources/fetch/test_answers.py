@@ -130,8 +130,9 @@ def test_an_invalid_answer_stops_no_other_file(sent: bytes, cause: str, server: 
 
 def test_a_virus_scan_page_without_end_is_an_error(server: FaultyServer, tmp_path: Path) -> None:
     page = web_pages.virus_scan("1")
+    headers = {"Content-Length": str(len(page)), "Connection": "close"}  # the server closes after each scripted answer
     for path in (PATH, f"{PATH}?id=1"):
-        server.scripts[path] = lambda _: answer("200 OK", {"Content-Length": str(len(page))}, page)
+        server.scripts[path] = lambda _: answer("200 OK", headers, page)
     with pytest.raises(FetchError, match="virus-scan page did not lead to the file"):
         downloads(tmp_path, server.url).fetch(HASHED, HASHED.files)
     assert [path for path, _ in server.requests] == [PATH, f"{PATH}?id=1"]
