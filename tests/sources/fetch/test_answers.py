@@ -24,7 +24,8 @@ UNHASHED = dataset("big", {NAME: CONTENT}, hashed=False).published
 
 def answer(status: str, headers: dict[str, str], body: bytes = b"") -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode("latin-1") + body
+    # the server closes after each scripted answer, so it must say so: else the client may reuse the connection
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\n{lines}\r\n".encode("latin-1") + body
 
 
 def redirect(location: str) -> bytes:
@@ -130,7 +131,7 @@ def test_an_invalid_answer_stops_no_other_file(sent: bytes, cause: str, server: 
 
 def test_a_virus_scan_page_without_end_is_an_error(server: FaultyServer, tmp_path: Path) -> None:
     page = web_pages.virus_scan("1")
-    headers = {"Content-Length": str(len(page)), "Connection": "close"}  # the server closes after each scripted answer
+    headers = {"Content-Length": str(len(page))}
     for path in (PATH, f"{PATH}?id=1"):
         server.scripts[path] = lambda _: answer("200 OK", headers, page)
     with pytest.raises(FetchError, match="virus-scan page did not lead to the file"):
