@@ -18,11 +18,12 @@ import yaml
 from benchmarks.result import digests
 from tests.training.small import ROOT, make_dataset
 
-KILLS = int(os.environ.get("CELEBAHQ_KILLS", "2"))
+KILLS = int(os.environ.get("CELEBAHQ_KILLS", "0"))
 NAME = "killed"
 IMAGES = 240 * KILLS
 
 
+@pytest.mark.skipif(not KILLS, reason="tests/stages/test_train.py kills once; CELEBAHQ_KILLS=20 kills 20 times")
 @pytest.mark.timeout(120 + 60 * KILLS)
 def test_a_killed_run_publishes_the_same_bytes(tmp_path: Path) -> None:
     make_dataset(tmp_path / "dataset")
