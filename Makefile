@@ -9,7 +9,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro test lint format profile plots lock clean
+.PHONY: help env repro test gpu lint format profile plots lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ plots: env ## the plots of the last run as one page, dvc_plots/index.html
 
 test: env ## the whole test suite
 	pytest
+
+gpu: env ## what your NVIDIA GPU does: tests, images/s, hours of the whole run, a short training (8 minutes)
+	@python -m benchmarks.gpu_check
 
 lint: env ## style, types, direction of imports
 	ruff check .

@@ -1,28 +1,18 @@
-"""Training steps on a GPU: `python -m benchmarks.gpu [PROFILE|RUN.json [MODE ...]]`.
-
-For each mode and each resolution of a run (default v2-1gpu), without and within a fade: images per second, TFLOP/s and
-peak memory; then the hours of the run's whole schedule. Modes: float32, tf32, bfloat16, float16, each also with
-`+graphs` (CUDA graphs up to 32x32; `+graphs64`: up to 64x64). A step is D, the average and G; its operations are
-counted without a GPU. Images are noise and stay on the GPU.
-
-Results are saved after every resolution, so an interrupted measurement is not lost. With a run as JSON (from
-`TrainRun.model_dump_json`) only torch, numpy, h5py, pydantic and safetensors are needed.
-"""
+"""Training steps on a GPU, one resolution at a time, on noise that stays on the GPU."""
 
 import math
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from benchmarks.result import save, slug
 from pipeline.params import TrainRun
 from training import schedule
 from training.data.real_images import Reals
@@ -32,12 +22,18 @@ from training.runtime.device import prepare
 from training.schedule import Step
 from training.trainer import Trainer
 
-MODES = ("float32", "tf32", "bfloat16", "float32+graphs", "tf32+graphs", "bfloat16+graphs")
-GRAPHS_UP_TO = 32
 WARM_UP = 5
 SECONDS = 1.0
 """Shortest measurement."""
 IMAGES = 256
+
+MODES: dict[str, dict[str, Any]] = {
+    "eager": {},
+    "graphs": {"graphs_up_to": 1024},
+    "compiled": {"compile": True},
+    "compiled+graphs": {"compile": True, "graphs_up_to": 1024},
+}
+"""How steps are computed: values of `speed`."""
 
 
 class NoiseImages:
@@ -57,17 +53,31 @@ class NoiseImages:
 
 
 class Operations(TorchDispatchMode):
-    """Counts floating-point operations of convolutions and matrix products; a multiply-add counts as two."""
+    """Counts what unfused operations need.
+
+    Attributes
+    ----------
+    flop
+        Floating-point operations of convolutions and matrix products; a multiply-add counts as two.
+    traffic
+        Bytes of all inputs and outputs of all operations that are no views.
+    launches
+        Operations that are no views.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = 0
+        self.flop = self.traffic = self.launches = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count, and compute."""
         found = func(*args, **(kwargs or {}))
         if func.overloadpacket in flop_registry:
-            self.total += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=found)
+            self.flop += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=found)
+        if not func.is_view and func is not torch.ops.aten.detach.default:
+            tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs, found)) if isinstance(leaf, Tensor)]
+            self.traffic += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+            self.launches += 1
         return found
 
 
@@ -81,107 +91,73 @@ def run_of(name: str) -> TrainRun:
     return run
 
 
-def in_mode(run: TrainRun, mode: str) -> TrainRun:
-    """The run in a mode."""
-    precision, _, graphs = mode.partition("+graphs")
-    values: dict[str, Any] = run.model_dump()
-    limit = int(graphs or GRAPHS_UP_TO) if "+graphs" in mode else 0
-    values["speed"] |= {"precision": precision, "graphs_up_to": limit, "gpu_mib": 1 << 20, "workers": 0}
+def with_speed(run: TrainRun, **speed: Any) -> TrainRun:
+    """The run with other values of `speed`, on images without labels that the GPU holds; by default eager."""
+    values = run.model_dump()
+    values["speed"] |= {"graphs_up_to": 0, "compile": False, "gpu_mib": 1 << 20, "workers": 0} | speed
     return TrainRun.model_validate(values | {"labels": False})
 
 
-def operations(run: TrainRun, step: Step) -> int:
-    """Floating-point operations of one step."""
+def operations(run: TrainRun, step: Step) -> Operations:
+    """What one step needs, counted without a GPU."""
     with Operations() as counted:
         preflight.take(run, 0, step, SINGLE_PROCESS, torch.device("meta"))
-    return counted.total
+    return counted
 
 
-def measured(run: TrainRun, trainer: Trainer, step: Step, device: torch.device) -> dict[str, float]:
-    """Time several steps, with a synchronised GPU before and after."""
+def trainer_for(run: TrainRun, device: torch.device) -> Trainer:
+    """A trainer with initial weights on noise."""
+    prepare(run, device)
+    images: Any = NoiseImages(run.resolution)
+    trainer = Trainer(run, Reals(images, run), device)
+    trainer.initialise()
+    return trainer
+
+
+def measured(run: TrainRun, step: Step, device: torch.device) -> dict[str, float]:
+    """Images per second, TFLOP/s, seconds until the first step is done, and peak memory."""
     torch.cuda.empty_cache()
+    trainer = trainer_for(run, device)
     torch.cuda.reset_peak_memory_stats(device)
+    started = time.monotonic()
+    trainer.update(step)
+    torch.cuda.synchronize(device)
+    first = time.monotonic() - started
     for _ in range(WARM_UP):
         trainer.update(step)
     torch.cuda.synchronize(device)
+    torch.cuda.reset_peak_memory_stats(device)  # without cuDNN's search and the comparison of compiled gradients
     started, steps = time.monotonic(), 0
-    while (seconds := time.monotonic() - started) < SECONDS or steps < 3:
+    while time.monotonic() - started < SECONDS or steps < 3:
         trainer.update(step)
         steps += 1
         if steps % 4 == 0:
             torch.cuda.synchronize(device)
     torch.cuda.synchronize(device)
-    seconds = time.monotonic() - started
-    recorded = step.resolution <= run.speed.graphs_up_to  # the memory of graphs is reserved, not allocated
-    peak = torch.cuda.max_memory_reserved(device) if recorded else torch.cuda.max_memory_allocated(device)
+    seconds = (time.monotonic() - started) / steps
+    graphs = step.resolution <= run.speed.graphs_up_to  # their memory is reserved, not allocated
+    peak = torch.cuda.max_memory_reserved(device) if graphs else torch.cuda.max_memory_allocated(device)
     return {
-        "images_per_second": round(steps * step.minibatch / seconds, 2),
-        "tflops": round(operations(run, step) * steps / seconds / 1e12, 3),
-        "peak_gib": round(peak / 2**30, 3),
+        "minibatch": step.minibatch,
+        "images_per_second": round(step.minibatch / seconds, 2),
+        "milliseconds_per_step": round(1000 * seconds, 2),
+        "tflops": round(operations(run, step).flop / seconds / 1e12, 2),
+        "first_step_seconds": round(first, 1),
+        "peak_gib": round(peak / 2**30, 2),
     }
 
 
-def hours(run: TrainRun, speeds: dict[tuple[int, bool], float]) -> float:
-    """Hours of the whole schedule, by images per second of each (resolution, within a fade)."""
+def hours(run: TrainRun, images_per_second: dict[int, float]) -> float:
+    """Hours of the whole schedule, by the speed at each resolution."""
     images, seconds, piece = 0, 0.0, 1000
     while not schedule.run_ends(run.schedule, images):
         step = schedule.at(run.schedule, run.resolution, images)
-        seconds += piece / speeds[step.resolution, step.lod > math.floor(step.lod)]
+        seconds += piece / images_per_second[step.resolution]
         images += piece
     return seconds / 3600
 
 
-def steps_of(run: TrainRun) -> list[Step]:
-    """The steps of every resolution: without a fade and, except for the first, in the middle of one."""
-    fading = preflight.steps(run)
-    steady = [step._replace(lod=float(math.floor(step.lod))) for step in fading]
-    return [step for pair in zip(steady, fading, strict=True) for step in dict.fromkeys(pair)]
-
-
-def main(profile: str, modes: Sequence[str]) -> None:
-    """Measure, print and save."""
-    device = torch.device("cuda")
-    name = torch.cuda.get_device_name(device)
-    run = run_of(profile)
-    figures: dict[str, Any] = {"gpu": name, "torch": torch.__version__, "cuda": torch.version.cuda, "profile": profile}
-    figures["modes"] = {}
-    for mode in modes:
-        rows: dict[str, Any] = {}
-        speeds: dict[tuple[int, bool], float] = {}
-        changed = in_mode(run, mode)
-        prepare(changed, device)
-        images: Any = NoiseImages(run.resolution)
-        trainer = Trainer(changed, Reals(images, changed), device)
-        trainer.initialise()
-        figures["modes"][mode] = rows
-        for step in steps_of(changed):
-            trainer.reset_optimizers()
-            fades = step.lod > math.floor(step.lod)
-            label = f"{step.resolution}{' fading' if fades else ''}"
-            try:
-                speed = measured(changed, trainer, step, device)
-            except torch.OutOfMemoryError:
-                rows[label] = {"minibatch": step.minibatch, "out_of_memory": True}
-                print(f"{mode:18} {label:12} out of memory", flush=True)
-                continue
-            speeds[step.resolution, fades] = speed["images_per_second"]
-            rows[label] = {"minibatch": step.minibatch, **speed}
-            print(f"{mode:18} {label:12} {rows[label]}", flush=True)
-            save(f"gpu-{slug(name)}", figures)
-        if len(speeds) == len(steps_of(changed)):
-            rows["hours_of_schedule"] = round(hours(changed, speeds), 2)
-            print(f"{mode:18} {rows['hours_of_schedule']} hours", flush=True)
-        save(f"gpu-{slug(name)}", figures)
-        del trainer
-        torch.cuda.empty_cache()
-    hours_of = {
-        mode: rows["hours_of_schedule"] for mode, rows in figures["modes"].items() if "hours_of_schedule" in rows
-    }
-    first = next(iter(hours_of.values()), 0.0)
-    save(
-        f"gpu-{slug(name)}", figures, {f"speed of {mode}": round(first / value, 2) for mode, value in hours_of.items()}
-    )
-
-
-if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "v2-1gpu", sys.argv[2:] or MODES)
+def step_at(run: TrainRun, resolution: int, *, fade: bool = False) -> Step:
+    """The largest step of a resolution, without a fade or in the middle of one."""
+    (step,) = [step for step in preflight.steps(run) if step.resolution == resolution]
+    return step if fade else step._replace(lod=float(math.floor(step.lod)))

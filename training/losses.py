@@ -5,7 +5,7 @@ Pure functions: all random draws come from the caller. Gradients flow to the net
 
 from collections.abc import Generator as Yields
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -160,8 +160,8 @@ def _gradient_norms(
     # A current pixel is the mean of 2^k by 2^k pixels at full resolution, k = floor(lod). There, 4^k pixels have a
     # gradient 4^k times smaller, so its norm is 2^k times smaller.
     interpolated_NCHW.requires_grad_(True)
-    # in full precision: the penalty is a small difference of norms, which a 16-bit dtype would round away
-    with discriminator.full_precision():
+    # the penalty is a small difference of norms, which a 16-bit dtype rounds
+    with discriminator.full_precision() if discriminator.float32_penalty else nullcontext():
         scores_N, _ = discriminator(interpolated_NCHW, lod, noise)
     with no_weight_grad():
         (gradients_NCHW,) = torch.autograd.grad(scores_N.sum(), interpolated_NCHW, create_graph=True)

@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false, reportPrivateImportUsage=false
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -25,6 +25,7 @@ from training.networks import Discriminator, Generator
 from training.networks.progressive import Lod
 from training.optim.adam import Adam
 from training.optim.loss_scale import LossScale
+from training.runtime.compiled import TOLERANCES, CompiledFunction
 
 Gradients = Sequence[Tensor | None]
 """A gradient for each parameter of a network."""
@@ -46,7 +47,7 @@ class OptimizedNetwork(Generic[Network]):
     def gradients(self, loss: Tensor) -> Gradients:
         """The gradient of the loss for each parameter, None where it does not depend on one."""
         scaled = loss if self._scale is None else loss * self._scale.factor()
-        gradients = torch.autograd.grad(scaled, self.optimizer.parameters, allow_unused=True)
+        gradients = torch.autograd.grad(scaled, list(self.network.parameters()), allow_unused=True)
         return gradients if self._scale is None else self._scale.unscale(gradients)
 
     def step(self, gradients: Gradients, learning_rate: Tensor | float) -> None:
@@ -79,6 +80,8 @@ class TrainStep:
     discriminator: OptimizedNetwork[Discriminator]
     average: Generator
     group: ProcessGroup
+    compile: bool = False
+    _compiled: dict[Callable[..., Any], CompiledFunction[tuple[Gradients, Figures]]] = field(default_factory=dict)
 
     def update_discriminator(self, batches: Sequence[DiscriminatorBatch], lod: Lod, learning_rate: Tensor) -> Figures:
         """Update D, and the average of G."""
@@ -118,14 +121,12 @@ class TrainStep:
         lod: Lod,
     ) -> tuple[Gradients, Figures]:
         """The mean of gradients and figures over all samples of all microbatches and processes."""
-        networks = self.generator.network, self.discriminator.network
         gradients: list[Tensor | None] = []
         names: list[str] = []
         means: Tensor | None = None
         for batch in batches:  # one by one: each frees its memory before the next
-            loss, terms_N = loss_function(self.run.loss, *networks, batch, lod)
-            more, names = optimized.gradients(loss), [name for name in figures if name in terms_N]
-            more_means = torch.stack([terms_N[name].double().mean() for name in names])
+            more, more_figures = self._gradients(optimized, loss_function, figures, batch, lod)
+            names, more_means = list(more_figures), torch.stack(list(more_figures.values()))
             if means is None:
                 gradients, means = list(more), more_means
             else:
@@ -140,6 +141,29 @@ class TrainStep:
             assert group_means is not None
             means = group_means.double()
         return gradients, dict(zip(names, means.unbind(), strict=True))
+
+    def _gradients(
+        self,
+        optimized: OptimizedNetwork[Any],
+        loss_function: Callable[..., tuple[Tensor, Terms]],
+        names: Sequence[str],
+        batch: DiscriminatorBatch | GeneratorBatch,
+        lod: Lod,
+    ) -> tuple[Gradients, Figures]:
+        """Gradients and mean figures of a microbatch."""
+        networks = self.generator.network, self.discriminator.network
+
+        def compute(batch: DiscriminatorBatch | GeneratorBatch, lod: Lod) -> tuple[Gradients, Figures]:
+            loss, terms_N = loss_function(self.run.loss, *networks, batch, lod)
+            figures = {name: terms_N[name].double().mean() for name in names if name in terms_N}
+            return optimized.gradients(loss), figures
+
+        if not self.compile:
+            return compute(batch, lod)
+        if loss_function not in self._compiled:
+            tolerance = TOLERANCES[self.run.speed.precision]
+            self._compiled[loss_function] = CompiledFunction(compute, networks, optimized.network, tolerance=tolerance)
+        return self._compiled[loss_function](batch, lod)
 
 
 @torch.no_grad()

@@ -19,7 +19,8 @@ from training.metrics.running_mean import RunningMeans
 from training.networks import Discriminator, Generator
 from training.networks.adaptive_noise import FakeScoreEma
 from training.networks.progressive import FadeLod
-from training.runtime.cuda_graphs import GraphedUpdate, graphs_up_to
+from training.runtime.compiled import compiles
+from training.runtime.cuda_graphs import Capture, GraphedUpdate, graphs_up_to
 from training.runtime.device import to_device
 from training.schedule import Step
 from training.train_step import Figures, OptimizedNetwork, TrainStep
@@ -54,9 +55,10 @@ class Trainer:
         self._d = OptimizedNetwork(self.discriminator, run, device)
         self._fake_score = FakeScoreEma(device)
         self._loader = DeviceLoader(run, reals, device, group, self._fake_score)
-        self._step = TrainStep(run, self._g, self._d, self.average, group)
+        self._step = TrainStep(run, self._g, self._d, self.average, group, compiles(run, device))
         self._graphs: dict[Callable[..., Any], GraphedUpdate[Any]] = {}
         self._graphs_up_to = graphs_up_to(run, device, group)
+        self._capture = Capture() if self._graphs_up_to else None
         self._means_d = RunningMeans(discriminator_figures(run, reals.label_size), device)
         self._means_g = RunningMeans(GENERATOR_FIGURES, device)
         self._skipped_before = 0
@@ -104,8 +106,8 @@ class Trainer:
         if lod > level:
             lod = FadeLod(level, to_device(np.array([lod - level], np.float32), self._device)[0])
         learning_rate = to_device(np.array([step.learning_rate]), self._device)[0]
-        if step.resolution <= self._graphs_up_to:
-            update = self._graphs.setdefault(update, GraphedUpdate(update))
+        if self._capture and step.resolution <= self._graphs_up_to:
+            update = self._graphs.setdefault(update, GraphedUpdate(update, self._capture))
         return update(*batches, lod, learning_rate)
 
     def _add_discriminator(self, figures: Figures, step: Step) -> None:
@@ -163,6 +165,7 @@ def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple
         network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in its types
     for network in networks[:2]:
         network.set_compute_dtype(COMPUTE_DTYPES[run.speed.precision])
+    networks[1].float32_penalty = run.speed.float32_penalty
     networks[2].requires_grad_(False).eval()
     return networks
 

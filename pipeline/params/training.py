@@ -117,6 +117,8 @@ class SpeedOptions(Section):
     """How a run is computed. Results change by rounding only."""
 
     precision: Literal["float32", "tf32", "bfloat16", "float16"]  # of the 3x3 convolutions; weights stay float32
+    float32_penalty: bool  # of a 16-bit precision: the gradient penalty of WGAN-GP is computed in float32
+    compile: bool  # a GPU computes gradients with kernels that Inductor fuses for each resolution
     graphs_up_to: NonNegativeInt  # resolution up to which a GPU replays CUDA graphs; 0: none
     samples_at_once: dict[Resolution, PositiveInt]  # per device; larger minibatches are split, gradients add up
     gpu_mib: NonNegativeInt  # a level of the data set up to this size is kept on the GPU

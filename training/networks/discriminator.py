@@ -96,7 +96,15 @@ class DiscriminatorHead(nn.Module):
 
 
 class Discriminator(ProgressiveNetwork):
-    """Images to scores, high for reals, and label logits where there are labels."""
+    """Images to scores, high for reals, and label logits where there are labels.
+
+    Attributes
+    ----------
+    float32_penalty
+        Compute the gradient penalty in the weights' dtype instead of the compute dtype.
+    """
+
+    float32_penalty = True
 
     def __init__(self, options: NetworkOptions, *, resolution: int, channels: int, label_size: int) -> None:
         super().__init__(options, resolution=resolution, channels=channels, label_size=label_size)
@@ -147,8 +155,8 @@ class Discriminator(ProgressiveNetwork):
         return output[:, 0], output[:, 1:] if self.label_size else None
 
     def _from_rgb(self, level: int) -> Callable[[Tensor], Tensor]:
-        layer = self.get_submodule(f"FromRGB_lod{level}")
-        return lambda images: leaky_relu(layer(images))
+        layer, dtype = self.get_submodule(f"FromRGB_lod{level}"), self.compute_dtype
+        return lambda images: leaky_relu(layer(images) if dtype is None else layer(images).to(dtype))
 
     def _check(self, images_NCHW: Tensor, lod: Lod) -> None:
         side = self.resolution_at(lod)

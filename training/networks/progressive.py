@@ -45,7 +45,8 @@ def lerp(start: Tensor, end: Tensor, weight: float | Tensor) -> Tensor:
 class ProgressiveNetwork(nn.Module):
     """Base of generator and discriminator, for images of `resolution` at lod 0; `label_size` 0 means no labels.
 
-    `levels` is the number of doublings between 4x4 and the full resolution, the largest `lod`.
+    `levels` is the number of doublings between 4x4 and the full resolution, the largest `lod`. `compute_dtype` is that
+    of the 3x3 convolutions, None for the weights' dtype.
     """
 
     def __init__(self, options: NetworkOptions, *, resolution: int, channels: int, label_size: int) -> None:
@@ -55,7 +56,7 @@ class ProgressiveNetwork(nn.Module):
         self.channels = channels
         self.label_size = label_size
         self.levels = resolution.bit_length() - 3
-        self._compute_dtype: torch.dtype | None = None
+        self.compute_dtype: torch.dtype | None = None
 
     def initialise(self, rng: torch.Generator) -> None:
         """Draw all weights from `rng`, in the order of the layers; set biases to zero."""
@@ -65,7 +66,7 @@ class ProgressiveNetwork(nn.Module):
 
     def set_compute_dtype(self, dtype: torch.dtype | None) -> None:
         """Compute the 3x3 convolutions in `dtype`; None for the weights' dtype."""
-        self._compute_dtype = dtype
+        self.compute_dtype = dtype
         for module in self.modules():
             if isinstance(module, Layer) and module.weight.shape[2:] == (3, 3):
                 module.compute_dtype = dtype
@@ -73,7 +74,7 @@ class ProgressiveNetwork(nn.Module):
     @contextmanager
     def full_precision(self) -> Generator[None]:
         """Compute everything in the weights' dtype within this context."""
-        before = self._compute_dtype
+        before = self.compute_dtype
         self.set_compute_dtype(None)
         try:
             yield

@@ -3,6 +3,11 @@
 torch computes the second derivative of a convolution as a convolution whose kernel is as large as the image. Here every
 derivative is one of three kernels: a convolution, a transposed convolution, or the gradient of the weight.
 
+A GPU computes two cases in another form, for the same sums. With few maps, matrix units are mostly idle: large images
+of at most `PACKED_MAPS` maps are convolved as images of half the size and four times the maps, with kernels that are
+three quarters zeros. And 1x1 convolutions from or to RGB are sums of products, which a compiler fuses with what
+surrounds them.
+
 Shapes: x (N, C, H, W); weight (outputs, inputs, k, k), of a transposed convolution (inputs, outputs, k, k).
 """
 
@@ -16,6 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn import functional
+
+PACKED_MAPS = 16
+"""Matrix units compute at least 32 maps; 512² images of 32 maps gain nothing by packing on an H200."""
+PACKED_PIXELS = 1 << 16
+RGB_MAPS = 4
 
 _weight_grad_enabled = True
 """A module variable, not a thread-local one: autograd runs backward passes in threads of its own."""
@@ -37,12 +48,89 @@ def no_weight_grad() -> Generator[None]:
 
 def conv2d(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Zero-padded convolution: same size for an odd kernel and stride 1, half the size for 4x4 and stride 2."""
+    outputs, inputs, kernel = weight.shape[:3]
+    if _on_gpu(x) and kernel == 1 and min(inputs, outputs) <= RGB_MAPS:
+        return rgb_conv2d(x, weight)
+    if _on_gpu(x) and _packs(x, maps=inputs if stride == 2 else max(inputs, outputs)):
+        if (kernel, stride) == (3, 1):
+            return packed_conv2d(x, weight)
+        if (kernel, stride) == (4, 2):
+            return packed_conv2d_down(x, weight)
     return _Conv2d.apply(x, weight, stride, False)  # pyright: ignore[reportReturnType]
 
 
 def conv_transpose2d(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """The transpose of `conv2d` as a linear map of x: twice the size for a 4x4 kernel and stride 2."""
+    if _on_gpu(x) and (weight.shape[2], stride) == (4, 2) and _packs(x, maps=weight.shape[1]):
+        return packed_conv_transpose2d(x, weight)
     return _Conv2d.apply(x, weight, stride, True)  # pyright: ignore[reportReturnType]
+
+
+def rgb_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    """A 1x1 convolution as sums of products."""
+    outputs, inputs = weight.shape[:2]
+    if inputs > outputs:
+        return torch.cat([(x * weight[o].view(1, -1, 1, 1)).sum(dim=1, keepdim=True) for o in range(outputs)], dim=1)
+    y = x[:, :1] * weight[:, 0].view(1, -1, 1, 1)
+    for i in range(1, inputs):
+        y = y + x[:, i : i + 1] * weight[:, i].view(1, -1, 1, 1)
+    return y
+
+
+def packed_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    """The convolution with a 3x3 kernel, computed on packed images of even height and width."""
+    padded = functional.pad(weight, (2, 2, 2, 2))
+    kernels = [_packed_inputs(padded[:, :, 1 - row : 7 - row, 1 - column : 7 - column]) for row, column in _QUARTERS]
+    return unpack(_Conv2d.apply(pack(x), torch.cat(kernels), 1, False))  # pyright: ignore[reportArgumentType]
+
+
+def packed_conv2d_down(x: Tensor, weight: Tensor) -> Tensor:
+    """The convolution with a 4x4 kernel and stride 2, computed on packed images."""
+    return _Conv2d.apply(pack(x), _packed_down(weight), 1, False)  # pyright: ignore[reportReturnType]
+
+
+def packed_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+    """The transposed convolution with a 4x4 kernel and stride 2, to packed images, which are then unpacked."""
+    return unpack(_Conv2d.apply(x, _packed_down(weight), 1, True))  # pyright: ignore[reportArgumentType]
+
+
+_QUARTERS = (0, 0), (0, 1), (1, 0), (1, 1)
+"""Row and column of the pixels of a 2x2 block."""
+
+
+def pack(x: Tensor) -> Tensor:
+    """The pixels of each 2x2 block as maps: (N, C, 2H, 2W) → (N, 4C, H, W), channels-last in memory."""
+    samples, maps, height, width = x.shape
+    blocks = x.permute(0, 2, 3, 1).reshape(samples, height // 2, 2, width // 2, 2, maps).permute(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(samples, height // 2, width // 2, 4 * maps).permute(0, 3, 1, 2)
+
+
+def unpack(x: Tensor) -> Tensor:
+    """The inverse of `pack`."""
+    samples, maps, height, width = x.shape
+    blocks = x.permute(0, 2, 3, 1).reshape(samples, height, width, 2, 2, maps // 4).permute(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(samples, 2 * height, 2 * width, maps // 4).permute(0, 3, 1, 2)
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.is_cuda
+
+
+def _packs(x: Tensor, *, maps: int) -> bool:
+    height, width = x.shape[2:]
+    return maps <= PACKED_MAPS and height * width >= PACKED_PIXELS and height % 2 == width % 2 == 0
+
+
+def _packed_down(weight: Tensor) -> Tensor:
+    """A 4x4 kernel (A, B, 4, 4) of stride 2 as one of stride 1 on packed images: (A, 4B, 3, 3)."""
+    return _packed_inputs(functional.pad(weight, (1, 1, 1, 1)))
+
+
+def _packed_inputs(weight: Tensor) -> Tensor:
+    """A kernel (A, B, 6, 6) on three blocks by three as one on packed images: (A, 4B, 3, 3), channels-last."""
+    a, b = weight.shape[:2]
+    blocks = weight.reshape(a, b, 3, 2, 3, 2).permute(0, 2, 4, 3, 5, 1)
+    return blocks.reshape(a, 3, 3, 4 * b).permute(0, 3, 1, 2)
 
 
 class _Conv2d(Function):

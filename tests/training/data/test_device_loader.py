@@ -26,11 +26,9 @@ def test_arrays_of_any_memory_order_are_copied_with_their_values() -> None:
     assert np.array_equal(to_device(values, CPU).numpy(), values)
 
 
-@pytest.mark.parametrize("device", [CPU, torch.device("cuda")])
+@pytest.mark.parametrize("device", [CPU, pytest.param(torch.device("cuda"), marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("gpu_mib", [0, 1])
 def test_the_device_gets_what_the_data_set_shows(folder: Path, device: torch.device, gpu_mib: int) -> None:
-    if device.type == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no GPU")
     run = make_run(folder, labels=True, ram_mib=0, speed__gpu_mib=gpu_mib)
     samples = np.array([0, 2, 5])
     reals = Reals(DataSet(folder), run)

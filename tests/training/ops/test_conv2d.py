@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from training.ops.conv2d import conv2d, conv_transpose2d, no_weight_grad
+from training.ops.conv2d import (
+    conv2d,
+    conv_transpose2d,
+    no_weight_grad,
+    packed_conv2d,
+    packed_conv2d_down,
+    packed_conv_transpose2d,
+    rgb_conv2d,
+)
 
 sizes = st.integers(1, 5)
 CASES: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
@@ -21,6 +29,10 @@ CASES: dict[str, tuple[int, Callable[[Tensor, Tensor], Tensor], Callable[[Tensor
         lambda x, w: conv_transpose2d(x, w, stride=2),
         lambda x, w: functional.conv_transpose2d(x, w, stride=2, padding=1),
     ),
+    "1x1 as products": (1, rgb_conv2d, functional.conv2d),
+    "packed 3x3": (3, packed_conv2d, lambda x, w: functional.conv2d(x, w, padding=1)),
+    "packed down": (4, packed_conv2d_down, lambda x, w: functional.conv2d(x, w, stride=2, padding=1)),
+    "packed up": (4, packed_conv_transpose2d, lambda x, w: functional.conv_transpose2d(x, w, stride=2, padding=1)),
 }
 
 
@@ -44,7 +56,7 @@ def test_derivatives_are_those_of_torch(
     name: str, inputs: int, outputs: int, height: int, width: int, seed: int
 ) -> None:
     kernel, ours, theirs = CASES[name]
-    maps = (inputs, outputs) if name == "up" else (outputs, inputs)
+    maps = (inputs, outputs) if name.endswith("up") else (outputs, inputs)
     x, weight = (
         random_tensor((2, inputs, 2 * height, 2 * width), seed),
         random_tensor((*maps, kernel, kernel), seed + 1),

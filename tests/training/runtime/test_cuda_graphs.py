@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -17,15 +18,21 @@ from training.data.real_images import Reals
 from training.losses import GeneratorBatch
 from training.networks.progressive import FadeLod
 from training.runtime import preflight
-from training.runtime.cuda_graphs import WARM_UP_CALLS, GraphedUpdate
+from training.runtime.cuda_graphs import WARM_UP_CALLS, Capture, GraphedUpdate
 from training.runtime.device import prepare
 from training.trainer import Trainer, make_networks
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("Stream", "current_stream", "graph_pool_handle", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, MagicMock())
+    for name in ("stream", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, **__: nullcontext())
 
 
 def test_a_replay_reads_the_tensors_of_its_call_and_other_values_are_captured_anew(
-    monkeypatch: pytest.MonkeyPatch,
+    fake_cuda: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a fake of CUDA graphs that computes again at every replay."""
 
@@ -39,12 +46,8 @@ def test_a_replay_reads_the_tensors_of_its_call_and_other_values_are_captured_an
             args = pytree.tree_unflatten(update._inputs, update._key[0])
             update._results["sum"].copy_(function(*args)["sum"])
 
-    for name in ("Stream", "current_stream"):
-        monkeypatch.setattr(torch.cuda, name, MagicMock())
-    for name in ("stream", "graph"):
-        monkeypatch.setattr(torch.cuda, name, lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
-    update = GraphedUpdate(function)
+    update = GraphedUpdate(function, Capture())
     captured = []
     for lod in ("fade", 0.0, 1.0):
         for number in range(WARM_UP_CALLS + 3):
@@ -57,6 +60,18 @@ def test_a_replay_reads_the_tensors_of_its_call_and_other_values_are_captured_an
     assert update._inputs[0].shape == (2, 3)
     update.reset()
     assert update._graph is None
+
+
+def test_a_function_that_cannot_be_captured_is_called_as_it_is(
+    fake_cuda: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(torch.cuda, "graph", refuse)
+    update = GraphedUpdate(lambda x: x + 1, Capture())
+    assert [float(update(torch.tensor(float(n)))) for n in range(8)] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert caplog.messages == ["not captured as a CUDA graph: operation not permitted when stream is capturing"]
 
 
 @pytest.mark.parametrize("lod", [0.25, 0.75])
@@ -72,7 +87,7 @@ def test_a_fade_with_alpha_on_the_device_equals_that_of_a_number(lod: float) -> 
     assert torch.equal(generator(latents_NL, None, FadeLod(0, torch.tensor(0.0))), generator(latents_NL, None, 0.0))
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_run_with_cuda_graphs_is_the_eager_one(tmp_path: Path, joint: bool, precision: str) -> None:
@@ -98,7 +113,7 @@ def test_a_run_with_cuda_graphs_is_the_eager_one(tmp_path: Path, joint: bool, pr
     assert graphed.take_figures() == eager.take_figures()
 
 
-@gpu
+@pytest.mark.gpu
 def test_the_memory_of_the_largest_step_is_measured() -> None:
     loads = preflight.check(make_run(Path("unread"), speed__graphs_up_to=8), Sizes(0), torch.device("cuda"))
     assert [load.resolution for load in loads] == [8, 4]
