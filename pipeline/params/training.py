@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -140,12 +140,8 @@ class AlarmOptions(Section):
     max_skipped_share: Fraction  # of a tick's updates, skipped for gradients that are not finite
 
 
-FREE = {"ram_mib", "threads", "snapshot_ticks", "keep_snapshots", "snapshot_swd", "alarms", "deterministic", "speed"}
-"""Values that may change when a run is resumed, in addition to its length."""
-
-
 class TrainRun(Section):
-    """One training run."""
+    """One training run. `training.run_identity` has the options that may change when it is resumed."""
 
     dataset: Path  # folder of shards
     resolution: Resolution  # of the fully grown networks
@@ -195,12 +191,6 @@ class TrainRun(Section):
                     f"set schedule.devices to 1 and speed.samples_at_once to {{}}"
                 )
         return self
-
-    def deciding(self) -> dict[str, Any]:
-        """The values that decide the weights: a checkpoint can be resumed by every run in which they are equal."""
-        values = self.model_dump(mode="json", exclude=FREE)
-        values["schedule"] = self.schedule.model_dump(mode="json", exclude={"total_kimg"})
-        return values
 
 
 class TrainParams(Section):
