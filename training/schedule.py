@@ -55,7 +55,7 @@ def run_ends(options: ScheduleOptions, images: int) -> bool:
 
 def _lod(options: ScheduleOptions, resolution: int, kimg: float) -> float:
     phase_kimg = options.train_kimg + options.fade_kimg
-    phase = math.floor(kimg / phase_kimg)
+    phase = math.floor(kimg / phase_kimg) if phase_kimg > 0 else 0
     fading_kimg = max(kimg - phase * phase_kimg - options.train_kimg, 0.0)
     faded = fading_kimg / options.fade_kimg if options.fade_kimg > 0 else 0.0
     return max(math.log2(resolution) - math.log2(options.initial_resolution) - phase - faded, 0.0)

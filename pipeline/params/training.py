@@ -73,7 +73,10 @@ AnyLoss = Annotated[WganLoss | LsganLoss, Field(discriminator="kind")]
 
 
 class ScheduleOptions(Section):
-    """Progressive growing, by thousands of real images shown (kimg). `*_at`: values for single resolutions."""
+    """Progressive growing, by thousands of real images shown (kimg). `*_at`: values for single resolutions.
+
+    With `train_kimg` and `fade_kimg` 0 the networks do not grow: they stay at `initial_resolution`, as in the original.
+    """
 
     initial_resolution: Resolution
     train_kimg: NonNegativeFloat  # each resolution is trained for this long
@@ -95,8 +98,6 @@ class ScheduleOptions(Section):
 
     @model_validator(mode="after")
     def _steps_are_possible(self) -> Self:
-        if self.train_kimg + self.fade_kimg == 0:
-            raise ValueError("train_kimg and fade_kimg are both 0: a resolution must be trained for some images")
         if self.joint_steps and self.discriminator_repeats > 1:
             raise ValueError(
                 f"discriminator_repeats is {self.discriminator_repeats} but joint_steps is true: a joint step updates "

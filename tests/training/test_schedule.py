@@ -102,10 +102,18 @@ def test_either_part_of_a_phase_may_be_absent(train_kimg: float, fade_kimg: floa
     assert [schedule.at(options, 32, images).lod for images in (0, 1000, 2000, 3000)] == lods
 
 
+@pytest.mark.parametrize(("first", "lod"), [(32, 0.0), (8, 2.0)])
+def test_networks_do_not_grow_where_phases_have_no_length(first: int, lod: float) -> None:
+    """As the original computes its phase: 0 where both lengths are 0 (its configuration without growing)."""
+    changes = {"train_kimg": 0.0, "fade_kimg": 0.0, "initial_resolution": first}
+    options = ScheduleOptions.model_validate({**OPTIONS.model_dump(), **changes})
+    steps = [schedule.at(options, 32, images) for images in (0, 1, 5000, 12_000)]
+    assert [(step.lod, step.resolution) for step in steps] == [(lod, first)] * 4
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_kimg": 0.0, "fade_kimg": 0.0}, "both 0"),
         ({"joint_steps": True, "discriminator_repeats": 5}, "discriminator_repeats is 5 but joint_steps"),
     ],
 )
