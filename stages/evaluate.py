@@ -18,6 +18,7 @@ from stages import main, read_params, stage_run
 from training import checkpoint, generate
 from training.data.real_images import Reals
 from training.metrics import plots
+from training.metrics.compute import Compute
 from training.metrics.evaluation import Evaluator
 from training.metrics.inception import InceptionNetwork
 from training.metrics.mode_count import train_classifier
@@ -48,18 +49,25 @@ def evaluate(name: str) -> None:
             out=EVALUATIONS / name,
         ) as stage,
         DataSet(run.dataset) as dataset,
+        Compute(default_device(), params.evaluate.threads) as compute,
     ):
         torch.set_num_threads(params.evaluate.threads)
-        cv2.setNumThreads(params.evaluate.threads)
+        cv2.setNumThreads(1)  # several images are computed at once instead
         parts, scratch = stage.work / "parts", stage.work / "scratch"
-        device = default_device()
+        device = compute.device
         inception = InceptionNetwork(params.evaluate.inception, device) if params.evaluate.inception else None
         digits = None
         if modes:
             digits, accuracy = train_classifier(modes, params.evaluate.seed, device)
             stage.report["digits_read_rightly"] = round(accuracy, 4)
         evaluator = Evaluator(
-            params.evaluate, run, Reals(dataset, run), scratch, inception_network=inception, digits=digits
+            params.evaluate,
+            run,
+            Reals(dataset, run),
+            scratch,
+            inception_network=inception,
+            digits=digits,
+            compute=compute,
         )
         reals = _cached(parts / "reals.json", evaluator.measure_reals)
         rows = [

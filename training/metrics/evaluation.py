@@ -16,7 +16,8 @@ import numpy as np
 from pipeline.params import EvaluateParams, TrainRun
 from training.data.real_images import Reals
 from training.generate import Snapshot
-from training.metrics import FirstImages, Images, inception, mode_count, short_count
+from training.metrics import FirstImages, Images, inception, mode_count, msssim_gpu, short_count
+from training.metrics.compute import ONE_THREAD, Compute
 from training.metrics.inception import InceptionNetwork
 from training.metrics.mode_count import DigitClassifier
 from training.metrics.msssim import measurable, msssim_of_pairs
@@ -42,6 +43,8 @@ class Evaluator:
         A folder for descriptors, 588 bytes x `swd_images` x `swd_patches_per_image` x levels, twice. Emptied first.
     inception_network, digits
         The networks for `params.inception` and `params.modes`.
+    compute
+        Where SWD and MS-SSIM are computed.
 
     Attributes
     ----------
@@ -58,6 +61,7 @@ class Evaluator:
         *,
         inception_network: InceptionNetwork | None = None,
         digits: DigitClassifier | None = None,
+        compute: Compute = ONE_THREAD,
     ) -> None:
         self._params = params
         self._run = run
@@ -65,6 +69,7 @@ class Evaluator:
         self._scratch = scratch
         self._inception = inception_network
         self._digits = digits
+        self._compute = compute
         self._real_count = max(params.swd_images, params.inception.images if params.inception else 0)
         self._total = max(self._real_count, 2 * params.msssim_pairs, params.modes.samples if params.modes else 0)
         levels = level_sides(run.resolution)
@@ -96,7 +101,8 @@ class Evaluator:
     def _measure(self, batches: Batches) -> Row:
         params, network, collected = self._params, self._inception, dict[str, FirstImages]()
         if self.names["msssim"]:
-            collected["msssim"] = FirstImages(2 * params.msssim_pairs, msssim_of_pairs)
+            similarity = msssim_gpu.msssim_of_pairs if self._compute.on_gpu else msssim_of_pairs
+            collected["msssim"] = FirstImages(2 * params.msssim_pairs, partial(similarity, compute=self._compute))
         if network:
             collected["probabilities"] = FirstImages(network.options.score_images, network.probabilities)
         if params.modes and self._digits:
@@ -108,7 +114,7 @@ class Evaluator:
             repeats=params.swd_repeats,
             directions=params.swd_directions,
             rng=SwdSeed.DIRECTIONS.rng(params.seed),
-            threads=params.threads,
+            compute=self._compute,
         )
         levels = list(distances.values())
         values = [*levels, float(np.mean(levels))] if levels else []
@@ -124,7 +130,7 @@ class Evaluator:
         """The patches of an image set; its images, and its features if used, are added to `collected` too."""
         params, network = self._params, self._inception
         folder, rng = self._scratch / draws.name.lower(), draws.rng(params.seed)
-        patches = PatchSet(folder, self._run.resolution, params.swd_patches_per_image, rng)
+        patches = PatchSet(folder, self._run.resolution, params.swd_patches_per_image, rng, self._compute)
         if network:
             collected["features"] = FirstImages(network.options.images, network.features)
         first = [FirstImages(params.swd_images, patches.update), *collected.values()]
