@@ -247,6 +247,18 @@ class ModesOptions(Section):
     held_out: PositiveInt  # digits that test the classifier
 
 
+Snapshots = Literal["all", "last"] | PositiveInt  # a number: so many, spread evenly over the run, the last one included
+
+
+class MeasuredSnapshots(Section):
+    """Which of a run's snapshots each metric measures. The last one has all metrics."""
+
+    swd: Snapshots
+    msssim: Snapshots
+    inception: Snapshots
+    modes: Snapshots
+
+
 class EvaluateParams(Section):
     """The metrics of a trained network. Their names hold the counts: swd16k is 16,384 images."""
 
@@ -257,6 +269,7 @@ class EvaluateParams(Section):
     msssim_pairs: PositiveInt
     inception: InceptionOptions | None  # null: not measured
     modes: ModesOptions | None  # null: not measured
+    snapshots: MeasuredSnapshots
     minibatch: Annotated[int, Field(gt=0, multiple_of=2)]  # even, for the pairs
     threads: PositiveInt  # CPU threads
     seed: NonNegativeInt
