@@ -3,8 +3,8 @@
 The plain forms (`plain_metrics.py`) and ours alternate, `ROUNDS` times; the shortest of each counts, and the values are
 compared. MS-SSIM per pair; SWD per image (pyramid and patches) and per level (distance of normalised sets). The plain
 distance is measured on `PART` of the protocol's descriptors and counted times 1 / `PART`, which flatters it; ours in full
-once, with its memory, in addition. From these follow the hours of 20 snapshots with the paper's protocol, without the
-time of the generator.
+as well, once, with its memory. From these follow the hours of 20 snapshots with the paper's protocol, without the time of
+the generator.
 """
 
 import os

@@ -9,14 +9,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import yaml
 from dvclive.live import Live
 
-from pipeline.errors import StoppedError, TrainingError
+from pipeline.errors import ParamsError, ShardError, StoppedError, TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run, work_folder, work_folders
-from training import checkpoint, run_identity
+from training import checkpoint, dry_run, run_identity
 from training.data.real_images import Reals
 from training.distributed.launch import launch, process_count
 from training.distributed.process_group import ProcessGroup, init_process_group
@@ -28,6 +29,7 @@ from training.runtime.device import default_device
 from training.runtime.signals import stop_signals
 
 RUNS = Path("runs")
+DRY_RUN = "--dry-run"
 UNDER_DVC = "DVC_STAGE"
 """Environment variable of every process that DVC starts."""
 
@@ -73,11 +75,16 @@ class LiveReporter(Reporter):
         self._live.sync()
 
 
-def train(name: str) -> None:
-    """Train the run `name` of `train.runs`; publish `runs/<name>`.
+def train(name: str, *options: str) -> None:
+    """Train the run `name` of `train.runs`; publish `runs/<name>`. With the option `--dry-run`, print what it will do.
 
     With several GPUs and `schedule.devices` above 1, in several processes; under `torchrun`, as one of its processes.
     """
+    if options:
+        if options != (DRY_RUN,):
+            raise ParamsError(f"unknown option {' '.join(options)}; usage: python -m stages.train NAME [{DRY_RUN}]")
+        _dry_run(name)
+        return
     count = process_count(read_params().train.named(name), torch.cuda.device_count())
     if count > 1:
         launch(count, partial(main, train_process))
@@ -112,7 +119,7 @@ def train_process(name: str) -> None:
 def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
     labels = [run.dataset / layout.LABELS] if run.labels else []
     identity = run_identity.identity(run, reals.digest())
-    _find_earlier_part(name, run, reals, work_folder(f"train@{name}", identity))
+    _take_up(name, run, reals, work_folder(f"train@{name}", identity))
     with stage_run(
         f"train@{name}",
         params={f"train.runs.{name}": identity["options"]},
@@ -134,8 +141,41 @@ def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, sta
         stage.notes["run"] = run.model_dump(mode="json")
 
 
-def _find_earlier_part(name: str, run: TrainRun, reals: Reals, work: Path) -> None:
-    """Give the run's work folder, if it holds no checkpoint, what there is of this run elsewhere.
+def _dry_run(name: str) -> None:
+    """Print the run, its phases, and what it resumes from; nothing is changed."""
+    run, device = read_params().train.named(name), default_device()
+    print(yaml.safe_dump({name: run.model_dump(mode="json")}, sort_keys=False))
+    try:
+        dataset = DataSet(run.dataset)
+    except ShardError as error:
+        print(f"{dry_run.table(run, None, device)}\n\nThe data set is not there yet: {error}")
+        return
+    with dataset, Reals(dataset, run) as reals:
+        print(dry_run.table(run, reals, device))
+        print(f"\n{len(reals)} images of {run.dataset}; on {device.type}, {torch.cuda.device_count()} GPU(s)")
+        work = work_folder(f"train@{name}", run_identity.identity(run, reals.digest()))
+        folder = work if checkpoint.saved_run(work) else _earlier_part(name, run, reals, work)
+        saved = checkpoint.saved_run(folder) if folder else None
+        print(
+            f"resumes after {saved.images_shown / 1000:g} kimg, from {folder}" if saved else "begins with new networks"
+        )
+
+
+def _take_up(name: str, run: TrainRun, reals: Reals, work: Path) -> None:
+    """Give the run's work folder, if it holds no checkpoint, what there is of this run elsewhere."""
+    folder = _earlier_part(name, run, reals, work)
+    if folder is None or checkpoint.saved_run(work):
+        return
+    shutil.rmtree(work, ignore_errors=True)
+    begun_by = folder.with_name(f"{folder.name}.json")
+    if begun_by.exists() and folder.parent == work.parent:
+        begun_by.replace(work.with_name(f"{work.name}.json"))
+    work.parent.mkdir(parents=True, exist_ok=True)
+    folder.replace(work)
+
+
+def _earlier_part(name: str, run: TrainRun, reals: Reals, work: Path) -> Path | None:
+    """The folder, other than its work folder, that holds the most of this run.
 
     That is the published run, which is made longer, or a work folder that another version of the project has named.
     Work folders of other runs are kept and named.
@@ -154,20 +194,12 @@ def _find_earlier_part(name: str, run: TrainRun, reals: Reals, work: Path) -> No
         elif saved:
             until = "until this one ends" if folder == RUNS / name else "until you delete it"
             print(f"train@{name}: {folder} is another run ({fault}). It is kept {until}.", file=sys.stderr)
-    if not found or checkpoint.saved_run(work):
-        return
-    if len(found) > 1 and any(saved.images is None for saved in found.values()):
+    if len(found) > 1 and not checkpoint.saved_run(work) and any(saved.images is None for saved in found.values()):
         raise TrainingError(
             f"train@{name}: any of {', '.join(map(str, found))} may be the run on {run.dataset}: the earlier version "
             f"that wrote them did not state their images. Rename the right one to {work}."
         )
-    folder = max(found, key=lambda folder: found[folder].images_shown)
-    shutil.rmtree(work, ignore_errors=True)
-    begun_by = folder.with_name(f"{folder.name}.json")
-    if begun_by.exists() and folder.parent == work.parent:
-        begun_by.replace(work.with_name(f"{work.name}.json"))
-    work.parent.mkdir(parents=True, exist_ok=True)
-    folder.replace(work)
+    return max(found, key=lambda folder: found[folder].images_shown, default=None)
 
 
 if __name__ == "__main__":

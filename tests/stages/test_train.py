@@ -250,6 +250,34 @@ def test_a_published_run_is_made_longer(place: Path) -> None:
     assert json.loads((place / "records/train/small.json").read_text())["run"]["schedule"]["total_kimg"] == 0.4
 
 
+def test_a_dry_run_prints_the_phases_and_changes_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("small", "--dry-run")
+    printed = capsys.readouterr().out
+    assert not {path.name for path in place.iterdir()} - {"data", "params.yaml"}
+    assert not (place / "data/.work").exists()
+    run, lines = yaml.safe_load(printed.partition("\n\n")[0]), printed.partition("\n\n")[2].splitlines()
+    assert TrainRun.model_validate_json(json.dumps(run["small"])) == make_run(Path("data/shard"))
+    assert [line.split()[:8] for line in lines[1:4]] == [
+        ["4", "train", "0.0", "0.2", "8", "22", "0.001", "-"],
+        ["8", "fade", "in", "0.2", "0.3", "8", "18", "0.001"],
+        ["8", "train", "0.3", "0.5", "8", "20", "0.001", "-"],
+    ]
+    assert lines[1].endswith("0.0 MiB in memory")
+    assert lines[-1] == "begins with new networks"
+    stop_after(13, monkeypatch)
+    (work,) = stages.work_folders("train@small")
+    capsys.readouterr()
+    train("small", "--dry-run")
+    assert capsys.readouterr().out.splitlines()[-1] == f"resumes after 0.208 kimg, from {work}"
+    shutil.rmtree("data/shard")
+    train("small", "--dry-run")
+    assert "The data set is not there yet: data/shard/dataset.h5: no such file" in capsys.readouterr().out
+    with pytest.raises(ParamsError, match=r"unknown option --dry; usage: python -m stages.train NAME \[--dry-run\]"):
+        train("small", "--dry")
+
+
 def test_a_run_that_is_not_in_the_params_is_named(place: Path) -> None:
     with pytest.raises(ParamsError, match="no run 'large'; it has small"):
         train("large")
