@@ -1,10 +1,10 @@
 """Evaluation against plain NumPy on a CPU: `python -m benchmarks.metrics [RESOLUTION [THREADS]]` (1024, all cores).
 
-The plain forms (`plain_metrics.py`) and ours alternate, `ROUNDS` times; the shortest of each counts, and the values are
-compared. MS-SSIM per pair; SWD per image (pyramid and patches) and per level (distance of normalised sets). The plain
-distance is measured on `PART` of the protocol's descriptors and counted times 1 / `PART`, which flatters it; ours in full
-as well, once, with its memory. From these follow the hours of 20 snapshots with the paper's protocol, without the time of
-the generator.
+The plain forms (`plain_metrics.py`) and ours alternate, `ROUNDS` times; the shortest of each counts, and the values
+are compared. MS-SSIM per pair; SWD per image (pyramid and patches) and per level (distance of normalised sets). The
+plain distance is measured on `PART` of the protocol's descriptors and counted times 1 / `PART`, which flatters it; ours
+in full as well, once, with its memory. From these follow the hours of 20 snapshots with the paper's protocol, without
+the time of the generator.
 """
 
 import os
