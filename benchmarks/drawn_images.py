@@ -12,6 +12,7 @@ class DrawnImages:
     def __init__(self, resolution: int, count: int) -> None:
         self.resolution = resolution
         self._count = count
+        self.md5s = [f"{row:032x}" for row in range(count)]  # an image follows from its row
 
     def __len__(self) -> int:
         return self._count

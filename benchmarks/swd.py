@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks.result import PeakMemory, anonymous_mib, save
 from training.metrics import Images
+from training.metrics.compute import Compute
 from training.metrics.swd import PatchSet, SwdSeed, collect, sliced_wasserstein
 
 MINIBATCH = 32
@@ -31,17 +33,23 @@ def noise(seed: int, resolution: int, count: int) -> Iterator[Images]:
 def main(resolution: int, count: int, threads: int) -> None:
     """Collect the patches of both sets, measure their distance, save time and memory."""
     start_mib = anonymous_mib(os.getpid())
-    with PeakMemory() as peak, tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
+    torch.set_num_threads(threads)
+    with (
+        PeakMemory() as peak,
+        tempfile.TemporaryDirectory(dir="/var/tmp") as scratch,
+        Compute(threads=threads) as compute,
+    ):
         started = time.monotonic()
         reals, fakes = (
             collect(
-                noise(draws, resolution, count), PatchSet(Path(scratch) / draws.name, resolution, PATCHES, draws.rng(1))
+                noise(draws, resolution, count),
+                PatchSet(Path(scratch) / draws.name, resolution, PATCHES, draws.rng(1), compute),
             )
             for draws in (SwdSeed.REALS, SwdSeed.FAKES)
         )
         collected = time.monotonic()
         rng = SwdSeed.DIRECTIONS.rng(1)
-        distances = sliced_wasserstein(reals, fakes, repeats=4, directions=128, rng=rng, threads=threads)
+        distances = sliced_wasserstein(reals, fakes, repeats=4, directions=128, rng=rng, compute=compute)
         ended = time.monotonic()
         scratch_mib = sum(path.stat().st_size for path in Path(scratch).rglob("*.f32")) / 2**20
     figures = {

@@ -116,7 +116,7 @@ def stage_run(
     params: Mapping[str, BaseModel | Any],
     inputs: Sequence[Path],
     out: Path | None = None,
-    keep_work: bool = False,
+    identity: Mapping[str, Any] | None = None,
 ) -> Generator[StageRun]:
     """Run the body of a stage in a work folder; publish the folder as `out` on success.
 
@@ -133,9 +133,10 @@ def stage_run(
         Files and folders that decide the result; tables stand for the containers they describe.
     out
         The folder to publish; `data/<stage>` or `data/<stage>/<item>` by default.
-    keep_work
-        The result is days of work (a training run): work folders of other params are kept, and a published result of
-        the same params and inputs is continued instead of made anew. DVC must `persist` the output.
+    identity
+        Of days of work that survive a new recipe (a training run): what names its work folder, in place of params,
+        inputs and recipe. The stage decides what becomes of other work folders and of a published result, before it
+        calls this (see `work_folder`); DVC must `persist` the output.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
     out, record = out or DATA / path, RECORDS / f"{path}.json"
@@ -145,28 +146,36 @@ def stage_run(
         "recipe": recipe_of(stage),
     }
     made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions()}
-    digest = provenance.digest_of(made_from)
-    work = WORK / f"{name}-{digest[:16]}"
+    work = work_folder(name, identity or made_from)
     begun_by = work.with_name(f"{work.name}.json")
-    _retire_stale(name, work, keep_work)
-    if keep_work and not work.exists() and out.exists() and _read_json(record).get("digest") == digest:
-        atomic.write_json(begun_by, {key: _read_json(record)[key] for key in made_by})
-        out.replace(work)
+    if identity is None:
+        _retire_stale(name, work)
     work.mkdir(parents=True, exist_ok=True)
     if any(work.iterdir()):
         print(f"{name}: resuming from {work}", file=sys.stderr)
-        _print_differences(name, _read_json(begun_by) or made_by, made_by)
+        _print_differences(name, _read_json(begun_by) or _read_json(record), {**made_from, **made_by})
     else:
-        atomic.write_json(begun_by, made_by)
+        atomic.write_json(begun_by, {**made_from, **made_by})
     started = time.monotonic()
     run = StageRun(stage, work)
     yield run
     seconds = round(time.monotonic() - started, 2)
+    digest = provenance.digest_of(identity or made_from)
     facts = {**made_from, **made_by, "digest": digest, "report": run.report, "seconds": seconds, **run.notes}
     atomic.write_json(record, facts)
     atomic.write_json(REPORTS / f"{path}.json", run.report)
     atomic.publish(work, out)
     begun_by.unlink(missing_ok=True)
+
+
+def work_folder(name: str, identity: Mapping[str, Any]) -> Path:
+    """The work folder of a stage for what its result is made from."""
+    return WORK / f"{name}-{provenance.digest_of(identity)[:16]}"
+
+
+def work_folders(name: str) -> list[Path]:
+    """All work folders of a stage, of whatever params."""
+    return sorted(WORK.glob(f"{name}-{'?' * 16}/"))
 
 
 def recipe_of(stage: str) -> int:
@@ -192,8 +201,13 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _print_differences(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Print how the code and the libraries differ from those that began this work."""
+    """Print how recipe, code and libraries differ from those that began this work, as far as that is recorded."""
+    if not before:
+        return
     changed = ["the project's code"] if before["code"] != now["code"] else []
+    recipe = before.get("recipe", now["recipe"])
+    if recipe != now["recipe"]:
+        changed.append(f"the stage's recipe {recipe} -> {now['recipe']}")
     for library, version in now["libraries"].items():
         old = before["libraries"].get(library, "not installed")
         if old != version:
@@ -202,17 +216,9 @@ def _print_differences(name: str, before: dict[str, Any], now: dict[str, Any]) -
         print(f"{name}: changed since this work was begun: {', '.join(changed)}", file=sys.stderr)
 
 
-def _retire_stale(name: str, current: Path, keep: bool) -> None:
-    """Delete the work folders of other params or data; with `keep` name them only."""
-    for folder in sorted(WORK.glob(f"{name}-{'?' * 16}/")):
-        if folder == current:
-            continue
-        if keep:
-            print(
-                f"{name}: {folder} was made with other params or data. It is kept: delete it by hand, or, to continue "
-                f"from it all the same, rename it to {current}",
-                file=sys.stderr,
-            )
-        else:
+def _retire_stale(name: str, current: Path) -> None:
+    """Delete the work folders of other params or data."""
+    for folder in work_folders(name):
+        if folder != current:
             shutil.rmtree(folder)
             folder.with_name(f"{folder.name}.json").unlink(missing_ok=True)

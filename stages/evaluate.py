@@ -3,7 +3,8 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,12 +13,14 @@ from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import NetworkError
+from pipeline.params import Snapshots
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
 from training import checkpoint, generate
 from training.data.real_images import Reals
 from training.metrics import plots
+from training.metrics.compute import Compute
 from training.metrics.evaluation import Evaluator
 from training.metrics.inception import InceptionNetwork
 from training.metrics.mode_count import train_classifier
@@ -31,14 +34,14 @@ WITHOUT_INCEPTION = "not computed: evaluate.inception in params.yaml names no ne
 
 
 def evaluate(name: str) -> None:
-    """Measure every kept snapshot of `runs/<name>`; write the curves to `evaluations/<name>`."""
+    """Measure the kept snapshots of `runs/<name>`; write the curves to `evaluations/<name>`."""
     params = read_params()
     run = params.train.named(name)
     networks = checkpoint.network_files(RUNS / name)
     if not networks:
         raise NetworkError(f"{RUNS / name}: holds no network file. Train first: dvc repro train@{name}.")
     labels = [run.dataset / layout.LABELS] if run.labels else []
-    modes = params.evaluate.modes
+    modes, snapshots = params.evaluate.modes, params.evaluate.snapshots
     digit_files = [modes.digits / layout.VIEW, modes.digits / layout.LABELS] if modes else []
     with (
         stage_run(
@@ -48,41 +51,69 @@ def evaluate(name: str) -> None:
             out=EVALUATIONS / name,
         ) as stage,
         DataSet(run.dataset) as dataset,
+        Compute(default_device(), params.evaluate.threads) as compute,
     ):
         torch.set_num_threads(params.evaluate.threads)
-        cv2.setNumThreads(params.evaluate.threads)
+        cv2.setNumThreads(1)  # several images are computed at once instead
         parts, scratch = stage.work / "parts", stage.work / "scratch"
-        device = default_device()
+        device = compute.device
         inception = InceptionNetwork(params.evaluate.inception, device) if params.evaluate.inception else None
         digits = None
         if modes:
             digits, accuracy = train_classifier(modes, params.evaluate.seed, device)
             stage.report["digits_read_rightly"] = round(accuracy, 4)
         evaluator = Evaluator(
-            params.evaluate, run, Reals(dataset, run), scratch, inception_network=inception, digits=digits
+            params.evaluate,
+            run,
+            Reals(dataset, run),
+            scratch,
+            inception_network=inception,
+            digits=digits,
+            compute=compute,
         )
         reals = _cached(parts / "reals.json", evaluator.measure_reals)
-        rows = [
-            _cached(parts / f"{network.stem}.json", lambda network=network: _measure(evaluator, network))
-            for network in tqdm(networks, unit="snapshot", leave=False, disable=None)
-        ]
-        for file, names in evaluator.names.items():
-            plots.write_csv(stage.work / f"{file}.csv", rows, [plots.KIMG, "resolution", *names])
-        label = "sliced Wasserstein distance x 1,000"
-        plots.draw(stage.work / "swd_by_kimg.png", rows, evaluator.names["swd"], label=label, baselines=reals)
+        kinds_of = {
+            network: [kind for kind in evaluator.names if network in chosen(networks, getattr(snapshots, kind))]
+            for network in networks
+        }
+        rows = {
+            network: _cached(parts / f"{network.stem}.json", partial(_measure, evaluator, network, kinds))
+            for network, kinds in tqdm(kinds_of.items(), unit="snapshot", leave=False, disable=None)
+            if kinds
+        }
+        for kind, names in evaluator.names.items():
+            measured = [row for network, row in rows.items() if kind in kinds_of[network]]
+            plots.write_csv(stage.work / f"{kind}.csv", measured, [plots.KIMG, "resolution", *names])
+            if kind == "swd":
+                label = "sliced Wasserstein distance x 1,000"
+                plots.draw(stage.work / "swd_by_kimg.png", measured, names, label=label, baselines=reals)
         shutil.rmtree(parts)
         shutil.rmtree(scratch)
         images_used = min(len(dataset), params.evaluate.swd_images)
-        stage.report.update(rows[-1])
+        stage.report.update(rows[networks[-1]])
         stage.report["reals"] = {**reals, "images": len(dataset), "images_used": images_used}
         if inception is None:
             stage.report["inception"] = WITHOUT_INCEPTION
             print(f"evaluate@{name}: FID, inception score, KID, precision, recall {WITHOUT_INCEPTION}", file=sys.stderr)
 
 
-def _measure(evaluator: Evaluator, network: Path) -> Row:
+def chosen(networks: Sequence[Path], which: Snapshots) -> list[Path]:
+    """Of the network files, oldest first: all, the last, or so many, spread evenly with the last one among them."""
+    count = {"all": len(networks), "last": 1}.get(str(which), which)
+    if not isinstance(count, int) or count >= len(networks):
+        return list(networks)
+    last = len(networks) - 1
+    return [networks[last - round(number * last / max(count - 1, 1))] for number in reversed(range(count))]
+
+
+def _measure(evaluator: Evaluator, network: Path, kinds: Sequence[str]) -> Row:
     snapshot = generate.load(network, default_device())
-    metrics = evaluator.measure_fakes(snapshot)
+    if snapshot.info.full_resolution != evaluator.resolution:
+        raise NetworkError(
+            f"{network}: makes images of {snapshot.info.full_resolution} pixels, but the run has resolution "
+            f"{evaluator.resolution} in params.yaml: train again, or restore its params."
+        )
+    metrics = evaluator.measure_fakes(snapshot, kinds)
     return {plots.KIMG: snapshot.info.images_shown / 1000, "resolution": snapshot.info.resolution, **metrics}
 
 

@@ -1,6 +1,7 @@
 """Stage train: one run of the progressive GAN on a data set of shards, resumed where it was stopped."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -8,24 +9,27 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import yaml
 from dvclive.live import Live
 
-from pipeline.errors import StoppedError
+from pipeline.errors import ParamsError, ShardError, StoppedError, TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
-from stages import main, read_params, stage_run
-from training import checkpoint
+from stages import main, read_params, stage_run, work_folder, work_folders
+from training import checkpoint, dry_run, run_identity
 from training.data.real_images import Reals
 from training.distributed.launch import launch, process_count
 from training.distributed.process_group import ProcessGroup, init_process_group
 from training.history import Row, RunHistory
 from training.loop import Reporter
 from training.loop import train as train_run
+from training.run_identity import SavedRun
 from training.runtime.device import default_device
 from training.runtime.signals import stop_signals
 
 RUNS = Path("runs")
+DRY_RUN = "--dry-run"
 UNDER_DVC = "DVC_STAGE"
 """Environment variable of every process that DVC starts."""
 
@@ -71,11 +75,16 @@ class LiveReporter(Reporter):
         self._live.sync()
 
 
-def train(name: str) -> None:
-    """Train the run `name` of `train.runs`; publish `runs/<name>`.
+def train(name: str, *options: str) -> None:
+    """Train the run `name` of `train.runs`; publish `runs/<name>`. With the option `--dry-run`, print what it will do.
 
     With several GPUs and `schedule.devices` above 1, in several processes; under `torchrun`, as one of its processes.
     """
+    if options:
+        if options != (DRY_RUN,):
+            raise ParamsError(f"unknown option {' '.join(options)}; usage: python -m stages.train NAME [{DRY_RUN}]")
+        _dry_run(name)
+        return
     count = process_count(read_params().train.named(name), torch.cuda.device_count())
     if count > 1:
         launch(count, partial(main, train_process))
@@ -97,7 +106,7 @@ def train_process(name: str) -> None:
         start = partial(train_run, run, reals, device=default_device(), group=group, stop_requested=stop_requested)
         try:
             if group.is_main:
-                _train_main(name, run, len(reals), group, start)
+                _train_main(name, run, reals, group, start)
             else:
                 start(Path(group.broadcast(None)), Reporter())
         except StoppedError as stopped:
@@ -107,19 +116,21 @@ def train_process(name: str) -> None:
                 print(stopped, file=sys.stderr)
 
 
-def _train_main(name: str, run: TrainRun, images: int, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
+def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
     labels = [run.dataset / layout.LABELS] if run.labels else []
+    identity = run_identity.identity(run, reals.digest())
+    _take_up(name, run, reals, work_folder(f"train@{name}", identity))
     with stage_run(
         f"train@{name}",
-        params={f"train.runs.{name}": run.deciding()},
-        inputs=[run.dataset / layout.VIEW, *labels],  # the view holds the MD5 of every image
+        params={f"train.runs.{name}": identity["options"]},
+        inputs=[run.dataset / layout.VIEW, *labels],
         out=RUNS / name,
-        keep_work=True,
+        identity=identity,
     ) as stage:
         group.broadcast(str(stage.work))
         reporter = LiveReporter(stage.work / "live", run)
         reporter.log(
-            f"train@{name}: {images} images of {run.dataset}, {run.resolution} px, on {default_device().type}, "
+            f"train@{name}: {len(reals)} images of {run.dataset}, {run.resolution} px, on {default_device().type}, "
             f"{group.world_size} process(es) for schedule.devices {run.schedule.devices}"
         )
         history = start(stage.work, reporter)
@@ -128,6 +139,67 @@ def _train_main(name: str, run: TrainRun, images: int, group: ProcessGroup, star
             shown, figure, value = history.best
             stage.report["best"] = {"network": checkpoint.network_path(RUNS / name, shown).as_posix(), figure: value}
         stage.notes["run"] = run.model_dump(mode="json")
+
+
+def _dry_run(name: str) -> None:
+    """Print the run, its phases, and what it resumes from; nothing is changed."""
+    run, device = read_params().train.named(name), default_device()
+    print(yaml.safe_dump({name: run.model_dump(mode="json")}, sort_keys=False))
+    try:
+        dataset = DataSet(run.dataset)
+    except ShardError as error:
+        print(f"{dry_run.table(run, None, device)}\n\nThe data set is not there yet: {error}")
+        return
+    with dataset, Reals(dataset, run) as reals:
+        print(dry_run.table(run, reals, device))
+        print(f"\n{len(reals)} images of {run.dataset}; on {device.type}, {torch.cuda.device_count()} GPU(s)")
+        work = work_folder(f"train@{name}", run_identity.identity(run, reals.digest()))
+        folder = work if checkpoint.saved_run(work) else _earlier_part(name, run, reals, work)
+        saved = checkpoint.saved_run(folder) if folder else None
+        print(
+            f"resumes after {saved.images_shown / 1000:g} kimg, from {folder}" if saved else "begins with new networks"
+        )
+
+
+def _take_up(name: str, run: TrainRun, reals: Reals, work: Path) -> None:
+    """Give the run's work folder, if it holds no checkpoint, what there is of this run elsewhere."""
+    folder = _earlier_part(name, run, reals, work)
+    if folder is None or checkpoint.saved_run(work):
+        return
+    shutil.rmtree(work, ignore_errors=True)
+    begun_by = folder.with_name(f"{folder.name}.json")
+    if begun_by.exists() and folder.parent == work.parent:
+        begun_by.replace(work.with_name(f"{work.name}.json"))
+    work.parent.mkdir(parents=True, exist_ok=True)
+    folder.replace(work)
+
+
+def _earlier_part(name: str, run: TrainRun, reals: Reals, work: Path) -> Path | None:
+    """The folder, other than its work folder, that holds the most of this run.
+
+    That is the published run, which is made longer, or a work folder that another version of the project has named.
+    Work folders of other runs are kept and named.
+
+    Raises
+    ------
+    TrainingError
+        Several folders may be this run: an earlier version did not state in them which images they were trained on.
+    """
+    found: dict[Path, SavedRun] = {}
+    for folder in (RUNS / name, *work_folders(f"train@{name}")):
+        saved = None if folder == work else checkpoint.saved_run(folder)
+        fault = saved and run_identity.fault(saved, run, reals.digest())
+        if saved and fault is None:
+            found[folder] = saved
+        elif saved:
+            until = "until this one ends" if folder == RUNS / name else "until you delete it"
+            print(f"train@{name}: {folder} is another run ({fault}). It is kept {until}.", file=sys.stderr)
+    if len(found) > 1 and not checkpoint.saved_run(work) and any(saved.images is None for saved in found.values()):
+        raise TrainingError(
+            f"train@{name}: any of {', '.join(map(str, found))} may be the run on {run.dataset}: the earlier version "
+            f"that wrote them did not state their images. Rename the right one to {work}."
+        )
+    return max(found, key=lambda folder: found[folder].images_shown, default=None)
 
 
 if __name__ == "__main__":

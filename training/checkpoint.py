@@ -1,8 +1,8 @@
 """The checkpoints of a run, to resume from and to generate images with.
 
 A checkpoint is three files whose names carry the images shown: `network-*.safetensors` (G, D and the average Gs),
-`state-*.pt` (optimisers and counters) and `checkpoint-*.json`, which names both with their SHA-256 and is written last:
-without it the other two are ignored.
+`state-*.pt` (optimisers and counters) and `checkpoint-*.json`, which states the run and names both with their SHA-256.
+It is written last: without it the other two are ignored.
 """
 
 import json
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,23 +20,31 @@ from torch import Tensor
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
+from training.run_identity import SavedRun, network_options_before
 
-FORMAT = 4
+FORMAT = 5
+READABLE = (4, 5)
+"""Formats of network files and checkpoints that can be read. Format 4 states the run in the network file, and does not
+state the images."""
 RESUMABLE = 2
 """Checkpoints kept to resume from: the newest, and the one before in case the newest is damaged."""
+
+METADATA = "celebahq"
+"""The key of safetensors' metadata that holds the `NetworkInfo` as JSON."""
+SIDES = ("generator", "discriminator")
+"""The keys of `NetworkInfo` that hold options."""
 
 StateDict = dict[str, Tensor]
 
 
 class NetworkInfo(Section):
-    """The metadata of a network file.
+    """The metadata of a network file: what is needed to build the networks, and no option of training.
 
-    `run` is None for networks that were trained elsewhere. `lod` is log2(`full_resolution`) - log2(`resolution`) plus
-    the fraction of a fade; `resolution` is that of the images of both networks at this lod.
+    `lod` is log2(`full_resolution`) - log2(`resolution`) plus the fraction of a fade; `resolution` is that of the
+    images of both networks at this lod.
     """
 
     format: int
-    run: TrainRun | None
     generator: NetworkOptions
     discriminator: NetworkOptions
     full_resolution: PositiveInt
@@ -52,7 +59,6 @@ class NetworkInfo(Section):
         """For a snapshot of a training run."""
         return cls(
             format=FORMAT,
-            run=run,
             generator=run.networks,
             discriminator=run.networks,
             full_resolution=run.resolution,
@@ -71,6 +77,7 @@ class Checkpoint:
     info: NetworkInfo
     networks: dict[str, StateDict]
     state: dict[str, Any]
+    run: SavedRun
 
 
 def network_path(folder: Path, images_shown: int) -> Path:
@@ -83,14 +90,23 @@ def network_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("network-*.safetensors"))
 
 
-def save(folder: Path, info: NetworkInfo, networks: Mapping[str, StateDict], state: Mapping[str, Any]) -> None:
-    """Write a checkpoint; if the process is killed, it is complete or ignored."""
+def save(
+    folder: Path,
+    info: NetworkInfo,
+    networks: Mapping[str, StateDict],
+    state: Mapping[str, Any],
+    *,
+    run: TrainRun,
+    images: str,
+) -> None:
+    """Write a checkpoint; if the process is killed, it is complete or ignored. `images` is the `Reals.digest`."""
     network, state_file, record = _paths(folder, info.images_shown)
     write_network(network, info, networks)
     with atomic.writing(state_file) as partial, partial.open("wb") as file:
         torch.save(dict(state), file)
     files = {path.name: provenance.digest_of_file(path) for path in (network, state_file)}
-    atomic.write_json(record, {"format": FORMAT, "images_shown": info.images_shown, "files": files})
+    stated = {"images_shown": info.images_shown, "run": run.model_dump(mode="json"), "images": images}
+    atomic.write_json(record, {"format": FORMAT, "files": files, **stated})
 
 
 def newest(folder: Path, log: Callable[[str], None]) -> Checkpoint | None:
@@ -103,7 +119,7 @@ def newest(folder: Path, log: Callable[[str], None]) -> Checkpoint | None:
     TrainingError
         There are checkpoints, but all are damaged.
     """
-    records = sorted(folder.glob("checkpoint-*.json"), reverse=True)
+    records = _records(folder)
     for record in records:
         fault = _fault(record)
         if fault is None:
@@ -123,16 +139,27 @@ def newest(folder: Path, log: Callable[[str], None]) -> Checkpoint | None:
 
 def read(folder: Path, images_shown: int) -> Checkpoint:
     """The checkpoint after `images_shown`, which must be intact."""
-    network, state_file, _ = _paths(folder, images_shown)
+    network, state_file, record = _paths(folder, images_shown)
     info, networks = read_network(network, ("G", "D", "Gs"))
-    return Checkpoint(info, networks, torch.load(state_file, map_location="cpu", weights_only=True))
+    state = torch.load(state_file, map_location="cpu", weights_only=True)
+    return Checkpoint(info, networks, state, _saved_run(record))
+
+
+def saved_run(folder: Path) -> SavedRun | None:
+    """What the newest intact checkpoint in `folder` states; None where there is none. Changes nothing."""
+    intact = (record for record in _records(folder) if _fault(record) is None)
+    return next(map(_saved_run, intact), None)
 
 
 def write_network(path: Path, info: NetworkInfo, networks: Mapping[str, StateDict]) -> None:
     """Write networks as one safetensors file; tensors are named `<network>.<parameter>`."""
     tensors = {f"{name}.{key}": value for name, network in networks.items() for key, value in network.items()}
+    about = info.model_dump(mode="json")
+    before = network_options_before()
+    for side in SIDES:  # an option that is not used is not stated, so that earlier versions can read the file
+        about[side] = {key: value for key, value in about[side].items() if key not in before or value != before[key]}
     # a single metadata key, since safetensors writes several in no fixed order
-    metadata = {"celebahq": json.dumps(info.model_dump(mode="json"), sort_keys=True)}
+    metadata = {METADATA: json.dumps(about, sort_keys=True)}
     with atomic.writing(path) as partial:
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial, metadata)
 
@@ -143,24 +170,18 @@ def read_network(path: Path, names: Sequence[str]) -> tuple[NetworkInfo, dict[st
     Raises
     ------
     NetworkError
-        No such file, not a safetensors file, or not a network file of this version.
+        No such file, not a safetensors file, not a network file, or one of a version that this one cannot read.
     """
     if not path.is_file():
         raise NetworkError(f"{path}: no such network file. It is made by the stage train: dvc repro train.")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            info = NetworkInfo.model_validate_json(metadata["celebahq"])
+            info = _network_info(path, file.metadata() or {})
             keys = [key for key in file.keys() if key.partition(".")[0] in names]  # noqa: SIM118 - no dict
             tensors = {key: file.get_tensor(key) for key in keys}
     except SafetensorError as error:
         raise NetworkError(
             f"{path}: damaged, or not a safetensors file ({error}). Train again, or restore it."
-        ) from error
-    except (KeyError, ValidationError) as error:
-        raise NetworkError(
-            f"{path}: not a network file of this version (format {FORMAT}): {error}. Use the version that wrote it, "
-            f"or train again."
         ) from error
     networks: dict[str, StateDict] = {name: {} for name in names}
     for key, tensor in tensors.items():
@@ -191,6 +212,46 @@ def prune(folder: Path, kept: set[int], resumable: int) -> None:
         needed = {*kept, *resume_from} if path.suffix == ".safetensors" else resume_from
         if _images_shown(path) not in needed:
             path.unlink()
+
+
+def _network_info(path: Path, metadata: Mapping[str, str]) -> NetworkInfo:
+    """The metadata of a network file of any readable format, with the options that were added since."""
+    try:
+        about: dict[str, Any] = json.loads(metadata[METADATA])
+        if about["format"] in READABLE:
+            about = {key: value for key, value in about.items() if key != "run"}
+            for side in SIDES:
+                about[side] = network_options_before() | about[side]
+        unknown = [key for key in about if key not in NetworkInfo.model_fields]
+        unknown += [f"{side}.{key}" for side in SIDES for key in about[side] if key not in NetworkOptions.model_fields]
+        if unknown or about["format"] > FORMAT:
+            has = f"the option {', '.join(sorted(unknown))}" if unknown else f"format {about['format']}"
+            raise NetworkError(
+                f"{path}: was written by a newer version of this project: it has {has}, which this version does not "
+                f"know. Update the project (git pull)."
+            )
+        if about["format"] not in READABLE:
+            raise NetworkError(
+                f"{path}: has format {about['format']}; this version reads {READABLE[0]} to {FORMAT}. Use the version "
+                f"that wrote it, or train again."
+            )
+        return NetworkInfo.model_validate_json(json.dumps(about))
+    except (KeyError, TypeError, ValueError) as error:  # ValidationError is a ValueError
+        raise NetworkError(f"{path}: not a network file of this project: {error!s}. Train again.") from error
+
+
+def _saved_run(record: Path) -> SavedRun:
+    stated: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    shown = _images_shown(record)
+    if "run" in stated:
+        return SavedRun(shown, stated["run"], stated["images"])
+    with safe_open(network_path(record.parent, shown), framework="pt") as file:  # format 4
+        return SavedRun(shown, json.loads((file.metadata() or {})[METADATA])["run"], None)
+
+
+def _records(folder: Path) -> list[Path]:
+    """The records of the checkpoints in `folder`, newest first."""
+    return sorted(folder.glob("checkpoint-*.json"), reverse=True)
 
 
 def _paths(folder: Path, images_shown: int) -> tuple[Path, Path, Path]:

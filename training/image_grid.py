@@ -28,12 +28,15 @@ def image_grid(images_NCHW: Pixels, columns: int, cell_pixels: int) -> Pixels:
     return rows.transpose(0, 3, 1, 4, 2).reshape(-1, columns * cell_pixels, channels)
 
 
-def progress(grids: Mapping[int, Path], cell_pixels: int) -> Pixels:
+def progress(grids: Mapping[int, Path], columns: int, cell_pixels: int) -> Pixels | None:
     """The first row of a grid of samples per resolution, the lowest on top.
 
-    All grids of a run have the same latents, so each column is one latent at all resolutions.
+    All grids of a run have the same latents, so each column is one latent at all resolutions. Grids that are missing,
+    or of another size, since it was changed when the run was resumed, are left out; None if no grid is left.
     """
-    return np.concatenate([read_png(path)[:cell_pixels] for _, path in sorted(grids.items())])
+    rows = [read_png(path)[:cell_pixels] for _, path in sorted(grids.items()) if path.exists()]
+    rows = [row for row in rows if row.shape == (cell_pixels, columns * cell_pixels, 3)]
+    return np.concatenate(rows) if rows else None
 
 
 def write_png(path: Path, picture_HWC: Pixels) -> None:

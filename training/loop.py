@@ -13,13 +13,13 @@ import torch
 
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
-from training import checkpoint, health, schedule
-from training.checkpoint import Checkpoint
+from training import checkpoint, health, run_identity, schedule
 from training.data.real_images import Reals
 from training.distributed.batch_split import rows_of_part
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from training.history import Row, RunHistory
 from training.metrics.snapshot_swd import snapshot_metric
+from training.run_identity import SavedRun
 from training.runtime import preflight
 from training.runtime.device import prepare
 from training.runtime.run_lock import run_lock
@@ -123,12 +123,12 @@ def _initialise_or_resume(snapshots: Snapshots, reporter: Reporter, group: Proce
         trainer.initialise()
     else:
         found = found or checkpoint.read(folder, images_shown)
-        _check_same_run(snapshots.run, found, folder)
+        _check_same_run(snapshots, found.run)
         trainer.restore(images_shown, found.networks, found.state["trainer"])
         history.load_json(found.state["story"])
     if group.is_main:
         if found is not None:
-            reporter.log(f"resuming after {trainer.images_shown / 1000:.1f} thousand images")
+            _log_resumed(snapshots.run, found.run, reporter)
         reporter.begin(history.rows)
 
 
@@ -180,17 +180,30 @@ def _check_equal_weights(trainer: Trainer, group: ProcessGroup) -> None:
         )
 
 
-def _check_same_run(run: TrainRun, found: Checkpoint, folder: Path) -> None:
-    before, shown = found.info.run, found.info.images_shown
-    old, new = {} if before is None else before.deciding(), run.deciding()
-    if before is None or old != new:
-        different = ", ".join(sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)))
+def _check_same_run(snapshots: Snapshots, saved: SavedRun) -> None:
+    """Raise where the checkpoint is of a run that learns otherwise, learns from other images, or is longer already."""
+    run, folder = snapshots.run, snapshots.folder
+    fault = run_identity.fault(saved, run, snapshots.reals.digest())
+    if fault is not None:
         raise TrainingError(
-            f"{folder}: holds a run with other params (different: {different}). Train into another folder, or delete "
-            f"this one by hand."
+            f"{folder}: holds another run ({fault}). Train into another folder, or delete this one by hand."
         )
-    if run.schedule.total_kimg < before.schedule.total_kimg and schedule.run_ends(run.schedule, shown):
+    total = run.schedule.total_kimg
+    if saved.options and total < saved.options["schedule"]["total_kimg"] and saved.images_shown >= total * 1000:
         raise TrainingError(
-            f"{folder}: was shown {shown / 1000:g} thousand images, more than the run's schedule.total_kimg "
-            f"{run.schedule.total_kimg:g}. Raise it; to have the shorter run, train into another folder."
+            f"{folder}: was shown {saved.images_shown / 1000:g} thousand images, more than the run's "
+            f"schedule.total_kimg {total:g}. Raise it; to have the shorter run, train into another folder."
+        )
+
+
+def _log_resumed(run: TrainRun, saved: SavedRun, reporter: Reporter) -> None:
+    reporter.log(f"resuming after {saved.images_shown / 1000:.1f} thousand images")
+    options = run_identity.flat(run.model_dump(mode="json"))
+    changed = run_identity.differences(run_identity.flat(saved.options or {}), options)
+    if changed:
+        reporter.log(f"options changed since the checkpoint was saved: {', '.join(changed)}")
+    if saved.images is None:
+        reporter.log(
+            f"its images are taken to be those of {run.dataset}: the checkpoint is of an earlier version, which does "
+            f"not state them"
         )

@@ -36,6 +36,44 @@ def at(options: ScheduleOptions, resolution: int, images: int) -> Step:
     )
 
 
+class Phase(NamedTuple):
+    """A part of a run at one resolution, either in a fade or after it: `steps` from `start` to `end` images shown.
+
+    `first` is its first step. The learning rate may rise within a phase, by `rampup_kimg`.
+    """
+
+    first: Step
+    start: int
+    end: int
+    steps: int
+
+    @property
+    def fades(self) -> bool:
+        """Whether the resolution is faded in."""
+        return self.first.lod > math.floor(self.first.lod)
+
+
+def phases(options: ScheduleOptions, resolution: int) -> list[Phase]:
+    """The phases of a whole run, in order, as the loop takes its steps."""
+    found: list[Phase] = []
+    images = 0
+    while not run_ends(options, images):
+        step = at(options, resolution, images)
+        shown = images + options.minibatch_repeats * images_per_step(options, step)
+        phase = Phase(step, images, shown, options.minibatch_repeats)
+        if found and (found[-1].first.resolution, found[-1].fades) == (step.resolution, phase.fades):
+            found[-1] = found[-1]._replace(end=shown, steps=found[-1].steps + phase.steps)
+        else:
+            found.append(phase)
+        images = shown
+    return found
+
+
+def images_per_step(options: ScheduleOptions, step: Step) -> int:
+    """The reals that D is trained on in one step."""
+    return step.minibatch * (1 if options.joint_steps else options.discriminator_repeats)
+
+
 def resets(previous_lod: float | None, lod: float) -> bool:
     """Whether both optimisers are reset: at the first step, and where a fade begins or ends."""
     if previous_lod is None:
@@ -55,7 +93,7 @@ def run_ends(options: ScheduleOptions, images: int) -> bool:
 
 def _lod(options: ScheduleOptions, resolution: int, kimg: float) -> float:
     phase_kimg = options.train_kimg + options.fade_kimg
-    phase = math.floor(kimg / phase_kimg)
+    phase = math.floor(kimg / phase_kimg) if phase_kimg > 0 else 0
     fading_kimg = max(kimg - phase * phase_kimg - options.train_kimg, 0.0)
     faded = fading_kimg / options.fade_kimg if options.fade_kimg > 0 else 0.0
     return max(math.log2(resolution) - math.log2(options.initial_resolution) - phase - faded, 0.0)

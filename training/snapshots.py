@@ -59,7 +59,7 @@ class Snapshots:
             self.run, channels=CHANNELS, label_size=size, images_shown=trainer.images_shown, lod=step.lod
         )
         state = {"trainer": trainer.state_dict(), "story": self.history.to_json()}
-        checkpoint.save(self.folder, info, trainer.networks(), state)
+        checkpoint.save(self.folder, info, trainer.networks(), state, run=self.run, images=self.reals.digest())
         self._prune(checkpoint.RESUMABLE)
 
     def finish(self) -> None:
@@ -67,10 +67,13 @@ class Snapshots:
         shown = set(self.history.snapshots)
         at_snapshots = [row for row in self.history.rows if row["images"] in shown]
         samples = {int(row["resolution"]): self._samples_path(int(row["images"])) for row in at_snapshots}
-        write_png(self.folder / "progress.png", progress(samples, self.run.grid_cell_pixels))
-        newest = self._samples_path(self.history.snapshots[-1])
-        atomic.write_bytes(self.folder / "samples.png", newest.read_bytes())
-        atomic.write_bytes(self.folder / "reals.png", self._reals_path(max(samples)).read_bytes())
+        last = max(samples)
+        for path, grid in (("samples.png", samples[last]), ("reals.png", self._reals_path(last))):
+            if grid.exists():
+                atomic.write_bytes(self.folder / path, grid.read_bytes())
+        picture = progress(samples, self.run.grid_columns, self.run.grid_cell_pixels)
+        if picture is not None:
+            write_png(self.folder / "progress.png", picture)
         self._prune(resumable=1)
 
     def _write_grid(self, path: Path, images_NCHW: Pixels) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -73,7 +73,10 @@ AnyLoss = Annotated[WganLoss | LsganLoss, Field(discriminator="kind")]
 
 
 class ScheduleOptions(Section):
-    """Progressive growing, by thousands of real images shown (kimg). `*_at`: values for single resolutions."""
+    """Progressive growing, by thousands of real images shown (kimg). `*_at`: values for single resolutions.
+
+    With `train_kimg` and `fade_kimg` 0 the networks do not grow: they stay at `initial_resolution`, as in the original.
+    """
 
     initial_resolution: Resolution
     train_kimg: NonNegativeFloat  # each resolution is trained for this long
@@ -95,8 +98,6 @@ class ScheduleOptions(Section):
 
     @model_validator(mode="after")
     def _steps_are_possible(self) -> Self:
-        if self.train_kimg + self.fade_kimg == 0:
-            raise ValueError("train_kimg and fade_kimg are both 0: a resolution must be trained for some images")
         if self.joint_steps and self.discriminator_repeats > 1:
             raise ValueError(
                 f"discriminator_repeats is {self.discriminator_repeats} but joint_steps is true: a joint step updates "
@@ -142,12 +143,8 @@ class AlarmOptions(Section):
     max_skipped_share: Fraction  # of a tick's updates, skipped for gradients that are not finite
 
 
-FREE = {"ram_mib", "threads", "snapshot_ticks", "keep_snapshots", "snapshot_swd", "alarms", "deterministic", "speed"}
-"""Values that may change when a run is resumed, in addition to its length."""
-
-
 class TrainRun(Section):
-    """One training run."""
+    """One training run. `training.run_identity` has the options that may change when it is resumed."""
 
     dataset: Path  # folder of shards
     resolution: Resolution  # of the fully grown networks
@@ -197,12 +194,6 @@ class TrainRun(Section):
                     f"set schedule.devices to 1 and speed.samples_at_once to {{}}"
                 )
         return self
-
-    def deciding(self) -> dict[str, Any]:
-        """The values that decide the weights: a checkpoint can be resumed by every run in which they are equal."""
-        values = self.model_dump(mode="json", exclude=FREE)
-        values["schedule"] = self.schedule.model_dump(mode="json", exclude={"total_kimg"})
-        return values
 
 
 class TrainParams(Section):
@@ -258,6 +249,18 @@ class ModesOptions(Section):
     held_out: PositiveInt  # digits that test the classifier
 
 
+Snapshots = Literal["all", "last"] | PositiveInt  # a number: so many, spread evenly over the run, the last one included
+
+
+class MeasuredSnapshots(Section):
+    """Which of a run's snapshots each metric measures. The last one has all metrics."""
+
+    swd: Snapshots
+    msssim: Snapshots
+    inception: Snapshots
+    modes: Snapshots
+
+
 class EvaluateParams(Section):
     """The metrics of a trained network. Their names hold the counts: swd16k is 16,384 images."""
 
@@ -268,6 +271,7 @@ class EvaluateParams(Section):
     msssim_pairs: PositiveInt
     inception: InceptionOptions | None  # null: not measured
     modes: ModesOptions | None  # null: not measured
+    snapshots: MeasuredSnapshots
     minibatch: Annotated[int, Field(gt=0, multiple_of=2)]  # even, for the pairs
     threads: PositiveInt  # CPU threads
     seed: NonNegativeInt

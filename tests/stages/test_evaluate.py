@@ -13,7 +13,7 @@ import yaml
 from pipeline.errors import NetworkError, ParamsError
 from pipeline.params import TrainRun
 from stages import evaluate as stage
-from stages.evaluate import evaluate
+from stages.evaluate import chosen, evaluate
 from tests.training.metrics.test_inception import make_network, options_of
 from tests.training.metrics.test_mode_count import make_digits
 from tests.training.metrics.test_mode_count import options_of as options_for_digits
@@ -76,6 +76,47 @@ def test_every_snapshot_is_measured_and_the_last_is_reported() -> None:
     assert (report["reals"]["images"], report["reals"]["images_used"]) == (24, 16)
 
 
+def test_each_metric_measures_the_snapshots_that_are_chosen_for_it() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["evaluate"]["snapshots"] |= {"swd": "last", "msssim": 1}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    evaluate("small")
+    assert [row["kimg"] for row in _rows("swd.csv")] == [row["kimg"] for row in _rows("msssim.csv")] == ["1.2"]
+    params["evaluate"]["snapshots"]["msssim"] = "all"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    evaluate("small")
+    assert [row["kimg"] for row in _rows("swd.csv")] == ["1.2"]
+    assert [row["kimg"] for row in _rows("msssim.csv")] == ["0.4", "1.2"]
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        ("all", "abcdefgh"),
+        ("last", "h"),
+        (1, "h"),
+        (2, "ah"),
+        (3, "adh"),
+        (7, "abcdfgh"),
+        (8, "abcdefgh"),
+        (99, "abcdefgh"),
+    ],
+)
+def test_a_number_of_snapshots_is_spread_evenly_with_the_last(which: Any, expected: str) -> None:
+    found = chosen([Path(name) for name in "abcdefgh"], which)
+    assert "".join(map(str, found)) == expected
+
+
+def test_networks_of_another_resolution_than_the_run_are_named() -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["train"]["runs"]["small"]["resolution"] = 8
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(
+        NetworkError, match=r"network-000000400.* makes images of 16 pixels, but the run has resolution 8"
+    ):
+        evaluate("small")
+
+
 def test_without_an_inception_network_the_report_states_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -128,11 +169,11 @@ def test_a_resumed_evaluation_gives_the_same_bytes(monkeypatch: pytest.MonkeyPat
     shutil.rmtree(OUT)
     measure, measured = Evaluator.measure_fakes, []
 
-    def stop_after_the_first(self: Evaluator, snapshot: Any) -> dict[str, float]:
+    def stop_after_the_first(self: Evaluator, snapshot: Any, kinds: Any) -> dict[str, float]:
         if measured:
             raise KeyboardInterrupt
         measured.append(snapshot.info.images_shown)
-        return measure(self, snapshot)
+        return measure(self, snapshot, kinds)
 
     monkeypatch.setattr(Evaluator, "measure_fakes", stop_after_the_first)
     with pytest.raises(KeyboardInterrupt):

@@ -20,12 +20,12 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(stages, "recipe_of", lambda stage: 1)
 
 
-def _run(content: str, *, params: int = 1, keep_work: bool = False, fail: bool = False) -> bool:
+def _run(content: str, *, params: int = 1, identity: dict[str, int] | None = None, fail: bool = False) -> bool:
     with stage_run(
         "probe",
         params={"probe.value": params},
         inputs=[Path("input.bin")],
-        keep_work=keep_work,
+        identity=identity,
     ) as run:
         resumed = any(run.work.iterdir())
         (run.work / f"{content}.txt").write_text(content)
@@ -67,21 +67,17 @@ def test_stale_work_is_never_resumed(change: str, monkeypatch: pytest.MonkeyPatc
     assert not list(Path("data/.work").iterdir())
 
 
-@pytest.mark.parametrize("published", [False, True], ids=["stopped", "published"])
 def test_work_is_resumed_after_an_upgrade_which_is_printed(
-    published: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if published:
-        _run("begun", keep_work=True)
-    else:
-        with pytest.raises(SourceError):
-            _run("begun", fail=True)
+    with pytest.raises(SourceError):
+        _run("begun", fail=True)
     assert _resumed_message(capsys) == ""
     newer = {**provenance.library_versions(), "numpy": "9.9"}
     old = provenance.library_versions()["numpy"]
     monkeypatch.setattr(provenance, "library_versions", lambda: newer)
     monkeypatch.setattr(provenance, "code_digest", lambda: "other")
-    assert _run("rest", keep_work=published)
+    assert _run("rest")
     assert f"changed since this work was begun: the project's code, numpy {old} -> 9.9\n" in _resumed_message(capsys)
     assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["begun", "rest"]
     assert json.loads(Path("records/probe.json").read_text())["libraries"] == newer
@@ -91,22 +87,20 @@ def _resumed_message(capsys: pytest.CaptureFixture[str]) -> str:
     return "".join(line for line in capsys.readouterr().err.splitlines(True) if "changed" in line)
 
 
-def test_stale_work_of_days_is_kept_and_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_work_with_an_identity_outlives_recipe_params_and_inputs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SourceError):
-        _run("days of work", fail=True)
-    _run("other", params=2, keep_work=True)
-    (left,) = Path("data/.work").glob("*/")
-    assert (left / "days of work.txt").exists()
-    assert str(left) in capsys.readouterr().err
-
-
-def test_a_precious_result_of_the_same_things_is_taken_up_again() -> None:
-    """DVC may be killed between the end of a stage and its own note of it: two weeks of training must not go."""
-    _run("trained", keep_work=True)
-    assert _run("looked at again", keep_work=True)
-    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["looked at again", "trained"]
-    assert not _run("other", params=2, keep_work=True)
-    assert [path.stem for path in Path("data/probe").iterdir()] == ["other"]
+        _run("begun", identity={"run": 1}, fail=True)
+    Path("input.bin").write_bytes(b"2")
+    monkeypatch.setattr(stages, "recipe_of", lambda stage: 2)
+    with pytest.raises(SourceError):
+        _run("another", params=2, identity={"run": 2}, fail=True)
+    assert _run("rest", params=2, identity={"run": 1})
+    assert "changed since this work was begun: the stage's recipe 1 -> 2\n" in _resumed_message(capsys)
+    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["begun", "rest"]
+    (kept,) = stages.work_folders("probe")
+    assert kept == stages.work_folder("probe", {"run": 2})
 
 
 def test_work_of_a_stage_with_a_longer_name_is_not_touched() -> None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from pipeline.shards.pyramid import pyramid as averaged_down
 from tests.training.pggan import Case
 from tests.training.pggan_compare import Compared, compare
+from training.metrics import msssim_gpu
+from training.metrics.compute import ONE_THREAD, Compute
 from training.metrics.features import frechet_distance, inception_score
 from training.metrics.msssim import msssim, msssim_of_pairs, ssim
 from training.metrics.swd import PatchSet, collect, distance, draw_directions, level_sides, sliced_wasserstein
@@ -87,7 +89,7 @@ def _stored_directions(case: Case, sides: tuple[int, ...], folder: Path) -> Iter
         directions_DL = np.ascontiguousarray(unit_RLD.transpose(0, 2, 1).reshape(-1, LENGTH))
         theirs = case.about["values"][f"swd_level{level}_from_stored_directions"]
         yield compare(
-            f"distance of level {level}, stored directions", distance(*files.values(), directions_DL, 1), theirs,
+            f"distance of level {level}, stored directions", distance(*files.values(), directions_DL), theirs,
             allowed=1e-6,
         )  # fmt: skip
 
@@ -95,11 +97,16 @@ def _stored_directions(case: Case, sides: tuple[int, ...], folder: Path) -> Iter
 def _distances(case: Case, folder: Path) -> Iterator[Compared]:
     """From images and a seed to distances, with every draw in the original's order."""
     about = case.about
-    rng = np.random.RandomState(about["numpy_seed"])
-    sets = [
-        _patch_set(case, folder / f"set_{name}", [case.arrays[f"images_{name}"]], about["nhoods_per_image"], rng)
-        for name in "ab"
-    ]
+    rng, for_gpu = (np.random.RandomState(about["numpy_seed"]) for _ in range(2))
+    patches_per_image, gpu = about["nhoods_per_image"], Compute()
+    gpu.on_gpu = True
+    sets, gpu_sets = (
+        [
+            _patch_set(case, folder / f"{form}_{name}", [case.arrays[f"images_{name}"]], patches_per_image, draws, use)
+            for name in "ab"
+        ]
+        for form, draws, use in (("set", rng, ONE_THREAD), ("gpu", for_gpu, gpu))
+    )
     if "finalized_a/level0" in case.arrays:
         finest = next(iter(sets[0].levels.values()))
         theirs = case.arrays["finalized_a/level0"]
@@ -114,10 +121,14 @@ def _distances(case: Case, folder: Path) -> Iterator[Compared]:
             theirs = unit_RLD.transpose(0, 2, 1).reshape(-1, LENGTH)
             yield compare(f"directions of level {level}", drawn_DL, theirs, allowed=1e-6)
     rng.set_state(state)
-    levels = sliced_wasserstein(*sets, repeats=repeats, directions=count, rng=rng, threads=1)
+    levels = sliced_wasserstein(*sets, repeats=repeats, directions=count, rng=rng)
     for level, value in enumerate(levels.values()):
         theirs = 1000 * about["values"][f"swd_level{level}"]
         yield compare(f"distance of level {level}", value, theirs, allowed=1e-6)
+    levels = sliced_wasserstein(*gpu_sets, repeats=repeats, directions=count, rng=for_gpu, compute=gpu)
+    for level, value in enumerate(levels.values()):
+        theirs = 1000 * about["values"][f"swd_level{level}"]
+        yield compare(f"GPU form, distance of level {level}", value, theirs, allowed=1e-6)
 
 
 def _protocol(case: Case, folder: Path) -> Iterator[Compared]:
@@ -128,15 +139,20 @@ def _protocol(case: Case, folder: Path) -> Iterator[Compared]:
     for mode, images in (("reals", case.arrays["images_a"]), ("fakes", case.arrays["images_b"])):
         fed = _patch_set(case, folder / mode, [images, images[::-1]], 128, rng)
         reals = reals or fed
-        levels = sliced_wasserstein(reals, fed, repeats=4, directions=128, rng=rng, threads=1)
+        levels = sliced_wasserstein(reals, fed, repeats=4, directions=128, rng=rng)
         figures = [*levels.values(), sum(levels.values()) / len(levels)]
         yield compare(f"the metric's {mode}", figures, api[mode], allowed=1e-6)
 
 
 def _patch_set(
-    case: Case, folder: Path, batches: list[Images], patches_per_image: int, rng: np.random.RandomState
+    case: Case,
+    folder: Path,
+    batches: list[Images],
+    patches_per_image: int,
+    rng: np.random.RandomState,
+    compute: Compute = ONE_THREAD,
 ) -> PatchSet:
-    return collect(batches, PatchSet(folder, case.about["resolution"], patches_per_image, rng))
+    return collect(batches, PatchSet(folder, case.about["resolution"], patches_per_image, rng, compute))
 
 
 def ms_ssim(case: Case) -> Iterator[Compared]:
@@ -146,6 +162,10 @@ def ms_ssim(case: Case) -> Iterator[Compared]:
         pairs = list(zip(case.arrays[f"a_{size}"], case.arrays[f"b_{size}"], strict=True))
         each = [msssim(*pair) for pair in pairs]
         yield compare(f"pairs of {size}", each, values[f"msssim_{size}_each"], allowed=1e-5)
+        neighbours = np.concatenate([np.stack(pair) for pair in pairs])
+        for form, fast in (("fast", msssim_of_pairs), ("GPU", msssim_gpu.msssim_of_pairs)):
+            found = fast(neighbours, ONE_THREAD)
+            yield compare(f"{form} form, pairs of {size}", found, values[f"msssim_{size}_each"], allowed=1e-5)
         wide = [tuple(_wide(image_CHW).astype(np.float64) for image_CHW in pair) for pair in pairs]
         scales = np.transpose([ssim(*pair) for pair in wide])
         for part, ours in zip(("ssim", "cs"), scales, strict=True):
@@ -155,7 +175,7 @@ def ms_ssim(case: Case) -> Iterator[Compared]:
             (f"msssim_{size}", np.mean(each)),
             (f"msssim_self_{size}", np.mean([msssim(a, a) for a, _ in pairs])),
             (f"msssim_vs_inverted_{size}", np.mean([msssim(a, 255 - a) for a, _ in pairs])),
-            (f"api_interleaved_{size}", np.mean(msssim_of_pairs(np.concatenate([np.stack(pair) for pair in pairs])))),
+            (f"api_interleaved_{size}", np.mean(msssim_of_pairs(neighbours))),
         ):
             if what in values:
                 yield compare(what, ours, values[what], allowed=1e-5)

@@ -1,3 +1,5 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -5,14 +7,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import TrainRun
 from stages import read_params
-from training import checkpoint
+from training import checkpoint, run_identity
 from training.checkpoint import NetworkInfo
+from training.run_identity import SavedRun
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def networks(seed: int) -> dict[str, dict[str, Tensor]]:
 
 def save(folder: Path, run: TrainRun, images_shown: int) -> None:
     state: dict[str, Any] = {"ticks": images_shown // 100, "moments": {"v": torch.full((2,), float(images_shown))}}
-    checkpoint.save(folder, info(run, images_shown), networks(images_shown), state)
+    checkpoint.save(folder, info(run, images_shown), networks(images_shown), state, run=run, images="digest")
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, run: TrainRun) -> None:
@@ -43,6 +47,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, run: TrainRun) -> Non
     found = checkpoint.newest(tmp_path, pytest.fail)
     assert found is not None
     assert found.info == info(run, 1200)
+    assert found.run == checkpoint.saved_run(tmp_path) == SavedRun(1200, run.model_dump(mode="json"), "digest")
     assert found.state["ticks"] == 12
     assert found.state["moments"]["v"].tolist() == [1200, 1200]
     for name, network in networks(1200).items():
@@ -122,8 +127,67 @@ def test_a_wrong_network_file_is_named(tmp_path: Path, run: TrainRun) -> None:
     with pytest.raises(NetworkError, match=r"text\.safetensors: damaged, or not a safetensors file"):
         checkpoint.read_network(tmp_path / "text.safetensors", ["Gs"])
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
-    with pytest.raises(NetworkError, match="not a network file of this version"):
+    with pytest.raises(NetworkError, match="not a network file of this project"):
         checkpoint.read_network(tmp_path / "foreign.safetensors", ["Gs"])
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Change the metadata of a network file, and return it."""
+    with safe_open(path, framework="pt") as file:
+        about = json.loads(file.metadata()["celebahq"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    change(about)
+    save_file(tensors, path, {"celebahq": json.dumps(about)})
+    return about
+
+
+def test_a_network_file_states_what_building_it_needs_and_nothing_of_training(tmp_path: Path, run: TrainRun) -> None:
+    save(tmp_path, run, 1200)
+    assert rewrite(checkpoint.network_path(tmp_path, 1200), lambda about: None) == {
+        "format": 5, "generator": run.networks.model_dump(), "discriminator": run.networks.model_dump(),
+        "full_resolution": 32, "resolution": 16, "lod": 1.25, "channels": 3, "label_size": 0, "images_shown": 1200,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "has"),
+    [
+        (lambda about: about.update(compression=2), "the option compression"),
+        (lambda about: about["discriminator"].update(attention=True), "the option discriminator.attention"),
+        (lambda about: about.update(format=9), "format 9"),
+    ],
+    ids=["key", "option", "format"],
+)
+def test_a_network_file_of_a_newer_version_is_refused_in_one_sentence(
+    tmp_path: Path, run: TrainRun, change: Callable[[dict[str, Any]], None], has: str
+) -> None:
+    save(tmp_path, run, 1200)
+    path = checkpoint.network_path(tmp_path, 1200)
+    rewrite(path, change)
+    with pytest.raises(NetworkError) as error:
+        checkpoint.read_network(path, ["Gs"])
+    assert str(error.value) == (
+        f"{path}: was written by a newer version of this project: it has {has}, which this version does not know. "
+        f"Update the project (git pull)."
+    )
+
+
+def test_a_network_file_without_an_option_that_was_added_later_is_read_as_before(
+    tmp_path: Path, run: TrainRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, run, 1200)
+    path = checkpoint.network_path(tmp_path, 1200)
+    rewrite(path, lambda about: about["generator"].pop("use_tanh"))
+    with pytest.raises(NetworkError, match=r"not a network file of this project: .*\n?generator.use_tanh"):
+        checkpoint.read_network(path, ["Gs"])
+    monkeypatch.setitem(run_identity.BEFORE, "networks.use_tanh", False)
+    assert checkpoint.read_network(path, ["Gs"])[0] == info(run, 1200)
+    save(tmp_path, run, 2400)
+    about = rewrite(checkpoint.network_path(tmp_path, 2400), lambda about: None)
+    assert "use_tanh" not in about["generator"], "an earlier version can read it"
+    networks = run.networks.model_copy(update={"use_tanh": True})
+    save(tmp_path, run.model_copy(update={"networks": networks}), 3600)
+    assert rewrite(checkpoint.network_path(tmp_path, 3600), lambda about: None)["generator"]["use_tanh"] is True
 
 
 @given(count=st.integers(1, 300), keep=st.integers(1, 20), restart=st.integers(1, 300))

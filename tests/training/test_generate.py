@@ -65,5 +65,5 @@ def test_weights_that_do_not_fit_are_named(network: Path, tmp_path: Path) -> Non
     with pytest.raises(NetworkError, match=r"network-000000240\.safetensors: its weights do not fit"):
         generate.load(path, CPU)
     save_file({"Gs.x": torch.zeros(1)}, path)
-    with pytest.raises(NetworkError, match="not a network file of this version"):
+    with pytest.raises(NetworkError, match="not a network file of this project"):
         generate.load(path, CPU)

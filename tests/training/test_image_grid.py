@@ -27,8 +27,12 @@ def test_progress_stacks_the_first_rows_from_the_lowest_resolution(tmp_path: Pat
     pictures = {r: rng.integers(0, 256, (32, 48, 3), np.uint8) for r in (8, 4)}
     for resolution, picture in pictures.items():
         write_png(tmp_path / f"{resolution}.png", picture)
-    found = progress({r: tmp_path / f"{r}.png" for r in pictures}, 16)
+    paths = {r: tmp_path / f"{r}.png" for r in (*pictures, 16, 32)}
+    write_png(paths[32], rng.integers(0, 256, (64, 96, 3), np.uint8))  # of other cells; there is none of 16
+    found = progress(paths, 3, 16)
+    assert found is not None
     assert np.array_equal(found, np.concatenate([pictures[4][:16], pictures[8][:16]]))
+    assert progress({16: paths[16]}, 3, 16) is None
 
 
 def test_equal_pictures_are_equal_files(tmp_path: Path) -> None:

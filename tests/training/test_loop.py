@@ -178,7 +178,7 @@ def test_losses_that_explode_end_the_run_and_keep_the_last_good_snapshot(
 def test_a_folder_of_another_run_is_left_alone(run: TrainRun, whole: tuple[Path, ListReporter]) -> None:
     before = files(whole[0])
     other = make_run(run.dataset, seed=2)
-    with pytest.raises(TrainingError, match="other params"):
+    with pytest.raises(TrainingError, match=r"holds another run \(different: seed 1 -> 2\)"):
         train(other, Reals(DataSet(run.dataset), other), whole[0], ListReporter(), CPU)
     assert files(whole[0]) == before
 

@@ -102,10 +102,29 @@ def test_either_part_of_a_phase_may_be_absent(train_kimg: float, fade_kimg: floa
     assert [schedule.at(options, 32, images).lod for images in (0, 1000, 2000, 3000)] == lods
 
 
+def test_phases_are_those_of_the_loop() -> None:
+    found = schedule.phases(_options(discriminator_repeats=2, total_kimg=9.5), 32)
+    assert [(phase.first.resolution, phase.fades) for phase in found] == [
+        (4, False), (8, True), (8, False), (16, True), (16, False), (32, True), (32, False),
+    ]  # fmt: skip
+    assert [phase.start for phase in found] == [0, *(phase.end for phase in found[:-1])]
+    assert found[-1].end >= 9500 > found[-1].end - 4 * 2 * found[-1].first.minibatch
+    for phase in found:
+        assert phase.end - phase.start == phase.steps * 2 * phase.first.minibatch
+
+
+@pytest.mark.parametrize(("first", "lod"), [(32, 0.0), (8, 2.0)])
+def test_networks_do_not_grow_where_phases_have_no_length(first: int, lod: float) -> None:
+    """As the original computes its phase: 0 where both lengths are 0 (its configuration without growing)."""
+    changes = {"train_kimg": 0.0, "fade_kimg": 0.0, "initial_resolution": first}
+    options = ScheduleOptions.model_validate({**OPTIONS.model_dump(), **changes})
+    steps = [schedule.at(options, 32, images) for images in (0, 1, 5000, 12_000)]
+    assert [(step.lod, step.resolution) for step in steps] == [(lod, first)] * 4
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_kimg": 0.0, "fade_kimg": 0.0}, "both 0"),
         ({"joint_steps": True, "discriminator_repeats": 5}, "discriminator_repeats is 5 but joint_steps"),
     ],
 )

@@ -128,6 +128,13 @@ def test_a_snapshot_is_that_of_the_step_trained_last(dataset: Path, tmp_path: Pa
     assert (info.images_shown, info.lod, info.resolution) == (160, 1.0, 4)
 
 
+def test_a_run_that_does_not_grow_trains_at_full_resolution(dataset: Path, tmp_path: Path) -> None:
+    no_growing = {"schedule__train_kimg": 0.0, "schedule__fade_kimg": 0.0, "schedule__initial_resolution": 8}
+    history = trained(make_run(dataset, schedule__total_kimg=0.1, **no_growing), tmp_path)
+    assert [(row["lod"], row["resolution"]) for row in history.rows] == [(0.0, 8)] * 3
+    assert history.best is not None
+
+
 def test_a_distance_measured_otherwise_is_replaced() -> None:
     history, options = RunHistory(), SnapshotSwd(images=16, patches_per_image=8, directions=8)
     history.update_best(100, "swd16", 3.0, options)

@@ -3,6 +3,7 @@
 N = minibatch, M = images of the data set, C = 3, H = W = resolution of the level, L = label size.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Self
@@ -113,6 +114,13 @@ class Reals:
     def label_size(self) -> int:
         """L, 0 without labels."""
         return 0 if self._labels_ML is None else self._labels_ML.shape[1]
+
+    def digest(self) -> str:
+        """SHA-256 over the MD5s of the images in order, and the labels if they are used: what a run learns from."""
+        sha256 = hashlib.sha256("\n".join(self.dataset.md5s).encode())
+        if self._labels_ML is not None:
+            sha256.update(self._labels_ML.astype("<f4").tobytes())
+        return sha256.hexdigest()
 
     def minibatch(
         self, resolution: int, images_shown: int, count: int, samples: NDArray[np.int64] | None = None

@@ -56,7 +56,6 @@ def write(path: Path, original: Original) -> None:
     average = original.average
     info = NetworkInfo(
         format=FORMAT,
-        run=None,
         generator=average.options,
         discriminator=original.discriminator.options,
         full_resolution=average.resolution,

@@ -35,13 +35,16 @@ class RunningMeans:
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far."""
-        return {"sums": self._sums, "finite": self._finite, "updates": self.updates}
+        return {"names": list(self._names), "sums": self._sums, "finite": self._finite, "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from the sums of `state_dict`."""
-        self._sums = state["sums"].to(self._device)
-        self._finite = state["finite"].to(self._device)
+        """Continue from the sums of `state_dict`; those of other metrics, of another version, are dropped."""
+        self._reset()
         self.updates = state["updates"]
+        names = list(state.get("names", self._names))  # checkpoints of format 4 do not state them
+        if names == list(self._names) and len(state["sums"]) == len(names):
+            self._sums = state["sums"].to(self._device)
+            self._finite = state["finite"].to(self._device)
 
     def _reset(self) -> None:
         self._sums = torch.zeros(len(self._names), dtype=torch.float64, device=self._device)

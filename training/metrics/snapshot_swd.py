@@ -16,6 +16,7 @@ from training.data import random_streams
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.metrics import Images, short_count
+from training.metrics.compute import Compute
 from training.metrics.swd import PatchSet, SwdSeed, collect, level_sides, sliced_wasserstein
 from training.networks import Generator as GeneratorNetwork
 from training.schedule import Step
@@ -24,12 +25,13 @@ from training.schedule import Step
 class SnapshotMetric:
     """Mean distance over all levels; the reals' patches are kept as long as the resolution stays."""
 
-    def __init__(self, options: SnapshotSwd, run: TrainRun, reals: Reals, scratch: Path) -> None:
+    def __init__(self, options: SnapshotSwd, run: TrainRun, reals: Reals, scratch: Path, compute: Compute) -> None:
         self.name = f"swd{short_count(options.images)}"
         self.options = options
         self._run = run
         self._reals = reals
         self._scratch = scratch
+        self._compute = compute
         self._real_patches: tuple[int, PatchSet] | None = None
 
     def measure(self, average: GeneratorNetwork, step: Step) -> float | None:
@@ -44,13 +46,13 @@ class SnapshotMetric:
             repeats=1,
             directions=self.options.directions,
             rng=SwdSeed.DIRECTIONS.rng(self._run.seed),
-            threads=self._run.threads,
+            compute=self._compute,
         )
         return round(float(np.mean(list(levels.values()))), 4)
 
     def _collect(self, batches: Iterator[Images], step: Step, draws: SwdSeed) -> PatchSet:
         folder, rng = self._scratch / draws.name.lower(), draws.rng(self._run.seed)
-        return collect(batches, PatchSet(folder, step.resolution, self.options.patches_per_image, rng))
+        return collect(batches, PatchSet(folder, step.resolution, self.options.patches_per_image, rng, self._compute))
 
     def _real_batches(self, step: Step) -> Iterator[Images]:
         for start in range(0, self.options.images, step.minibatch):
@@ -73,6 +75,7 @@ def snapshot_metric(run: TrainRun, reals: Reals, folder: Path) -> Generator[Snap
     scratch = folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # left by a killed run
     try:
-        yield None if run.snapshot_swd is None else SnapshotMetric(run.snapshot_swd, run, reals, scratch)
+        with Compute(threads=run.threads) as compute:
+            yield None if run.snapshot_swd is None else SnapshotMetric(run.snapshot_swd, run, reals, scratch, compute)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

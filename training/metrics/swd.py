@@ -7,14 +7,15 @@ Suffixes: N image, C channel, H height, W width, D direction, L descriptor value
 """
 
 from collections.abc import Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from training.metrics import Images
+from training.metrics import Images, swd_gpu
+from training.metrics.compute import ONE_THREAD, Compute
 from training.metrics.swd_patches import LENGTH, SIDE, DescriptorFile, cut, draw_centres, laplacian_pyramid
 
 COARSEST = 16
@@ -61,32 +62,46 @@ class PatchSet:
         Patches per image and level.
     rng
         Draws the positions of patches, per minibatch and level as in the original: they depend on the minibatch size.
+    compute
+        Where pyramids and patches are computed.
     """
 
-    def __init__(self, folder: Path, resolution: int, patches_per_image: int, rng: np.random.RandomState) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        resolution: int,
+        patches_per_image: int,
+        rng: np.random.RandomState,
+        compute: Compute = ONE_THREAD,
+    ) -> None:
         self._patches = patches_per_image
         self._rng = rng
+        self._compute = compute
         self.levels = {side: DescriptorFile(folder / f"{side}.f32") for side in level_sides(resolution)}
 
     def update(self, images_NCHW: Images) -> None:
         """Add a minibatch of images."""
         if not self.levels:
             return
-        count = len(images_NCHW)
+        count, compute = len(images_NCHW), self._compute
         centres = [draw_centres(self._rng, side, count * self._patches) for side in self.levels]
-        patches: list[list[NDArray[np.float32]]] = [[] for _ in self.levels]
-        for n, image_CHW in enumerate(images_NCHW):
-            own = slice(n * self._patches, (n + 1) * self._patches)
-            levels = laplacian_pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
-            for level, level_HWC in enumerate(levels):
-                patches[level].append(cut(level_HWC, centres[level][own]))
-        for file, level_patches in zip(self.levels.values(), patches, strict=True):
-            file.append(np.concatenate(level_patches))
+        if compute.on_gpu:
+            patches = swd_gpu.patches(images_NCHW, centres, compute.device)
+        else:
+            of_image = zip(*(np.split(own, count) for own in centres), strict=True)
+            of_images = compute.map(self._patches_of, images_NCHW, of_image)
+            patches = [np.concatenate(of_level) for of_level in zip(*of_images, strict=True)]
+        compute.map(DescriptorFile.append, self.levels.values(), patches)
+
+    def _patches_of(
+        self, image_CHW: NDArray[np.uint8], centres: tuple[NDArray[np.int64], ...]
+    ) -> list[NDArray[np.float32]]:
+        levels = laplacian_pyramid(image_CHW.transpose(1, 2, 0).astype(np.float32), len(self.levels))
+        return [cut(level_HWC, own) for level_HWC, own in zip(levels, centres, strict=True)]
 
     def normalise(self) -> "PatchSet":
         """Normalise the complete set, once, after the last `update`."""
-        for file in self.levels.values():
-            file.normalise()
+        self._compute.map(DescriptorFile.normalise, self.levels.values())
         return self
 
 
@@ -98,15 +113,20 @@ def collect(batches_NCHW: Iterable[Images], patches: PatchSet) -> PatchSet:
 
 
 def sliced_wasserstein(
-    a: PatchSet, b: PatchSet, *, repeats: int, directions: int, rng: np.random.RandomState, threads: int
+    a: PatchSet,
+    b: PatchSet,
+    *,
+    repeats: int,
+    directions: int,
+    rng: np.random.RandomState,
+    compute: Compute = ONE_THREAD,
 ) -> dict[int, float]:
     """The distance x 1,000 at each level, by the level's side; normalised sets of equally many images.
 
-    `rng` draws, level by level, `repeats` times `directions` directions (the original: 4 x 128). `threads` do not
-    change the result.
+    `rng` draws, level by level, `repeats` times `directions` directions (the original: 4 x 128).
     """
     return {
-        side: distance(a.levels[side], b.levels[side], draw_directions(rng, repeats, directions), threads) * SCALE
+        side: distance(a.levels[side], b.levels[side], draw_directions(rng, repeats, directions), compute) * SCALE
         for side in a.levels
     }
 
@@ -118,26 +138,37 @@ def draw_directions(rng: np.random.RandomState, repeats: int, count: int) -> Dir
     return unit_LD.T.astype(np.float32)
 
 
-def distance(a: DescriptorFile, b: DescriptorFile, directions_DL: Directions, threads: int) -> float:
+def distance(a: DescriptorFile, b: DescriptorFile, directions_DL: Directions, compute: Compute = ONE_THREAD) -> float:
     """Mean over directions of the mean absolute difference of sorted projections; sets of equal count.
 
     Memory: 1 GiB for full-size sets, independent of the number of directions.
     """
-    chunk = max(1, _PROJECTED_BYTES // (a.count * directions_DL.itemsize))
-    means: list[NDArray[np.float64]] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(directions_DL), chunk):
-            difference_DP = _sorted_projections(a, directions_DL[start : start + chunk], pool)
-            difference_DP -= _sorted_projections(b, directions_DL[start : start + chunk], pool)
-            means.append(np.abs(difference_DP, out=difference_DP).mean(axis=1, dtype=np.float64))
-    return float(np.concatenate(means).mean())
+    if compute.on_gpu:
+        return swd_gpu.distance(a, b, directions_DL, compute.device)
+    chunk = min(len(directions_DL), max(1, _PROJECTED_BYTES // (a.count * directions_DL.itemsize)))
+    # the same memory for every chunk: the system takes long to hand out new pages
+    first_DP, second_DP = (np.empty((chunk, file.count), np.float32) for file in (a, b))
+    means: list[float] = []
+    for start in range(0, len(directions_DL), chunk):
+        part_DL = directions_DL[start : start + chunk]
+        _project(a, part_DL, first_DP)
+        _project(b, part_DL, second_DP)
+        means += compute.map(_mean_difference, first_DP[: len(part_DL)], second_DP[: len(part_DL)])
+    return float(np.mean(means))
 
 
-def _sorted_projections(file: DescriptorFile, directions_DL: Directions, pool: Executor) -> NDArray[np.float32]:
-    projected_DP = np.empty((len(directions_DL), file.count), np.float32)
-    start = 0
+def _project(file: DescriptorFile, directions_DL: Directions, out_DP: NDArray[np.float32]) -> None:
+    """Project with torch's matrix product and its threads: it writes into a part of the rows without a copy."""
+    directions, start = torch.from_numpy(directions_DL), 0
     for block_PL in file.blocks():
-        projected_DP[:, start : start + len(block_PL)] = directions_DL @ block_PL.T
+        out = torch.from_numpy(out_DP[: len(directions_DL), start : start + len(block_PL)])
+        torch.mm(directions, torch.from_numpy(block_PL).T, out=out)
         start += len(block_PL)
-    list(pool.map(np.ndarray.sort, projected_DP))  # each row in place; NumPy sorts without the GIL
-    return projected_DP
+
+
+def _mean_difference(first_P: NDArray[np.float32], second_P: NDArray[np.float32]) -> float:
+    """Of the sorted values of one direction; both are overwritten. NumPy sorts without the interpreter's lock."""
+    first_P.sort()
+    second_P.sort()
+    first_P -= second_P
+    return float(np.abs(first_P, out=first_P).mean(dtype=np.float64))

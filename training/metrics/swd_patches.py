@@ -66,9 +66,10 @@ class DescriptorFile:
 
     def append(self, patches_PCXY: NDArray[np.float32]) -> None:
         """Add patches, in order."""
-        patches64 = patches_PCXY.astype(np.float64)
-        self._sum_C += patches64.sum(axis=(0, 2, 3))
-        self._squares_C += np.square(patches64).sum(axis=(0, 2, 3))
+        for channel in range(CHANNELS):
+            values = patches_PCXY[:, channel].astype(np.float64).ravel()
+            self._sum_C[channel] += values.sum()
+            self._squares_C[channel] += np.square(values, out=values).sum()
         with self.path.open("ab") as file:
             patches_PCXY.tofile(file)
         self.count += len(patches_PCXY)

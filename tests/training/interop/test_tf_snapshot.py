@@ -86,7 +86,6 @@ def test_a_snapshot_and_its_network_file_generate_the_same_images(tmp_path: Path
     original = interop.read(REAL)
     interop.write(tmp_path / "network.safetensors", original)
     snapshot = generate.load(tmp_path / "network.safetensors", CPU)
-    assert snapshot.info.run is None
     assert (snapshot.info.resolution, snapshot.info.label_size) == (8, 3)
     assert snapshot.info.discriminator.mbstd_group_size == 16
     latents_NL, labels_NC = snapshot.latents(1, 5), np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]]

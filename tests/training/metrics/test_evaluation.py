@@ -19,6 +19,7 @@ def _params(**changes: Any) -> EvaluateParams:
     values = {
         "swd_images": 24, "swd_patches_per_image": 16, "swd_directions": 16, "swd_repeats": 2,
         "msssim_pairs": 8, "inception": None, "modes": None, "minibatch": 10, "threads": 1, "seed": 1,
+        "snapshots": {"swd": "all", "msssim": "all", "inception": "all", "modes": "all"},
     }  # fmt: skip
     return EvaluateParams.model_validate(values | changes)
 
@@ -49,6 +50,24 @@ def test_metric_names_carry_the_protocol(tmp_path: Path, run: TrainRun) -> None:
     metrics = _evaluator(tmp_path, run).measure_fakes(_snapshot(run, 0.0))
     assert list(metrics) == names
     assert metrics["swd24_mean"] == pytest.approx((metrics["swd24_32"] + metrics["swd24_16"]) / 2, abs=1e-4)
+
+
+def test_kinds_of_metrics_are_measured_alone_with_the_same_values(
+    tmp_path: Path, run: TrainRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator, snapshot, made = _evaluator(tmp_path, run), _snapshot(run, 0.0), list[int]()
+    images = Snapshot.images
+
+    def counted(self: Snapshot, latents_NL: Any, labels_NL: Any, minibatch: int) -> Any:
+        made.append(len(latents_NL))
+        return images(self, latents_NL, labels_NL, minibatch)
+
+    whole = evaluator.measure_fakes(snapshot)
+    monkeypatch.setattr(Snapshot, "images", counted)
+    swd, msssim = evaluator.measure_fakes(snapshot, ["swd"]), evaluator.measure_fakes(snapshot, ["msssim"])
+    assert swd | msssim == whole
+    assert not swd.keys() & msssim.keys()
+    assert made == [10, 10, 4, 10, 6], "24 images for the SWD, 8 pairs for MS-SSIM"
 
 
 def test_reals_are_closer_to_reals_than_an_untrained_generator(tmp_path: Path, run: TrainRun) -> None:

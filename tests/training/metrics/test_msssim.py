@@ -1,9 +1,13 @@
+import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
+from training.metrics import msssim_gpu
+from training.metrics.compute import Compute
 from training.metrics.msssim import measurable, msssim, msssim_of_pairs, ssim
 
 
@@ -47,9 +51,27 @@ def test_an_image_and_its_negative_have_similarity_0() -> None:
     assert msssim(a_CHW, 255 - a_CHW) == 0.0
 
 
-def test_pairs_are_neighbours() -> None:
-    first, second = _pair(1, 16, 10), _pair(2, 16, 50)
-    assert msssim_of_pairs(np.concatenate([first, second])) == [msssim(*first), msssim(*second)]
+DEVICES = [
+    None,
+    torch.device("cpu"),
+    pytest.param(torch.device("cuda"), marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+]
+
+
+@pytest.mark.parametrize("side", [16, 32, 256])
+@pytest.mark.parametrize("device", DEVICES, ids=str)
+def test_the_fast_forms_give_the_similarity_of_neighbours(
+    side: int, device: torch.device | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smooth = cv2.GaussianBlur(_pair(3, side, 0)[0].transpose(1, 2, 0), (0, 0), 5).transpose(2, 0, 1)
+    pairs = [_pair(1, side, 10), _pair(2, side, 90), np.stack([smooth, smooth + 3]), np.stack([smooth, 255 - smooth])]
+    monkeypatch.setattr(msssim_gpu, "_PIXELS", 2 * side**2)
+    if device is None:
+        with Compute(threads=2) as two:
+            found = msssim_of_pairs(np.concatenate(pairs), two)
+    else:
+        found = msssim_gpu.msssim_of_pairs(np.concatenate(pairs), Compute(device))
+    assert found == pytest.approx([msssim(*pair) for pair in pairs], abs=1e-7)
 
 
 @pytest.mark.parametrize(("resolution", "expected"), [(4, False), (8, False), (16, True), (1024, True)])
