@@ -5,6 +5,7 @@ Stages never import each other. They read what earlier stages published in `data
 """
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -22,15 +23,22 @@ from pipeline import atomic, provenance
 from pipeline.errors import ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
+from pipeline.sources.fetch import terms
+from pipeline.sources.fetch.downloads import Downloads
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
 WORK = DATA / ".work"
-DOWNLOADS = DATA / ".downloads"
+CHECKOUT = Path(os.environ.get("DVC_ROOT", ""))
+"""The user's checkout: another folder than the current one in a temporary workspace of `dvc exp run --temp`."""
+DOWNLOADS = CHECKOUT / DATA / ".downloads"
 """Downloaded files; outside the work folders, so that no change of params loses them."""
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
+RECORD = "record.json"
+"""In every published folder: what it was made from. Equal in every run of equal code on equal params and inputs."""
 RECORDS = Path("records")
+"""Where version 0.1.0 kept the records."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -78,6 +86,14 @@ def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
         ) from error
 
 
+def open_downloads(params: Params) -> Downloads:
+    """The published files in the user's checkout, under the terms that were accepted there."""
+    network = params.network
+    if network.local is not None:
+        network = network.model_copy(update={"local": CHECKOUT / network.local})
+    return Downloads(DOWNLOADS, network, terms.Acceptance.read(CHECKOUT / terms.FILE))
+
+
 @dataclass
 class StageRun:
     """One execution of a stage.
@@ -88,9 +104,10 @@ class StageRun:
         The folder to fill. Its name holds the digest of params, inputs and recipe, so what a killed run left there
         is what this run would make again.
     report
-        Numbers for `reports/<name>.json`, the stage's DVC metrics. Nothing that varies between equal runs.
+        Numbers for the record and for `reports/<name>.json`, the stage's DVC metrics, which also has the seconds that
+        the run took. Nothing else that varies between equal runs.
     notes
-        Further entries of the record, `records/<name>.json`.
+        Further entries of the record; nothing that varies between equal runs.
     """
 
     stage: str
@@ -118,7 +135,7 @@ def stage_run(
     out: Path | None = None,
     keep_work: bool = False,
 ) -> Generator[StageRun]:
-    """Run the body of a stage in a work folder; publish the folder as `out` on success.
+    """Run the body of a stage in a work folder; publish the folder, with its record, as `out` on success.
 
     Code and library versions are recorded, but do not decide which work is resumed: the stage's number in
     `stages/recipes.yaml` does.
@@ -138,7 +155,7 @@ def stage_run(
         the same params and inputs is continued instead of made anew. DVC must `persist` the output.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
-    out, record = out or DATA / path, RECORDS / f"{path}.json"
+    out = out or DATA / path
     made_from = {
         "params": to_jsonable_python(dict(params)),
         "inputs": provenance.digest_of_inputs(inputs),
@@ -146,27 +163,26 @@ def stage_run(
     }
     made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions()}
     digest = provenance.digest_of(made_from)
+    facts = {**made_from, **made_by, "digest": digest}
     work = WORK / f"{name}-{digest[:16]}"
-    begun_by = work.with_name(f"{work.name}.json")
     _retire_stale(name, work, keep_work)
-    if keep_work and not work.exists() and out.exists() and _read_json(record).get("digest") == digest:
-        atomic.write_json(begun_by, {key: _read_json(record)[key] for key in made_by})
+    before = _record_of(out, path) if keep_work and not work.exists() else {}
+    if before.get("digest") == digest:
         out.replace(work)
+        atomic.write_json(work / RECORD, before)
     work.mkdir(parents=True, exist_ok=True)
     if any(work.iterdir()):
         print(f"{name}: resuming from {work}", file=sys.stderr)
-        _print_differences(name, _read_json(begun_by) or made_by, made_by)
+        _print_differences(name, _read_json(work / RECORD) or made_by, made_by)
     else:
-        atomic.write_json(begun_by, made_by)
+        atomic.write_json(work / RECORD, facts)
     started = time.monotonic()
     run = StageRun(stage, work)
     yield run
     seconds = round(time.monotonic() - started, 2)
-    facts = {**made_from, **made_by, "digest": digest, "report": run.report, "seconds": seconds, **run.notes}
-    atomic.write_json(record, facts)
-    atomic.write_json(REPORTS / f"{path}.json", run.report)
+    atomic.write_json(work / RECORD, {**facts, "report": run.report, **run.notes})
+    atomic.write_json(REPORTS / f"{path}.json", {**run.report, "seconds": seconds})
     atomic.publish(work, out)
-    begun_by.unlink(missing_ok=True)
 
 
 def recipe_of(stage: str) -> int:
@@ -185,6 +201,13 @@ def main(stage: Any) -> None:
 def table(stage: str) -> Path:
     """The table that `stage` published."""
     return DATA / stage / f"{stage}.parquet"
+
+
+def _record_of(out: Path, path: str) -> dict[str, Any]:
+    """The record of a published folder, also of one that version 0.1.0 published; empty if there is none."""
+    if not out.exists():
+        return {}
+    return _read_json(out / RECORD) or _read_json(RECORDS / f"{path}.json")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -215,4 +238,3 @@ def _retire_stale(name: str, current: Path, keep: bool) -> None:
             )
         else:
             shutil.rmtree(folder)
-            folder.with_name(f"{folder.name}.json").unlink(missing_ok=True)

@@ -25,7 +25,7 @@ def align() -> None:
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("align", params={"align": params.align}, inputs=inputs) as run:
+    with stage_run("align", params={"align": params.align.deciding()}, inputs=inputs) as run:
         joined = alignment.join_annotations(table("extract"), params.align)
         if params.align.photographs == "published":
             joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})

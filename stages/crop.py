@@ -18,7 +18,7 @@ from stages import DATA, main, read_params, stage_run, table
 def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
-    keys = {"crop": params.crop, "align.resolution": params.align.resolution}
+    keys = {"crop": params.crop.deciding(), "align.resolution": params.align.resolution}
     with stage_run("crop", params=keys, inputs=[table("align")]) as run:
         run.report["decoder"] = params.crop.decoder
         run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)

@@ -18,7 +18,8 @@ NETWORK = DATA / "fit_denoise"
 def denoise() -> None:
     """Write `data/denoise/`: containers of restored regions and their table; with method none only the table."""
     params = read_params()
-    with stage_run("denoise", params={"denoise": params.denoise}, inputs=[table("crop"), NETWORK]) as run:
+    inputs = [table("crop"), NETWORK / "network.json"]
+    with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs) as run:
         chunk = pass_chunk
         if params.denoise.method == "network":
             chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())

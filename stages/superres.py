@@ -32,7 +32,7 @@ LEFT_EYE = (0.375, 0.47)  # where a frontal face has it in the final image: a go
 def superres() -> None:
     """Write `data/superres/`: the table of scores, and sheets of faces."""
     params = read_params()
-    keys = {"superres": params.superres, "align.resolution": params.align.resolution}
+    keys = {"superres": params.superres.deciding(), "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs) as run:
         shown = _shown(params.superres.previews)

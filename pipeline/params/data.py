@@ -1,7 +1,7 @@
 """Sections of the stages that make a data set, of the cluster, and of the downloads."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -132,12 +132,16 @@ class DownloadParams(Section):
 class ExtractParams(Section):
     """Photographs out of their archives into tar containers."""
 
+    free: ClassVar = frozenset({"max_dropped"})
+
     photographs_per_container: PositiveInt
     max_dropped: Fraction  # here and below: the stage fails if more of its inputs are dropped
 
 
 class AlignParams(Section):
     """The oriented rectangle of each face."""
+
+    free: ClassVar = frozenset({"photographs_per_chunk", "max_dropped"})
 
     photographs: Literal["all", "published"]  # published: only those of `exact.image_list`
     # landmarks: Karras et al. 2018, appendix C; whole: the full square image; celeba-128: the central square of 128
@@ -153,6 +157,8 @@ class AlignParams(Section):
 
 class CropParams(Section):
     """The region of each face with its border."""
+
+    free: ClassVar = frozenset({"faces_per_chunk", "max_dropped"})
 
     decoder: Literal["libjpeg-8d", "pillow"]  # of JPEG; its pixels define the data set. Other formats: Pillow
     faces_per_chunk: PositiveInt
@@ -205,6 +211,8 @@ class FitParams(Section):
 class DenoiseParams(Section):
     """JPEG artefact removal."""
 
+    free: ClassVar = frozenset({"faces_per_chunk", "max_dropped"})
+
     method: Literal["network", "none"]
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # side of the largest tile that goes through the network; bounds the memory
@@ -214,6 +222,8 @@ class DenoiseParams(Section):
 
 class SuperresParams(Section):
     """Enlargement, padding and the transform to the final image."""
+
+    free: ClassVar = frozenset({"faces_per_chunk", "previews", "max_dropped"})
 
     # enlargement by the x4 network, by Lanczos, or none; delta: Lanczos, then CelebA-HQ's published delta is added, and
     # faces are not scored, since the published list selects them
