@@ -22,6 +22,7 @@ import yaml
 from pipeline.sources.fetch.terms import TERMS_VARIABLE
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
+from stages import RECORD
 from tests.repo import DVC, ENVIRONMENT, Repo
 
 sys.path.insert(0, str(Path(__file__).parent / "sources/fetch"))
@@ -160,7 +161,7 @@ def test_categories_are_fetched_and_built_each_for_itself(repo: Repo, monkeypatc
         repo.edit({"lsun": {"categories": ["bedroom", "cat"], "source": {"kind": "network"}}, "network": network})
         assert sorted(repo.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
         before = repo.digests("data/lsun/cat")
-        record = json.loads((repo.root / "records/lsun/cat.json").read_text())
+        record = json.loads((repo.root / "data/lsun/cat" / RECORD).read_text())
         assert record["accepted"]["lsun"]["terms"]["by"].endswith(TERMS_VARIABLE)
         repo.edit({"lsun": {"categories": ["church_outdoor"]}})
         assert repo.dvc("repro") == ["lsun@church_outdoor"]

@@ -68,8 +68,9 @@ def test_a_truncated_photograph_is_dropped_and_the_decoder_named() -> None:
     assert report["decoder"] == "libjpeg-8d"
     assert report["decoder_self_test_md5"] == SELF_TEST_MD5["libjpeg-8d"]
     assert sorted(path.name for path in TABLE.parent.iterdir()) == [
-        *(f"crop-{number:05d}.tar" for number in range(3)),
+        *(f"crop-{row:06d}.tar" for row in (0, 2, 4)),
         "crop.parquet",
+        "record.json",
     ]
 
 
