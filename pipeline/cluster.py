@@ -78,6 +78,7 @@ def map_rows(
     row_out: type[RowOut],
     rows_per_chunk: int,
     out: Path,
+    finished: Callable[[Path], None] = lambda part: None,
 ) -> Accounting:
     """Apply `function` to the kept rows of `table`, chunk by chunk in a cluster, and write the results to `out`.
 
@@ -92,29 +93,46 @@ def map_rows(
     out
         A table in the stage's work folder. Parts that a killed run left there are used, also those of another
         `rows_per_chunk`: it decides how rows are grouped in files, not what is made of them.
+    finished
+        Called with the part of `out` that each chunk made, also in a run that was killed; what it raises ends the run.
     """
     if not out.exists():
         count = manifest.account(table).kept
-        finished = {_first_row(part): manifest.account(part).given for part in out.parent.glob(f"{out.stem}-*{_PART}")}
+        parts = {_first_row(part): part for part in sorted(out.parent.glob(f"{out.stem}-*{_PART}"))}
+        for part in parts.values():
+            finished(part)
         chunks = [
             (start, stop, out.with_name(f"{out.stem}-{start:06d}"))
-            for start, stop in _spans(count, rows_per_chunk, finished)
+            for start, stop in _spans(
+                count, rows_per_chunk, {row: manifest.account(part).given for row, part in parts.items()}
+            )
         ]
         task = partial(_run_chunk, function=function, table=table, row_in=row_in, row_out=row_out)
         with connect(cluster) as client:
-            run_all(client, task, [chunk for chunk in chunks if not _part(chunk[2]).exists()])
+            missing = [chunk for chunk in chunks if chunk[0] not in parts]
+            run_all(client, task, missing, lambda chunk: finished(_part(chunk[2])))
         manifest.join_parts(out, row_out, [_part(stem) for _, _, stem in chunks])
     for part in out.parent.glob(f"*{_PART}"):
         part.unlink()
     return manifest.account(out)
 
 
-def run_all(client: Client, function: Callable[[Task], None], tasks: Sequence[Task]) -> None:
-    """Run `function` on every task in the cluster, with a progress bar; raise the first error."""
+def run_all(
+    client: Client,
+    function: Callable[[Task], None],
+    tasks: Sequence[Task],
+    finished: Callable[[Task], None] = lambda task: None,
+) -> None:
+    """Run `function` on every task in the cluster, with a progress bar; raise the first error.
+
+    `finished` is called here with each task that ended; what it raises ends the run.
+    """
     futures = client.map(function, tasks, pure=False)
+    task_of = {future.key: task for future, task in zip(futures, tasks, strict=True)}
     try:
         for future in tqdm(as_completed(futures), total=len(futures), unit="chunk", leave=False, disable=None):
             future.result()
+            finished(task_of[future.key])
     finally:
         client.cancel(futures)
 

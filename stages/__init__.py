@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, provenance
+from pipeline import atomic, drops, provenance
 from pipeline.errors import ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
@@ -49,6 +50,11 @@ def read_params(path: Path = PARAMS) -> Params:
     return parse_params(path.read_text(encoding="utf-8"), path)
 
 
+def load_yaml(text: str) -> Any:
+    """The content of a YAML 1.2 text, as DVC reads it: 1e-3 is a number, and a key that stands twice is an error."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def parse_params(text: str, path: Path) -> Params:
     """Validate the text of the params file `path`.
 
@@ -58,8 +64,8 @@ def parse_params(text: str, path: Path) -> Params:
         The text is no YAML, or has missing, unknown or impossible values; the message lists each.
     """
     try:
-        return Params.model_validate_json(json.dumps(yaml.safe_load(text)))
-    except yaml.YAMLError as error:
+        return Params.model_validate_json(json.dumps(load_yaml(text)))
+    except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:
         faults = "".join(
@@ -77,10 +83,10 @@ Manifest = TypeVar("Manifest", bound=BaseModel)
 def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
     """Read a file of `manifests/`; `SourceError` if it is absent or has another content."""
     try:
-        return kind.model_validate_json(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        return kind.model_validate_json(json.dumps(load_yaml(path.read_text(encoding="utf-8"))))
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file; it comes with the repository: git checkout {path}.") from error
-    except (yaml.YAMLError, ValidationError) as error:
+    except (YAMLError, ValidationError) as error:
         raise SourceError(
             f"{path}: not a list of published files: {error}\nRestore it: git checkout {path}."
         ) from error
@@ -123,7 +129,7 @@ class StageRun:
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""
         self.report.update(asdict(account))
-        account.check(self.stage, max_dropped)
+        drops.check(self.stage, account, max_dropped, self.table)
 
 
 @contextmanager
@@ -168,6 +174,7 @@ def stage_run(
     _retire_stale(name, work, keep_work)
     before = _record_of(out, path) if keep_work and not work.exists() else {}
     if before.get("digest") == digest:
+        WORK.mkdir(parents=True, exist_ok=True)
         out.replace(work)
         atomic.write_json(work / RECORD, before)
     work.mkdir(parents=True, exist_ok=True)
@@ -187,7 +194,7 @@ def stage_run(
 
 def recipe_of(stage: str) -> int:
     """The number of a stage in `stages/recipes.yaml`, raised whenever the bytes that the stage makes change."""
-    return yaml.safe_load(RECIPES.read_text(encoding="utf-8"))[stage]
+    return load_yaml(RECIPES.read_text(encoding="utf-8"))[stage]
 
 
 def main(stage: Any) -> None:

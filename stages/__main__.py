@@ -1,16 +1,12 @@
 """The `celebahq` command: what users run before and after `dvc repro`."""
 
 import difflib
-import json
 import shutil
 import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 from pydantic import ConfigDict
 
 from pipeline import atomic
@@ -22,7 +18,7 @@ from pipeline.published.ledger import Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
-from stages import DATA, MANIFESTS, PARAMS, RECIPES, REPORTS, main, profiles, read_manifest, read_params, table
+from stages import DATA, MANIFESTS, PARAMS, main, profiles, read_manifest, read_params, reports, table
 from training import interop
 from training.generate import write_images
 from training.runtime.device import default_device
@@ -49,23 +45,16 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
 @app.command()
 def summary() -> None:
     """Print the report of each stage in a few lines (dvc metrics show prints one wide table)."""
-    stages = list(yaml.safe_load(RECIPES.read_text(encoding="utf-8")))
-    reports = {path.relative_to(REPORTS).with_suffix("").as_posix(): path for path in REPORTS.rglob("*.json")}
-    for name in sorted(reports, key=lambda name: (stages.index(name.partition("/")[0]), name)):
-        report: dict[str, Any] = json.loads(reports[name].read_text(encoding="utf-8"))
-        kept = f"kept {report.pop('kept')} of {report.pop('given')}" if "given" in report else ""
-        dropped = ", ".join(f"{count} {reason}" for reason, count in report.pop("dropped", {}).items())
-        print(f"{name.replace('/', '@'):18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip())
-        if report:
-            print(textwrap.indent(textwrap.fill(", ".join(_flat(report)), 91), " " * 19))
+    for line in reports.summary():
+        print(line)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}"
+@app.command()
+def drops(stage: Annotated[str, typer.Argument(help="a stage, such as crop or lsun@cat; default: all")] = "") -> None:
+    """List the dropped inputs with their reasons: those of an unfinished run, if there is one."""
+    for name in [stage] if stage else reports.with_drops():
+        for drop in reports.drops(name):
+            print(name, drop.file, drop.reason, drop.detail, sep="\t")
 
 
 @app.command()

@@ -12,8 +12,11 @@ def extract() -> None:
     source = DATA / "download"
     with stage_run("extract", params={"extract": params.extract.deciding()}, inputs=[source / CONTENTS]) as run:
         contents = Contents.read(source)
-        account = extract_photographs(source, contents, params.extract.photographs_per_container, run.work)
-        run.count(account, params.extract.max_dropped)
+        section = params.extract
+        account = extract_photographs(
+            source, contents, section.photographs_per_container, run.work, max_dropped=section.max_dropped
+        )
+        run.count(account, section.max_dropped)
 
 
 if __name__ == "__main__":

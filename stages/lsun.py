@@ -66,6 +66,7 @@ def lsun(spelling: str) -> None:
                 images_per_shard=section.images_per_shard,
                 index=index,
                 work=run.work,
+                max_dropped=section.max_dropped,
             )
         run.count(account, section.max_dropped)
         run.report.update(finalize_dataset(run.work))

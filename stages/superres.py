@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
+from pipeline.drops import DropLimit
 from pipeline.faces import geometry
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
@@ -36,6 +37,7 @@ def superres() -> None:
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs) as run:
         shown = _shown(params.superres.previews)
+        limit = DropLimit("superres", params.superres.max_dropped, manifest.account(table("denoise")).kept)
         account = map_rows(
             params.cluster,
             partial(superres_chunk, params=params, data=DATA.resolve(), shown=shown),
@@ -44,6 +46,7 @@ def superres() -> None:
             row_out=Scored,
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
+            finished=limit.add,
         )
         run.count(account, params.superres.max_dropped)
         _write_sheets(run.work, _strip_pixels(params.align.resolution))
