@@ -24,6 +24,21 @@ from training.generate import write_images
 from training.runtime.device import default_device
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+ANYWHERE = ("convert", "generate")
+
+
+@app.callback()
+def check_folder(context: typer.Context) -> None:
+    """Refuse to run in another folder than the repository's root, where the command needs its files."""
+    if context.invoked_subcommand in ANYWHERE or "--help" in sys.argv:
+        return
+    needed = [MANIFESTS, profiles.PROFILES] + ([] if context.invoked_subcommand == "profile" else [PARAMS])
+    missing = [str(path) for path in needed if not path.exists()]
+    if missing:
+        raise ParamsError(
+            f"{Path.cwd()}: has no {' and no '.join(missing)}. Run celebahq {context.invoked_subcommand} in the root of "
+            f"the repository."
+        )
 
 
 @app.command()
@@ -31,12 +46,12 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
     """Validate a profile, print the difference, and write it to params.yaml; an edited old file is kept."""
     new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
     profiles.read_profile(name)
-    old = PARAMS.read_text(encoding="utf-8")
+    old = PARAMS.read_text(encoding="utf-8") if PARAMS.is_file() else ""
     if old == new:
         print(f"{PARAMS} already equals {path}")
         return
     sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(PARAMS), str(path)))
-    if old not in map(profiles.content_of, profiles.names()):
+    if old and old not in map(profiles.content_of, profiles.names()):
         print(f"\nyour edited {PARAMS} is kept as {shutil.copyfile(PARAMS, 'params.previous.yaml')}")
     atomic.write_bytes(PARAMS, new.encode())
     print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")

@@ -133,6 +133,13 @@ def test_names_and_sentences_use_the_usual_words() -> None:
     assert not found, "\n".join(found)
 
 
+def test_targets_of_make_that_messages_advise_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", Path("Makefile").read_text(), re.MULTILINE))
+    for path in _tracked("pipeline/*.py", "training/*.py", "stages/*.py", "README.md", "docs/*.md"):
+        advised = set(re.findall(r"(?:\(|`|run |by |&& )make ([a-z]+)\b", path.read_text()))
+        assert advised <= targets, f"{path} advises a target that the Makefile does not have"
+
+
 def test_files_stay_short() -> None:
     long = {str(p): n for p in _tracked("*.py") if (n := len(p.read_text().splitlines())) > 400}
     assert not long, f"more than one room in a file: {long}"

@@ -82,11 +82,11 @@ def test_a_clone_that_pulls_runs_nothing_and_trains_on(repo: Repo, tmp_path: Pat
     networks = [name for name in pulled if name.startswith("network-")]
     assert {name: pulled[name] for name in networks}.items() <= clone.digests("runs/demo").items()
 
-    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json"))["diff"]["reports/train/demo.json"]
+    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json"))["reports/train/demo.json"]
     assert changed["images"] == {"old": 3008, "new": 3200, "diff": 192}
     assert "index.html" in clone.output_of_dvc("plots", "diff")
     assert clone.dvc("exp", "run", "--temp", "--name", "fewer", "select", "-S", "select.keep=11") == ["select"]
-    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json", "HEAD", "fewer"))["diff"]
+    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json", "HEAD", "fewer"))
     assert changed["reports/select.json"]["kept"] == {"old": 12, "new": 11, "diff": -1}
 
 

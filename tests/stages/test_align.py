@@ -71,7 +71,7 @@ def test_the_size_of_the_chunks_changes_no_byte(address: str) -> None:
 def test_too_many_drops_end_the_run_and_publish_nothing(address: str) -> None:
     _source()
     choose(address, align={"max_dropped": 0.5})
-    with pytest.raises(TooManyDroppedError, match="[678] of 10"):  # it ends early
+    with pytest.raises(TooManyDroppedError, match=r"[678] of 10"):  # it ends early
         align()
     assert not TABLE.exists()
 

@@ -1,7 +1,10 @@
 """The celebahq command (stages/__main__.py)."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ from pipeline.errors import DropReason, ParamsError
 from pipeline.manifest import Aligned, Drop
 from stages import profiles, read_params
 from stages.__main__ import app
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +42,35 @@ def test_an_edited_params_file_is_kept() -> None:
     Path("params.yaml").write_text(edited)
     CliRunner().invoke(app, ["profile", "demo"], catch_exceptions=False)
     assert Path("params.previous.yaml").read_text() == edited
+
+
+def test_a_lost_params_file_is_written_anew() -> None:
+    Path("params.yaml").unlink()
+    CliRunner().invoke(app, ["profile", "demo"], catch_exceptions=False)
+    assert Path("params.yaml").read_text() == profiles.content_of("demo")
+
+
+@pytest.mark.parametrize("words", [["summary"], ["terms"], ["profile", "demo"], ["drops"], ["unpack", "x"]])
+def test_another_folder_than_the_root_is_named(
+    words: list[str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(ParamsError, match=rf"{elsewhere}: has no .*Run celebahq {words[0]} in the root of the reposit"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_packages_of_other_projects_do_no_harm(tmp_path: Path) -> None:
+    """Those of the user's PYTHONPATH come before the installed ones."""
+    for name in ("pipeline", "stages", "training"):
+        (tmp_path / "stylegan" / name).mkdir(parents=True)
+        (tmp_path / "stylegan" / name / "__init__.py").touch()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "stylegan")}
+    installed = f"import sys; sys.path.append({str(ROOT)!r}); import celebahq; celebahq.command_line()"
+    command = [sys.executable, "-P", "-c", installed, "terms"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "CelebA" in result.stdout
 
 
 def test_an_unknown_profile_is_answered_with_the_names() -> None:

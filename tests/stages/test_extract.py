@@ -69,7 +69,7 @@ def test_the_twenty_real_photographs_keep_their_bytes() -> None:
         "attributes": None,
         "deltas": None,
     }
-    assert _run(str(images), source) == {"given": 20, "kept": 20, "dropped": {}}
+    assert _run(str(images.parent), source) == {"given": 20, "kept": 20, "dropped": {}}
     for row in manifest.read_kept(Path("data/extract/extract.parquet"), Photograph):
         assert row.index == int(row.file[:6]) - 1
         assert read_stored(Path("data"), row.photograph) == (images / row.file).read_bytes()
