@@ -36,8 +36,8 @@ def check_folder(context: typer.Context) -> None:
     missing = [str(path) for path in needed if not path.exists()]
     if missing:
         raise ParamsError(
-            f"{Path.cwd()}: has no {' and no '.join(missing)}. Run celebahq {context.invoked_subcommand} in the root of "
-            f"the repository."
+            f"{Path.cwd()}: has no {' and no '.join(missing)}. "
+            f"Run celebahq {context.invoked_subcommand} in the root of the repository."
         )
 
 
