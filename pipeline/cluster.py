@@ -5,7 +5,7 @@ resumes with the missing chunks, and the result does not depend on the number of
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -78,6 +78,7 @@ def map_rows(
     row_out: type[RowOut],
     rows_per_chunk: int,
     out: Path,
+    finished: Callable[[Path], None] = lambda part: None,
 ) -> Accounting:
     """Apply `function` to the kept rows of `table`, chunk by chunk in a cluster, and write the results to `out`.
 
@@ -85,34 +86,53 @@ def map_rows(
     ----------
     function
         Called in a worker with the rows of a chunk and the chunk's file stem (a path without suffix), with which the
-        files that it writes must start: `crop-00003` in the folder of `crop.parquet`. Yields one kept or dropped row
-        per input row. Must be picklable.
+        files that it writes must start: `crop-000048` in the folder of `crop.parquet` for the chunk that begins with
+        row 48. Yields one kept or dropped row per input row. Must be picklable.
     row_in, row_out
         The types of the rows of `table` and of the kept rows that `function` yields.
     out
-        A table in the stage's work folder. Parts that a killed run left there are used.
+        A table in the stage's work folder. Parts that a killed run left there are used, also those of another
+        `rows_per_chunk`: it decides how rows are grouped in files, not what is made of them.
+    finished
+        Called with the part of `out` that each chunk made, also in a run that was killed; what it raises ends the run.
     """
     if not out.exists():
         count = manifest.account(table).kept
+        parts = {_first_row(part): part for part in sorted(out.parent.glob(f"{out.stem}-*{_PART}"))}
+        for part in parts.values():
+            finished(part)
         chunks = [
-            (start, min(start + rows_per_chunk, count), out.with_name(f"{out.stem}-{number:05d}"))
-            for number, start in enumerate(range(0, count, rows_per_chunk))
+            (start, stop, out.with_name(f"{out.stem}-{start:06d}"))
+            for start, stop in _spans(
+                count, rows_per_chunk, {row: manifest.account(part).given for row, part in parts.items()}
+            )
         ]
         task = partial(_run_chunk, function=function, table=table, row_in=row_in, row_out=row_out)
         with connect(cluster) as client:
-            run_all(client, task, [chunk for chunk in chunks if not _part(chunk[2]).exists()])
+            missing = [chunk for chunk in chunks if chunk[0] not in parts]
+            run_all(client, task, missing, lambda chunk: finished(_part(chunk[2])))
         manifest.join_parts(out, row_out, [_part(stem) for _, _, stem in chunks])
     for part in out.parent.glob(f"*{_PART}"):
         part.unlink()
     return manifest.account(out)
 
 
-def run_all(client: Client, function: Callable[[Task], None], tasks: Sequence[Task]) -> None:
-    """Run `function` on every task in the cluster, with a progress bar; raise the first error."""
+def run_all(
+    client: Client,
+    function: Callable[[Task], None],
+    tasks: Sequence[Task],
+    finished: Callable[[Task], None] = lambda task: None,
+) -> None:
+    """Run `function` on every task in the cluster, with a progress bar; raise the first error.
+
+    `finished` is called here with each task that ended; what it raises ends the run.
+    """
     futures = client.map(function, tasks, pure=False)
+    task_of = {future.key: task for future, task in zip(futures, tasks, strict=True)}
     try:
         for future in tqdm(as_completed(futures), total=len(futures), unit="chunk", leave=False, disable=None):
             future.result()
+            finished(task_of[future.key])
     finally:
         client.cancel(futures)
 
@@ -124,6 +144,23 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
             yield function(row)
         except RejectedInputError as rejected:
             yield Drop.of(row, rejected)
+
+
+def _spans(count: int, rows_per_chunk: int, finished: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """First row and end of each chunk of `count` rows; `finished` has the numbers of rows of chunks by first row.
+
+    Finished chunks stay, also those of another size; the rows between them are divided anew.
+    """
+    start = 0
+    for first in [*sorted(finished), count]:
+        yield from ((row, min(row + rows_per_chunk, first)) for row in range(start, first, rows_per_chunk))
+        if first in finished:
+            yield first, first + finished[first]
+            start = first + finished[first]
+
+
+def _first_row(part: Path) -> int:
+    return int(part.name.removesuffix(_PART).rpartition("-")[2])
 
 
 def _run_chunk(

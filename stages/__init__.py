@@ -5,6 +5,7 @@ Stages never import each other. They read what earlier stages published in `data
 """
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -14,23 +15,31 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, provenance
+from pipeline import atomic, drops, provenance
 from pipeline.errors import ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
+from pipeline.sources.fetch import terms
+from pipeline.sources.fetch.downloads import Downloads
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
 WORK = DATA / ".work"
-DOWNLOADS = DATA / ".downloads"
+CHECKOUT = Path(os.environ.get("DVC_ROOT", ""))
+"""The user's checkout: another folder than the current one in a temporary workspace of `dvc exp run --temp`."""
+DOWNLOADS = CHECKOUT / DATA / ".downloads"
 """Downloaded files; outside the work folders, so that no change of params loses them."""
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
+RECORD = "record.json"
+"""In every published folder: what it was made from. Equal in every run of equal code on equal params and inputs."""
 RECORDS = Path("records")
+"""Where version 0.1.0 kept the records."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -39,6 +48,11 @@ def read_params(path: Path = PARAMS) -> Params:
     if not path.is_file():
         raise ParamsError(f"{path.resolve()}: no such file. Run from the repository's root, which holds params.yaml.")
     return parse_params(path.read_text(encoding="utf-8"), path)
+
+
+def load_yaml(text: str) -> Any:
+    """The content of a YAML 1.2 text, as DVC reads it: 1e-3 is a number, and a key that stands twice is an error."""
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def parse_params(text: str, path: Path) -> Params:
@@ -50,8 +64,8 @@ def parse_params(text: str, path: Path) -> Params:
         The text is no YAML, or has missing, unknown or impossible values; the message lists each.
     """
     try:
-        return Params.model_validate_json(json.dumps(yaml.safe_load(text)))
-    except yaml.YAMLError as error:
+        return Params.model_validate_json(json.dumps(load_yaml(text)))
+    except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:
         faults = "".join(
@@ -69,13 +83,21 @@ Manifest = TypeVar("Manifest", bound=BaseModel)
 def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
     """Read a file of `manifests/`; `SourceError` if it is absent or has another content."""
     try:
-        return kind.model_validate_json(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        return kind.model_validate_json(json.dumps(load_yaml(path.read_text(encoding="utf-8"))))
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file; it comes with the repository: git checkout {path}.") from error
-    except (yaml.YAMLError, ValidationError) as error:
+    except (YAMLError, ValidationError) as error:
         raise SourceError(
             f"{path}: not a list of published files: {error}\nRestore it: git checkout {path}."
         ) from error
+
+
+def open_downloads(params: Params) -> Downloads:
+    """The published files in the user's checkout, under the terms that were accepted there."""
+    network = params.network
+    if network.local is not None:
+        network = network.model_copy(update={"local": CHECKOUT / network.local})
+    return Downloads(DOWNLOADS, network, terms.Acceptance.read(CHECKOUT / terms.FILE))
 
 
 @dataclass
@@ -88,9 +110,10 @@ class StageRun:
         The folder to fill. Its name holds the digest of params, inputs and recipe, so what a killed run left there
         is what this run would make again.
     report
-        Numbers for `reports/<name>.json`, the stage's DVC metrics. Nothing that varies between equal runs.
+        Numbers for the record and for `reports/<name>.json`, the stage's DVC metrics, which also has the seconds that
+        the run took. Nothing else that varies between equal runs.
     notes
-        Further entries of the record, `records/<name>.json`.
+        Further entries of the record; nothing that varies between equal runs.
     """
 
     stage: str
@@ -106,7 +129,7 @@ class StageRun:
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""
         self.report.update(asdict(account))
-        account.check(self.stage, max_dropped)
+        drops.check(self.stage, account, max_dropped, self.table)
 
 
 @contextmanager
@@ -118,7 +141,7 @@ def stage_run(
     out: Path | None = None,
     identity: Mapping[str, Any] | None = None,
 ) -> Generator[StageRun]:
-    """Run the body of a stage in a work folder; publish the folder as `out` on success.
+    """Run the body of a stage in a work folder; publish the folder, with its record, as `out` on success.
 
     Code and library versions are recorded, but do not decide which work is resumed: the stage's number in
     `stages/recipes.yaml` does.
@@ -139,33 +162,31 @@ def stage_run(
         calls this (see `work_folder`); DVC must `persist` the output.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
-    out, record = out or DATA / path, RECORDS / f"{path}.json"
+    out = out or DATA / path
     made_from = {
         "params": to_jsonable_python(dict(params)),
         "inputs": provenance.digest_of_inputs(inputs),
         "recipe": recipe_of(stage),
     }
     made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions()}
+    digest = provenance.digest_of(identity or made_from)
+    facts = {**made_from, **made_by, "digest": digest}
     work = work_folder(name, identity or made_from)
-    begun_by = work.with_name(f"{work.name}.json")
     if identity is None:
         _retire_stale(name, work)
     work.mkdir(parents=True, exist_ok=True)
     if any(work.iterdir()):
         print(f"{name}: resuming from {work}", file=sys.stderr)
-        _print_differences(name, _read_json(begun_by) or _read_json(record), {**made_from, **made_by})
+        _print_differences(name, _read_json(work / RECORD) or _read_json(RECORDS / f"{path}.json"), facts)
     else:
-        atomic.write_json(begun_by, {**made_from, **made_by})
+        atomic.write_json(work / RECORD, facts)
     started = time.monotonic()
     run = StageRun(stage, work)
     yield run
     seconds = round(time.monotonic() - started, 2)
-    digest = provenance.digest_of(identity or made_from)
-    facts = {**made_from, **made_by, "digest": digest, "report": run.report, "seconds": seconds, **run.notes}
-    atomic.write_json(record, facts)
-    atomic.write_json(REPORTS / f"{path}.json", run.report)
+    atomic.write_json(work / RECORD, {**facts, "report": run.report, **run.notes})
+    atomic.write_json(REPORTS / f"{path}.json", {**run.report, "seconds": seconds})
     atomic.publish(work, out)
-    begun_by.unlink(missing_ok=True)
 
 
 def work_folder(name: str, identity: Mapping[str, Any]) -> Path:
@@ -180,7 +201,7 @@ def work_folders(name: str) -> list[Path]:
 
 def recipe_of(stage: str) -> int:
     """The number of a stage in `stages/recipes.yaml`, raised whenever the bytes that the stage makes change."""
-    return yaml.safe_load(RECIPES.read_text(encoding="utf-8"))[stage]
+    return load_yaml(RECIPES.read_text(encoding="utf-8"))[stage]
 
 
 def main(stage: Any) -> None:
@@ -221,4 +242,3 @@ def _retire_stale(name: str, current: Path) -> None:
     for folder in work_folders(name):
         if folder != current:
             shutil.rmtree(folder)
-            folder.with_name(f"{folder.name}.json").unlink(missing_ok=True)

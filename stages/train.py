@@ -167,9 +167,6 @@ def _take_up(name: str, run: TrainRun, reals: Reals, work: Path) -> None:
     if folder is None or checkpoint.saved_run(work):
         return
     shutil.rmtree(work, ignore_errors=True)
-    begun_by = folder.with_name(f"{folder.name}.json")
-    if begun_by.exists() and folder.parent == work.parent:
-        begun_by.replace(work.with_name(f"{work.name}.json"))
     work.parent.mkdir(parents=True, exist_ok=True)
     folder.replace(work)
 

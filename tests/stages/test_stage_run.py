@@ -1,7 +1,10 @@
 """What all stages do alike (stages/__init__.py)."""
 
 import json
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from pipeline import provenance
 from pipeline.errors import SourceError, TooManyDroppedError
 from pipeline.manifest import Accounting
 from stages import stage_run
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +32,7 @@ def _run(content: str, *, params: int = 1, identity: dict[str, int] | None = Non
         inputs=[Path("input.bin")],
         identity=identity,
     ) as run:
-        resumed = any(run.work.iterdir())
+        resumed = any(run.work.glob("*.txt"))
         (run.work / f"{content}.txt").write_text(content)
         if fail:
             raise SourceError("stop")
@@ -35,14 +40,24 @@ def _run(content: str, *, params: int = 1, identity: dict[str, int] | None = Non
         return resumed
 
 
-def test_a_stage_publishes_its_folder_report_and_record() -> None:
+def test_a_stage_publishes_its_folder_with_its_record_and_a_report() -> None:
     assert not _run("one")
-    assert [path.name for path in Path("data/probe").iterdir()] == ["one.txt"]
-    assert json.loads(Path("reports/probe.json").read_text()) == {"content": "one"}
-    record = json.loads(Path("records/probe.json").read_text())
+    assert _published() == ["one"]
+    report = json.loads(Path("reports/probe.json").read_text())
+    assert set(report) == {"content", "seconds"}
+    content = Path("data/probe/record.json").read_bytes()
+    record = json.loads(content)
     assert record["params"] == {"probe.value": 1}
-    assert set(record) == {"params", "inputs", "recipe", "code", "libraries", "digest", "report", "seconds"}
+    assert record["report"] == {"content": "one"}
+    assert set(record) == {"params", "inputs", "recipe", "code", "libraries", "digest", "report"}
     assert not list(Path("data/.work").iterdir())
+    time.sleep(0.01)
+    _run("one")
+    assert Path("data/probe/record.json").read_bytes() == content, "DVC sees that the result is the same"
+
+
+def _published() -> list[str]:
+    return sorted(path.stem for path in Path("data/probe").glob("*.txt"))
 
 
 def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
@@ -51,7 +66,7 @@ def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
     assert not Path("data/probe").exists()
     assert not Path("reports/probe.json").exists()
     assert _run("rest")
-    assert sorted(path.name for path in Path("data/probe").iterdir()) == ["half.txt", "rest.txt"]
+    assert _published() == ["half", "rest"]
 
 
 @pytest.mark.parametrize("change", ["params", "input", "recipe"])
@@ -63,7 +78,7 @@ def test_stale_work_is_never_resumed(change: str, monkeypatch: pytest.MonkeyPatc
     if change == "recipe":
         monkeypatch.setattr(stages, "recipe_of", lambda stage: 2)
     assert not _run("whole", params=2 if change == "params" else 1)
-    assert [path.name for path in Path("data/probe").iterdir()] == ["whole.txt"]
+    assert _published() == ["whole"]
     assert not list(Path("data/.work").iterdir())
 
 
@@ -79,8 +94,8 @@ def test_work_is_resumed_after_an_upgrade_which_is_printed(
     monkeypatch.setattr(provenance, "code_digest", lambda: "other")
     assert _run("rest")
     assert f"changed since this work was begun: the project's code, numpy {old} -> 9.9\n" in _resumed_message(capsys)
-    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["begun", "rest"]
-    assert json.loads(Path("records/probe.json").read_text())["libraries"] == newer
+    assert _published() == ["begun", "rest"]
+    assert json.loads(Path("data/probe/record.json").read_text())["libraries"] == newer
 
 
 def _resumed_message(capsys: pytest.CaptureFixture[str]) -> str:
@@ -98,9 +113,18 @@ def test_work_with_an_identity_outlives_recipe_params_and_inputs(
         _run("another", params=2, identity={"run": 2}, fail=True)
     assert _run("rest", params=2, identity={"run": 1})
     assert "changed since this work was begun: the stage's recipe 1 -> 2\n" in _resumed_message(capsys)
-    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["begun", "rest"]
+    assert _published() == ["begun", "rest"]
     (kept,) = stages.work_folders("probe")
     assert kept == stages.work_folder("probe", {"run": 2})
+
+
+def test_terms_and_downloads_are_those_of_the_checkout_whose_experiment_runs() -> None:
+    """DVC runs `dvc exp run --temp` in another folder, and names the user's in DVC_ROOT."""
+    print_paths = "import stages; print(stages.DOWNLOADS, stages.CHECKOUT / stages.terms.FILE, sep='\\n')"
+    environment = {**os.environ, "DVC_ROOT": "/home/me/faces"}
+    command = [sys.executable, "-c", print_paths]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["/home/me/faces/data/.downloads", "/home/me/faces/accepted-terms.json"]
 
 
 def test_work_of_a_stage_with_a_longer_name_is_not_touched() -> None:

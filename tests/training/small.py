@@ -1,5 +1,6 @@
 """A data set and a run so small that a test can train on them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,11 @@ def make_run(dataset: Path, **changes: Any) -> TrainRun:
         section, _, key = name.rpartition("__")
         (run[section] if section else run)[key] = value
     return TrainRun.model_validate(run)
+
+
+def run_of_today(options: dict[str, Any]) -> TrainRun:
+    """A run by the params of an earlier version, with the values that were added since."""
+    added = {"speed": {"float32_penalty": True, "compile": False}}
+    return TrainRun.model_validate_json(
+        json.dumps({key: {**added.get(key, {}), **value} if key in added else value for key, value in options.items()})
+    )

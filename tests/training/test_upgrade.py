@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.golden.training.make import KINDS, RUNS, results
-from tests.training.small import make_dataset
+from tests.training.small import make_dataset, run_of_today
 from tests.training.test_loop import CPU, ListReporter
 from training.data.real_images import Reals
 from training.loop import train
@@ -49,7 +48,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("version", FORMATS)
 def test_a_run_of_an_earlier_version_is_resumed(version: str, name: str, dataset: Path, tmp_path: Path) -> None:
-    run = TrainRun.model_validate_json(json.dumps(EXPECTED[version]["runs"][name] | {"dataset": str(dataset)}))
+    run = run_of_today(EXPECTED[version]["runs"][name] | {"dataset": str(dataset)})
     folder, reporter = shutil.copytree(GOLDEN / version / name, tmp_path / name), ListReporter()
     train(run, Reals(DataSet(dataset), run), folder, reporter, CPU)
     expected = EXPECTED[version]["figures"][name]

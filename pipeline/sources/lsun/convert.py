@@ -9,6 +9,7 @@ from dask.distributed import Client
 
 from pipeline import manifest
 from pipeline.cluster import run_all
+from pipeline.drops import DropLimit
 from pipeline.errors import RejectedInputError
 from pipeline.manifest import Accounting, Drop
 from pipeline.shards.layout import Header, shard_name
@@ -26,12 +27,14 @@ def convert(
     images_per_shard: int,
     index: Path,
     work: Path,
+    max_dropped: float,
 ) -> Accounting:
     """Write the first `max_images` good records (None: all) to shards in `work`, and `work/lsun.parquet` about them.
 
     A shard holds the good ones of `images_per_shard` records, in the order of keys. While bad ones leave the data set
     short of `max_images`, as many of the next records follow in further shards. So the shards depend on the records
-    alone, not on the order in which tasks end. The file `index` keeps the keys between runs.
+    alone, not on the order in which tasks end. The file `index` keeps the keys between runs. `TooManyDroppedError` as
+    soon as the dropped fraction will exceed `max_dropped` even if all records that are still to be read are good.
     """
     joined = work / "lsun.parquet"
     if not joined.exists():
@@ -39,15 +42,20 @@ def convert(
         read = kept = 0
         task = partial(_write_shard, database.resolve(), work.resolve(), header)
         with open_records(database) as records, open_keys(records, index) as keys:
-            wanted = records.count if max_images is None else max_images
+            wanted = records.count if max_images is None else min(max_images, records.count)
+            limit = DropLimit("lsun", max_dropped, wanted, spare=records.count - wanted)
             while kept < wanted and read < records.count:
                 stop = min(read + wanted - kept, records.count)
                 spans = [
                     _Span(len(parts) + place, keys[first].as_py(), first, min(images_per_shard, stop - first))
                     for place, first in enumerate(range(read, stop, images_per_shard))
                 ]
-                run_all(client, task, [span for span in spans if not _part(work, span).exists()])
                 found = [_part(work, span) for span in spans]
+                missing = [span for span in spans if not _part(work, span).exists()]
+                for span in spans:
+                    if span not in missing:
+                        limit.add(_part(work, span))
+                run_all(client, task, missing, lambda span: limit.add(_part(work, span)))
                 parts += found
                 read = stop
                 kept += sum(manifest.account(part).kept for part in found)
