@@ -11,6 +11,7 @@ from pipeline import manifest
 from pipeline.cluster import run_all
 from pipeline.errors import RejectedInputError
 from pipeline.manifest import Accounting, Drop
+from pipeline.shards import open_files
 from pipeline.shards.layout import Header, shard_name
 from pipeline.shards.writer import ShardWriter, writing_shard
 from pipeline.sources.lsun.index import open_keys
@@ -40,6 +41,7 @@ def convert(
         task = partial(_write_shard, database.resolve(), work.resolve(), header)
         with open_records(database) as records, open_keys(records, index) as keys:
             wanted = records.count if max_images is None else max_images
+            open_files.check_shards(min(wanted, records.count), images_per_shard)
             while kept < wanted and read < records.count:
                 stop = min(read + wanted - kept, records.count)
                 spans = [
