@@ -30,7 +30,7 @@ Quad = Annotated[tuple[float, ...], pa.list_(pa.float32(), 8)]
 """x, y of the north-west, south-west, south-east and north-east corner, in pixels."""
 
 Attributes = Annotated[tuple[int, ...], pa.list_(pa.int8())]
-"""The binary attributes of an image as published (CelebA: 40 values, each -1 or 1)."""
+"""The binary attributes of an image as published (CelebA: 40 values, each -1 or 1); 0 stands for unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

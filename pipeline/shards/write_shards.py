@@ -76,8 +76,8 @@ def positions(numbers: Sequence[int], count: int, order: str, seed: int) -> NDAr
 
 
 def labels_of(attributes: Sequence[int] | None) -> NDArray[np.float32] | None:
-    """Binary attributes (1 or -1) as labels: float32 (L,), 1 or 0."""
-    return None if attributes is None else (np.array(attributes) > 0).astype(np.float32)
+    """Attributes (1, -1 or 0 for unknown) as labels: float32 (L,), 1, 0 or 0.5."""
+    return None if attributes is None else ((np.array(attributes) + 1) / 2).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
