@@ -47,6 +47,10 @@ class ShardError(PipelineError):
     """An HDF5 shard or a data set of shards cannot be written or read."""
 
 
+class DiskFullError(PipelineError):
+    """There is, or will be, no space for a result; finished parts are kept."""
+
+
 class NetworkError(PipelineError):
     """The weights of a network are missing or do not fit it."""
 

@@ -201,6 +201,11 @@ def read_kept_at(path: Path, row_type: type[Row], places: Sequence[int]) -> list
     return [_row(row_type, record) for record in _kept(path, row_type).take(pa.array(places, pa.int64())).to_pylist()]
 
 
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of all rows, kept and dropped; errors as `read_kept`."""
+    return _read(path, list(columns))
+
+
 def read_dropped(path: Path) -> list[Drop]:
     """Read the dropped rows of a table."""
     table = _read(path, ["index", "file", "drop_reason", "drop_detail"])

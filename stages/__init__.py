@@ -18,8 +18,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
-from pipeline import atomic, provenance
-from pipeline.errors import ParamsError, PipelineError, SourceError
+from pipeline import atomic, disk, provenance
+from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
 
@@ -117,8 +117,11 @@ def stage_run(
     inputs: Sequence[Path],
     out: Path | None = None,
     keep_work: bool = False,
+    room: int = 0,
 ) -> Generator[StageRun]:
     """Run the body of a stage in a work folder; publish the folder as `out` on success.
+
+    `DiskFullError` if its results will not fit, or no longer fit, on the disk.
 
     Code and library versions are recorded, but do not decide which work is resumed: the stage's number in
     `stages/recipes.yaml` does.
@@ -136,6 +139,8 @@ def stage_run(
     keep_work
         The result is days of work (a training run): work folders of other params are kept, and a published result of
         the same params and inputs is continued instead of made anew. DVC must `persist` the output.
+    room
+        About how many bytes the results will have; what the work folder holds already counts.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
     out, record = out or DATA / path, RECORDS / f"{path}.json"
@@ -158,9 +163,18 @@ def stage_run(
         _print_differences(name, _read_json(begun_by) or made_by, made_by)
     else:
         atomic.write_json(begun_by, made_by)
+    disk.require(work, room - disk.size_of(work), name)
     started = time.monotonic()
     run = StageRun(stage, work)
-    yield run
+    try:
+        yield run
+    except DiskFullError as error:
+        missing, free = room - disk.size_of(work), disk.free_bytes(work)
+        if missing <= 0:
+            raise
+        raise DiskFullError(
+            f"{error} {name} needs about {disk.gigabytes(missing)} more, {disk.gigabytes(free)} are free."
+        ) from error
     seconds = round(time.monotonic() - started, 2)
     facts = {**made_from, **made_by, "digest": digest, "report": run.report, "seconds": seconds, **run.notes}
     atomic.write_json(record, facts)
@@ -180,6 +194,12 @@ def main(stage: Any) -> None:
         stage(*sys.argv[1:])
     except PipelineError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
+    except OSError as error:
+        path = Path(error.filename or DATA)
+        full = disk.full_error(path, path, error)
+        if full is None:
+            raise
+        sys.exit(f"\n{type(full).__name__}: {full}")
 
 
 def table(stage: str) -> Path:

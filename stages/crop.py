@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from pipeline import sizes
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
 from pipeline.faces.decode import decode, self_test
@@ -19,7 +20,8 @@ def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
     keys = {"crop": params.crop, "align.resolution": params.align.resolution}
-    with stage_run("crop", params=keys, inputs=[table("align")]) as run:
+    room = sizes.regions(table("align"), params.align.resolution)
+    with stage_run("crop", params=keys, inputs=[table("align")], room=room) as run:
         run.report["decoder"] = params.crop.decoder
         run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
         account = map_rows(

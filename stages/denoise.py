@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from pipeline import sizes
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
 from pipeline.faces.png import decode_png, encode_png
@@ -18,7 +19,8 @@ NETWORK = DATA / "fit_denoise"
 def denoise() -> None:
     """Write `data/denoise/`: containers of restored regions and their table; with method none only the table."""
     params = read_params()
-    with stage_run("denoise", params={"denoise": params.denoise}, inputs=[table("crop"), NETWORK]) as run:
+    inputs, room = [table("crop"), NETWORK], sizes.restored(table("crop")) if params.denoise.method == "network" else 0
+    with stage_run("denoise", params={"denoise": params.denoise}, inputs=inputs, room=room) as run:
         chunk = pass_chunk
         if params.denoise.method == "network":
             chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())

@@ -27,6 +27,7 @@ FACES, FACES_PER_ROW, FACE_PIXELS = 96, 12, 128
 """Of faces.png: how many faces, spread over all, are shown."""
 EXTREMES = 8
 PREVIEW_PIXELS = 256
+ROOM = 100_000_000  # bytes, of the strips and sheets
 TABLE, AGAIN = "superres.parquet", "again"
 Chunk = Callable[..., Iterable[Scored | Drop]]
 LEFT_EYE = (0.375, 0.47)  # where a frontal face has it in the final image: a good place to see sharpness
@@ -37,7 +38,7 @@ def superres() -> None:
     params = read_params()
     keys = {"superres": params.superres, "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
-    with stage_run("superres", params=keys, inputs=inputs) as run:
+    with stage_run("superres", params=keys, inputs=inputs, room=ROOM) as run:
         indices = [row.index for row in manifest.read_kept(table("denoise"), Input)]
         chunk = partial(superres_chunk, params=params, data=DATA.resolve())
         overview = frozenset(indices[position] for position in sheets.spread(len(indices), FACES))

@@ -5,7 +5,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from pipeline import atomic
+from pipeline import atomic, disk
 from pipeline.errors import SourceError
 from pipeline.sources import sevenzip
 
@@ -65,6 +65,7 @@ def link_or_pack_images(images: Path, folder: Path, tar_name: str) -> str:
 def pack(folder: Path, target: Path) -> None:
     """Write the files of `files_below` as one plain tar whose headers hold name and size."""
     files = files_below(folder)
+    disk.require(target.parent, sum(file.stat().st_size for file in files.values()), f"a tar of {folder}")
     with atomic.writing(target) as partial, tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive:
         for name, file in files.items():
             member = tarfile.TarInfo(name)

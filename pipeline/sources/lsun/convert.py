@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dask.distributed import Client
 
-from pipeline import manifest
+from pipeline import disk, manifest, sizes
 from pipeline.cluster import run_all
 from pipeline.errors import RejectedInputError
 from pipeline.manifest import Accounting, Drop
@@ -41,7 +41,10 @@ def convert(
         task = partial(_write_shard, database.resolve(), work.resolve(), header)
         with open_records(database) as records, open_keys(records, index) as keys:
             wanted = records.count if max_images is None else max_images
-            open_files.check_shards(min(wanted, records.count), images_per_shard)
+            images = min(wanted, records.count)
+            open_files.check_shards(images, images_per_shard)
+            needed = sizes.shards(images, header.resolution, header.codec) - disk.size_of(work)
+            disk.require(work, needed, f"{database}: a data set of {images} images")
             while kept < wanted and read < records.count:
                 stop = min(read + wanted - kept, records.count)
                 spans = [
