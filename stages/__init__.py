@@ -5,6 +5,7 @@ Stages never import each other. They read what earlier stages published in `data
 """
 
 import json
+import resource
 import shutil
 import sys
 import time
@@ -31,6 +32,8 @@ DOWNLOADS = DATA / ".downloads"
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
 RECORDS = Path("records")
+RATES = DATA / ".rates"
+"""What each stage took on this machine when it last ran from its start, for `celebahq plan`."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -154,13 +157,14 @@ def stage_run(
     work = WORK / f"{name}-{digest[:16]}"
     begun_by = work.with_name(f"{work.name}.json")
     _retire_stale(name, work, keep_work)
-    if keep_work and not work.exists() and out.exists() and _read_json(record).get("digest") == digest:
-        atomic.write_json(begun_by, {key: _read_json(record)[key] for key in made_by})
+    if keep_work and not work.exists() and out.exists() and read_json(record).get("digest") == digest:
+        atomic.write_json(begun_by, {key: read_json(record)[key] for key in made_by})
         out.replace(work)
     work.mkdir(parents=True, exist_ok=True)
-    if any(work.iterdir()):
+    fresh = not any(work.iterdir())
+    if not fresh:
         print(f"{name}: resuming from {work}", file=sys.stderr)
-        _print_differences(name, _read_json(begun_by) or made_by, made_by)
+        _print_differences(name, read_json(begun_by) or made_by, made_by)
     else:
         atomic.write_json(begun_by, made_by)
     disk.require(work, room - disk.size_of(work), name)
@@ -181,6 +185,16 @@ def stage_run(
     atomic.write_json(REPORTS / f"{path}.json", run.report)
     atomic.publish(work, out)
     begun_by.unlink(missing_ok=True)
+    if fresh:
+        atomic.write_json(RATES / f"{path}.json", {"params": made_from["params"], "seconds": seconds, **_measured(run)})
+
+
+def _measured(run: StageRun) -> dict[str, int]:
+    """Items, peak memory of the largest process in bytes, and workers of a stage that has run."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    items = next((int(run.report[key]) for key in ("given", "images") if key in run.report), 0)
+    workers = read_params().cluster.workers if PARAMS.exists() else 1
+    return {"items": items, "memory": peak * 1024, "workers": workers}
 
 
 def recipe_of(stage: str) -> int:
@@ -207,7 +221,8 @@ def table(stage: str) -> Path:
     return DATA / stage / f"{stage}.parquet"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
