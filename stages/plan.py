@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipeline import disk, sizes
 from pipeline.params import (
     PUBLISHED,
@@ -21,7 +19,6 @@ from pipeline.params import (
     Params,
     SyntheticSource,
     TrainedNetwork,
-    TrainRun,
 )
 from pipeline.published.image_list import read_list
 from pipeline.shards import open_files
@@ -31,8 +28,7 @@ from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published, PublishedFile
 from pipeline.sources.registry import SOURCES
 from stages import DATA, MANIFESTS, RATES, probe, read_json, read_manifest, table
-from training.networks.discriminator import Discriminator
-from training.networks.generator import Generator
+from training.sizes import run_bytes
 
 PARALLEL = ("align", "crop", "denoise", "superres", "shard", "lsun")
 """Stages whose work is split over the workers."""
@@ -46,7 +42,7 @@ MEMBER_BYTES = 1024
 """Of a small image's header and padding in a tar."""
 DELTA_SECONDS = 0.15
 """To decrypt and add a delta (`benchmarks.exact`)."""
-CIFAR10, MNIST = 50_000, 60_000
+CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,19 +210,10 @@ def _lsun(params: Params, spelling: str) -> Need:
 def _training(params: Params) -> list[Need]:
     needs: list[Need] = []
     for name, run in params.train.runs.items():
-        size = _run_bytes(run)
+        size = run_bytes(run, CELEBA_ATTRIBUTES if run.labels else 0)
         images = math.ceil(run.schedule.total_kimg * 1000)
         needs.append(Need(f"train@{name}", images, disk.size_of(Path("runs", name)), size, size))
     return needs
-
-
-def _run_bytes(run: TrainRun) -> int:
-    """Network files of G, D and the average G, and the two states to resume from, with two moments per weight."""
-    labels = {"channels": 3, "label_size": 40 if run.labels else 0}
-    with torch.device("meta"):
-        networks = (cls(run.networks, resolution=run.resolution, **labels) for cls in (Generator, Discriminator))
-        generator, discriminator = (4 * sum(weight.numel() for weight in net.parameters()) for net in networks)
-    return (run.keep_snapshots + 1) * (2 * generator + discriminator) + 2 * 2 * (generator + discriminator)
 
 
 def _now(stage: str) -> int:

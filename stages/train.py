@@ -24,6 +24,7 @@ from training.loop import Reporter
 from training.loop import train as train_run
 from training.runtime.device import default_device
 from training.runtime.signals import stop_signals
+from training.sizes import run_bytes
 
 RUNS = Path("runs")
 UNDER_DVC = "DVC_STAGE"
@@ -97,7 +98,7 @@ def train_process(name: str) -> None:
         start = partial(train_run, run, reals, device=default_device(), group=group, stop_requested=stop_requested)
         try:
             if group.is_main:
-                _train_main(name, run, len(reals), group, start)
+                _train_main(name, run, reals, group, start)
             else:
                 start(Path(group.broadcast(None)), Reporter())
         except StoppedError as stopped:
@@ -107,7 +108,7 @@ def train_process(name: str) -> None:
                 print(stopped, file=sys.stderr)
 
 
-def _train_main(name: str, run: TrainRun, images: int, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
+def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
     labels = [run.dataset / layout.LABELS] if run.labels else []
     with stage_run(
         f"train@{name}",
@@ -115,11 +116,12 @@ def _train_main(name: str, run: TrainRun, images: int, group: ProcessGroup, star
         inputs=[run.dataset / layout.VIEW, *labels],  # the view holds the MD5 of every image
         out=RUNS / name,
         keep_work=True,
+        room=run_bytes(run, reals.label_size),
     ) as stage:
         group.broadcast(str(stage.work))
         reporter = LiveReporter(stage.work / "live", run)
         reporter.log(
-            f"train@{name}: {images} images of {run.dataset}, {run.resolution} px, on {default_device().type}, "
+            f"train@{name}: {len(reals)} images of {run.dataset}, {run.resolution} px, on {default_device().type}, "
             f"{group.world_size} process(es) for schedule.devices {run.schedule.devices}"
         )
         history = start(stage.work, reporter)
