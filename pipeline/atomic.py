@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline import disk
+
 PARTIAL_SUFFIX = ".partial"
 
 
@@ -16,8 +18,9 @@ def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generat
     """Yield a temporary path in the folder of `path`; on success the file is flushed, verified and renamed to `path`.
 
     The folder is created, an existing file replaced. `verify` is called with the temporary path before the rename, and
-    raises an error to refuse the file. On an error the temporary file is removed and `path` stays as it was. A killed
-    process leaves only the `.partial` file, which the next write of the same name replaces.
+    raises an error to refuse the file. On an error, a `DiskFullError` where no space is left, the temporary file is
+    removed and `path` stays as it was. A killed process leaves only the `.partial` file, which the next write of the
+    same name replaces.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
@@ -28,8 +31,11 @@ def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generat
             verify(partial)
         partial.replace(path)
         _flush(path.parent)
-    except BaseException:
+    except BaseException as error:
+        full = disk.full_error(path, partial, error)
         partial.unlink(missing_ok=True)
+        if full is not None:
+            raise full from error
         raise
 
 

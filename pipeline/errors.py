@@ -47,6 +47,10 @@ class ShardError(PipelineError):
     """An HDF5 shard or a data set of shards cannot be written or read."""
 
 
+class DiskFullError(PipelineError):
+    """There is, or will be, no space for a result; finished parts are kept."""
+
+
 class NetworkError(PipelineError):
     """The weights of a network are missing or do not fit it."""
 
@@ -67,6 +71,7 @@ class DropReason(StrEnum):
     """Why an input was dropped; the values are written to tables and reports."""
 
     NO_LANDMARKS = "no landmark row"
+    NO_ATTRIBUTES = "no attribute row"
     NO_PHOTOGRAPH = "landmark row without photograph"
     NOT_AN_IMAGE = "not an image"
     TRUNCATED = "truncated image"

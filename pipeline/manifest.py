@@ -30,7 +30,7 @@ Quad = Annotated[tuple[float, ...], pa.list_(pa.float32(), 8)]
 """x, y of the north-west, south-west, south-east and north-east corner, in pixels."""
 
 Attributes = Annotated[tuple[int, ...], pa.list_(pa.int8())]
-"""The binary attributes of an image as published (CelebA: 40 values, each -1 or 1)."""
+"""The binary attributes of an image as published (CelebA: 40 values, each -1 or 1); 0 stands for unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +183,11 @@ def read_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None 
 def read_kept_at(path: Path, row_type: type[Row], places: Sequence[int]) -> list[Row]:
     """Read the kept rows at `places` (0 is the first by index), in that order; errors as `read_kept`."""
     return [_row(row_type, record) for record in _kept(path, row_type).take(pa.array(places, pa.int64())).to_pylist()]
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of all rows, kept and dropped; errors as `read_kept`."""
+    return _read(path, list(columns))
 
 
 def read_dropped(path: Path) -> list[Drop]:

@@ -6,6 +6,7 @@ Stages never import each other. They read what earlier stages published in `data
 
 import json
 import os
+import resource
 import shutil
 import sys
 import time
@@ -20,8 +21,8 @@ from pydantic_core import to_jsonable_python
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, drops, provenance
-from pipeline.errors import ParamsError, PipelineError, SourceError
+from pipeline import atomic, disk, drops, provenance
+from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
 from pipeline.sources.fetch import terms
@@ -40,6 +41,8 @@ RECORD = "record.json"
 """In every published folder: what it was made from. Equal in every run of equal code on equal params and inputs."""
 RECORDS = Path("records")
 """Where version 0.1.0 kept the records."""
+RATES = DATA / ".rates"
+"""What each stage took on this machine when it last ran from its start, for `celebahq plan`."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -140,8 +143,11 @@ def stage_run(
     inputs: Sequence[Path],
     out: Path | None = None,
     identity: Mapping[str, Any] | None = None,
+    room: int = 0,
 ) -> Generator[StageRun]:
     """Run the body of a stage in a work folder; publish the folder, with its record, as `out` on success.
+
+    `DiskFullError` if its results will not fit, or no longer fit, on the disk.
 
     Code and library versions are recorded, but do not decide which work is resumed: the stage's number in
     `stages/recipes.yaml` does.
@@ -160,6 +166,8 @@ def stage_run(
         Of days of work that survive a new recipe (a training run): what names its work folder, in place of params,
         inputs and recipe. The stage decides what becomes of other work folders and of a published result, before it
         calls this (see `work_folder`); DVC must `persist` the output.
+    room
+        About how many bytes the results will have; what the work folder holds already counts.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
     out = out or DATA / path
@@ -175,18 +183,30 @@ def stage_run(
     if identity is None:
         _retire_stale(name, work)
     work.mkdir(parents=True, exist_ok=True)
-    if any(work.iterdir()):
+    fresh = not any(work.iterdir())
+    if not fresh:
         print(f"{name}: resuming from {work}", file=sys.stderr)
-        _print_differences(name, _read_json(work / RECORD) or _read_json(RECORDS / f"{path}.json"), facts)
+        _print_differences(name, read_json(work / RECORD) or read_json(RECORDS / f"{path}.json"), facts)
     else:
         atomic.write_json(work / RECORD, facts)
+    disk.require(work, room - disk.size_of(work), name)
     started = time.monotonic()
     run = StageRun(stage, work)
-    yield run
+    try:
+        yield run
+    except DiskFullError as error:
+        missing, free = room - disk.size_of(work), disk.free_bytes(work)
+        if missing <= 0:
+            raise
+        raise DiskFullError(
+            f"{error} {name} needs about {disk.gigabytes(missing)} more, {disk.gigabytes(free)} are free."
+        ) from error
     seconds = round(time.monotonic() - started, 2)
     atomic.write_json(work / RECORD, {**facts, "report": run.report, **run.notes})
     atomic.write_json(REPORTS / f"{path}.json", {**run.report, "seconds": seconds})
     atomic.publish(work, out)
+    if fresh:
+        atomic.write_json(RATES / f"{path}.json", {"params": made_from["params"], "seconds": seconds, **_measured(run)})
 
 
 def work_folder(name: str, identity: Mapping[str, Any]) -> Path:
@@ -197,6 +217,14 @@ def work_folder(name: str, identity: Mapping[str, Any]) -> Path:
 def work_folders(name: str) -> list[Path]:
     """All work folders of a stage, of whatever params."""
     return sorted(WORK.glob(f"{name}-{'?' * 16}/"))
+
+
+def _measured(run: StageRun) -> dict[str, int]:
+    """Items, peak memory of the largest process in bytes, and workers of a stage that has run."""
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    items = next((int(run.report[key]) for key in ("given", "images") if key in run.report), 0)
+    workers = read_params().cluster.workers if PARAMS.exists() else 1
+    return {"items": items, "memory": peak * 1024, "workers": workers}
 
 
 def recipe_of(stage: str) -> int:
@@ -210,6 +238,12 @@ def main(stage: Any) -> None:
         stage(*sys.argv[1:])
     except PipelineError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
+    except OSError as error:
+        path = Path(error.filename or DATA)
+        full = disk.full_error(path, path, error)
+        if full is None:
+            raise
+        sys.exit(f"\n{type(full).__name__}: {full}")
 
 
 def table(stage: str) -> Path:
@@ -217,7 +251,8 @@ def table(stage: str) -> Path:
     return DATA / stage / f"{stage}.parquet"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 

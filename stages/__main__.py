@@ -18,7 +18,19 @@ from pipeline.published.ledger import Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
-from stages import DATA, MANIFESTS, PARAMS, main, profiles, read_manifest, read_params, reports, table
+from stages import (
+    DATA,
+    MANIFESTS,
+    PARAMS,
+    main,
+    probe,
+    profiles,
+    read_manifest,
+    read_params,
+    reports,
+    table,
+)
+from stages import plan as planning
 from training import interop
 from training.generate import write_images
 from training.runtime.device import default_device
@@ -55,6 +67,22 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
         print(f"\nyour edited {PARAMS} is kept as {shutil.copyfile(PARAMS, 'params.previous.yaml')}")
     atomic.write_bytes(PARAMS, new.encode())
     print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")
+
+
+@app.command()
+def plan(
+    name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml; default: params.yaml")] = "",
+    quick: Annotated[bool, typer.Option(help="only disk and records: without the probe of about a minute")] = False,
+) -> None:
+    """Print what each stage needs: items, time, memory, disk now, of its result, and at the peak so far."""
+    params = profiles.read_profile(name) if name else read_params()
+    needs = planning.disk_needs(params)
+    known = {
+        need.stage for need in planning.with_rates(params, needs, {}) if need.seconds is not None or not need.items
+    }
+    stages = {stage.__name__ for stage in probe.STAGES} - {"download"}
+    rates = {} if quick or stages <= known else probe.measure(params)
+    print("\n".join(planning.lines(params, planning.with_rates(params, needs, rates))))
 
 
 @app.command()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline import manifest
+from pipeline import manifest, sizes
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
 from pipeline.drops import DropLimit
@@ -21,7 +21,8 @@ def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
     keys = {"crop": params.crop.deciding(), "align.resolution": params.align.resolution}
-    with stage_run("crop", params=keys, inputs=[table("align")]) as run:
+    room = sizes.regions(table("align"), params.align.resolution)
+    with stage_run("crop", params=keys, inputs=[table("align")], room=room) as run:
         run.report["decoder"] = params.crop.decoder
         run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
         limit = DropLimit("crop", params.crop.max_dropped, manifest.account(table("align")).kept)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline import manifest
+from pipeline import manifest, sizes
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
 from pipeline.drops import DropLimit
@@ -21,7 +21,8 @@ def denoise() -> None:
     """Write `data/denoise/`: containers of restored regions and their table; with method none only the table."""
     params = read_params()
     inputs = [table("crop"), NETWORK / "network.json"]
-    with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs) as run:
+    room = sizes.restored(table("crop")) if params.denoise.method == "network" else 0
+    with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
         chunk = pass_chunk
         if params.denoise.method == "network":
             chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())

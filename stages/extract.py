@@ -1,6 +1,7 @@
 """Stage extract: the source's archive to containers of photographs, its annotations to fixed names."""
 
 from pipeline.sources.extraction import extract as extract_photographs
+from pipeline.sources.sevenzip import files_of
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
 from stages import DATA, main, read_params, stage_run
@@ -10,9 +11,11 @@ def extract() -> None:
     """Write `data/extract/`: containers, their table, annotations."""
     params = read_params()
     source = DATA / "download"
-    with stage_run("extract", params={"extract": params.extract.deciding()}, inputs=[source / CONTENTS]) as run:
-        contents = Contents.read(source)
-        section = params.extract
+    contents, section = Contents.read(source), params.extract
+    # photographs are compressed already, so their archive has their size
+    room = sum(part.stat().st_size for part in files_of(source / contents.images))
+    inputs = [source / CONTENTS]
+    with stage_run("extract", params={"extract": section.deciding()}, inputs=inputs, room=room) as run:
         account = extract_photographs(
             source, contents, section.photographs_per_container, run.work, max_dropped=section.max_dropped
         )

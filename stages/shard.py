@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import manifest, provenance
+from pipeline import manifest, provenance, sizes
 from pipeline.cluster import connect
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
@@ -38,7 +38,9 @@ def shard() -> None:
         inputs.append(NETWORK / "network.json")
     if params.select.method == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("shard", params=values, inputs=inputs) as run:
+    images = manifest.account(table("select")).kept
+    room = sizes.shards(images, params.align.resolution, params.shard.codec)
+    with stage_run("shard", params=values, inputs=inputs, room=room) as run:
         header = Header(
             resolution=params.align.resolution,
             codec=params.shard.codec,

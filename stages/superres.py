@@ -3,8 +3,8 @@
 With the method `delta` nothing is scored, and only the faces of the sheets are rendered.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import best_first, quality
 from pipeline.faces.render import render
-from pipeline.manifest import Cropped, Denoised, Drop, Scored, extend
+from pipeline.manifest import Cropped, Denoised, Drop, Input, Scored, extend
 from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.report import sheets
@@ -25,8 +25,12 @@ from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
 FACES, FACES_PER_ROW, FACE_PIXELS = 96, 12, 128
+"""Of faces.png: how many faces, spread over all, are shown."""
 EXTREMES = 8
 PREVIEW_PIXELS = 256
+ROOM = 100_000_000  # bytes, of the strips and sheets
+TABLE, AGAIN = "superres.parquet", "again"
+Chunk = Callable[..., Iterable[Scored | Drop]]
 LEFT_EYE = (0.375, 0.47)  # where a frontal face has it in the final image: a good place to see sharpness
 
 
@@ -35,12 +39,14 @@ def superres() -> None:
     params = read_params()
     keys = {"superres": params.superres.deciding(), "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
-    with stage_run("superres", params=keys, inputs=inputs) as run:
-        shown = _shown(params.superres.previews)
+    with stage_run("superres", params=keys, inputs=inputs, room=ROOM) as run:
+        indices = [row.index for row in manifest.read_kept(table("denoise"), Input)]
+        chunk = partial(superres_chunk, params=params, data=DATA.resolve())
+        overview = frozenset(indices[position] for position in sheets.spread(len(indices), FACES))
         limit = DropLimit("superres", params.superres.max_dropped, manifest.account(table("denoise")).kept)
         account = map_rows(
             params.cluster,
-            partial(superres_chunk, params=params, data=DATA.resolve(), shown=shown),
+            partial(chunk, overview=overview, shown=_shown(indices, params.superres.previews)),
             table=table("denoise"),
             row_in=Denoised,
             row_out=Scored,
@@ -49,13 +55,19 @@ def superres() -> None:
             finished=limit.add,
         )
         run.count(account, params.superres.max_dropped)
-        _write_sheets(run.work, _strip_pixels(params.align.resolution))
+        _write_sheets(run.work, params, overview, chunk)
 
 
 def superres_chunk(
-    rows: Sequence[Denoised], stem: Path, *, params: Params, data: Path, shown: Mapping[int, Cropped]
+    rows: Sequence[Denoised],
+    stem: Path,
+    *,
+    params: Params,
+    data: Path,
+    overview: Set[int],
+    shown: Mapping[int, Cropped],
 ) -> Iterator[Scored | Drop]:
-    """Scores of some faces; also writes strips of each face, and of the `shown` ones before and after."""
+    """Scores of some faces; also writes strips of those in `overview`, and of the `shown` ones before and after."""
     section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
     region_renderer = select_renderer(section.renderer)
     renderer = FinalRenderer(section, region_renderer, resolution=resolution, network=network, data=data)
@@ -67,7 +79,7 @@ def superres_chunk(
         if not scored and row.index not in shown:
             return _without_image(row, resolution)
         final = renderer.render(row)
-        if scored:
+        if scored and row.index in overview:
             faces.append(_overview_and_detail(final.image_HWC, _strip_pixels(resolution)))
         if row.index in shown:
             before = [_upright(data, version, resolution) for version in (shown[row.index], row)]
@@ -89,11 +101,11 @@ def _without_image(row: Denoised, resolution: int) -> Scored:
     return extend(row, Scored, quality=None, padded=padding is not None, enlarge=factor)
 
 
-def _shown(count: int) -> dict[int, Cropped]:
-    """The rows of crop of `count` faces that denoise kept, by index."""
-    kept = {row.index for row in manifest.read_kept(table("denoise"), Denoised)}
-    rows = [row for row in manifest.read_kept(table("crop"), Cropped) if row.index in kept]
-    return {rows[position].index: rows[position] for position in sheets.spread(len(rows), count)}
+def _shown(indices: Sequence[int], count: int) -> dict[int, Cropped]:
+    """The rows of crop of `count` of the faces `indices`, by index."""
+    chosen = {indices[position] for position in sheets.spread(len(indices), count)}
+    places = [place for place, row in enumerate(manifest.read_kept(table("crop"), Input)) if row.index in chosen]
+    return {row.index: row for row in manifest.read_kept_at(table("crop"), Cropped, places)}
 
 
 def _overview_and_detail(final_HWC: Picture, side: int) -> list[Picture]:
@@ -114,26 +126,60 @@ def _strip_pixels(resolution: int) -> int:
     return min(FACE_PIXELS, resolution)
 
 
-def _write_sheets(work: Path, strip_pixels: int) -> None:
-    last = work / "best_and_worst.png"
-    strips = sorted(work.glob("superres-*.faces.png"))
-    restored = sorted(work.glob("superres-*.restored.png"))
-
-    def columns(numbers: Sequence[int]) -> list[Picture]:
-        picked = sheets.pick_columns(strips, strip_pixels, numbers)
-        return [sheets.repeated(column, FACE_PIXELS // strip_pixels) for column in picked]
-
+def _write_sheets(work: Path, params: Params, overview: Set[int], chunk: Chunk) -> None:
+    """Write the sheets, then remove the strips. The best and the worst faces that have no strip are rendered again."""
+    last, side = work / "best_and_worst.png", _strip_pixels(params.align.resolution)
     if not last.exists():
-        shown = [column for path in restored for column in sheets.read_columns(path, PREVIEW_PIXELS)]
-        sheets.write_sheet(work / "before_after.png", shown, EXTREMES)
-        rows = manifest.read_kept(work / "superres.parquet", Scored)
-        scores = [row.quality for row in rows if row.quality is not None]
-        faces = [column[:FACE_PIXELS] for column in columns(sheets.spread(len(scores), FACES))]
+        restored = _columns(work, "superres-*.restored.png", PREVIEW_PIXELS)
+        sheets.write_sheet(work / "before_after.png", restored, EXTREMES)
+        rows = [row for row in manifest.read_kept(work / TABLE, _Quality) if row.quality is not None]
+        order = [rows[position].index for position in best_first([row.quality or 0.0 for row in rows])]
+        columns = dict(
+            zip(
+                [row.index for row in rows if row.index in overview],
+                _columns(work, "superres-*.faces.png", side),
+                strict=True,
+            )
+        )
+        faces = [sheets.repeated(column[:side], FACE_PIXELS // side) for column in columns.values()]
         sheets.write_sheet(work / "faces.png", faces, FACES_PER_ROW)
-        order = best_first(scores)
-        sheets.write_sheet(last, columns([*order[:EXTREMES], *order[-EXTREMES:]]), EXTREMES)
-    for path in (*strips, *restored):
-        path.unlink()
+        extremes = [*order[:EXTREMES], *order[-EXTREMES:]]
+        columns |= _render_again(work, params, sorted(set(extremes) - columns.keys()), chunk)
+        shown = [sheets.repeated(columns[index], FACE_PIXELS // side) for index in extremes]
+        sheets.write_sheet(last, shown, EXTREMES)
+    for pattern in ("superres-*.png", f"{AGAIN}*"):
+        for path in work.glob(pattern):
+            path.unlink()
+
+
+def _render_again(work: Path, params: Params, indices: Sequence[int], chunk: Chunk) -> dict[int, Picture]:
+    """The columns of the faces `indices`, which are sorted."""
+    if not indices:
+        return {}
+    chosen = set(indices)
+    places = [place for place, row in enumerate(manifest.read_kept(table("denoise"), Input)) if row.index in chosen]
+    again = work / f"{AGAIN}.rows.parquet"
+    manifest.write_rows(again, Denoised, manifest.read_kept_at(table("denoise"), Denoised, places))
+    map_rows(
+        params.cluster,
+        partial(chunk, overview=chosen, shown={}),
+        table=again,
+        row_in=Denoised,
+        row_out=Scored,
+        rows_per_chunk=params.superres.faces_per_chunk,
+        out=work / f"{AGAIN}.parquet",
+    )
+    columns = _columns(work, f"{AGAIN}-*.faces.png", _strip_pixels(params.align.resolution))
+    return dict(zip(indices, columns, strict=True))
+
+
+def _columns(work: Path, pattern: str, side: int) -> list[Picture]:
+    return [column for path in sorted(work.glob(pattern)) for column in sheets.read_columns(path, side)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Quality(Input):
+    quality: float | None
 
 
 if __name__ == "__main__":

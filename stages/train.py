@@ -27,6 +27,7 @@ from training.loop import train as train_run
 from training.run_identity import SavedRun
 from training.runtime.device import default_device
 from training.runtime.signals import stop_signals
+from training.sizes import run_bytes
 
 RUNS = Path("runs")
 DRY_RUN = "--dry-run"
@@ -126,6 +127,7 @@ def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, sta
         inputs=[run.dataset / layout.VIEW, *labels],
         out=RUNS / name,
         identity=identity,
+        room=run_bytes(run, reals.label_size),
     ) as stage:
         group.broadcast(str(stage.work))
         reporter = LiveReporter(stage.work / "live", run)

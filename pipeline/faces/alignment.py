@@ -1,18 +1,17 @@
 """Which photographs have a usable face, and where: photographs joined with annotations, and their crop rectangles."""
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 import numpy as np
 
 from pipeline import manifest
-from pipeline.errors import DropReason, RejectedInputError, SourceError
+from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces import geometry
+from pipeline.faces.annotations import AnnotationFiles, PhotographAnnotations
 from pipeline.faces.geometry import Points, Rectangle
-from pipeline.faces.landmarks import Annotations, read_attributes, read_landmarks, read_partition
-from pipeline.manifest import Aligned, Attributes, Drop, Landmarks, Photograph
+from pipeline.manifest import Aligned, Attributes, Drop, Input, Landmarks, Photograph
 from pipeline.params import AlignParams
 
 ANNOTATION_FILES = LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
@@ -21,9 +20,6 @@ ANNOTATION_FILES = LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partitio
 CELEBA_ALIGNED_SIZE = (178, 218)
 CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
 """Width and height of CelebA's aligned photographs, and the square that dataset_tool.py crops from them."""
-
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,36 +46,29 @@ def join_annotations(table: Path, params: AlignParams) -> Joined:
     Each kept photograph of the table comes out once, and so does each landmark row whose photograph is not in the table
     at all (kept or dropped). Such a row gets the index of its CelebA number where that is free, else one after all.
 
-    `SourceError`: the landmarks are needed and absent, or an annotation file cannot be read.
+    Errors as `PhotographAnnotations`.
     """
     photographs, rejected = manifest.read_kept(table, Photograph), manifest.read_dropped(table)
-    joined = Joined()
-    splits = _optional(table.with_name(PARTITION), read_partition, joined.warnings)
-    attributes = _optional(table.with_name(ATTRIBUTES), read_attributes, joined.warnings)
-
-    def annotated(photograph: Photograph, points: tuple[float, ...] | None) -> Annotated:
-        file = photograph.file
-        return manifest.extend(
-            photograph, Annotated, split=splits.get(file), attributes=attributes.get(file), landmarks=points
-        )
-
-    if params.rectangle != "landmarks":
-        joined.annotated.extend(annotated(photograph, None) for photograph in photographs)
-        return joined
-    if not table.with_name(LANDMARKS).is_file():
-        raise SourceError(
-            f"{table.with_name(LANDMARKS)}: the source has no landmarks. Name a landmarks file in download.source, or "
-            f"set align.rectangle to whole for images that are square already."
-        )
-    landmarks = read_landmarks(table.with_name(LANDMARKS))
-    joined.warnings.extend(landmarks.warnings)
+    annotations = PhotographAnnotations(annotation_files(table.parent), params)
+    joined = Joined(warnings=annotations.warnings)
     for photograph in photographs:
-        if (points := landmarks.values.get(photograph.file)) is not None:
-            joined.annotated.append(annotated(photograph, points))
-        else:
-            joined.dropped.append(_without_landmarks(photograph, landmarks))
-    joined.dropped.extend(_without_photograph([*photographs, *rejected], landmarks))
+        try:
+            joined.annotated.append(manifest.extend(photograph, Annotated, **annotations.of(photograph.file)._asdict()))
+        except RejectedInputError as error:
+            joined.dropped.append(Drop.of(photograph, error))
+    known: list[Photograph | Drop] = [*photographs, *rejected]
+    orphans = annotations.without_photograph(row.file for row in known)
+    for file, index in _free_indices(orphans, {row.index for row in known}).items():
+        joined.dropped.append(Drop.of(Input(index=index, file=file), orphans[file]))
     return joined
+
+
+def annotation_files(folder: Path) -> AnnotationFiles:
+    """The annotation files that the stage extract published in `folder`."""
+    landmarks, partition, attributes = (
+        path if (path := folder / name).is_file() else None for name in ANNOTATION_FILES
+    )
+    return AnnotationFiles(landmarks, partition, attributes)
 
 
 def keep_only(joined: Joined, files: Set[str]) -> Joined:
@@ -150,32 +139,13 @@ def _square(side: int, resolution: int) -> Rectangle:
     return geometry.rectangle_of_square(side, resolution)
 
 
-def _optional(path: Path, read: Callable[[Path], Annotations[Value]], warnings: list[str]) -> Mapping[str, Value]:
-    """The values of an annotation file that may be absent; a row with an error is a warning, its photograph stays."""
-    if not path.is_file():
-        return {}
-    annotations = read(path)
-    warnings.extend([*annotations.warnings, *annotations.errors.values()])
-    return annotations.values
-
-
-def _without_landmarks(photograph: Photograph, landmarks: Annotations[tuple[float, ...]]) -> Drop:
-    error = landmarks.errors.get(photograph.file)
-    reason = DropReason.NO_LANDMARKS if error is None else DropReason.ABSURD_LANDMARKS
-    detail = error or f"{landmarks.path.name} has no row {photograph.file}"
-    return Drop.of(photograph, RejectedInputError(reason, detail))
-
-
-def _without_photograph(known: list[Photograph | Drop], landmarks: Annotations[tuple[float, ...]]) -> Iterator[Drop]:
-    names, taken = {row.file for row in known}, {row.index for row in known}
-    orphans = [name for name in (*landmarks.values, *landmarks.errors) if name not in names]
-    numbered = {name: index for name in orphans if (index := _celeba_index(name)) is not None and index not in taken}
+def _free_indices(files: Iterable[str], taken: Set[int]) -> dict[str, int]:
+    """The index of each file: that of its CelebA number where it is not `taken`, else one after all."""
+    names = list(files)
+    numbered = {name: index for name in names if (index := _celeba_index(name)) is not None and index not in taken}
     after = max((*taken, *numbered.values()), default=-1) + 1
-    unnumbered = sorted(set(orphans) - set(numbered))
-    numbered |= {name: after + place for place, name in enumerate(unnumbered)}
-    for name, index in numbered.items():
-        detail = f"{landmarks.path.name} has a row {name}, the source has no such file"
-        yield Drop(index=index, file=name, reason=DropReason.NO_PHOTOGRAPH, detail=detail)
+    unnumbered = sorted(set(names) - set(numbered))
+    return numbered | {name: after + place for place, name in enumerate(unnumbered)}
 
 
 def _celeba_index(file: str) -> int | None:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DropReason, RejectedInputError
 
+BORDER = 0.1
+"""The margin kept around the square, in units of its side."""
+
 F32 = np.float32
 Points = NDArray[np.float32]
 
@@ -152,7 +155,7 @@ def shrunk_size(width: int, height: int, factor: int) -> tuple[int, int]:
 
 def border_pixels(zoom: float, resolution: int) -> int:
     """The margin kept around the square, in pixels of the image that `zoom` belongs to."""
-    return max(round(resolution * 0.1 / zoom), 3)
+    return max(round(resolution * BORDER / zoom), 3)
 
 
 def crop_box(rectangle: Rectangle, width: int, height: int, border: int) -> Box:

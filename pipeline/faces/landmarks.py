@@ -6,8 +6,9 @@ photograph alone.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -56,8 +57,19 @@ def read_partition(path: Path) -> Annotations[str]:
 
 
 def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
-    """The yes/no attributes of each photograph, 1 or -1; `columns` has their names; errors as `read_landmarks`."""
-    return _read(path, _signs, "as many fields as there are columns, each 1 or -1")
+    """The yes/no attributes of each photograph, 1 or -1; `columns` has their names; errors as `read_landmarks`.
+
+    All rows have the same number of attributes: that of the header or, without one, of most rows. Others are errors.
+    """
+    found = _read(path, _signs, "as many fields as there are columns, each 1 or -1")
+    usual = Counter(map(len, found.values.values())).most_common(1)[0][0]
+    odd = {
+        name: f"{path.name}: the row of {name} has {len(value)} attributes, others have {usual}"
+        for name, value in found.values.items()
+        if len(value) != usual
+    }
+    values = {name: value for name, value in found.values.items() if name not in odd}
+    return replace(found, values=values, errors=found.errors | odd)
 
 
 def _numbers(fields: Sequence[str], columns: Sequence[str]) -> tuple[float, ...] | None:
@@ -93,7 +105,11 @@ def _read(
         else:
             values[name] = value
     if not values:
-        raise SourceError(f"{path}: no row of a photograph could be read; a row is a file name and {expected}.")
+        first = next(iter(errors.values()), "the file has no rows")
+        raise SourceError(
+            f"{path}: no row of a photograph could be read; a row is a file name and {expected}, separated by spaces "
+            f"(not by commas). The first: {first}."
+        )
     warnings: list[str] = []
     if declared not in (None, len(values) + len(errors)):
         warnings.append(f"{path.name}: line 1 says {declared} rows, found are {len(values) + len(errors)}")

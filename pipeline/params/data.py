@@ -181,6 +181,7 @@ class AlignParams(Section):
     min_side_pixels: PositiveInt  # smaller rectangles are dropped
     max_landmark_distance: PositiveFloat  # of a landmark outside the photograph, in units of its longer side
     max_megapixels: PositiveFloat  # larger photographs are dropped; bounds the memory of one face
+    missing_attributes: Literal["drop", "unknown"]  # of photographs without a readable row; unknown: labels of 0.5
     photographs_per_chunk: PositiveInt
     max_dropped: Fraction
 

@@ -1,7 +1,7 @@
 """Contact sheets: pictures laid out in a grid and written as PNG.
 
 A strip is a picture that a worker leaves in the folder of its part table: one column per face, tiles of one size below
-each other. The sheets are made of columns of all strips, read one strip at a time, so that memory holds one sheet.
+each other. Strips hold only the faces that a sheet may show.
 """
 
 from collections.abc import Sequence
@@ -52,18 +52,6 @@ def read_columns(path: Path, side: int) -> list[Picture]:
     """All columns of a strip whose tiles are `side` wide."""
     strip_HWC = decode_png(path.read_bytes())
     return np.split(strip_HWC, strip_HWC.shape[1] // side, axis=1)
-
-
-def pick_columns(strips: Sequence[Path], side: int, numbers: Sequence[int]) -> list[Picture]:
-    """The columns with these numbers, in this order; they count from 0 over all strips."""
-    chosen, found = set(numbers), dict[int, Picture]()
-    start = 0
-    for path in strips:
-        columns = read_columns(path, side)
-        # copies, or each would keep its whole strip in memory
-        found |= {start + i: column.copy() for i, column in enumerate(columns) if start + i in chosen}
-        start += len(columns)
-    return [found[number] for number in numbers]
 
 
 def resized(image_HWC: Picture, side: int) -> Picture:

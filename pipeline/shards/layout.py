@@ -2,7 +2,8 @@
 
 A shard holds, for each resolution r = R, R/2, ..., 2, 1, a dataset `data{r}x{r}` of shape (N, 3, r, r), uint8 RGB, the
 group `identity` with one value per image, and the header as attributes of the file. The view `dataset.h5` shows all
-shards of a folder in the same form, and names them in the group `shards`.
+shards of a folder in the same form, and names them in the group `shards`; its group `channels` holds the red, green and
+blue of each level.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +21,8 @@ CHANNELS = 3
 SHARDS = "shard-*.h5"
 VIEW = "dataset.h5"
 LABELS = "dataset-labels.npy"
+ABSENT_RGB = (255, 0, 255)
+"""The view shows the images of a shard that HDF5 cannot open in this colour, magenta."""
 
 IDENTITY_INDEX = "identity/index"
 IDENTITY_FILE = "identity/file"
@@ -47,6 +50,11 @@ def shard_name(number: int) -> str:
 def level_name(resolution: int) -> str:
     """The name of the dataset that holds the images at `resolution`."""
     return f"data{resolution}x{resolution}"
+
+
+def channel_name(resolution: int, channel: int) -> str:
+    """In the view: the name of the dataset (N, 1, r, r) of one channel at `resolution`."""
+    return f"channels/{level_name(resolution)}/{('red', 'green', 'blue')[channel]}"
 
 
 def level_resolutions(resolution: int) -> tuple[int, ...]:

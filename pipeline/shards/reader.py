@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ShardError
-from pipeline.shards import codecs, layout
+from pipeline.shards import codecs, layout, open_files
 
 OPEN_SHARDS = 256
-"""The shards that a reader keeps open; a process may usually open 1024 files."""
+"""The most shards that a reader keeps open; fewer where the process may open few files."""
 
 
 class DataSet:
@@ -121,7 +121,7 @@ class DataSet:
             self._inherited = self._open
             self._open, self._process = OrderedDict(), os.getpid()
         if shard not in self._open:
-            if len(self._open) >= OPEN_SHARDS:
+            if len(self._open) >= min(OPEN_SHARDS, open_files.few()):
                 self._open.popitem(last=False)[1].close()
             codecs.make_readable(self.header.codec)
             # chunks are read whole and once, so HDF5's chunk cache (MiB per level) would be of no use

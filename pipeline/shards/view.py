@@ -1,7 +1,11 @@
 """The single-file view: all shards of a folder as one file, in the layout of the original implementation.
 
 The datasets of `dataset.h5` are HDF5 virtual datasets, which name the shards without a folder, so the folder may be
-moved or linked. HDF5 shows absent shards as black images without an error; `reader.DataSet` checks that they exist.
+moved or linked. In place of a shard that it cannot open (it is absent, or the process has too many files open) HDF5
+gives the fill value, without an error. A fill value is one number, so each level is made of three virtual datasets, one
+per channel, with the values of magenta. HDF5 decompresses a chunk once per channel unless it fits into its chunk cache
+(8 MiB by default in HDF5 2; 1 MiB before, which is too small for 1024²). `reader.DataSet` reads the shards themselves,
+keeps few of them open, and gives an error where one is absent.
 """
 
 import hashlib
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline import atomic
 from pipeline.errors import ShardError
-from pipeline.shards import codecs, layout
+from pipeline.shards import codecs, layout, open_files
 from pipeline.shards.layout import Header
 
 
@@ -41,7 +45,7 @@ def write_view(folder: Path) -> int:
         raise ShardError(f"{folder}: holds no shard-*.h5, so there is no data set")
     _check_same(folder, shards)
     verify = partial(_verify, folder=folder, names=[shard.name for shard in shards])
-    with atomic.writing(folder / layout.VIEW, verify) as temporary, h5py.File(temporary, "w") as file:
+    with atomic.writing(folder / layout.VIEW, verify) as temporary, h5py.File(temporary, "w", locking=False) as file:
         _write(file, shards)
     labels = [shard.labels for shard in shards if shard.labels is not None]
     if labels:
@@ -85,15 +89,18 @@ def _write(file: h5py.File, shards: list[_Shard]) -> None:
     counts = [len(shard.index) for shard in shards]
     for resolution in layout.level_resolutions(header.resolution):
         name = layout.level_name(resolution)
-        shape = (layout.CHANNELS, resolution, resolution)
-        view = h5py.VirtualLayout((sum(counts), *shape), np.uint8)
-        # without the time of writing; h5py leaves it out of other datasets by default
-        view.dcpl.set_obj_track_times(False)
-        start = 0
-        for shard, count in zip(shards, counts, strict=True):
-            view[start : start + count] = h5py.VirtualSource(shard.name, name, (count, *shape))
-            start += count
-        file.create_virtual_dataset(name, view)
+        level = _virtual(sum(counts), layout.CHANNELS, resolution)
+        for channel, fill in enumerate(layout.ABSENT_RGB):
+            plane = _virtual(sum(counts), 1, resolution)
+            start = 0
+            for shard, count in zip(shards, counts, strict=True):
+                source = h5py.VirtualSource(shard.name, name, (count, layout.CHANNELS, resolution, resolution))
+                plane[start : start + count] = source[:, channel : channel + 1]
+                start += count
+            channel_name = layout.channel_name(resolution, channel)
+            file.create_virtual_dataset(channel_name, plane, fillvalue=fill)
+            level[:, channel : channel + 1] = h5py.VirtualSource(".", channel_name, plane.shape)
+        file.create_virtual_dataset(name, level)
     file[layout.IDENTITY_INDEX] = np.concatenate([shard.index for shard in shards])
     layout.write_texts(file, layout.IDENTITY_FILE, [name for shard in shards for name in shard.files])
     layout.write_texts(file, layout.IDENTITY_MD5, [md5 for shard in shards for md5 in shard.md5s])
@@ -105,8 +112,16 @@ def _write(file: h5py.File, shards: list[_Shard]) -> None:
     file[layout.SHARD_BYTES] = np.array([shard.size for shard in shards], np.int64)
 
 
+def _virtual(images: int, channels: int, resolution: int) -> h5py.VirtualLayout:
+    found = h5py.VirtualLayout((images, channels, resolution, resolution), np.uint8)
+    # without the time of writing; h5py leaves it out of other datasets by default
+    found.dcpl.set_obj_track_times(False)
+    return found
+
+
 def _verify(view: Path, folder: Path, names: list[str]) -> None:
     """Compare the 1x1 level of the view, one pixel of every image, with the shards."""
+    open_files.raise_limit(len(names))
     shown, *parts = (_smallest_level(path) for path in (view, *(folder / name for name in names)))
     if not np.array_equal(shown, np.concatenate(parts)):
         raise ShardError(f"{folder / layout.VIEW}: does not show the images of the shards; HDF5 could not link them")

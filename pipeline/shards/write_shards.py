@@ -13,6 +13,7 @@ from pipeline import manifest
 from pipeline.cluster import run_all
 from pipeline.errors import RejectedInputError, ShardError
 from pipeline.manifest import Accounting, Attributes, Drop, Input, Selected, Sharded
+from pipeline.shards import open_files
 from pipeline.shards.layout import Header, shard_name
 from pipeline.shards.writer import ShardWriter, writing_shard
 
@@ -32,7 +33,7 @@ def write_shards(
 ) -> Accounting:
     """Write the final images of the kept rows of `table` to shards in `work`, with the table `work/shard.parquet`.
 
-    `ShardError` if the images differ in their number of attributes.
+    `ShardError` if the images differ in their number of attributes, or make more shards than a process can open.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ def write_shards(
     joined = work / "shard.parquet"
     if not joined.exists():
         _check_attributes(manifest.read_kept(table, _Labelled))
+        open_files.check_shards(len(places), images_per_shard)
         shards = range(-(-len(places) // images_per_shard))
         task = _WriteShard(open_renderer, header, table.resolve(), places, images_per_shard, work.resolve())
         run_all(client, task, [number for number in shards if not task.part(number).exists()])
@@ -74,8 +76,8 @@ def positions(numbers: Sequence[int], count: int, order: str, seed: int) -> NDAr
 
 
 def labels_of(attributes: Sequence[int] | None) -> NDArray[np.float32] | None:
-    """Binary attributes (1 or -1) as labels: float32 (L,), 1 or 0."""
-    return None if attributes is None else (np.array(attributes) > 0).astype(np.float32)
+    """Attributes (1, -1 or 0 for unknown) as labels: float32 (L,), 1, 0 or 0.5."""
+    return None if attributes is None else ((np.array(attributes) + 1) / 2).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ def writing_shard(path: Path, header: Header, capacity: int) -> Generator[ShardW
             raise ShardError(f"{path}: read back, a level differs from what was written; check the disk and memory")
 
     # chunks are written whole and once, so HDF5's chunk cache would be of no use
-    with atomic.writing(path, verify) as temporary, h5py.File(temporary, "w", rdcc_nbytes=0) as file:
+    with atomic.writing(path, verify) as temporary, h5py.File(temporary, "w", rdcc_nbytes=0, locking=False) as file:
         layout.write_header(file, header)
         shard = ShardWriter(file, header, capacity)
         yield shard

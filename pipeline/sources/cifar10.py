@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pipeline.errors import SourceError
 from pipeline.params import Cifar10Source
 from pipeline.sources import archive
-from pipeline.sources.archive_safety import Limits
-from pipeline.sources.local import link_or_copy
+from pipeline.sources.archive_safety import OWN_LIMITS, Limits
+from pipeline.sources.local import link_or_copy, require_file
 from pipeline.sources.pictures import Pictures, one_hot
 from pipeline.sources.published import Published
 from pipeline.sources.source import Arrays, Contents, DataSource
@@ -29,10 +29,15 @@ class Cifar10(DataSource[Cifar10Source]):
 
     published: ClassVar[Mapping[str, tuple[str, str | None]]] = {"archive": ("cifar10", "cifar-10-binary.tar.gz")}
 
+    def check(self, params: Cifar10Source, known: Published | None) -> None:
+        """See `DataSource.check`; images and labels are read."""
+        assert known is not None
+        require_file(params.archive)
+        known.check([params.archive])
+        load(params.archive, known.limits or OWN_LIMITS)
+
     def fill(self, params: Cifar10Source, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`."""
-        assert known is not None
-        known.check([params.archive])
         link_or_copy(params.archive, folder / params.archive.name)
         return Contents(images=params.archive.name, numbering="sorted", arrays=Arrays())
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import SourceError
 from pipeline.params import MnistRgbSource, MnistSource
-from pipeline.sources.archive_safety import Limits, too_large
-from pipeline.sources.local import link_or_copy
+from pipeline.sources.archive_safety import OWN_LIMITS, Limits, too_large
+from pipeline.sources.local import link_or_copy, require_file
 from pipeline.sources.pictures import Pictures, one_hot
 from pipeline.sources.published import Published
 from pipeline.sources.source import Arrays, Contents, DataSource
@@ -38,10 +38,17 @@ class Mnist(DataSource[MnistSource | MnistRgbSource]):
         "images": ("mnist", "train-images-idx3-ubyte.gz"),
     }
 
+    def check(self, params: MnistSource | MnistRgbSource, known: Published | None) -> None:
+        """See `DataSource.check`; images and labels are read."""
+        assert known is not None
+        files = params.images, params.labels
+        for file in files:
+            require_file(file)
+        known.check(files)
+        load(*files, None, 0, known.limits or OWN_LIMITS)
+
     def fill(self, params: MnistSource | MnistRgbSource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`."""
-        assert known is not None
-        known.check([params.images, params.labels])
         for path in (params.images, params.labels):
             link_or_copy(path, folder / path.name)
         draw, seed = (params.count, params.seed) if isinstance(params, MnistRgbSource) else (None, 0)

@@ -2,7 +2,8 @@
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, Self, TypeVar
 
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from pipeline import atomic, provenance
 from pipeline.errors import SourceError
+from pipeline.faces.annotations import AnnotationFiles
 from pipeline.params import PUBLISHED
 from pipeline.params.section import Section
 from pipeline.sources.archive_safety import OWN_LIMITS, Limits
@@ -58,6 +60,20 @@ class Contents(Fact):
             raise SourceError(f"{path}: not a description of a source ({error}). Run dvc repro download.") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Photographs and their annotations, where the user or the download left them.
+
+    `images` is a folder or an archive. `photographs`: as in `Contents`.
+    """
+
+    images: Path
+    annotations: AnnotationFiles
+    numbering: Numbering
+    limits: Limits = OWN_LIMITS
+    photographs: int | None = None
+
+
 Params = TypeVar("Params", bound=Section)
 
 
@@ -78,17 +94,27 @@ class DataSource(ABC, Generic[Params]):
         """Names of the manifests that `stage` needs."""
         return list(dict.fromkeys(name for name, _ in self.published.values()))
 
-    def stage(self, manifests: Mapping[str, Published], downloads: Downloads, folder: Path) -> Contents:
-        """Fetch what `params` call `published`, fill `folder`, and write its description there.
+    def stage(
+        self,
+        manifests: Mapping[str, Published],
+        downloads: Downloads,
+        folder: Path,
+        preflight: Callable[[Given], None],
+    ) -> Contents:
+        """Fetch what `params` call `published`, check it, fill `folder`, and write its description there.
 
-        What a killed run left in `folder` is removed first. Terms are checked before anything is fetched. Raises the
-        errors of `Downloads.fetch`; `SourceError` if a file is missing, or has a published name and other content.
+        `preflight` raises an error if annotations do not fit the photographs. What a killed run left in `folder` is
+        removed first. Terms are checked before anything is fetched. Raises the errors of `Downloads.fetch`;
+        `SourceError` if a file is missing, or has a published name and other content.
         """
         params = self._fetch(manifests, downloads)
+        known = manifests[self.manifests[0]] if self.manifests else None
+        given = self.check(params, known)
+        if given is not None:
+            preflight(given)
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
-        known = manifests[self.manifests[0]] if self.manifests else None
         contents = self.fill(params, known, folder)
         if known is not None and known.limits is not None:
             contents = contents.model_copy(update={"limits": known.limits})
@@ -98,12 +124,15 @@ class DataSource(ABC, Generic[Params]):
         atomic.write_json(folder / FILE, contents.model_dump(mode="json"))
         return contents
 
-    @abstractmethod
-    def fill(self, params: Params, known: Published | None, folder: Path) -> Contents:
-        """Check the files that `params` name and link or copy them into `folder`, or make them there.
+    def check(self, params: Params, known: Published | None) -> Given | None:
+        """Check the files that `params` name; return the photographs and annotations among them, if there are any.
 
         `params` have paths of files in place of `published`; `known` is the first manifest.
         """
+
+    @abstractmethod
+    def fill(self, params: Params, known: Published | None, folder: Path) -> Contents:
+        """Link or copy the files, which are checked, into `folder`, or make them there; arguments as `check`."""
 
     def _fetch(self, manifests: Mapping[str, Published], downloads: Downloads) -> Params:
         """`params` with the path of the first fetched file in place of every `published`."""

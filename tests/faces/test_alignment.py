@@ -26,20 +26,27 @@ def _params(**values: object) -> AlignParams:
         "min_side_pixels": 32,
         "max_landmark_distance": 1.0,
         "max_megapixels": 100.0,
+        "missing_attributes": "drop",
         "photographs_per_chunk": 8,
         "max_dropped": 0.5,
     }
     return AlignParams.model_validate(standard | values)
 
 
-def _join(folder: Path, files: dict[int, str], annotations: dict[str, str], rectangle: str = "landmarks") -> Joined:
+def _join(
+    folder: Path,
+    files: dict[int, str],
+    annotations: dict[str, str],
+    rectangle: str = "landmarks",
+    missing_attributes: str = "drop",
+) -> Joined:
     table = folder / "extract.parquet"
     broken = Drop(index=77, file="000078.jpg", reason=DropReason.NOT_AN_IMAGE, detail="text")
     rows = [Photograph(index=index, file=file, photograph=STORED) for index, file in files.items()]
     manifest.write_rows(table, Photograph, [*rows, broken])
     for name, content in annotations.items():
         (folder / name).write_text(content)
-    return join_annotations(table, _params(rectangle=rectangle))
+    return join_annotations(table, _params(rectangle=rectangle, missing_attributes=missing_attributes))
 
 
 def _annotated(landmarks: tuple[float, ...] | None) -> Annotated:
@@ -74,19 +81,32 @@ def test_every_photograph_and_every_row_without_one_comes_out_once(tmp_path: Pat
     assert "000009.jpg" in details["000009.jpg"]
 
 
-def test_split_and_attributes_go_with_the_photograph(tmp_path: Path) -> None:
-    joined = _join(
-        tmp_path,
-        {0: "000001.jpg", 1: "000002.jpg"},
-        {
-            "landmarks.txt": f"000001.jpg {ROW}\n000002.jpg {ROW}\n",
-            "partition.txt": "000001.jpg 2\n000002.jpg x\n",
-            "attributes.txt": "9\nBald Young\n000001.jpg -1  1\n",
-        },
+@pytest.mark.parametrize("rectangle", ["landmarks", "whole"])
+def test_split_and_attributes_go_with_the_photograph(tmp_path: Path, rectangle: str) -> None:
+    files = {index: f"00000{index + 1}.jpg" for index in range(5)}
+    annotations = {
+        "landmarks.txt": "".join(f"{file} {ROW}\n" for file in files.values()),
+        "partition.txt": "000001.jpg 2\n000002.jpg x\n",
+        "attributes.txt": "9\n000001.jpg -1  1\n000003.jpg 1 2\n000004.jpg 1\n000005.jpg 1 1\n",
+    }
+    joined = _join(tmp_path, files, annotations, rectangle)
+    assert [(row.index, row.split, row.attributes) for row in joined.annotated] == [
+        (0, "test", (-1, 1)),
+        (4, None, (1, 1)),
+    ]
+    assert {drop.file: drop.reason for drop in joined.dropped} == dict.fromkeys(
+        ("000002.jpg", "000003.jpg", "000004.jpg"), DropReason.NO_ATTRIBUTES
     )
-    assert [(row.split, row.attributes) for row in joined.annotated] == [("test", (-1, 1)), (None, None)]
-    assert joined.dropped == []
-    assert [warning.split(":")[0] for warning in joined.warnings] == ["partition.txt, line 2", "attributes.txt"]
+    details = [drop.detail for drop in joined.dropped]
+    assert details[0] == "attributes.txt has no row 000002.jpg"
+    assert details[1].startswith("attributes.txt, line 3: '000003.jpg 1 2' is not")
+    assert details[2] == "attributes.txt: the row of 000004.jpg has 1 attributes, others have 2"
+    assert [warning.split(":")[0] for warning in joined.warnings] == ["attributes.txt", "partition.txt, line 2"]
+
+    unknown = _join(tmp_path, files, annotations, rectangle, missing_attributes="unknown")
+    assert [row.attributes for row in unknown.annotated] == [(-1, 1), (0, 0), (0, 0), (0, 0), (1, 1)]
+    assert unknown.dropped == []
+    assert len(unknown.warnings) == 4
 
 
 def test_whole_images_need_no_landmarks(tmp_path: Path) -> None:

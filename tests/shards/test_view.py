@@ -1,4 +1,6 @@
 import os
+import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShardError
+from pipeline.shards import open_files, reader, verify, view, writer
 from pipeline.shards.layout import shard_name
 from pipeline.shards.pyramid import pyramid
+from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
 from tests.shards.conftest import HEADER, images, write
 
@@ -114,3 +118,104 @@ def test_shards_of_two_data_sets_are_refused(tmp_path: Path) -> None:
 def test_a_view_needs_shards(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match=r"holds no shard-\*\.h5"):
         write_view(tmp_path)
+
+
+README = Path(__file__).parents[2] / "README.md"
+SNIPPET = re.search(r"```python\n(import h5py\n.*?)```", README.read_text(), re.DOTALL)
+
+
+def read_as_in_readme(folder: Path, files: int | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run README's example in a folder that has the data set as data/shard; `files`: the limit of open files."""
+    assert SNIPPET
+    (folder / "data").mkdir(exist_ok=True)
+    code = SNIPPET[1].replace("256x256", "16x16").replace("[-64:]", "[:]")
+    if files is not None:
+        code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n{code}"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_view_without_its_shards_is_magenta_and_the_readme_notices(tmp_path: Path, data_set: MakeDataSet) -> None:
+    folder, all_NCHW = data_set((3,) * 50)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "shard").symlink_to(folder)
+    ran = read_as_in_readme(tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    ran = read_as_in_readme(tmp_path, files=30)
+    assert "OSError: shards are absent, or more than ulimit -n allows" in ran.stderr
+    alone = tmp_path / "alone" / "data" / "shard"
+    alone.mkdir(parents=True)
+    shutil.copy(folder / "dataset.h5", alone)
+    assert "OSError: shards are absent" in read_as_in_readme(tmp_path / "alone").stderr
+    with pytest.raises(ShardError, match=r"shard-00000\.h5: is missing; the data set has 50 shards"):
+        DataSet(alone)
+    shutil.copy(folder / shard_name(1), alone)
+    with h5py.File(alone / "dataset.h5") as file:
+        for resolution in (16, 8, 4, 2, 1):
+            level_NCHW = file[f"data{resolution}x{resolution}"][:]
+            np.testing.assert_array_equal(level_NCHW[:3], np.full_like(level_NCHW[:3], 1) * MAGENTA)
+        np.testing.assert_array_equal(file["data16x16"][3:6], all_NCHW[3:6])
+
+
+MAGENTA = np.array([255, 0, 255], np.uint8)[:, None, None]
+
+FEW_FILES = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), int(sys.argv[3])))
+from pipeline.errors import ShardError
+from pipeline.shards import open_files
+from pipeline.shards.reader import DataSet
+from pipeline.shards.view import write_view
+folder = Path(sys.argv[1])
+try:
+    open_files.check_shards(50, 1)
+    write_view(folder)
+except ShardError as error:
+    print("refused:", error)
+with DataSet(folder) as data:
+    print(int(data.read(16, range(50)).sum()))
+"""
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(40, 400), (40, 40)])
+def test_few_open_files_are_raised_or_refused_and_the_reader_needs_few(
+    data_set: MakeDataSet, soft: int, hard: int
+) -> None:
+    folder, all_NCHW = data_set((1,) * 50)
+    before = (folder / "dataset.h5").read_bytes()
+    command = [sys.executable, "-c", FEW_FILES, str(folder), str(soft), str(hard)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == str(int(all_NCHW.sum(dtype=np.int64)))
+    if hard == soft:
+        assert "refused: 50 images make 50 shards of 1" in ran.stdout
+        assert "a process may open 40 files here (ulimit -Hn). Set shard.images_per_shard" in ran.stdout
+    else:
+        assert "programs that read it need ulimit -n 114 (here 40)" in ran.stderr
+    assert (folder / "dataset.h5").read_bytes() == before
+
+
+def test_the_named_images_per_shard_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    with pytest.raises(ShardError, match=r"100000 images make 12500 shards of 8, .* to 105 or more, or .* to 12564"):
+        open_files.check_shards(100_000, 8)
+    open_files.check_shards(100_000, 105)
+
+
+def test_nothing_locks_a_file(data_set: MakeDataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    class Recording(h5py.File):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)
+            use, _ = self.id.get_access_plist().get_file_locking()
+            assert not use, f"NFS and Lustre without locks refuse {self.filename}"
+            opened.append(self.mode)
+
+    for module in (writer, verify, view, reader):
+        monkeypatch.setattr(module.h5py, "File", Recording)
+    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
+    folder, _ = data_set((2, 2))
+    with DataSet(folder) as data:
+        data.read(16, [0, 3])
+    assert opened.count("r+") == 3, "two shards and the view"
+    assert opened.count("r") >= 8

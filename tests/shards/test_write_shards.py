@@ -139,10 +139,10 @@ def test_rows_are_ordered_by_number_and_a_missing_one_moves_no_other() -> None:
 
 
 def test_attributes_become_labels() -> None:
-    labels = labels_of((1, -1, 1))
+    labels = labels_of((1, -1, 0))
     assert labels is not None
     assert labels.dtype == np.float32
-    assert labels.tolist() == [1, 0, 1]
+    assert labels.tolist() == [1, 0, 0.5], "0 stands for unknown"
     assert labels_of(None) is None
 
 

@@ -6,8 +6,10 @@ import zipfile
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import packing
 import pytest
+import small_sets
 
 from pipeline.errors import SourceError
 from pipeline.params import (
@@ -33,7 +35,7 @@ NOTHING = Published(name="celeba", dataset="CelebA", home="https://example.org",
 def stage(params: AnySource, published: Published, folder: Path) -> Contents:
     """Stage a source of which nothing is fetched."""
     source = SOURCES[params.kind](params)
-    return source.stage(dict.fromkeys(source.manifests, published), cast(Downloads, None), folder)
+    return source.stage(dict.fromkeys(source.manifests, published), cast(Downloads, None), folder, lambda _: None)
 
 
 @pytest.fixture
@@ -146,9 +148,9 @@ def test_aligned_photographs_are_linked_in_the_published_tree(user: Path, tmp_pa
 
 
 def test_arrays_are_linked_and_described(user: Path, tmp_path: Path) -> None:
-    for name in ("cifar.tar.gz", "images.idx", "labels.idx"):
-        (user / name).write_bytes(name.encode())
-    images, labels = user / "images.idx", user / "labels.idx"
+    small_sets.cifar10(user / "cifar.tar.gz", small_sets.cifar_batches(1))
+    images = small_sets.idx(user / "images.idx", np.zeros((3, 28, 28), np.uint8))
+    labels = small_sets.idx(user / "labels.idx", np.arange(3, dtype=np.uint8))
     sources = {
         Cifar10Source(kind="cifar10", archive=user / "cifar.tar.gz"): Arrays(labels=None, draw=None, seed=0),
         MnistSource(kind="mnist", images=images, labels=labels): Arrays(labels="labels.idx", draw=None, seed=0),
@@ -159,8 +161,11 @@ def test_arrays_are_linked_and_described(user: Path, tmp_path: Path) -> None:
     for source, arrays in sources.items():
         contents = stage(source, NOTHING, tmp_path / "data")
         assert contents.arrays == arrays
-        assert (tmp_path / "data" / contents.images).read_bytes() == contents.images.encode()
+        assert (tmp_path / "data" / contents.images).read_bytes() == (user / contents.images).read_bytes()
         assert Contents.read(tmp_path / "data") == contents
+    small_sets.idx(labels, np.arange(9, 12, dtype=np.uint8))
+    with pytest.raises(SourceError, match=r"labels\.idx: an array of \(3,\) up to 11, expected a label from 0 to 9"):
+        stage(MnistSource(kind="mnist", images=images, labels=labels), NOTHING, tmp_path / "data")
     absent = Cifar10Source(kind="cifar10", archive=user / "absent.tar.gz")
     with pytest.raises(SourceError, match=r"absent\.tar\.gz: no such file"):
         stage(absent, NOTHING, tmp_path / "data")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,16 @@ def test_a_profile_with_a_base_is_put_in_place_complete() -> None:
     CliRunner().invoke(app, ["profile", "v2-8gpu"], catch_exceptions=False)
     (run,) = read_params().train.runs.items()
     assert (run[0], run[1].schedule.devices, run[1].networks.fmap_base) == ("celebahq_v2_8gpu", 8, 8192)
+
+
+def test_the_plan_of_a_profile_is_a_table_with_what_is_missing() -> None:
+    lines = CliRunner().invoke(app, ["plan", "celebahq-network", "--quick"], catch_exceptions=False).output.splitlines()
+    assert lines[0].split() == ["stage", "items", "time", "memory", "disk", "now", "result", "peak", "from"]
+    rows = {line.split()[0]: line.split() for line in lines[1:13]}
+    assert rows["denoise"][:3] == ["denoise", "202599", "-"]
+    assert rows["denoise"][6:8] == ["95.3", "GB"]
+    assert rows["all"][-2:] == ["289.3", "GB"]
+    assert any(re.search(r" are free below .*: (enough|[\d.]+ [GM]B are missing)\.", line) for line in lines)
 
 
 def test_the_summary_names_each_stage_in_order_with_what_it_dropped() -> None:

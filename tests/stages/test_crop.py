@@ -1,14 +1,15 @@
 """Stage crop on a small table of align: regions without loss, truncated photographs dropped."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import manifest
+from pipeline import disk, manifest, sizes
 from pipeline.container import read_stored
-from pipeline.errors import DecoderError, TooManyDroppedError
+from pipeline.errors import DecoderError, DiskFullError, TooManyDroppedError
 from pipeline.faces.decode import SELF_TEST_MD5, decode
 from pipeline.faces.geometry import rectangle_of_landmarks
 from pipeline.faces.png import decode_png
@@ -16,6 +17,7 @@ from pipeline.manifest import Cropped
 from stages.align import align
 from stages.crop import crop
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
+from tests.test_disk import file_size_limit
 
 DATA = Path("data")
 TABLE = DATA / "crop" / "crop.parquet"
@@ -48,6 +50,42 @@ def test_regions_hold_the_decoded_pixels_around_the_square() -> None:
         x, y = (rectangle.quad_42[0] - np.array(row.quad[:2])).round().astype(int)
         whole_HWC = decode(read_stored(DATA, row.photograph), "libjpeg-8d")
         assert np.array_equal(region_HWC, whole_HWC[y : y + row.crop_height, x : x + row.crop_width])
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on() -> None:
+    crop()
+    whole = {path.name: path.read_bytes() for path in TABLE.parent.iterdir()}
+    largest = max(len(content) for name, content in whole.items() if name.endswith(".tar"))
+    assert largest > 2 * len(whole["crop.parquet"])
+    shutil.rmtree(TABLE.parent)
+    with (
+        file_size_limit(largest - 1),
+        pytest.raises(
+            DiskFullError, match=r"crop-\d+\.tar: no file may grow larger .* run this again; what is finished"
+        ),
+    ):
+        crop()
+    assert not TABLE.exists()
+    done = {path: path.stat().st_mtime_ns for path in DATA.glob(".work/crop-*/*.tar")}
+    assert done
+    crop()
+    assert {path.name: path.read_bytes() for path in TABLE.parent.iterdir()} == whole
+    assert {TABLE.with_name(path.name).stat().st_mtime_ns for path in done} == set(done.values())
+
+
+def test_a_stage_that_will_not_fit_says_how_much_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "free_bytes", lambda _: 1000)
+    with pytest.raises(DiskFullError, match=r"crop needs about 0\.\d MB below .*crop-\w+, 0\.0 MB are free: free 0"):
+        crop()
+
+
+def test_the_room_is_that_of_the_regions() -> None:
+    crop()
+    pixels = sum(row.crop_width * row.crop_height for row in manifest.read_kept(TABLE, Cropped))
+    rows = manifest.read_kept(DATA / "align/align.parquet", manifest.Aligned)
+    truncated = next(row for row in rows if row.file == "000002.jpg")
+    expected = sizes.PNG_BYTES_PER_PIXEL * (pixels + truncated.width * truncated.height / 2)
+    assert sizes.regions(DATA / "align/align.parquet", RESOLUTION) == pytest.approx(expected, rel=0.3)
 
 
 def test_a_huge_face_is_shrunk_and_its_square_with_it() -> None:

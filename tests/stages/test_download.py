@@ -66,7 +66,8 @@ def _publish(deltas: int) -> dict[str, bytes]:
         Path("data/download", name).unlink()
     shutil.move("data/download", "mirror/celeba")
     served = {str(path.relative_to("mirror/celeba")): path for path in Path("mirror/celeba").rglob("*.*")}
-    _rewrite("manifests/celeba.yaml", {name: path.read_bytes() for name, path in served.items() if path.is_file()})
+    files = {name: path.read_bytes() for name, path in served.items() if path.is_file()}
+    _rewrite("manifests/celeba.yaml", files, photographs=TINY["photographs"] + TINY["bad_photographs"])
     Path("mirror/celebahq-deltas").mkdir()
     names = [f"deltas{n:02d}000.zip" for n in range(deltas)]
     for number, name in enumerate(names):
@@ -74,7 +75,7 @@ def _publish(deltas: int) -> dict[str, bytes]:
             for idx in range(1000 * number, 1000 * number + 1000):
                 archive.writestr(f"delta{idx:05d}.dat", b"a token")
     _rewrite("manifests/celebahq-deltas.yaml", dict.fromkeys(names))
-    return {name: path.read_bytes() for name, path in served.items() if path.is_file()}
+    return files
 
 
 def _rewrite(manifest: str, files: dict[str, Any], **more: Any) -> None:
@@ -220,9 +221,12 @@ def test_half_a_download_is_resumed_after_clean_and_a_change_of_params(monkeypat
     assert Path("data/download", name).read_bytes() == served[name]
 
 
-def _params(watch: str, source: object, **network: Any) -> None:
+def _params(watch: str, source: dict[str, Any], **network: Any) -> None:
     params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
     params["download"] = {"watch": watch, "source": source}
+    if source["kind"] == "celeba-128":
+        params["align"]["rectangle"] = "celeba-128"
+        params["superres"]["method"], params["fit_superres"] = "none", {"network": {"kind": "none"}}
     params["network"] |= {"attempts": 2, "timeout_seconds": 5.0} | network
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
@@ -246,6 +250,23 @@ def test_a_published_name_with_other_bytes_is_refused() -> None:
     with pytest.raises(SourceError, match=r"2 bytes, but the published Anno/list_landmarks_celeba\.txt has 12352635"):
         download.download()
     assert not Path("data/download").exists()
+
+
+def test_annotations_that_do_not_fit_end_the_stage_before_anything_is_packed(capsys: pytest.CaptureFixture) -> None:
+    photographs, marks = Path("own/photographs"), Path("own/marks.txt")
+    photographs.mkdir(parents=True)
+    for number in range(1, 11):
+        (photographs / f"{number:06d}.jpg").write_bytes(b"never read")
+    row = "1 2 3 4 5 6 7 8 9 10"
+    source = {"kind": "folder", "images": str(photographs), "landmarks": str(marks)}
+    _params("own", source)
+    marks.write_text("".join(f"{number:06d}.png {row}\n" for number in range(1, 11)))
+    with pytest.raises(SourceError, match=r"marks\.txt: has no row for any of the 10 photographs of own/photographs"):
+        download.download()
+    assert not list(Path("data").rglob("*.tar*"))
+    marks.write_text("9\n" + "".join(f"{number:06d}.jpg {row}\n" for number in range(1, 9)))
+    download.download()  # two of ten lack a row, which is what align.max_dropped allows
+    assert "download: own/marks.txt: line 1 says 9 rows, found are 8" in capsys.readouterr().err
 
 
 def test_a_watched_file_that_is_absent_is_an_error() -> None:

@@ -27,6 +27,7 @@ def _run(watch: str, source: object, max_dropped: float = 0.5) -> dict[str, obje
     params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
     params["download"] = {"watch": watch, "source": source}
     params["extract"] |= {"photographs_per_container": 4, "max_dropped": max_dropped}
+    params["align"]["max_dropped"] = 1.0
     Path("params.yaml").write_text(yaml.safe_dump(params))
     download.download()
     extract.extract()

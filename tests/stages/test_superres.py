@@ -1,6 +1,8 @@
 """Stage superres on a few made-up faces: every input accounted for, sheets written, strips removed, equal bytes."""
 
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,13 @@ from pipeline.faces.png import decode_png
 from pipeline.faces.quality import quality
 from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Scored, extend
+from pipeline.report import sheets
+from pipeline.report.sheets import Picture
 from stages import read_params
+from stages import superres as stage
 from stages.align import align
 from stages.crop import crop
-from stages.superres import PREVIEW_PIXELS, superres
+from stages.superres import FACE_PIXELS, PREVIEW_PIXELS, superres
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
 
 DATA = Path("data")
@@ -70,6 +75,31 @@ def test_the_sheets_show_the_faces_and_no_strip_is_left() -> None:
     decoded, denoised = before_after[:PREVIEW_PIXELS], before_after[PREVIEW_PIXELS : 2 * PREVIEW_PIXELS]
     np.testing.assert_array_equal(decoded, denoised)  # here denoise changed nothing
     assert decoded.std() > 10
+
+
+def test_only_faces_of_the_overview_are_drawn_and_the_best_and_worst_are_rendered_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stage, "EXTREMES", 1)
+    superres()
+    first = {path.name: path.read_bytes() for path in OUT.iterdir()}
+    drawn: list[int] = []
+
+    def write_strip(path: Path, columns: Sequence[Sequence[Picture]]) -> None:
+        drawn.append(len(columns) if ".faces." in path.name else 0)
+        write(path, columns)
+
+    write = sheets.write_strip
+    monkeypatch.setattr(sheets, "write_strip", write_strip)
+    monkeypatch.setattr(stage, "FACES", 1)
+    shutil.rmtree(OUT)
+    superres()
+    assert 2 <= sum(drawn) <= 3, "the one of the overview, the best and the worst, which one of them may be"
+    names = {path.name for path in OUT.iterdir()}
+    assert names == set(first), "nothing of the second rendering is left"
+    for name in names - {"faces.png"}:
+        assert (OUT / name).read_bytes() == first[name]
+    assert decode_png((OUT / "faces.png").read_bytes()).shape == (FACE_PIXELS, FACE_PIXELS, 3)
 
 
 def test_a_run_without_previews_writes_no_before_after_sheet(address: str) -> None:

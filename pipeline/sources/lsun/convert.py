@@ -7,11 +7,12 @@ from pathlib import Path
 
 from dask.distributed import Client
 
-from pipeline import manifest
+from pipeline import disk, manifest, sizes
 from pipeline.cluster import run_all
 from pipeline.drops import DropLimit
 from pipeline.errors import RejectedInputError
 from pipeline.manifest import Accounting, Drop
+from pipeline.shards import open_files
 from pipeline.shards.layout import Header, shard_name
 from pipeline.shards.writer import ShardWriter, writing_shard
 from pipeline.sources.lsun.index import open_keys
@@ -44,6 +45,9 @@ def convert(
         with open_records(database) as records, open_keys(records, index) as keys:
             wanted = records.count if max_images is None else min(max_images, records.count)
             limit = DropLimit("lsun", max_dropped, wanted, spare=records.count - wanted)
+            open_files.check_shards(wanted, images_per_shard)
+            needed = sizes.shards(wanted, header.resolution, header.codec) - disk.size_of(work)
+            disk.require(work, needed, f"{database}: a data set of {wanted} images")
             while kept < wanted and read < records.count:
                 stop = min(read + wanted - kept, records.count)
                 spans = [

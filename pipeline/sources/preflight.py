@@ -1,0 +1,75 @@
+"""Photographs and annotations of a source, compared by name before a byte is packed or unpacked."""
+
+from collections import Counter
+from collections.abc import Sequence, Set
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import RejectedInputError, SourceError, TooManyDroppedError
+from pipeline.faces.annotations import PhotographAnnotations
+from pipeline.params import AlignParams
+from pipeline.sources import archive
+from pipeline.sources.local import files_below
+from pipeline.sources.numbering import check_complete, number
+from pipeline.sources.source import Given
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+"""Of files that are photographs, in lower case. `extract` looks at their first bytes; others it may drop."""
+
+EXAMPLES = 5
+
+
+def check(given: Given, align: AlignParams, only: Set[str] | None) -> list[str]:
+    """Read the annotations and compare them with the names of the photographs; return warnings.
+
+    `only`: the photographs that `align` uses, None for all.
+
+    Raises
+    ------
+    SourceError
+        The images are no archive or not complete, an annotation file cannot be read, or has no row for any photograph.
+    TooManyDroppedError
+        For want of annotations `align` would drop more than `align.max_dropped`.
+    """
+    names = files_below(given.images) if given.images.is_dir() else archive.list_members(given.images, given.limits)
+    numbered = number(list(names), given.numbering)
+    if given.photographs is not None:
+        check_complete(given.images, numbered, given.photographs)
+    photographs = [entry.file for entry in numbered if PurePosixPath(entry.file).suffix.lower() in SUFFIXES]
+    annotations = PhotographAnnotations(given.annotations, align)
+    for found in annotations.files:
+        rows = [*found.values, *found.errors]
+        if photographs and not set(rows).intersection(photographs):
+            raise SourceError(
+                f"{found.path}: has no row for any of the {len(photographs)} photographs of {given.images}. Its first "
+                f"row is of {rows[0]}, the first photograph is {photographs[0]}: the names must be equal."
+            )
+    _check_drops(given.images, photographs, annotations, align, only)
+    return annotations.warnings
+
+
+def _check_drops(
+    images: Path,
+    photographs: Sequence[str],
+    annotations: PhotographAnnotations,
+    align: AlignParams,
+    only: Set[str] | None,
+) -> None:
+    drops = dict(annotations.without_photograph(photographs))
+    total = len({*photographs, *drops} if only is None else only & {*photographs, *drops})
+    for photograph in photographs:
+        try:
+            annotations.of(photograph)
+        except RejectedInputError as rejected:
+            drops[photograph] = rejected
+    if only is not None:
+        drops = {file: rejected for file, rejected in drops.items() if file in only}
+    if len(drops) <= align.max_dropped * total:
+        return
+    counts = Counter(rejected.reason for rejected in drops.values()).most_common()
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
+    examples = "; ".join(f"{file}: {rejected.detail}" for file, rejected in list(drops.items())[:EXAMPLES])
+    raise TooManyDroppedError(
+        f"{images}: of {total} photographs and rows, align would drop {len(drops)} ({reasons}), allowed are "
+        f"{align.max_dropped:.1%}. The first: {examples}. Complete the annotations, or raise align.max_dropped in "
+        f"params.yaml (or, for attributes, set align.missing_attributes to unknown)."
+    )

@@ -1,0 +1,265 @@
+"""What the params at hand need: items, time, memory and disk of each stage (`celebahq plan`).
+
+Disk follows from counts, published sizes and `pipeline.sizes`. Time and memory follow from the last whole run of a
+stage with equal params on this machine (`stages.RATES`), else from the probe (`stages.probe`).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import disk, sizes
+from pipeline.params import (
+    PUBLISHED,
+    Cifar10Source,
+    MnistRgbSource,
+    MnistSource,
+    Params,
+    SyntheticSource,
+    TrainedNetwork,
+)
+from pipeline.published.image_list import read_list
+from pipeline.shards import open_files
+from pipeline.sources.archive import list_members
+from pipeline.sources.local import files_below, require_images
+from pipeline.sources.lsun.published import PublishedLsun
+from pipeline.sources.published import Published, PublishedFile
+from pipeline.sources.registry import SOURCES
+from stages import DATA, MANIFESTS, RATES, probe, read_json, read_manifest, table
+from training.sizes import run_bytes
+
+PARALLEL = ("align", "crop", "denoise", "superres", "shard", "lsun")
+"""Stages whose work is split over the workers."""
+ROW_BYTES, ROW_SECONDS = 150, 2e-4
+"""Of an image in a table; to read, rank and write its row."""
+DRAWN_BYTES, DRAWN_REGION = 13_500, 85_000
+"""Of a photograph of the demo, and of its region as PNG."""
+REGION_BYTES, PUBLISHED_REGION_BYTES = 420_000, 1_000_000
+"""Of a CelebA region as PNG, of all and of the published list; also of other photographs, until align has run."""
+MEMBER_BYTES = 1024
+"""Of a small image's header and padding in a tar."""
+DELTA_SECONDS = 0.15
+"""To decrypt and add a delta (`benchmarks.exact`)."""
+CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one stage needs; None where it is not known. `peak` is above `result` while the stage runs.
+
+    `seconds` is wall-clock time, `memory` the bytes of the largest process, `source` where both come from.
+    """
+
+    stage: str
+    items: int
+    now: int
+    result: int
+    peak: int
+    seconds: float | None = None
+    memory: int | None = None
+    source: str = ""
+
+
+def disk_needs(params: Params) -> list[Need]:
+    """The needs of all stages without time and memory; `SourceError` where the source's own files are missing."""
+    photographs, download = _source(params)
+    faces = len(read_list(params.exact.image_list)) if params.align.photographs == "published" else photographs
+    faces = min(faces, photographs)
+    kept = min(faces, params.select.keep)
+    regions = _regions(params, faces)
+    restored = int(regions * sizes.RESTORED_GROWTH) if params.denoise.method == "network" else 0
+    extract = download if params.download.source.kind in ("celeba", "celeba-128", "folder", "synthetic") else regions
+    rows = {
+        "download": (photographs, download, 0),
+        "extract": (photographs, extract, 0),
+        "align": (photographs, faces * ROW_BYTES, 0),
+        "crop": (faces, regions, 0),
+        "fit_denoise": (_steps(params.fit_denoise.network), 0, 0),
+        "denoise": (faces, restored + faces * ROW_BYTES, 0),
+        "fit_superres": (_steps(params.fit_superres.network), 0, 0),
+        "superres": (faces, faces * ROW_BYTES, 100_000_000 if faces > 1000 else 0),
+        "select": (faces, faces * ROW_BYTES, 0),
+        "shard": (kept, sizes.shards(kept, params.align.resolution, params.shard.codec), 0),
+    }
+    needs = [Need(stage, items, _now(stage), size, size + more) for stage, (items, size, more) in rows.items()]
+    return [*needs, *(_lsun(params, spelling) for spelling in params.lsun.categories), *_training(params)]
+
+
+def with_rates(params: Params, needs: Sequence[Need], rates: Mapping[str, probe.Rate]) -> list[Need]:
+    """The needs with time and memory, from records of equal params, else from the `rates` of the probe."""
+    return [_timed(params, need, rates) for need in needs]
+
+
+def lines(params: Params, needs: Sequence[Need]) -> list[str]:
+    """The table, and what does not fit."""
+    text = [f"{'stage':<22}{'items':>10}{'time':>10}{'memory':>10}{'disk now':>10}{'result':>10}{'peak':>10}  from"]
+    total = 0
+    for need in needs:
+        figures = (
+            "-" if need.seconds is None else duration(need.seconds),
+            "-" if need.memory is None else disk.gigabytes(need.memory),
+            *map(disk.gigabytes, (need.now, need.result, total + need.peak)),
+        )
+        total += need.result
+        text.append(f"{need.stage:<22}{need.items:>10}{''.join(f'{figure:>10}' for figure in figures)}  {need.source}")
+    known = [need for need in needs if need.seconds is not None]
+    seconds, memory = sum(need.seconds or 0 for need in known), max((need.memory or 0 for need in known), default=0)
+    sums = (memory, sum(need.now for need in needs), total, peak(needs))
+    summed = (duration(seconds), *map(disk.gigabytes, sums))
+    text.append(f"{'all':<22}{'':>10}{''.join(f'{figure:>10}' for figure in summed)}")
+    free = disk.free_bytes(DATA)
+    missing = peak(needs) - sum(min(need.now, need.result) for need in needs) - free
+    room = f"{disk.gigabytes(missing)} are missing" if missing > 0 else "enough"
+    text += [
+        "",
+        f"{disk.gigabytes(free)} are free below {DATA.absolute()}: {room}. Memory is that of each of the "
+        f"{params.cluster.workers} worker(s), where a stage has workers.",
+    ]
+    if unsized := sum(file.bytes is None for file in _published_files(params)):
+        text.append(f"The sizes of {unsized} files to download are not published and not counted.")
+    unknown = [need.stage for need in needs if need.seconds is None and need.items]
+    if unknown:
+        text.append(
+            f"Not measured here: {', '.join(unknown)}. Downloads depend on the network; for training: "
+            f"python -m benchmarks.gpu."
+        )
+    shards = -(-next(need.items for need in needs if need.stage == "shard") // params.shard.images_per_shard)
+    soft, _ = open_files.limits()
+    if soft is not None and shards + open_files.OTHERS > soft:
+        text.append(
+            f"{shards} shards are more than programs may open at once (ulimit -n: {soft}): raise images_per_shard."
+        )
+    return text
+
+
+def peak(needs: Sequence[Need]) -> int:
+    """The most bytes on disk at any time."""
+    totals = [sum(need.result for need in needs[:place]) + need.peak for place, need in enumerate(needs)]
+    return max(totals, default=0)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text with two digits or so."""
+    for unit, length in (("d", 86_400 * 2), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / (86_400 if unit == 'd' else length):.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _source(params: Params) -> tuple[int, int]:
+    """The number of photographs, and the bytes that `download` takes; links to the user's archives take none."""
+    source, published = params.download.source, _published_bytes(params)
+    if isinstance(source, SyntheticSource):
+        count = source.photographs + source.bad_photographs
+        return count, count * DRAWN_BYTES
+    if isinstance(source, Cifar10Source | MnistSource):
+        return CIFAR10 if isinstance(source, Cifar10Source) else MNIST, published
+    if isinstance(source, MnistRgbSource):
+        return source.count, published
+    if source.images == PUBLISHED:
+        return read_manifest(MANIFESTS / "celeba.yaml", Published).photographs or 0, published
+    require_images(source.images)
+    if source.images.is_dir():
+        files = files_below(source.images)
+        return len(files), published + sum(file.stat().st_size for file in files.values())
+    return len(list_members(source.images)), published
+
+
+def _published_bytes(params: Params) -> int:
+    """Bytes of the files to download, as far as their sizes are published."""
+    return sum(file.bytes or 0 for file in _published_files(params))
+
+
+def _published_files(params: Params) -> list[PublishedFile]:
+    source, found = params.download.source, list[PublishedFile]()
+    for field, (name, path) in SOURCES[source.kind].published.items():
+        if getattr(source, field) == PUBLISHED:
+            manifest = read_manifest(MANIFESTS / f"{name}.yaml", Published)
+            found += manifest.files if path is None else manifest.parts_of(manifest.at(path))
+    return found
+
+
+def _regions(params: Params, faces: int) -> int:
+    if params.align.rectangle != "landmarks":
+        side = max(params.align.resolution, 128 if params.align.rectangle == "celeba-128" else 0)
+        return int(faces * (side**2 * sizes.PNG_BYTES_PER_PIXEL + MEMBER_BYTES))
+    if table("align").is_file():
+        return sizes.regions(table("align"), params.align.resolution)
+    if params.download.source.kind == "synthetic":
+        return faces * DRAWN_REGION
+    return faces * (PUBLISHED_REGION_BYTES if params.align.photographs == "published" else REGION_BYTES)
+
+
+def _steps(network: Any) -> int:
+    return network.steps if isinstance(network, TrainedNetwork) else 0
+
+
+def _lsun(params: Params, spelling: str) -> Need:
+    section, category = params.lsun, params.lsun.named(spelling)
+    known = read_manifest(MANIFESTS / "lsun.yaml", PublishedLsun).categories[category]
+    records = section.source.records if section.source.kind == "synthetic" else known.images
+    images = records if category in section.whole else min(records, section.max_images)
+    packed = known.bytes if section.source.kind == "network" else 0
+    unpacked = int(known.bytes * 1.2) if section.source.kind != "synthetic" else 0
+    size = packed + sizes.shards(images, section.resolution, section.codec)
+    return Need(f"lsun@{spelling}", images, disk.size_of(DATA / "lsun" / spelling), size, size + unpacked)
+
+
+def _training(params: Params) -> list[Need]:
+    needs: list[Need] = []
+    for name, run in params.train.runs.items():
+        size = run_bytes(run, CELEBA_ATTRIBUTES if run.labels else 0)
+        images = math.ceil(run.schedule.total_kimg * 1000)
+        needs.append(Need(f"train@{name}", images, disk.size_of(Path("runs", name)), size, size))
+    return needs
+
+
+def _now(stage: str) -> int:
+    return disk.size_of(DATA / stage)
+
+
+def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
+    stage, workers = need.stage.partition("@")[0], params.cluster.workers
+    split = workers if stage in PARALLEL else 1
+    record = read_json(RATES / f"{need.stage.replace('@', '/')}.json")
+    if record and _same(record["params"], params.model_dump(mode="json")):
+        scale = need.items / record["items"] if record["items"] else 1.0
+        seconds = record["seconds"] * scale * (record["workers"] / workers if split > 1 else 1)
+        return _filled(need, seconds, record["memory"], "record")
+    if stage == "select" and rates:
+        return _filled(need, need.items * ROW_SECONDS, 0, "rows")
+    rate = rates.get(stage)
+    if rate is None or not need.items or (stage == "download" and params.download.source.kind != "synthetic"):
+        return need
+    items, each = float(need.items), rate.seconds
+    if stage == "extract":
+        items = need.result
+    elif params.superres.method == "delta" and stage == "superres":
+        items = params.superres.previews
+    elif params.superres.method == "delta" and stage == "shard":
+        each += DELTA_SECONDS
+    return _filled(need, items * each / split, rate.memory, "probe")
+
+
+def _filled(need: Need, seconds: float, memory: int, source: str) -> Need:
+    return Need(need.stage, need.items, need.now, need.result, need.peak, seconds, memory, source)
+
+
+def _same(recorded: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    """Whether recorded values, by dotted key, are those of `params`; keys that are no params, and None, are ignored."""
+    for key, value in recorded.items():
+        place: Any = params
+        for part in key.split("."):
+            place = place.get(part) if isinstance(place, Mapping) else None
+        if place is not None and value is not None and not _agrees(value, place):
+            return False
+    return True
+
+
+def _agrees(recorded: Any, found: Any) -> bool:
+    """Equal; a mapping may leave out keys."""
+    if isinstance(recorded, Mapping) and isinstance(found, Mapping):
+        return all(_agrees(value, found.get(key)) for key, value in recorded.items())
+    return recorded == found

@@ -1,0 +1,125 @@
+"""`celebahq plan`: disk from counts and sizes, time from records and the probe."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import disk
+from pipeline.params import Params
+from stages import RATES, plan, probe, profiles, read_json, read_params
+from stages.align import align
+from stages.crop import crop
+from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
+
+ROOT = Path(__file__).parents[2]
+FACES = 6
+SECTIONS = {
+    "align": {"resolution": 64, "min_side_pixels": 1},
+    "crop": {"faces_per_chunk": 3},
+    "denoise": {"method": "none"},
+    "superres": {"method": "lanczos"},
+    "fit_denoise": {"network": {"kind": "none"}},
+    "fit_superres": {"network": {"kind": "none"}},
+}
+
+
+def by_stage(needs: list[plan.Need]) -> dict[str, plan.Need]:
+    return {need.stage: need for need in needs}
+
+
+@pytest.mark.parametrize("name", ["demo", "celebahq", "celebahq-network", "lsun", "cifar10", "mnist-1k-k2"])
+def test_readme_states_the_disk_of_the_plan(name: str) -> None:
+    row = re.search(rf"^\| `{name}`[^|]*\|[^|]*\|([^|]*)\|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert row, f"README's table has no profile {name}"
+    stated = re.search(r"([\d.]+) GB", row[1])
+    assert stated, row[1]
+    computed = plan.peak(plan.disk_needs(profiles.read_profile(name)))
+    assert float(stated[1]) == pytest.approx(computed / 1e9, rel=0.06, abs=0.05), f"{name}: plan says {computed}"
+
+
+def test_every_stage_is_planned_and_denoise_is_not_forgotten() -> None:
+    needs = by_stage(plan.disk_needs(profiles.read_profile("celebahq-network")))
+    graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert {stage.partition("@")[0] for stage in needs} == set(graph) - {"lsun", "evaluate"}
+    assert needs["crop"].items == needs["denoise"].items == 202_599
+    assert needs["denoise"].result > needs["crop"].result > 80e9
+    assert needs["shard"].items == 30_000
+    assert needs["train@celebahq"].result > 1e9
+
+
+def test_the_peak_is_the_largest_sum_so_far() -> None:
+    need = plan.Need("a", items=1, now=0, result=10, peak=10)
+    assert plan.peak([need, replace(need, peak=50), need]) == 60
+    assert plan.peak([]) == 0
+
+
+@pytest.fixture
+def _cropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "manifests", "manifests")
+    files = {f"{number:06d}.jpg": photograph(number) for number in range(1, FACES + 1)}
+    write_extract(files, "".join(f"{file} {LANDMARKS}\n" for file in files))
+    choose(address, **SECTIONS)
+    align()
+    crop()
+
+
+@pytest.mark.usefixtures("_cropped")
+def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> None:
+    record = read_json(RATES / "crop.json")
+    assert (record["items"], record["workers"]) == (FACES, 2)
+    assert record["memory"] > 10e6
+    rates = {"crop": probe.Rate(seconds=1.0, memory=7)}
+
+    def planned(params: Params) -> plan.Need:
+        return by_stage(plan.with_rates(params, plan.disk_needs(params), rates))["crop"]
+
+    need = planned(read_params())
+    assert (need.source, need.memory, need.now) == ("record", record["memory"], disk.size_of(Path("data/crop")))
+    assert need.seconds == pytest.approx(record["seconds"] * need.items / FACES)
+    other = SECTIONS | {"crop": {"decoder": "pillow"}}
+    choose(address, **other)
+    need = planned(read_params())
+    assert (need.source, need.memory, need.seconds) == ("probe", 7, need.items / 2), "two workers share the faces"
+
+
+@pytest.mark.usefixtures("_cropped")
+def test_what_is_missing_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = read_params()
+    needs = plan.disk_needs(params)
+    for free, stated in ((10**12, "enough"), (10**6, r"[\d.]+ MB are missing")):
+        monkeypatch.setattr(disk, "free_bytes", lambda _, free=free: free)
+        assert re.search(stated, "\n".join(plan.lines(params, needs)))
+    text = "\n".join(plan.lines(params, plan.with_rates(params, needs, {})))
+    assert re.search(r"^crop +88 .* record$", text, re.MULTILINE)
+    assert re.search(r"^Not measured here: download, extract, denoise, superres.*train@demo", text, re.MULTILINE)
+
+
+def test_the_probe_measures_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    choose("", **SECTIONS, cluster={"scheduler": None})
+    rates = probe.measure(read_params(), seconds=2)
+    assert set(rates) == {stage.__name__ for stage in probe.STAGES}
+    for stage in ("download", "crop", "superres", "shard"):
+        assert 0 < rates[stage].seconds < 5, stage
+        assert rates[stage].memory > 50e6
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_failing_probe_shows_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    choose("", **SECTIONS, cluster={"scheduler": None})
+    params = read_params()
+    source = params.download.source.model_copy(update={"face_pixels_min": 5000, "face_pixels_max": 1})
+    faulty = params.model_copy(update={"download": params.download.model_copy(update={"source": source})})
+    with pytest.raises(probe.ProbeError, match=r"the probe failed:\n(.|\n)+Error"):
+        probe.measure(faulty)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3, "3 s"), (90, "1.5 min"), (7200, "2.0 h"), (86_400 * 3, "3.0 d")])
+def test_durations(seconds: float, text: str) -> None:
+    assert plan.duration(seconds) == text
