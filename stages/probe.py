@@ -46,7 +46,7 @@ FACE_PIXELS = 265
 FEW, MORE_MAX, SECONDS, CHEAP_MORE = 2, 16, 20.0, 48
 """Two runs are compared, since start-up costs both the same: few photographs, and as many more as take seconds.
 
-The cheap stages run on more photographs once more, since a few take less than the clock's steps.
+The cheap stages are compared by themselves, with more photographs: a few take less than the clock's steps.
 """
 STEPS = 4
 """By how many training steps the two runs of a restoration network differ."""
@@ -102,11 +102,12 @@ def probe(seconds: str) -> None:
     with LocalCluster(**settings) as cluster, Client(cluster):
         run = _Run(given, str(cast(Any, cluster).scheduler_address))
         run(FEW, 1, networks=False)  # compiles and loads what is loaded once
+        budget = float(seconds)
+        cheap = [run(count, 1, stages=CHEAP) for count in (FEW, FEW + math.ceil(CHEAP_MORE * budget / SECONDS))]
         few = run(FEW, 1)
         slowest = sum(seconds for seconds, _, _ in few.values()) / FEW
-        budget = float(seconds)
         many = run(FEW + max(1, min(MORE_MAX, int(budget / slowest))), 1 + STEPS)
-        many |= run(FEW + math.ceil(CHEAP_MORE * budget / SECONDS), 1, stages=CHEAP)
+    few, many = few | cheap[0], many | cheap[1]
     rates: dict[str, dict[str, float]] = {}
     for stage, (taken, items, memory) in many.items():
         taken_few, items_few, _ = few[stage]
