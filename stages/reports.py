@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline import manifest
+from pipeline import atomic, manifest
 from pipeline.errors import ParamsError
 from pipeline.manifest import Drop
 from stages import DATA, PARAMS, RECIPES, REPORTS, WORK, load_yaml
@@ -50,6 +50,7 @@ def drops(name: str) -> Iterator[Drop]:
     folder = unfinished[-1] if unfinished else DATA / path
     whole = folder / f"{stage}.parquet"
     tables = [whole] if whole.is_file() else sorted(folder.rglob("*.parquet"))
+    tables = [path for path in tables if not any(part.endswith(atomic.PARTIAL_SUFFIX) for part in path.parts)]
     if not tables:
         raise ParamsError(f"{folder}: holds no table of dropped inputs. Run the stage: dvc repro {name}.")
     print(f"{name}: dropped according to {whole if whole in tables else folder}", file=sys.stderr)
