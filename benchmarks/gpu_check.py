@@ -300,8 +300,8 @@ def main() -> None:
         trainer_for(run, check.device).update(step_at(run, int(resolution)))
         return
     check.part("unfused", counts, seconds=0)
-    with ThreadPoolExecutor(1) as beside:
-        compiling = beside.submit(check.part, "compiled", compile_all, seconds=60)
+    with ThreadPoolExecutor(1) as background:
+        compiling = background.submit(check.part, "compiled", compile_all, seconds=60)
         check.part("tests", tests, seconds=30)
         compiling.result()
     check.part("ceilings", ceilings, seconds=5)

@@ -46,14 +46,14 @@ class Traced(CompiledFunction[Any]):
         """Trace, and lower the graph as Inductor does."""
         graph, states = self._trace(args), self._states()
         tensors = [leaf for leaf in pytree.tree_leaves(args) if isinstance(leaf, Tensor)]
-        Traced.counts.append(lowered(graph, states, tensors))
+        Traced.counts.append(inductor_counts(graph, states, tensors))
         (output,) = graph.graph.find_nodes(op="output")
         values = [None if node is None else node.meta["val"] for node in output.args[0]]
         zeros = [None if value is None else torch.zeros(value.shape, dtype=value.dtype) for value in values]
         return pytree.tree_unflatten(zeros, self._structure)
 
 
-def lowered(graph: torch.fx.GraphModule, states: Any, tensors: Sequence[Tensor]) -> tuple[int, int, int]:
+def inductor_counts(graph: torch.fx.GraphModule, states: Any, tensors: Sequence[Tensor]) -> tuple[int, int, int]:
     """Bytes, fused kernels and library calls of a traced graph."""
     leaves, structure = pytree.tree_flatten((states, list(tensors)))
 

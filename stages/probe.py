@@ -158,7 +158,7 @@ def _small(given: Params, scheduler: str, count: int, steps: int, networks: bool
     """The params with a source of `count` images, without limits that so few would break."""
     params: dict[str, Any] = given.model_dump(mode="json")
     params["cluster"] |= {"scheduler": scheduler, "workers": 1}
-    params["download"] = {"watch": str(MANIFESTS), "source": _source(given, count)}
+    params["download"] = {"watch": str(MANIFESTS / "celeba.yaml"), "source": _source(given, count)}
     for section in ("extract", "align", "crop", "denoise", "superres"):
         params[section]["max_dropped"] = 1.0
     params["align"] |= {"photographs": "all", "min_side_pixels": 1}

@@ -266,7 +266,7 @@ def test_annotations_that_do_not_fit_end_the_stage_before_anything_is_packed(cap
     assert not list(Path("data").rglob("*.tar*"))
     marks.write_text("9\n" + "".join(f"{number:06d}.jpg {row}\n" for number in range(1, 9)))
     download.download()  # two of ten lack a row, which is what align.max_dropped allows
-    assert "download: own/marks.txt: line 1 says 9 rows, found are 8" in capsys.readouterr().err
+    assert "download: marks.txt: line 1 says 9 rows, found are 8" in capsys.readouterr().err
 
 
 def test_a_watched_file_that_is_absent_is_an_error() -> None:
