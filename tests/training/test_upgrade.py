@@ -10,8 +10,7 @@ import pytest
 
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
-from tests.golden.training.make import KINDS, RUNS, results
-from tests.training.small import make_dataset
+from tests.golden.training.make import KINDS, RUNS, make_dataset, results
 from tests.training.test_loop import CPU, ListReporter
 from training.data.real_images import Reals
 from training.loop import train
@@ -43,7 +42,7 @@ def test_a_network_file_of_an_earlier_version_gives_the_same_images_and_scores(v
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("dataset"), resolution=8, label_size=3)
+    return make_dataset(tmp_path_factory.mktemp("dataset"))
 
 
 @pytest.mark.parametrize("name", RUNS)
