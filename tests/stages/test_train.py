@@ -24,6 +24,7 @@ from pipeline.params import TrainRun
 from stages import RECORD
 from stages import train as stage
 from stages.train import UNDER_DVC, train
+from tests.golden.training import make as golden
 from tests.training.small import ROOT, make_dataset, make_run, run_of_today
 from training import run_identity
 from training.snapshots import Snapshots
@@ -185,7 +186,7 @@ def test_a_run_of_an_earlier_version_is_found_by_what_its_checkpoint_states(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    make_dataset(Path("data/shard"), resolution=8, label_size=3)
+    golden.make_dataset(Path("data/shard"))
     expected = json.loads((GOLDEN / "expected.json").read_text())
     options = expected["runs"]["wgan_labels"] | {"dataset": "data/shard"}
     write_params(tmp_path, run_of_today(options))

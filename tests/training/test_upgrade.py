@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.shards.reader import DataSet
-from tests.golden.training.make import KINDS, RUNS, results
-from tests.training.small import make_dataset, run_of_today
+from tests.golden.training.make import KINDS, RUNS, make_dataset, results
+from tests.training.small import run_of_today
 from tests.training.test_loop import CPU, ListReporter
 from training.data.real_images import Reals
 from training.loop import train
@@ -42,7 +42,7 @@ def test_a_network_file_of_an_earlier_version_gives_the_same_images_and_scores(v
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("dataset"), resolution=8, label_size=3)
+    return make_dataset(tmp_path_factory.mktemp("dataset"))
 
 
 @pytest.mark.parametrize("name", RUNS)

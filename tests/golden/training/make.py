@@ -14,8 +14,11 @@ import torch
 
 from pipeline.errors import StoppedError
 from pipeline.params import TrainRun
+from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
-from tests.training.small import make_dataset, make_run
+from pipeline.shards.view import write_view
+from pipeline.shards.writer import writing_shard
+from tests.training.small import make_run
 from training import checkpoint, generate
 from training.checkpoint import FORMAT, NetworkInfo
 from training.data.real_images import Reals
@@ -51,6 +54,17 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "float16": {"speed__precision": "float16"},
 }  # fmt: skip
+
+
+def make_dataset(folder: Path) -> Path:
+    """The data set of all runs: the images beside this file, with three labels."""
+    images_NCHW = np.load(Path(__file__).with_name("images.npy"))
+    header = Header(images_NCHW.shape[-1], "none", "0" * 64, "none", "none", "{}")
+    with writing_shard(folder / "shard-00000.h5", header, len(images_NCHW)) as shard:
+        for index, image_CHW in enumerate(images_NCHW):
+            shard.add(image_CHW, index=index, file=f"{index}.png", labels=np.eye(3, dtype=np.float32)[index % 3])
+    write_view(folder)
+    return folder
 
 
 def write_network(path: Path, run: TrainRun, label_size: int, lod: float) -> dict[str, Any]:
@@ -119,7 +133,7 @@ def run_of(dataset: Path, changes: dict[str, Any]) -> TrainRun:
 def main(folder: Path) -> None:
     """Write everything below `folder`."""
     with tempfile.TemporaryDirectory() as place:
-        dataset = make_dataset(Path(place) / "data", resolution=8, label_size=3)
+        dataset = make_dataset(Path(place) / "data")
         expected: dict[str, Any] = {"networks": {}, "runs": {}, "figures": {}}
         for name, (label_size, lod, options) in KINDS.items():
             run = run_of(Path("data"), {"networks": options, "labels": label_size > 0})
