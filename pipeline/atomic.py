@@ -1,12 +1,19 @@
 """A file has its final name only when it is complete: write a temporary file, flush it, verify it, rename it."""
 
+import errno
+import fcntl
 import json
 import os
+import secrets
 import shutil
+import socket
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pipeline.errors import BusyError
 
 PARTIAL_SUFFIX = ".partial"
 
@@ -16,11 +23,12 @@ def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generat
     """Yield a temporary path in the folder of `path`; on success the file is flushed, verified and renamed to `path`.
 
     The folder is created, an existing file replaced. `verify` is called with the temporary path before the rename, and
-    raises an error to refuse the file. On an error the temporary file is removed and `path` stays as it was. A killed
-    process leaves only the `.partial` file, which the next write of the same name replaces.
+    raises an error to refuse the file. On an error the temporary file is removed and `path` stays as it was. The
+    temporary name is never used twice, so of several writers of one path the last one to end replaces the file as a
+    whole. A killed process leaves its `.partial` file, which `sweep` removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    partial = _temporary(path)
     try:
         yield partial
         _flush(partial)
@@ -44,13 +52,70 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
 
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Generator[Path]:
+    """Yield a new folder in `parent`, which must exist; remove it at the end, unless it was renamed."""
+    folder = _temporary(parent / prefix)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish_first(folder: Path, target: Path) -> bool:
+    """Rename a folder to `target` unless a filled folder has that name; return whether it was renamed.
+
+    Of several writers of one target, the first one publishes its folder as a whole. The files must be flushed.
+    """
+    _flush(folder)
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    _flush(target.parent)
+    return True
+
+
+def sweep(folder: Path) -> None:
+    """Remove the `.partial` files and folders that killed processes left below `folder`."""
+    for left in [*folder.rglob(f"*{PARTIAL_SUFFIX}")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)  # its writer may still run
+        else:
+            left.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, though another process may still be writing to it by its name."""
+    removed = _temporary(folder)
+    folder.replace(removed)
+    shutil.rmtree(removed)
+
+
+@contextmanager
+def locked(path: Path, task: str) -> Generator[None]:
+    """Hold the lock file `path`, which is removed at the end; the system releases it when the process ends.
+
+    A file system without locks is reported. `BusyError` if another process holds it; the message names it and `task`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _lock(path, task)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
 def publish(folder: Path, target: Path) -> None:
     """Rename a finished folder to `target`, which it replaces; its `.partial` files are removed first.
 
     Both must be on one file system. After a kill, `target` is the old folder, absent, or the new one, never a mixture.
     """
-    for left in folder.rglob(f"*{PARTIAL_SUFFIX}"):
-        left.unlink()
+    sweep(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     retired = target.with_name(target.name + ".retired")
     if retired.exists():
@@ -61,6 +126,35 @@ def publish(folder: Path, target: Path) -> None:
     _flush(target.parent)
     if retired.exists():
         shutil.rmtree(retired)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
+
+
+def _lock(path: Path, task: str) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 1000).decode(errors="replace").strip() or "another process"
+            os.close(descriptor)
+            raise BusyError(
+                f"{task} is running already: {holder} holds {path}. Wait until it ends, or end it; then run again."
+            ) from error
+        except OSError as error:
+            print(f"{path} cannot be locked ({error.strerror}): {task} must not be run twice at once", file=sys.stderr)
+            return descriptor
+        try:
+            same = path.stat().st_ino == os.fstat(descriptor).st_ino
+        except FileNotFoundError:
+            same = False
+        if same:  # else the holder before has removed it meanwhile
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            return descriptor
+        os.close(descriptor)
 
 
 def _flush(path: Path) -> None:

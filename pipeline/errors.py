@@ -39,6 +39,14 @@ class TableError(PipelineError):
     """A table is absent or lacks a column."""
 
 
+class BusyError(PipelineError):
+    """Another process does the same work in the same folder."""
+
+
+class ClusterError(PipelineError):
+    """The workers of a dask cluster are missing, unsuitable, or died."""
+
+
 class TooManyDroppedError(PipelineError):
     """A stage dropped more of its inputs than its `max_dropped` allows."""
 
@@ -86,6 +94,7 @@ class DropReason(StrEnum):
     DELTA_CORRUPT = "damaged delta"
     DELTA_KEY = "delta does not open with this photograph"
     DELTA_SIZE = "delta of another size"
+    KILLED_WORKER = "killed the worker"
 
 
 class RejectedInputError(Exception):

@@ -8,9 +8,10 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -109,7 +110,21 @@ class StageRun:
         account.check(self.stage, max_dropped)
 
 
+def _once_at_a_time(body: Callable[..., Generator[StageRun]]) -> Callable[..., Generator[StageRun]]:
+    """Refuse a second run of the same stage, and remove what killed runs left half written in its work folders."""
+
+    @wraps(body)
+    def run(name: str, **values: Any) -> Generator[StageRun]:
+        with atomic.locked(WORK / f"{name}.lock", name):
+            for work in WORK.glob(f"{name}-{'?' * 16}/"):
+                atomic.sweep(work)
+            yield from body(name, **values)
+
+    return run
+
+
 @contextmanager
+@_once_at_a_time
 def stage_run(
     name: str,
     *,

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import manifest, provenance
-from pipeline.cluster import connect
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
 from pipeline.params import Params
@@ -20,6 +19,7 @@ from pipeline.published.ledger import PublishedRenderer, check_matches, write_le
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.shards.write_shards import Renderer, positions, write_shards
+from pipeline.workers import connect
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import manifest
+from pipeline import chunks, manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import writing_container
 from pipeline.errors import DropReason, RejectedInputError
@@ -49,7 +49,7 @@ def _run(table: Path, work: Path, workers: int, calls: Path) -> Accounting:
     work.mkdir(exist_ok=True)
     calls.mkdir(exist_ok=True)
     return map_rows(
-        ClusterParams(scheduler=None, workers=workers, memory_per_worker_mib=500),
+        ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=workers, memory_per_worker_mib=500),
         partial(_store, calls=calls),
         table=table,
         row_in=Photograph,
@@ -68,16 +68,17 @@ def test_the_result_depends_on_neither_workers_nor_interruption(table: Path, tmp
     assert _run(table, one, 1, tmp_path / "calls1") == Accounting(40, 32, {"too small": 8})
     assert sorted(_digests(one)) == [*(f"extract-{i:05d}.tar" for i in range(6)), "extract.parquet"]
 
-    # what a run killed after two chunks leaves: their containers and parts, and a torn file of the third
-    two.mkdir()
+    # what a run killed after two chunks leaves: their folders, and a torn one of the third
     for number in (0, 3):
-        stem = two / f"extract-{number:05d}"
+        folder = two / f"extract.chunks/extract-{number:05d}"
+        folder.mkdir(parents=True)
         rows = manifest.read_kept(table, Photograph, number * 7, number * 7 + 7)
         (tmp_path / "scratch").mkdir(exist_ok=True)
-        manifest.write_rows(
-            stem.with_name(stem.name + ".part.parquet"), Photograph, _store(rows, stem, tmp_path / "scratch")
-        )
-    (two / "extract-00001.tar.partial").write_bytes(b"torn")
+        manifest.write_rows(folder / chunks.TABLE, Photograph, _store(rows, folder / folder.name, tmp_path / "scratch"))
+    torn = two / "extract.chunks/extract-00001-8f3a.01.partial"
+    torn.mkdir()
+    (torn / "extract-00001.tar").write_bytes(b"torn")
+    (two / "extract-00002.part.parquet").write_bytes(b"of an earlier version of the program")
     _run(table, two, 2, tmp_path / "calls2")
     assert _digests(two) == _digests(one)
     assert sorted(path.name for path in (tmp_path / "calls2").iterdir()) == [f"extract-{i:05d}" for i in (1, 2, 4, 5)]
@@ -92,7 +93,7 @@ def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path) -> None
 def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError, match="no such luck"):
         map_rows(
-            ClusterParams(scheduler=None, workers=1, memory_per_worker_mib=500),
+            ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=500),
             _fail,
             table=table,
             row_in=Photograph,

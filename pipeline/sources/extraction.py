@@ -33,6 +33,7 @@ def extract(download: Path, contents: Contents, photographs_per_container: int, 
 
     Raises `SourceError` if the archive is damaged or unsafe, or photographs are missing.
     """
+    atomic.sweep(work)
     annotations = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
     for name, source in annotations.items():
         if source is not None:

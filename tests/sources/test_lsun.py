@@ -13,7 +13,6 @@ from dask.distributed import Client
 from PIL import Image
 
 from pipeline import manifest
-from pipeline.cluster import connect
 from pipeline.demo.scenes import encode_scene
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.params import ClusterParams
@@ -26,6 +25,7 @@ from pipeline.sources.lsun.index import open_keys
 from pipeline.sources.lsun.published import DATABASE, PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
 from pipeline.sources.lsun.synthetic import make_category
+from pipeline.workers import connect
 from stages import read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -321,7 +321,8 @@ def gappy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with connect(ClusterParams(scheduler=None, workers=1, memory_per_worker_mib=1000)) as connected:
+    params = ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=1000)
+    with connect(params) as connected:
         yield connected
 
 
