@@ -142,6 +142,7 @@ class _Run:
 
     def __init__(self, client: Client, function: ChunkFunction, folder: Path, requirements: Requirements) -> None:
         self._client = client
+        self._address = client.scheduler_info()["address"]
         self._arguments = (function, folder, requirements)
         self._jobs: dict[Future, _Job] = {}
         self._ended = queue.SimpleQueue[Future]()
@@ -156,7 +157,8 @@ class _Run:
                     future = self._next()
                     bar.update(self._end(self._jobs.pop(future), future))
         finally:
-            self._client.cancel([*self._jobs])
+            if self._client.status == "running":
+                self._client.cancel([*self._jobs])
 
     def _submit(self, job: _Job) -> None:
         future = self._client.submit(_execute, job, *self._arguments, pure=False)
@@ -182,6 +184,11 @@ class _Run:
 
     def _end(self, job: _Job, future: Future) -> int:
         """Note the end of a task; return the number of chunks that are finished by it."""
+        if future.cancelled():
+            raise ClusterError(
+                f"the scheduler {self._address} has ended or was cut off. Start it and its workers again, then run "
+                f"again: finished chunks are kept."
+            )
         error = future.exception()
         died = isinstance(error, _WorkersDiedError | KilledWorker)
         if error is not None and not died:

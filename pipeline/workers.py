@@ -24,6 +24,7 @@ from pipeline.params import ClusterParams
 PAUSED_AT = 0.8
 """The share of its memory limit above which a dask worker takes no further task."""
 
+SHOWN_FAULTS = 5
 _TOKEN = "token"
 _WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": 1,
@@ -185,15 +186,20 @@ def _fault(requirements: Requirements, dask_worker: Worker) -> str | None:
 
 
 def check_workers(client: Client, requirements: Requirements) -> None:
-    """Ask each worker whether it meets the requirements; `ClusterError` names the first one that does not."""
+    """Ask each worker whether it meets the requirements; `ClusterError` names those that do not, and why."""
+    faults: list[str] = []
     answers: Any = client.run(_fault, requirements, on_error="return")
     for address, answer in sorted(answers.items()):
-        if isinstance(answer, ImportError):
-            raise ClusterError(
+        if isinstance(answer, OSError):
+            continue  # it has just died: its tasks go to others
+        if isinstance(answer, Exception):
+            faults.append(
                 f"worker {address} cannot import the project ({answer}). Start it with this project's environment: "
                 f"{Path(sys.executable).with_name('dask')} worker"
             )
-        if isinstance(answer, BaseException):
-            raise answer
-        if answer is not None:
-            raise ClusterError(answer)
+        elif answer is not None:
+            faults.append(answer)
+    if len(faults) > SHOWN_FAULTS:
+        faults[SHOWN_FAULTS:] = [f"and {len(faults) - SHOWN_FAULTS} more workers"]
+    if faults:
+        raise ClusterError("\n".join(faults))

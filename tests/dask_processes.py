@@ -17,7 +17,9 @@ SECONDS = 60
 
 
 @contextmanager
-def dask(folder: Path, *words: str, environment: dict[str, str] | None = None) -> Generator["subprocess.Popen[bytes]"]:
+def dask_process(
+    folder: Path, *words: str, environment: dict[str, str] | None = None
+) -> Generator["subprocess.Popen[bytes]"]:
     """Run a dask command in `folder`; end it, with its children, on leaving."""
     with (folder / f"{words[0]}.log").open("ab") as log:
         process = subprocess.Popen(
@@ -35,7 +37,7 @@ def dask_scheduler(folder: Path) -> Generator[str]:
     """The address of a scheduler whose process runs in `folder`."""
     file = folder / "scheduler.json"
     words = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
-    with dask(folder, "scheduler", *words):
+    with dask_process(folder, "scheduler", *words):
         deadline = time.monotonic() + SECONDS
         while not file.exists() or not file.read_text():
             assert time.monotonic() < deadline, (folder / "scheduler.log").read_text()
