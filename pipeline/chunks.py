@@ -26,6 +26,10 @@ TABLE = "rows.parquet"
 DEATHS = 2
 """After so many deaths of workers on one task, the row that kills them is searched."""
 
+MORE_MEMORY = "give them more (cluster.memory_per_worker_mib, or dask worker --memory-limit)"
+MAX_KILLERS = 10
+"""More rows of a run that kill workers are taken for a fault of the workers."""
+
 SECONDS_WITHOUT_WORKERS = 120
 SECONDS_UNTIL_VISIBLE = 120  # NFS clients may list a folder that is a minute old
 
@@ -59,15 +63,8 @@ def folder_of(table: Path) -> Path:
     return table.absolute().with_name(f"{table.stem}.chunks")
 
 
-def run_chunks(
-    client: Client, function: ChunkFunction, chunks: Sequence[Chunk], folder: Path, memory_mib: int
-) -> list[Path]:
+def run_chunks(client: Client, function: ChunkFunction, chunks: Sequence[Chunk], folder: Path) -> list[Path]:
     """Run `function` on each chunk whose files are not yet in `folder`; return the tables of all of them.
-
-    Parameters
-    ----------
-    memory_mib
-        What a worker needs in addition to its libraries, in MiB.
 
     Raises
     ------
@@ -83,7 +80,7 @@ def run_chunks(
     done = _names(folder)
     missing = [chunk for chunk in chunks if chunk.name not in done]
     if missing:
-        requirements = Requirements.of(folder, memory_mib, local=client.cluster is not None)
+        requirements = Requirements.of(folder, local=client.cluster is not None)
         check_workers(client, requirements)
         _Run(client, function, folder, requirements).run(missing)
         _wait_until_visible(folder, missing)
@@ -113,6 +110,11 @@ class _Job:
     def prefix(self) -> str:
         return f"{self.chunk.name}-{self.tag}"
 
+    @property
+    def deaths(self) -> int:
+        """After how many deaths of its worker this is not tried again."""
+        return 1 if self.probe and self.chunk.stop - self.chunk.start > 1 else DEATHS
+
 
 class _WorkersDiedError(Exception):
     """The executions of this task before were killed."""
@@ -120,8 +122,10 @@ class _WorkersDiedError(Exception):
 
 def _execute(job: _Job, function: ChunkFunction, folder: Path, requirements: Requirements) -> None:
     requirements.check_this_worker()
+    if not job.probe and (folder / job.chunk.name).exists():
+        return  # dask repeats a task that ended if its worker dies before the client knows it
     # a folder of an earlier execution is still there if its worker died, or lost its scheduler and is still running
-    if len([*folder.glob(f"{job.prefix}.*{atomic.PARTIAL_SUFFIX}")]) >= DEATHS:
+    if len([*folder.glob(f"{job.prefix}.*{atomic.PARTIAL_SUFFIX}")]) >= job.deaths:
         raise _WorkersDiedError
     write_chunk(job.chunk, function, folder, job.prefix, probe=job.probe)
 
@@ -209,7 +213,16 @@ class _Run:
         for probe in search.next_probes():
             self._submit(_Job(probe, probe=True))
         if search.ended:
+            self._check_killers()
             self._submit(_Job(search.result()))
+
+    def _check_killers(self) -> None:
+        killers = sum(len(search.result().killers) for search in self._searches.values())
+        if killers > MAX_KILLERS:
+            raise ClusterError(
+                f"{killers} rows have killed their workers, in {', '.join(self._searches)}: so many point to the "
+                f"workers. Look at their logs; {MORE_MEMORY}. Finished chunks are kept."
+            )
 
 
 class _Search:
@@ -227,11 +240,13 @@ class _Search:
         rows = f"rows {self._chunk.start} to {self._chunk.stop - 1} of its input"
         if self._begun_with == len(self._killers):
             raise ClusterError(
-                f"{self._chunk.name} ({rows}) killed {2 * DEATHS} workers, though none of its rows alone does. Give "
-                f"the workers more memory (cluster.memory_per_worker_mib, or dask worker --memory-limit), or make the "
-                f"chunks smaller. Finished chunks are kept."
+                f"{self._chunk.name} ({rows}) killed {2 * DEATHS} workers, though none of its rows alone does. "
+                f"If the memory is too small, {MORE_MEMORY}, or make the chunks smaller. Finished chunks are kept."
             )
-        print(f"{self._chunk.name}: {DEATHS} workers died with it ({rows}); looking for the row", file=sys.stderr)
+        print(
+            f"{self._chunk.name}: {DEATHS} workers died with it ({rows}); looking for the row that kills them",
+            file=sys.stderr,
+        )
         self._begun_with = len(self._killers)
         self._split(self._chunk)
 

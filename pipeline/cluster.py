@@ -40,7 +40,7 @@ def map_rows(
     out
         A table in the stage's work folder. Chunks that a killed run finished there are used.
     memory_mib
-        What a worker needs in addition to its libraries, in MiB.
+        What one row needs in a worker, in MiB; see `connect`.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def map_rows(
             for number, start in enumerate(range(0, count, rows_per_chunk))
         ]
         task = partial(_run_chunk, function=function, table=table.absolute(), row_in=row_in, row_out=row_out)
-        with connect(cluster) as client:
-            tables = chunks.run_chunks(client, task, parts, folder, memory_mib)
+        with connect(cluster, memory_mib) as client:
+            tables = chunks.run_chunks(client, task, parts, folder)
         manifest.join_parts(out, row_out, tables)
     chunks.collect(folder)
     return manifest.account(out)

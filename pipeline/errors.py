@@ -19,6 +19,10 @@ class DecoderError(PipelineError):
     """The installed JPEG decoder does not give the pixels of the one that `params.yaml` names."""
 
 
+class ImageSizeError(PipelineError):
+    """An image is too large for its file format."""
+
+
 class FetchError(PipelineError):
     """All mirrors of a published file failed; the message lists each with its cause."""
 

@@ -1,6 +1,7 @@
 """The workers of a dask cluster: local processes or those of a scheduler, checked before they work."""
 
 import logging
+import math
 import os
 import secrets
 import socket
@@ -21,6 +22,9 @@ from pipeline import provenance
 from pipeline.errors import ClusterError
 from pipeline.params import ClusterParams
 
+LIBRARIES_MIB = 250
+"""The memory of a worker that has loaded the libraries of all stages but does nothing."""
+
 PAUSED_AT = 0.8
 """The share of its memory limit above which a dask worker takes no further task."""
 
@@ -39,25 +43,32 @@ _WORKER_ENVIRONMENT = {
 
 
 @contextmanager
-def connect(params: ClusterParams) -> Generator[Client]:
+def connect(params: ClusterParams, memory_mib: int = 0) -> Generator[Client]:
     """Connect to the scheduler at `params.scheduler`, or start a local cluster of `params.workers` processes.
 
     A local worker has one thread, and dask's memory limit is `params.memory_per_worker_mib` MiB. A scheduler without
-    workers is waited for, up to `params.worker_wait_minutes`.
+    workers is waited for, up to `params.worker_wait_minutes`. `memory_mib` is what one item needs in a worker in
+    addition to the libraries.
 
     Raises
     ------
     ClusterError
-        The scheduler does not answer, or has no workers.
+        The scheduler does not answer or has no workers, or the memory limit of a worker is too low.
     """
     if params.scheduler is not None:
         with _connected(params.scheduler) as client:
             _wait_for_workers(client, params)
+            limits: Any = client.run(_memory_limit, on_error="ignore")
+            for address, limit in sorted(limits.items()):
+                _check_memory(f"the memory limit of worker {address}", limit, memory_mib, "dask worker --memory-limit")
             yield client
         return
+    limit = params.memory_per_worker_mib
+    _check_memory("cluster.memory_per_worker_mib", limit, memory_mib, "it in params.yaml")
     settings = {
         "distributed.worker.daemon": True,
         "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.deploy.lost-worker-timeout": "1 day",  # nannies restart workers, however often they die
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
     }
     with (
@@ -75,6 +86,20 @@ def connect(params: ClusterParams) -> Generator[Client]:
         if find_spec("bokeh") is not None:  # dask's pages need it; it is not installed with dask
             print(f"dask's dashboard: {client.dashboard_link}", file=sys.stderr)
         yield client
+
+
+def _memory_limit(dask_worker: Worker) -> float | None:
+    limit = getattr(dask_worker.memory_manager, "memory_limit", None)
+    return limit / 2**20 if limit else None
+
+
+def _check_memory(name: str, limit_mib: float | None, memory_mib: int, remedy: str) -> None:
+    needed = 50 * math.ceil((LIBRARIES_MIB + memory_mib) / PAUSED_AT / 50)
+    if limit_mib is not None and limit_mib < needed:
+        raise ClusterError(
+            f"{name} is {limit_mib:.0f} MiB, but this stage needs {needed}: {LIBRARIES_MIB} for the libraries and "
+            f"{memory_mib} for one item, within the {PAUSED_AT:.0%} of the limit that dask uses. Raise {remedy}."
+        )
 
 
 def _connected(address: str) -> Client:
@@ -106,24 +131,23 @@ def _wait_for_workers(client: Client, params: ClusterParams) -> None:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What each worker must have: the folder, the same code and libraries, one thread, and memory.
+    """What each worker must have: the folder, the same code and libraries, and one thread.
 
     A local worker (`code` None) has the code and libraries of its parent.
     """
 
     token: Path
     content: str
-    memory_mib: int
     code: str | None
     libraries: dict[str, str]
 
     @classmethod
-    def of(cls, folder: Path, memory_mib: int, *, local: bool) -> Self:
+    def of(cls, folder: Path, *, local: bool) -> Self:
         """The requirements of this process, with a new token file in `folder`."""
         token, content = folder / f"{_TOKEN}-{secrets.token_hex(4)}.partial", secrets.token_hex(8)
         token.write_text(content, encoding="ascii")
         code = None if local else provenance.installed_digest()
-        return cls(token, content, memory_mib, code, provenance.library_versions())
+        return cls(token, content, code, provenance.library_versions())
 
     def check_this_worker(self) -> None:
         """Raise `ClusterError` if the worker that runs this task is unsuitable; it may have joined later."""
@@ -147,7 +171,7 @@ class Requirements:
                 f"{who} has {worker.state.nthreads} threads, and tasks in threads disturb each other. Start it with "
                 f"--nthreads 1, and --nworkers N for N cores."
             )
-        return self._other_version(who) or self._too_little_memory(who, worker)
+        return self._other_version(who)
 
     def _other_version(self, who: str) -> str | None:
         if self.code is None:
@@ -165,20 +189,6 @@ class Requirements:
                     f"requirements.lock there."
                 )
         return None
-
-    def _too_little_memory(self, who: str, worker: Worker) -> str | None:
-        limit = getattr(worker.memory_manager, "memory_limit", None)
-        if not limit:
-            return None
-        now = worker.monitor.proc.memory_info().rss
-        needed = -(-int((now / 2**20 + self.memory_mib) / PAUSED_AT) // 50) * 50
-        if limit / 2**20 >= needed:
-            return None
-        return (
-            f"{who} has a memory limit of {limit / 2**20:.0f} MiB, but needs {needed} MiB: {now / 2**20:.0f} when idle "
-            f"and {self.memory_mib} for this stage, within the {PAUSED_AT:.0%} that dask uses. Raise "
-            f"cluster.memory_per_worker_mib, or dask worker --memory-limit."
-        )
 
 
 def _fault(requirements: Requirements, dask_worker: Worker) -> str | None:

@@ -23,6 +23,7 @@ from pipeline.workers import connect
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
+MEMORY_MIB = 650  # measured with the demo's network at 1024 pixels, as a lower bound
 DELTAS = DATA / "download" / "deltas"
 LIBRARIES = ("numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
 
@@ -46,7 +47,7 @@ def shard() -> None:
             renderer=params.superres.renderer,
             libraries=json.dumps({library: provenance.library_versions()[library] for library in LIBRARIES}),
         )
-        with connect(params.cluster) as client:
+        with connect(params.cluster, int(MEMORY_MIB * (params.align.resolution / 1024) ** 2)) as client:
             account = write_shards(
                 client,
                 partial(open_renderer, params, data=DATA.resolve(), image_list=params.exact.image_list.resolve()),
@@ -66,7 +67,7 @@ def shard() -> None:
                 [drop for path in tables for drop in manifest.read_dropped(path)],
             )
             check_matches(counts, params.exact.min_match, ledger)
-        run.count(account, max_dropped=1.0 if with_deltas else 0.0)
+        run.count(account, max_dropped=1.0)  # by deltas that do not match, or photographs that kill workers
         run.report.update(finalize_dataset(run.work))
 
 

@@ -1,17 +1,27 @@
 """Executions of chunks: two at once, and workers that die (tests/test_cluster.py has whole runs)."""
 
+import json
+import os
+import secrets
+import signal
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from dask.distributed import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import chunks, manifest
 from pipeline.chunks import Chunk
 from pipeline.container import read_stored, writing_container
+from pipeline.errors import ClusterError
 from pipeline.manifest import Photograph
+from pipeline.params import ClusterParams
+from pipeline.workers import connect
 
 CHUNK = Chunk("crop-00000", 0, 3)
 
@@ -90,3 +100,49 @@ def test_of_two_interleaved_executions_one_is_published_with_its_own_table(
     note()
     assert set(seen) in ({b"\0\0\0"}, {b"\1\1\1"}), "what is published is one execution's, and never changes"
     assert [path.name for path in (data / "crop").iterdir()] == [CHUNK.name], "the other one leaves nothing"
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """Writes the rows of a chunk; `poison` are those with which a worker dies, `calls` counts the executions."""
+
+    poison: frozenset[int]
+    calls: Path
+    too_much: int = 1000
+
+    def __call__(self, chunk: Chunk, folder: Path) -> None:
+        (self.calls / f"{chunk.start}-{chunk.stop}-{secrets.token_hex(4)}").touch()
+        rows = [row for row in range(chunk.start, chunk.stop) if row not in chunk.killers]
+        (folder / f"{chunk.name}.json").write_text(json.dumps([rows, sorted(chunk.killers)]))
+        if self.poison & {*rows} or len(rows) > self.too_much:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    params = ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=2, memory_per_worker_mib=1000)
+    with connect(params) as client:
+        yield client
+
+
+def test_a_row_that_kills_its_worker_is_found_and_skipped(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (calls := tmp_path / "calls").mkdir()
+    function = Poisoned(frozenset({2}), calls)
+    parts = [Chunk(f"crop-{start:05d}", start, start + 5) for start in range(0, 15, 5)]
+    tables = chunks.run_chunks(client, function, parts, tmp_path / "crop.chunks")
+    chunks.collect(tmp_path / "crop.chunks")
+    found = [json.loads((tmp_path / f"{table.parent.name}.json").read_text()) for table in tables]
+    assert found == [[[0, 1, 3, 4], [2]], [[*range(5, 10)], []], [[*range(10, 15)], []]]
+    message = "crop-00000: 2 workers died with it (rows 0 to 4 of its input); looking for the row that kills them"
+    assert message in capsys.readouterr().err
+    executions = Counter(path.name.rpartition("-")[0] for path in calls.iterdir())
+    assert executions.keys() == {"0-5", "0-2", "2-5", "2-3", "3-5", "5-10", "10-15"}, "it is bisected"
+    assert (executions["0-5"], executions["2-3"]) == (3, 2)
+
+
+def test_a_chunk_that_kills_workers_though_no_row_does_ends_the_run(client: Client, tmp_path: Path) -> None:
+    function = Poisoned(frozenset(), tmp_path, too_much=3)
+    with pytest.raises(ClusterError, match=r"crop-00000 \(rows 0 to 3 .*\) killed 4 workers, though none of its rows"):
+        chunks.run_chunks(client, function, [Chunk("crop-00000", 0, 4)], tmp_path / "crop.chunks")

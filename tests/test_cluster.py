@@ -1,4 +1,6 @@
 import hashlib
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 
 from pipeline import chunks, manifest
 from pipeline.cluster import map_rows, outcomes
-from pipeline.container import writing_container
+from pipeline.container import read_stored, writing_container
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
 from pipeline.params import ClusterParams
@@ -88,6 +90,37 @@ def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path) -> None
     _run(table, tmp_path / "work", 1, tmp_path / "first")
     _run(table, tmp_path / "work", 1, tmp_path / "second")
     assert not list((tmp_path / "second").iterdir())
+
+
+def _die(rows: Sequence[Photograph], stem: Path) -> Iterator[Photograph | Drop]:
+    """Stores rows as `_store` does; a decoder crashes on one of them."""
+    with writing_container(stem.with_suffix(".tar"), f"extract/{stem.name}.tar") as container:
+        for row in rows:
+            if row.file == "000017.jpg":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            yield manifest.extend(row, Photograph, photograph=container.add(row.file, row.file.encode()))
+
+
+def test_a_photograph_that_kills_its_worker_is_dropped(table: Path, tmp_path: Path) -> None:
+    account = map_rows(
+        ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=500),
+        _die,
+        table=table,
+        row_in=Photograph,
+        row_out=Photograph,
+        rows_per_chunk=20,
+        out=tmp_path / "work/extract.parquet",
+    )
+    assert account == Accounting(40, 39, {"killed the worker": 1})
+    (drop,) = manifest.read_dropped(tmp_path / "work/extract.parquet")
+    assert (drop.index, drop.file, drop.detail) == (
+        17,
+        "000017.jpg",
+        "each of 2 workers died with it: out of memory, or a crash in a library",
+    )
+    rows = manifest.read_kept(tmp_path / "work/extract.parquet", Photograph)
+    (tmp_path / "work").rename(tmp_path / "extract")
+    assert [read_stored(tmp_path, row.photograph) for row in rows] == [row.file.encode() for row in rows]
 
 
 def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ def _write(chunk: Chunk, folder: Path) -> None:
     (folder / f"{chunk.name}.txt").write_text(str(Path.cwd()))
 
 
-def _run(address: str, folder: Path, memory_mib: int = 0) -> None:
+def _run(address: str, folder: Path) -> None:
     with workers.connect(_params(address)) as client:
-        chunks.run_chunks(client, _write, CHUNKS, folder, memory_mib)
+        chunks.run_chunks(client, _write, CHUNKS, folder)
 
 
 def test_an_empty_scheduler_is_waited_for_up_to_a_limit(address: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,17 +95,23 @@ def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: P
         client.wait_for_workers(4, timeout=60)
         names = {info["name"]: worker for worker, info in client.scheduler_info(-1)["workers"].items()}
         with pytest.raises(ClusterError) as raised:
-            chunks.run_chunks(client, _write, CHUNKS, tmp_path / "crop.chunks", 200)
+            chunks.run_chunks(client, _write, CHUNKS, tmp_path / "crop.chunks")
         message = str(raised.value)
         for name, sentence in {
             "older": rf"runs another version of the code, from {older}\. Start it from the checkout",
             "threads": r"has 4 threads.* Start it with --nthreads 1",
-            "memory": r"has a memory limit of 300 MiB, but needs \d\d\d MiB: \d+ when idle and 200 for this stage",
             "other": r"cannot import the project \(.*No module named .*\)\. Start it with .*dask worker",
         }.items():
             assert re.search(rf"worker {names[name]} .*{sentence}", message), message
-        assert len(message.splitlines()) == 4
-        requirements = workers.Requirements.of(tmp_path / "crop.chunks", 0, local=False)
+        assert len(message.splitlines()) == 3
+        with pytest.raises(ClusterError) as raised, workers.connect(_params(address), 200):
+            pass
+        assert re.fullmatch(
+            rf"the memory limit of worker {names['memory']} is 300 MiB, but this stage needs 600: 250 for the "
+            r"libraries and 200 for one item, within the 80% .* Raise dask worker --memory-limit\.",
+            str(raised.value),
+        )
+        requirements = workers.Requirements.of(tmp_path / "crop.chunks", local=False)
         blind = replace(requirements, token=tmp_path / "nowhere/crop.chunks/token.partial")
         with pytest.raises(ClusterError, match=f"does not see {tmp_path / 'nowhere'}. Mount the project's folder"):
             workers.check_workers(client, blind)
@@ -125,7 +131,7 @@ def test_a_worker_that_joins_later_is_checked_too(address: str, elsewhere: Path,
         with ExitStack() as stack:
             late.start()
             with pytest.raises(ClusterError, match=r"worker .* has 2 threads.* Start it with --nthreads 1"):
-                chunks.run_chunks(client, _wait, chunks_of_seconds, tmp_path / "crop.chunks", 0)
+                chunks.run_chunks(client, _wait, chunks_of_seconds, tmp_path / "crop.chunks")
 
 
 def test_a_scheduler_that_dies_is_named(elsewhere: Path, tmp_path: Path) -> None:
@@ -139,5 +145,14 @@ def test_a_scheduler_that_dies_is_named(elsewhere: Path, tmp_path: Path) -> None
         threading.Timer(1.0, lambda: os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)).start()
         started = time.monotonic()
         with pytest.raises(ClusterError, match=f"the scheduler {address} "):
-            chunks.run_chunks(client, _wait, CHUNKS, tmp_path / "crop.chunks", 0)
+            chunks.run_chunks(client, _wait, CHUNKS, tmp_path / "crop.chunks")
         assert time.monotonic() - started < 20
+
+
+def test_a_memory_limit_that_is_too_low_is_named_before_work_begins() -> None:
+    params = _params(None).model_copy(update={"memory_per_worker_mib": 400})
+    with (
+        pytest.raises(ClusterError, match=r"cluster.memory_per_worker_mib is 400 MiB, but this stage needs 1200: 250 "),
+        workers.connect(params, 700),
+    ):
+        pass

@@ -29,7 +29,6 @@ def write_shards(
     places: NDArray[np.int64],
     images_per_shard: int,
     work: Path,
-    memory_mib: int = 0,
 ) -> Accounting:
     """Write the final images of the kept rows of `table` to shards in `work`, with the table `work/shard.parquet`.
 
@@ -42,8 +41,6 @@ def write_shards(
     places
         The kept row of `table` (0 is the first by index) at each position of the data set; see `positions`. Rows that
         the renderer rejects are left out, and the following ones move up.
-    memory_mib
-        What a worker needs in addition to its libraries, in MiB.
     """
     joined = work / "shard.parquet"
     folder = chunks.folder_of(joined)
@@ -55,7 +52,7 @@ def write_shards(
             for number, start in enumerate(range(0, count, images_per_shard))
         ]
         task = _WriteShard(open_renderer, header, table.absolute(), places)
-        _join(joined, chunks.run_chunks(client, task, shards, folder, memory_mib))
+        _join(joined, chunks.run_chunks(client, task, shards, folder))
     chunks.collect(folder)
     return manifest.account(joined)
 

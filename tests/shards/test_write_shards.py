@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ import pytest
 from dask.distributed import Client, LocalCluster
 
 from pipeline import chunks, manifest
-from pipeline.errors import ShardError
+from pipeline.chunks import Chunk
+from pipeline.errors import DropReason, ShardError
 from pipeline.manifest import Selected, Sharded
 from pipeline.shards.reader import DataSet
+from pipeline.shards.verify import verify_shard
 from pipeline.shards.view import write_view
-from pipeline.shards.write_shards import labels_of, positions
-from tests.shards.painting import build, build_with, paint, selected, write_selection
+from pipeline.shards.write_shards import _WriteShard, labels_of, positions
+from tests.shards.painting import HEADER, Painter, build, build_with, paint, selected, write_selection
 
 ROOT = Path(__file__).parents[2]
 INDICES = [3 * n + 1 for n in range(30)]
@@ -30,7 +33,10 @@ def sums(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def client() -> Generator[Client]:
-    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster) as connected:
+    with (
+        LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as connected,
+    ):
         yield connected
 
 
@@ -96,6 +102,17 @@ def test_a_run_killed_while_its_shards_were_moved_is_completed(client: Client, r
     account = build_with(client, tmp_path)
     assert (account.given, account.kept) == (30, 30)
     assert sums(tmp_path / "work") == sums(reference)
+
+
+def test_an_image_that_killed_its_worker_is_left_out(tmp_path: Path) -> None:
+    write_selection(tmp_path / "select.parquet", INDICES)
+    write = _WriteShard(partial(Painter, 0.0), HEADER, tmp_path / "select.parquet", np.arange(30))
+    write(Chunk("shard-00001", 7, 14, frozenset({9})), tmp_path)
+    (drop,) = manifest.read_dropped(tmp_path / chunks.TABLE)
+    assert (drop.index, drop.reason) == (INDICES[9], DropReason.KILLED_WORKER)
+    rows = manifest.read_kept(tmp_path / chunks.TABLE, Sharded)
+    assert [(row.index, row.row) for row in rows] == list(zip(INDICES[7:9] + INDICES[10:14], range(6), strict=True))
+    assert len(verify_shard(tmp_path / "shard-00001.h5")) == 6
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":

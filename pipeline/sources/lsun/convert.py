@@ -27,7 +27,6 @@ def convert(
     images_per_shard: int,
     index: Path,
     work: Path,
-    memory_mib: int = 0,
 ) -> Accounting:
     """Write the first `max_images` good records (None: all) to shards in `work`, and `work/lsun.parquet` about them.
 
@@ -50,7 +49,7 @@ def convert(
                     for number, start in enumerate(starts, len(tables))
                 ]
                 task = _WriteShard(database.absolute(), header, {start: keys[start].as_py() for start in starts})
-                found = chunks.run_chunks(client, task, shards, folder, memory_mib)
+                found = chunks.run_chunks(client, task, shards, folder)
                 tables += found
                 read = stop
                 kept += sum(manifest.account(table).kept for table in found)
