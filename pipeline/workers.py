@@ -55,6 +55,7 @@ def connect(params: ClusterParams, memory_mib: int = 0) -> Generator[Client]:
     ClusterError
         The scheduler does not answer or has no workers, or the memory limit of a worker is too low.
     """
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors here name what it would log
     if params.scheduler is not None:
         with _connected(params.scheduler) as client:
             _wait_for_workers(client, params)

@@ -4,7 +4,9 @@ Stages never import each other. They read what earlier stages published in `data
 `data/<stage>/<stage>.parquet`.
 """
 
+import errno
 import json
+import re
 import shutil
 import sys
 import time
@@ -32,6 +34,8 @@ DOWNLOADS = DATA / ".downloads"
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
 RECORDS = Path("records")
+SYSTEM_FAULTS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ESTALE)
+"""Errors of a disk, not of the program: the command line shows the message alone."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -195,6 +199,16 @@ def main(stage: Any) -> None:
         stage(*sys.argv[1:])
     except PipelineError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
+    except OSError as error:
+        if _errno(error) not in SYSTEM_FAULTS:
+            raise
+        sys.exit(f"\nOSError: {error}. Mend the disk or its limits, then run again: what is finished is kept.")
+
+
+def _errno(error: OSError) -> int | None:
+    """The error number; HDF5 gives it in the text alone."""
+    found = re.search(r"\berrno = (\d+)", str(error))
+    return error.errno if found is None else int(found[1])
 
 
 def table(stage: str) -> Path:
