@@ -21,6 +21,7 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable . --group dev
+	@git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/dvc config --local core.no_scm true # a download without .git
 	@touch $@
 
 repro: env ## rebuild data, model and metrics: dvc repro on params.yaml (the demo, until you change it)

@@ -1,7 +1,7 @@
 /* Faults of the system, for benchmarks/faults.py: gcc -shared -fPIC -o faults.so faults.c -ldl, then LD_PRELOAD.
 
 FAULTS_EIO=n: the n-th write, pwrite or fsync of a file whose path contains "/.work/" fails with EIO, once per process.
-FAULTS_CLOCK=n: from the n-th question for the time of day on, the clock is wrong by days, each time by others. */
+FAULTS_CLOCK=n: after every n questions for the time of day, the clock is set forward or back by hours or days. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -55,8 +55,8 @@ int fsync(int file) {
 }
 
 static long jump(void) {
-    long at = setting("FAULTS_CLOCK"), now = atomic_fetch_add(&questions, 1) + 1;
-    return at && now >= at ? 86400 * (now % 7 - 3) : 0;
+    long every = setting("FAULTS_CLOCK"), now = atomic_fetch_add(&questions, 1);
+    return every ? 31000 * (now / every * 5 % 7 - 3) : 0;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {

@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,39 +53,46 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def temporary_folder(parent: Path, prefix: str) -> Generator[Path]:
-    """Yield a new folder in `parent`, which must exist; remove it at the end, unless it was renamed."""
-    folder = _temporary(parent / prefix)
+def writing_folder(target: Path, prefix: str, *, keep: bool = True) -> Generator[Path]:
+    """Yield a new folder next to `target`, whose parent must exist; on success it is renamed to `target`, once.
+
+    If a filled folder has that name already, or `keep` is false, it is removed instead: of several writers of one
+    target, the first that ends publishes its folder as a whole. The files must be flushed. A writer whose folder was
+    removed by `sweep` gets `FileNotFoundError`, though it may have made it again by writing to it.
+    """
+    folder = _temporary(target.with_name(prefix))
     folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)  # as long as it is open, no other folder has its number
     try:
         yield folder
+        if keep:
+            if folder.stat().st_ino != os.fstat(descriptor).st_ino:
+                raise FileNotFoundError(errno.ENOENT, "removed while it was written", str(folder))
+            os.fsync(descriptor)
+            _rename_first(folder, target)
     finally:
+        os.close(descriptor)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish_first(folder: Path, target: Path) -> bool:
-    """Rename a folder to `target` unless a filled folder has that name; return whether it was renamed.
-
-    Of several writers of one target, the first one publishes its folder as a whole. The files must be flushed.
-    """
-    _flush(folder)
+def _rename_first(folder: Path, target: Path) -> None:
     try:
         folder.rename(target)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
-        return False
-    _flush(target.parent)
-    return True
+    else:
+        _flush(target.parent)
 
 
 def sweep(folder: Path) -> None:
-    """Remove the `.partial` files and folders that killed processes left below `folder`."""
+    """Remove the `.partial` files and folders that killed processes left below `folder`; a writer may still run."""
     for left in [*folder.rglob(f"*{PARTIAL_SUFFIX}")]:
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)  # its writer may still run
-        else:
-            left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # in a folder that is removed already
+            if left.is_dir():
+                remove_folder(left)
+            else:
+                left.unlink()
 
 
 def remove_folder(folder: Path) -> None:

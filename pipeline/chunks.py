@@ -63,8 +63,23 @@ def folder_of(table: Path) -> Path:
     return table.absolute().with_name(f"{table.stem}.chunks")
 
 
-def run_chunks(client: Client, function: ChunkFunction, chunks: Sequence[Chunk], folder: Path) -> list[Path]:
+def finished_chunks(folder: Path) -> list[str]:
+    """The names of the chunks that are finished in `folder`, in order."""
+    if not folder.exists():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.suffix != atomic.PARTIAL_SUFFIX)
+
+
+def run_chunks(
+    client: Client,
+    function: ChunkFunction,
+    chunks: Sequence[Chunk],
+    folder: Path,
+    finished: Callable[[Path], None] = lambda table: None,
+) -> list[Path]:
     """Run `function` on each chunk whose files are not yet in `folder`; return the tables of all of them.
+
+    `finished` is called with the table of each chunk that is there or ends; what it raises ends the run.
 
     Raises
     ------
@@ -77,14 +92,17 @@ def run_chunks(client: Client, function: ChunkFunction, chunks: Sequence[Chunk],
     atomic.sweep(folder)
     for old in folder.parent.glob("*.part.parquet"):  # versions before 0.2 kept the tables of chunks there
         old.unlink()
-    done = _names(folder)
+    done = {*finished_chunks(folder)}
     missing = [chunk for chunk in chunks if chunk.name not in done]
+    tables = [folder / chunk.name / TABLE for chunk in chunks]
+    for chunk, table in zip(chunks, tables, strict=True):
+        if chunk.name in done:
+            finished(table)
     if missing:
         requirements = Requirements.of(folder, local=client.cluster is not None)
         check_workers(client, requirements)
-        _Run(client, function, folder, requirements).run(missing)
-        _wait_until_visible(folder, missing)
-    return [folder / chunk.name / TABLE for chunk in chunks]
+        _Run(client, function, folder, requirements, finished).run(missing)
+    return tables
 
 
 def collect(folder: Path) -> None:
@@ -135,17 +153,23 @@ def write_chunk(chunk: Chunk, function: ChunkFunction, folder: Path, prefix: str
 
     Where several executions of a chunk end, the first one is published; all others leave nothing.
     """
-    with atomic.temporary_folder(folder, prefix) as own:
+    with atomic.writing_folder(folder / chunk.name, prefix, keep=not probe) as own:
         function(chunk, own)
-        if not probe:
-            atomic.publish_first(own, folder / chunk.name)
 
 
 class _Run:
     """One call of `run_chunks`."""
 
-    def __init__(self, client: Client, function: ChunkFunction, folder: Path, requirements: Requirements) -> None:
+    def __init__(
+        self,
+        client: Client,
+        function: ChunkFunction,
+        folder: Path,
+        requirements: Requirements,
+        finished: Callable[[Path], None],
+    ) -> None:
         self._client = client
+        self._finished = finished
         self._address = client.scheduler_info()["address"]
         self._arguments = (function, folder, requirements)
         self._jobs: dict[Future, _Job] = {}
@@ -202,6 +226,9 @@ class _Run:
             self._go_on(job.chunk.name)
             return 0
         if not died:
+            folder = self._arguments[1]
+            _wait_until_visible(folder, job.chunk.name)
+            self._finished(folder / job.chunk.name / TABLE)
             return 1
         search = self._searches.setdefault(job.chunk.name, _Search(job.chunk))
         search.begin()
@@ -283,17 +310,13 @@ class _Search:
         ]
 
 
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def _wait_until_visible(folder: Path, chunks: Sequence[Chunk]) -> None:
-    """Wait for the files of other hosts: a network file system may show them late."""
+def _wait_until_visible(folder: Path, name: str) -> None:
+    """Wait for a chunk of another host: a network file system may show it late."""
     deadline = time.monotonic() + SECONDS_UNTIL_VISIBLE
-    while late := {chunk.name for chunk in chunks} - _names(folder):
+    while name not in {path.name for path in folder.iterdir()}:  # not `exists`, whose answer may be cached
         if time.monotonic() > deadline:
             raise ClusterError(
-                f"{folder}: {min(late)} was written by a worker but is not visible here after "
-                f"{SECONDS_UNTIL_VISIBLE} seconds. Check that all hosts have the same file system at this path."
+                f"{folder}: {name} was written by a worker but is not visible here after {SECONDS_UNTIL_VISIBLE} "
+                f"seconds. Check that all hosts have the same file system at this path."
             )
         time.sleep(1)

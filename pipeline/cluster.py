@@ -1,13 +1,13 @@
 """Tables processed in chunks of rows with dask.distributed; tasks exchange file names, never pixels."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from pipeline import chunks, manifest
 from pipeline.chunks import Chunk
-from pipeline.errors import RejectedInputError
+from pipeline.errors import RejectedInputError, TableError
 from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.params import ClusterParams
 from pipeline.workers import connect
@@ -26,6 +26,7 @@ def map_rows(
     rows_per_chunk: int,
     out: Path,
     memory_mib: int = 0,
+    finished: Callable[[Path], None] = lambda table: None,
 ) -> Accounting:
     """Apply `function` to the kept rows of `table`, chunk by chunk in a cluster, and write the results to `out`.
 
@@ -33,14 +34,18 @@ def map_rows(
     ----------
     function
         Called in a worker with the rows of a chunk and the chunk's file stem (an absolute path without suffix), with
-        which the files that it writes must start: `crop-00003` in a folder of this execution. They are moved to the
-        folder of `out` at the end. Yields one kept or dropped row per input row. Must be picklable.
+        which the files that it writes must start: `crop-000048`, in a folder of this execution, for the chunk that
+        begins with row 48. They are moved to the folder of `out` at the end. Yields one kept or dropped row per input
+        row. Must be picklable.
     row_in, row_out
         The types of the rows of `table` and of the kept rows that `function` yields.
     out
-        A table in the stage's work folder. Chunks that a killed run finished there are used.
+        A table in the stage's work folder. Chunks that a killed run finished there are used, also those of another
+        `rows_per_chunk`: it decides how rows are grouped in files, not what is made of them.
     memory_mib
         What one row needs in a worker, in MiB; see `connect`.
+    finished
+        Called with the table of each chunk, also of those that a killed run finished; what it raises ends the run.
 
     Raises
     ------
@@ -50,13 +55,20 @@ def map_rows(
     folder = chunks.folder_of(out)
     if not out.exists():
         count = manifest.account(table).kept
-        parts = [
-            Chunk(f"{out.stem}-{number:05d}", start, min(start + rows_per_chunk, count))
-            for number, start in enumerate(range(0, count, rows_per_chunk))
-        ]
+        sizes = {
+            int(name[len(out.stem) + 1 :]): manifest.account(folder / name / chunks.TABLE).given
+            for name in chunks.finished_chunks(folder)
+        }
+        parts = [Chunk(f"{out.stem}-{start:06d}", start, stop) for start, stop in _spans(count, rows_per_chunk, sizes)]
         task = partial(_run_chunk, function=function, table=table.absolute(), row_in=row_in, row_out=row_out)
         with connect(cluster, memory_mib) as client:
-            tables = chunks.run_chunks(client, task, parts, folder)
+            tables = chunks.run_chunks(client, task, parts, folder, finished)
+        given = sum(manifest.account(part).given for part in tables)
+        if given != count:
+            raise TableError(
+                f"{folder}: its chunks have {given} of {count} rows, since two runs with different sizes of chunks "
+                f"have worked there. Remove the folder, and run again."
+            )
         manifest.join_parts(out, row_out, tables)
     chunks.collect(folder)
     return manifest.account(out)
@@ -69,6 +81,19 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
             yield function(row)
         except RejectedInputError as rejected:
             yield Drop.of(row, rejected)
+
+
+def _spans(count: int, rows_per_chunk: int, finished: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """First row and end of each chunk of `count` rows; `finished` has the numbers of rows of chunks by first row.
+
+    Finished chunks stay, also those of another size; the rows between them are divided anew.
+    """
+    start = 0
+    for first in [*sorted(finished), count]:
+        yield from ((row, min(row + rows_per_chunk, first)) for row in range(start, first, rows_per_chunk))
+        if first in finished:
+            yield first, first + finished[first]
+            start = first + finished[first]
 
 
 def _run_chunk(

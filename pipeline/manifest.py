@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import atomic
-from pipeline.errors import DropReason, RejectedInputError, TableError, TooManyDroppedError
+from pipeline.errors import DropReason, RejectedInputError, TableError
 
 # tables are small, and Arrow's default allocator keeps 20 MiB more after a join of 100,000 rows
 pa.set_memory_pool(pa.system_memory_pool())
@@ -146,22 +146,6 @@ class Accounting:
     given: int
     kept: int
     dropped: dict[str, int]
-
-    def check(self, stage: str, max_dropped: float) -> None:
-        """Raise `TooManyDroppedError` if the dropped fraction exceeds `max_dropped` (0...1) or no input is kept.
-
-        Photographs that are not in the published list (NOT_PUBLISHED) are not counted.
-        """
-        given = self.given - self.dropped.get(DropReason.NOT_PUBLISHED, 0)
-        count = given - self.kept
-        if self.kept and count <= max_dropped * given:
-            return
-        reasons = ", ".join(f"{reason}: {n}" for reason, n in sorted(self.dropped.items())) or "no input at all"
-        raise TooManyDroppedError(
-            f"{stage}: {count} of {given} inputs dropped ({reasons}), allowed are {max_dropped:.1%} and at "
-            f"least one must remain. Look at the rows with a drop_reason in the stage's table; if they are "
-            f"expected, raise {stage}.max_dropped in params.yaml."
-        )
 
 
 Row = TypeVar("Row", bound=Input)

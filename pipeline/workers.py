@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import resource
 import secrets
 import socket
 import sys
@@ -24,6 +25,9 @@ from pipeline.params import ClusterParams
 
 LIBRARIES_MIB = 250
 """The memory of a worker that has loaded the libraries of all stages but does nothing."""
+
+ADDRESS_SPACE_MIB = 6144
+"""More than a worker with all libraries maps, 3 to 5 GiB of address space."""
 
 PAUSED_AT = 0.8
 """The share of its memory limit above which a dask worker takes no further task."""
@@ -66,27 +70,40 @@ def connect(params: ClusterParams, memory_mib: int = 0) -> Generator[Client]:
         return
     limit = params.memory_per_worker_mib
     _check_memory("cluster.memory_per_worker_mib", limit, memory_mib, "it in params.yaml")
+    with _local_cluster(params) as cluster, Client(cluster) as client:
+        if find_spec("bokeh") is not None:  # dask's pages need it; it is not installed with dask
+            print(f"dask's dashboard: {client.dashboard_link}", file=sys.stderr)
+        yield client
+
+
+def _local_cluster(params: ClusterParams) -> LocalCluster:
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 <= address_space < ADDRESS_SPACE_MIB << 20:  # threads fail to start, and dask waits for them for ever
+        raise ClusterError(
+            f"the address space is limited to {address_space >> 20} MiB, but a worker maps up to {ADDRESS_SPACE_MIB}, "
+            f"most of it unused. Run ulimit -v unlimited first; cluster.memory_per_worker_mib limits the memory."
+        )
     settings = {
         "distributed.worker.daemon": True,
         "distributed.admin.system-monitor.gil.enabled": False,
         "distributed.deploy.lost-worker-timeout": "1 day",  # nannies restart workers, however often they die
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
+    dask.config.set(settings)  # for the life of the process: nannies read them when they restart a worker
+    try:
+        return LocalCluster(
             n_workers=params.workers,
             threads_per_worker=1,
             processes=True,
             memory_limit=f"{params.memory_per_worker_mib}MiB",
             dashboard_address="127.0.0.1:0",  # any free port: several stages may run at once
             silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        if find_spec("bokeh") is not None:  # dask's pages need it; it is not installed with dask
-            print(f"dask's dashboard: {client.dashboard_link}", file=sys.stderr)
-        yield client
+        )
+    except (TimeoutError, OSError, RuntimeError) as error:
+        raise ClusterError(
+            f"the {params.workers} local workers could not be started ({error}). Look at the memory and the limits of "
+            f"processes (ulimit -a), and run again."
+        ) from error
 
 
 def _memory_limit(dask_worker: Worker) -> float | None:

@@ -6,6 +6,7 @@ Stages never import each other. They read what earlier stages published in `data
 
 import errno
 import json
+import os
 import re
 import shutil
 import sys
@@ -17,23 +18,31 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, provenance
+from pipeline import atomic, drops, provenance
 from pipeline.errors import ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
+from pipeline.sources.fetch import terms
+from pipeline.sources.fetch.downloads import Downloads
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
 WORK = DATA / ".work"
-DOWNLOADS = DATA / ".downloads"
+CHECKOUT = Path(os.environ.get("DVC_ROOT", ""))
+"""The user's checkout: another folder than the current one in a temporary workspace of `dvc exp run --temp`."""
+DOWNLOADS = CHECKOUT / DATA / ".downloads"
 """Downloaded files; outside the work folders, so that no change of params loses them."""
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
+RECORD = "record.json"
+"""In every published folder: what it was made from. Equal in every run of equal code on equal params and inputs."""
 RECORDS = Path("records")
+"""Where version 0.1.0 kept the records."""
 SYSTEM_FAULTS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ESTALE)
 """Errors of a disk, not of the program: the command line shows the message alone."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
@@ -46,6 +55,11 @@ def read_params(path: Path = PARAMS) -> Params:
     return parse_params(path.read_text(encoding="utf-8"), path)
 
 
+def load_yaml(text: str) -> Any:
+    """The content of a YAML 1.2 text, as DVC reads it: 1e-3 is a number, and a key that stands twice is an error."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def parse_params(text: str, path: Path) -> Params:
     """Validate the text of the params file `path`.
 
@@ -55,8 +69,8 @@ def parse_params(text: str, path: Path) -> Params:
         The text is no YAML, or has missing, unknown or impossible values; the message lists each.
     """
     try:
-        return Params.model_validate_json(json.dumps(yaml.safe_load(text)))
-    except yaml.YAMLError as error:
+        return Params.model_validate_json(json.dumps(load_yaml(text)))
+    except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:
         faults = "".join(
@@ -74,13 +88,21 @@ Manifest = TypeVar("Manifest", bound=BaseModel)
 def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
     """Read a file of `manifests/`; `SourceError` if it is absent or has another content."""
     try:
-        return kind.model_validate_json(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+        return kind.model_validate_json(json.dumps(load_yaml(path.read_text(encoding="utf-8"))))
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such file; it comes with the repository: git checkout {path}.") from error
-    except (yaml.YAMLError, ValidationError) as error:
+    except (YAMLError, ValidationError) as error:
         raise SourceError(
             f"{path}: not a list of published files: {error}\nRestore it: git checkout {path}."
         ) from error
+
+
+def open_downloads(params: Params) -> Downloads:
+    """The published files in the user's checkout, under the terms that were accepted there."""
+    network = params.network
+    if network.local is not None:
+        network = network.model_copy(update={"local": CHECKOUT / network.local})
+    return Downloads(DOWNLOADS, network, terms.Acceptance.read(CHECKOUT / terms.FILE))
 
 
 @dataclass
@@ -93,9 +115,10 @@ class StageRun:
         The folder to fill. Its name holds the digest of params, inputs and recipe, so what a killed run left there
         is what this run would make again.
     report
-        Numbers for `reports/<name>.json`, the stage's DVC metrics. Nothing that varies between equal runs.
+        Numbers for the record and for `reports/<name>.json`, the stage's DVC metrics, which also has the seconds that
+        the run took. Nothing else that varies between equal runs.
     notes
-        Further entries of the record, `records/<name>.json`.
+        Further entries of the record; nothing that varies between equal runs.
     """
 
     stage: str
@@ -111,7 +134,7 @@ class StageRun:
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""
         self.report.update(asdict(account))
-        account.check(self.stage, max_dropped)
+        drops.check(self.stage, account, max_dropped, self.table)
 
 
 def _once_at_a_time(body: Callable[..., Generator[StageRun]]) -> Callable[..., Generator[StageRun]]:
@@ -137,7 +160,7 @@ def stage_run(
     out: Path | None = None,
     keep_work: bool = False,
 ) -> Generator[StageRun]:
-    """Run the body of a stage in a work folder; publish the folder as `out` on success.
+    """Run the body of a stage in a work folder; publish the folder, with its record, as `out` on success.
 
     Code and library versions are recorded, but do not decide which work is resumed: the stage's number in
     `stages/recipes.yaml` does.
@@ -157,7 +180,7 @@ def stage_run(
         the same params and inputs is continued instead of made anew. DVC must `persist` the output.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
-    out, record = out or DATA / path, RECORDS / f"{path}.json"
+    out = out or DATA / path
     made_from = {
         "params": to_jsonable_python(dict(params)),
         "inputs": provenance.digest_of_inputs(inputs),
@@ -165,32 +188,32 @@ def stage_run(
     }
     made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions()}
     digest = provenance.digest_of(made_from)
+    facts = {**made_from, **made_by, "digest": digest}
     work = WORK / f"{name}-{digest[:16]}"
-    begun_by = work.with_name(f"{work.name}.json")
     _retire_stale(name, work, keep_work)
-    if keep_work and not work.exists() and out.exists() and _read_json(record).get("digest") == digest:
-        atomic.write_json(begun_by, {key: _read_json(record)[key] for key in made_by})
+    before = _record_of(out, path) if keep_work and not work.exists() else {}
+    if before.get("digest") == digest:
+        WORK.mkdir(parents=True, exist_ok=True)
         out.replace(work)
+        atomic.write_json(work / RECORD, before)
     work.mkdir(parents=True, exist_ok=True)
     if any(work.iterdir()):
         print(f"{name}: resuming from {work}", file=sys.stderr)
-        _print_differences(name, _read_json(begun_by) or made_by, made_by)
+        _print_differences(name, _read_json(work / RECORD) or made_by, made_by)
     else:
-        atomic.write_json(begun_by, made_by)
+        atomic.write_json(work / RECORD, facts)
     started = time.monotonic()
     run = StageRun(stage, work)
     yield run
     seconds = round(time.monotonic() - started, 2)
-    facts = {**made_from, **made_by, "digest": digest, "report": run.report, "seconds": seconds, **run.notes}
-    atomic.write_json(record, facts)
-    atomic.write_json(REPORTS / f"{path}.json", run.report)
+    atomic.write_json(work / RECORD, {**facts, "report": run.report, **run.notes})
+    atomic.write_json(REPORTS / f"{path}.json", {**run.report, "seconds": seconds})
     atomic.publish(work, out)
-    begun_by.unlink(missing_ok=True)
 
 
 def recipe_of(stage: str) -> int:
     """The number of a stage in `stages/recipes.yaml`, raised whenever the bytes that the stage makes change."""
-    return yaml.safe_load(RECIPES.read_text(encoding="utf-8"))[stage]
+    return load_yaml(RECIPES.read_text(encoding="utf-8"))[stage]
 
 
 def main(stage: Any) -> None:
@@ -214,6 +237,13 @@ def _errno(error: OSError) -> int | None:
 def table(stage: str) -> Path:
     """The table that `stage` published."""
     return DATA / stage / f"{stage}.parquet"
+
+
+def _record_of(out: Path, path: str) -> dict[str, Any]:
+    """The record of a published folder, also of one that version 0.1.0 published; empty if there is none."""
+    if not out.exists():
+        return {}
+    return _read_json(out / RECORD) or _read_json(RECORDS / f"{path}.json")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -244,4 +274,3 @@ def _retire_stale(name: str, current: Path, keep: bool) -> None:
             )
         else:
             shutil.rmtree(folder)
-            folder.with_name(f"{folder.name}.json").unlink(missing_ok=True)

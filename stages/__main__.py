@@ -1,16 +1,12 @@
 """The `celebahq` command: what users run before and after `dvc repro`."""
 
 import difflib
-import json
 import shutil
 import sys
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 from pydantic import ConfigDict
 
 from pipeline import atomic
@@ -22,12 +18,27 @@ from pipeline.published.ledger import Verdict
 from pipeline.sources.fetch import terms as acceptance
 from pipeline.sources.published import Source
 from pipeline.sources.unpacking import unpack as unpack_photographs
-from stages import DATA, MANIFESTS, PARAMS, RECIPES, REPORTS, main, profiles, read_manifest, read_params, table
+from stages import DATA, MANIFESTS, PARAMS, main, profiles, read_manifest, read_params, reports, table
 from training import interop
 from training.generate import write_images
 from training.runtime.device import default_device
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+ANYWHERE = ("convert", "generate")
+
+
+@app.callback()
+def check_folder(context: typer.Context) -> None:
+    """Refuse to run in another folder than the repository's root, where the command needs its files."""
+    if context.invoked_subcommand in ANYWHERE or "--help" in sys.argv:
+        return
+    needed = [MANIFESTS, profiles.PROFILES] + ([] if context.invoked_subcommand == "profile" else [PARAMS])
+    missing = [str(path) for path in needed if not path.exists()]
+    if missing:
+        raise ParamsError(
+            f"{Path.cwd()}: has no {' and no '.join(missing)}. "
+            f"Run celebahq {context.invoked_subcommand} in the root of the repository."
+        )
 
 
 @app.command()
@@ -35,12 +46,12 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
     """Validate a profile, print the difference, and write it to params.yaml; an edited old file is kept."""
     new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
     profiles.read_profile(name)
-    old = PARAMS.read_text(encoding="utf-8")
+    old = PARAMS.read_text(encoding="utf-8") if PARAMS.is_file() else ""
     if old == new:
         print(f"{PARAMS} already equals {path}")
         return
     sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(PARAMS), str(path)))
-    if old not in map(profiles.content_of, profiles.names()):
+    if old and old not in map(profiles.content_of, profiles.names()):
         print(f"\nyour edited {PARAMS} is kept as {shutil.copyfile(PARAMS, 'params.previous.yaml')}")
     atomic.write_bytes(PARAMS, new.encode())
     print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")
@@ -49,23 +60,16 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
 @app.command()
 def summary() -> None:
     """Print the report of each stage in a few lines (dvc metrics show prints one wide table)."""
-    stages = list(yaml.safe_load(RECIPES.read_text(encoding="utf-8")))
-    reports = {path.relative_to(REPORTS).with_suffix("").as_posix(): path for path in REPORTS.rglob("*.json")}
-    for name in sorted(reports, key=lambda name: (stages.index(name.partition("/")[0]), name)):
-        report: dict[str, Any] = json.loads(reports[name].read_text(encoding="utf-8"))
-        kept = f"kept {report.pop('kept')} of {report.pop('given')}" if "given" in report else ""
-        dropped = ", ".join(f"{count} {reason}" for reason, count in report.pop("dropped", {}).items())
-        print(f"{name.replace('/', '@'):18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip())
-        if report:
-            print(textwrap.indent(textwrap.fill(", ".join(_flat(report)), 91), " " * 19))
+    for line in reports.summary():
+        print(line)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key} {value:.5g}" if isinstance(value, float) else f"{prefix}{key} {value}"
+@app.command()
+def drops(stage: Annotated[str, typer.Argument(help="a stage, such as crop or lsun@cat; default: all")] = "") -> None:
+    """List the dropped inputs with their reasons: those of an unfinished run, if there is one."""
+    for name in [stage] if stage else reports.with_drops():
+        for drop in reports.drops(name):
+            print(name, drop.file, drop.reason, drop.detail, sep="\t")
 
 
 @app.command()

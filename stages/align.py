@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
+from pipeline.drops import DropLimit
+from pipeline.errors import DropReason
 from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated
 from pipeline.faces.decode import image_size
@@ -26,7 +28,7 @@ def align() -> None:
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("align", params={"align": params.align}, inputs=inputs) as run:
+    with stage_run("align", params={"align": params.align.deciding()}, inputs=inputs) as run:
         joined = alignment.join_annotations(table("extract"), params.align)
         if params.align.photographs == "published":
             joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
@@ -36,6 +38,10 @@ def align() -> None:
         annotated, faces, dropped = (run.work / f"{name}.parquet" for name in ("annotated", "faces", "dropped"))
         write_rows(annotated, Annotated, joined.annotated)
         write_rows(dropped, Aligned, joined.dropped)
+        unpublished = sum(drop.reason == DropReason.NOT_PUBLISHED for drop in joined.dropped)
+        inputs = len(joined.annotated) + len(joined.dropped) - unpublished
+        limit = DropLimit("align", params.align.max_dropped, inputs)
+        limit.add(dropped)
         map_rows(
             params.cluster,
             partial(align_chunk, params=params.align, data=DATA.resolve()),
@@ -45,6 +51,7 @@ def align() -> None:
             rows_per_chunk=params.align.photographs_per_chunk,
             out=faces,
             memory_mib=MEMORY_MIB,
+            finished=limit.add,
         )
         account = join_parts(run.table, Aligned, [faces, dropped])
         for path in (annotated, faces, dropped):

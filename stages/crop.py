@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
+from pipeline.drops import DropLimit
 from pipeline.faces.decode import decode, self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
@@ -20,10 +22,11 @@ MIB_PER_MEGAPIXEL = 6  # the decoded photograph, 3 bytes per pixel, and a copy o
 def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
-    keys = {"crop": params.crop, "align.resolution": params.align.resolution}
+    keys = {"crop": params.crop.deciding(), "align.resolution": params.align.resolution}
     with stage_run("crop", params=keys, inputs=[table("align")]) as run:
         run.report["decoder"] = params.crop.decoder
         run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
+        limit = DropLimit("crop", params.crop.max_dropped, manifest.account(table("align")).kept)
         account = map_rows(
             params.cluster,
             partial(crop_chunk, params=params, data=DATA.resolve()),
@@ -33,6 +36,7 @@ def crop() -> None:
             rows_per_chunk=params.crop.faces_per_chunk,
             out=run.table,
             memory_mib=int(MIB_PER_MEGAPIXEL * params.align.max_megapixels),
+            finished=limit.add,
         )
         run.count(account, params.crop.max_dropped)
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
+from pipeline.drops import DropLimit
 from pipeline.faces.png import decode_png, encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams
@@ -19,10 +21,12 @@ MEMORY_MIB = 250  # measured with the demo's network and tiles of 256 pixels
 def denoise() -> None:
     """Write `data/denoise/`: containers of restored regions and their table; with method none only the table."""
     params = read_params()
-    with stage_run("denoise", params={"denoise": params.denoise}, inputs=[table("crop"), NETWORK]) as run:
+    inputs = [table("crop"), NETWORK / "network.json"]
+    with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs) as run:
         chunk = pass_chunk
         if params.denoise.method == "network":
             chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())
+        limit = DropLimit("denoise", params.denoise.max_dropped, manifest.account(table("crop")).kept)
         account = map_rows(
             params.cluster,
             chunk,
@@ -32,6 +36,7 @@ def denoise() -> None:
             rows_per_chunk=params.denoise.faces_per_chunk,
             out=run.table,
             memory_mib=int(MEMORY_MIB * (params.denoise.tile_pixels / 256) ** 2),
+            finished=limit.add,
         )
         run.count(account, params.denoise.max_dropped)
 

@@ -1,11 +1,9 @@
 """Stage download: the raw files of the source in `params.yaml`, checked, as published."""
 
 from pipeline.errors import SourceError
-from pipeline.sources.fetch.downloads import Downloads
-from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.published import Published
 from pipeline.sources.registry import SOURCES
-from stages import DOWNLOADS, MANIFESTS, main, read_manifest, read_params, stage_run
+from stages import MANIFESTS, main, open_downloads, read_manifest, read_params, stage_run
 
 
 def download() -> None:
@@ -19,7 +17,7 @@ def download() -> None:
     inputs = sorted({*manifests.values(), watched})
     published = {name: read_manifest(path, Published) for name, path in manifests.items()}
     with stage_run("download", params={"download": params.download}, inputs=inputs) as run:
-        downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
+        downloads = open_downloads(params)
         source.stage(published, downloads, run.work)
         run.notes.update(downloads.record)
         files = [path for path in run.work.rglob("*") if path.is_file()]

@@ -12,20 +12,19 @@ from pipeline.params import LsunCategory, LsunParams
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.sources.fetch.downloads import Downloads
-from pipeline.sources.fetch.terms import Acceptance
 from pipeline.sources.lsun import published
 from pipeline.sources.lsun.convert import convert
 from pipeline.sources.lsun.published import PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import open_records
 from pipeline.sources.lsun.synthetic import make_category
 from pipeline.workers import connect
-from stages import DATA, DOWNLOADS, MANIFESTS, WORK, main, read_manifest, read_params, stage_run
+from stages import CHECKOUT, DATA, MANIFESTS, WORK, main, open_downloads, read_manifest, read_params, stage_run
 
 MANIFEST = MANIFESTS / "lsun.yaml"
-DECIDING = ("source", "resolution", "images_per_shard", "codec", "max_dropped")
+DECIDING = ("source", "resolution", "images_per_shard", "codec")
 """Not `categories`: a change of that list must not run the other categories again."""
 
-INDICES = DATA / ".lsun-index"
+INDICES = CHECKOUT / DATA / ".lsun-index"
 """The keys of each database, by the hash of its zip or file: later runs with other params use them."""
 
 LIBRARIES = ("numpy", "pillow", "h5py", "hdf5plugin")
@@ -39,7 +38,7 @@ def lsun(spelling: str) -> None:
     scratch = WORK / f"lsun@{spelling}.scratch"
     values: dict[str, Any] = {f"lsun.{key}": getattr(section, key) for key in DECIDING}
     values["lsun.max_images"] = None if category in section.whole else section.max_images
-    downloads = Downloads(DOWNLOADS, params.network, Acceptance.read())
+    downloads = open_downloads(params)
     file = _file(category, section, scratch, downloads)
     index = scratch / "keys.arrow"
     known, published_zip = known_category(category), section.source.kind != "synthetic" and file.suffix == ".zip"
@@ -67,6 +66,7 @@ def lsun(spelling: str) -> None:
                 images_per_shard=section.images_per_shard,
                 index=index,
                 work=run.work,
+                max_dropped=section.max_dropped,
             )
         run.count(account, section.max_dropped)
         run.report.update(finalize_dataset(run.work))

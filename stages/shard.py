@@ -19,6 +19,7 @@ from pipeline.published.ledger import PublishedRenderer, check_matches, write_le
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.shards.write_shards import Renderer, positions, write_shards
+from pipeline.sources.source import Contents
 from pipeline.workers import connect
 from stages import DATA, main, read_params, stage_run, table
 
@@ -35,7 +36,7 @@ def shard() -> None:
     values = _deciding(params)
     inputs = [table("select")]
     if params.superres.method == "network":
-        inputs.append(NETWORK)
+        inputs.append(NETWORK / "network.json")
     if params.select.method == "published":
         inputs.append(params.exact.image_list)
     with stage_run("shard", params=values, inputs=inputs) as run:
@@ -97,6 +98,7 @@ def _positions(params: Params) -> NDArray[np.int64]:
 
 def _deciding(params: Params) -> dict[str, Any]:
     """Every value that decides a byte. `exact.min_match` does not: a run with a lower one resumes a failed run."""
+    files = Contents.read(DELTAS.parent).files if params.superres.method == "delta" else {}
     return {
         "shard": params.shard,
         "superres.method": params.superres.method,
@@ -105,8 +107,7 @@ def _deciding(params: Params) -> dict[str, Any]:
         "align.resolution": params.align.resolution,
         "crop.decoder": params.crop.decoder,
         "select.keep": params.select.keep if params.superres.method == "delta" else None,
-        # too large to hash at every start: names and sizes are used instead, DVC has their hashes
-        "deltas": sorted((path.name, path.stat().st_size) for path in DELTAS.glob("*.zip")),
+        "deltas": sorted((name, digest) for name, digest in files.items() if name.startswith(f"{DELTAS.name}/")),
     }
 
 

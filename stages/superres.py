@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
+from pipeline.drops import DropLimit
 from pipeline.faces import geometry
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
@@ -33,10 +34,11 @@ LEFT_EYE = (0.375, 0.47)  # where a frontal face has it in the final image: a go
 def superres() -> None:
     """Write `data/superres/`: the table of scores, and sheets of faces."""
     params = read_params()
-    keys = {"superres": params.superres, "align.resolution": params.align.resolution}
+    keys = {"superres": params.superres.deciding(), "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs) as run:
         shown = _shown(params.superres.previews)
+        limit = DropLimit("superres", params.superres.max_dropped, manifest.account(table("denoise")).kept)
         account = map_rows(
             params.cluster,
             partial(superres_chunk, params=params, data=DATA.resolve(), shown=shown),
@@ -46,6 +48,7 @@ def superres() -> None:
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
             memory_mib=int(MEMORY_MIB * (params.align.resolution / 1024) ** 2),
+            finished=limit.add,
         )
         run.count(account, params.superres.max_dropped)
         _write_sheets(run.work, _strip_pixels(params.align.resolution))

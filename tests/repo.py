@@ -17,7 +17,8 @@ import psutil
 import yaml
 
 DVC = Path(sys.executable).with_name("dvc")
-ENVIRONMENT = {**os.environ, "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"}
+USER = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+ENVIRONMENT = {**os.environ, **USER, "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 class Repo:
@@ -25,6 +26,7 @@ class Repo:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.messages = ""
 
     @classmethod
     def clone(cls, root: Path) -> Self:
@@ -39,21 +41,37 @@ class Repo:
             if Path(name).is_file() and not name.startswith("tests/"):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(name, root / name)
-        for words in (
-            ["init", "-q"],
-            ["add", "."],
-            ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "a clone"],
-        ):
-            subprocess.run(["git", *words], cwd=root, check=True)
-        return cls(root)
+        repo = cls(root)
+        for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a copy"]):
+            repo._git(*words)
+        return repo
+
+    def push_and_clone(self, folder: Path) -> Self:
+        """Commit and push all, clone to `folder`/clone and pull there, as another user would."""
+        self.dvc("remote", "add", "--default", "there", str(folder / "remote"))
+        self._git("add", ".")
+        self._git("commit", "-qm", "a run")
+        self.dvc("push")
+        clone = type(self)(folder / "clone")
+        self._git("clone", "-q", str(self.root), str(clone.root))
+        clone.dvc("pull")
+        return clone
+
+    def _git(self, *words: str) -> None:
+        subprocess.run(["git", *words], cwd=self.root, env=ENVIRONMENT, check=True)
 
     def dvc(self, *words: str) -> list[str]:
         """Run a dvc command; return the stages that it ran."""
+        return re.findall(r"Running stage '(.+)'", self.output_of_dvc(*words))
+
+    def output_of_dvc(self, *words: str) -> str:
+        """Run a dvc command; return its standard output, and keep what else it printed as `messages`."""
         result = subprocess.run(
             [DVC, *words], cwd=self.root, env=ENVIRONMENT, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
-        return re.findall(r"Running stage '(.+)'", result.stdout)
+        self.messages = result.stderr
+        return result.stdout
 
     def kill_when(self, words: list[str], ready: Callable[[], bool]) -> None:
         """Start a dvc command; when `ready`, SIGKILL it and its stage, but not dask's workers."""

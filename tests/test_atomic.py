@@ -84,12 +84,19 @@ def test_publish_completes_one_that_was_killed_between_its_renames(tmp_path: Pat
 
 def test_of_two_writers_of_a_folder_the_first_one_publishes_it(tmp_path: Path) -> None:
     target = tmp_path / "chunk"
-    with atomic.temporary_folder(tmp_path, "chunk") as one, atomic.temporary_folder(tmp_path, "chunk") as two:
+    with atomic.writing_folder(target, "chunk-1") as one, atomic.writing_folder(target, "chunk-2") as two:
         (one / "one").touch()
         (two / "two").touch()
-        assert atomic.publish_first(two, target)
-        assert not atomic.publish_first(one, target)
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["chunk", "chunk/two"]
+
+
+def test_a_folder_that_was_swept_while_it_was_written_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="removed while it was written"):  # noqa: SIM117
+        with atomic.writing_folder(tmp_path / "chunk", "chunk-1") as folder:
+            (folder / "one").touch()
+            atomic.sweep(tmp_path)
+            atomic.write_bytes(folder / "two", b"")  # which makes the folder again
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:

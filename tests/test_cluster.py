@@ -47,7 +47,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def _run(table: Path, work: Path, workers: int, calls: Path) -> Accounting:
+def _run(table: Path, work: Path, workers: int, calls: Path, rows_per_chunk: int = 7) -> Accounting:
     work.mkdir(exist_ok=True)
     calls.mkdir(exist_ok=True)
     return map_rows(
@@ -56,7 +56,7 @@ def _run(table: Path, work: Path, workers: int, calls: Path) -> Accounting:
         table=table,
         row_in=Photograph,
         row_out=Photograph,
-        rows_per_chunk=7,
+        rows_per_chunk=rows_per_chunk,
         out=work / "extract.parquet",
     )
 
@@ -68,22 +68,46 @@ def _digests(folder: Path) -> dict[str, str]:
 def test_the_result_depends_on_neither_workers_nor_interruption(table: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     assert _run(table, one, 1, tmp_path / "calls1") == Accounting(40, 32, {"too small": 8})
-    assert sorted(_digests(one)) == [*(f"extract-{i:05d}.tar" for i in range(6)), "extract.parquet"]
+    assert sorted(_digests(one)) == [*(f"extract-{i:06d}.tar" for i in range(0, 40, 7)), "extract.parquet"]
 
-    # what a run killed after two chunks leaves: their folders, and a torn one of the third
-    for number in (0, 3):
-        folder = two / f"extract.chunks/extract-{number:05d}"
-        folder.mkdir(parents=True)
-        rows = manifest.read_kept(table, Photograph, number * 7, number * 7 + 7)
-        (tmp_path / "scratch").mkdir(exist_ok=True)
-        manifest.write_rows(folder / chunks.TABLE, Photograph, _store(rows, folder / folder.name, tmp_path / "scratch"))
-    torn = two / "extract.chunks/extract-00001-8f3a.01.partial"
+    _leave_two_chunks(table, two, tmp_path / "scratch")
+    torn = two / "extract.chunks/extract-000007-8f3a.01.partial"
     torn.mkdir()
-    (torn / "extract-00001.tar").write_bytes(b"torn")
+    (torn / "extract-000007.tar").write_bytes(b"torn")
     (two / "extract-00002.part.parquet").write_bytes(b"of an earlier version of the program")
     _run(table, two, 2, tmp_path / "calls2")
     assert _digests(two) == _digests(one)
-    assert sorted(path.name for path in (tmp_path / "calls2").iterdir()) == [f"extract-{i:05d}" for i in (1, 2, 4, 5)]
+    assert _names(tmp_path / "calls2") == [f"extract-{i:06d}" for i in (7, 14, 28, 35)]
+
+
+def test_finished_chunks_of_another_size_are_used(table: Path, tmp_path: Path) -> None:
+    whole, work = tmp_path / "whole", tmp_path / "work"
+    _run(table, whole, 1, tmp_path / "calls1")
+    _leave_two_chunks(table, work, tmp_path / "scratch")
+    left = {name: digest for path in work.glob("*.chunks/*/") for name, digest in _digests(path).items()}
+    assert _run(table, work, 1, tmp_path / "calls2", rows_per_chunk=5) == Accounting(40, 32, {"too small": 8})
+    assert _names(tmp_path / "calls2") == [f"extract-{i:06d}" for i in (7, 12, 17, 28, 33, 38)]
+    del left[chunks.TABLE]
+    assert left.items() <= _digests(work).items()
+    content = [
+        [(row.index, row.photograph.md5) for row in manifest.read_kept(folder / "extract.parquet", Photograph)]
+        for folder in (whole, work)
+    ]
+    assert content[0] == content[1]
+
+
+def _leave_two_chunks(table: Path, work: Path, scratch: Path) -> None:
+    """What a run killed after two chunks of seven rows leaves: their folders."""
+    scratch.mkdir()
+    for start in (0, 21):
+        folder = work / f"extract.chunks/extract-{start:06d}"
+        folder.mkdir(parents=True)
+        rows = manifest.read_kept(table, Photograph, start, start + 7)
+        manifest.write_rows(folder / chunks.TABLE, Photograph, _store(rows, folder / folder.name, scratch))
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path) -> None:

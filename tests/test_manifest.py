@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import manifest
-from pipeline.errors import DropReason, TableError, TooManyDroppedError
+from pipeline.errors import DropReason, TableError
 from pipeline.manifest import Accounting, Aligned, Drop, Photograph, Stored
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
@@ -84,12 +84,3 @@ def test_extend_keeps_and_adds() -> None:
     assert manifest.extend(row, Photograph, file="other") == Photograph(index=3, file="other", photograph=STORED)
     with pytest.raises(TypeError):
         manifest.extend(row, Photograph, misspelt=1)
-
-
-def test_the_limit_on_drops_is_a_fraction_and_something_must_remain() -> None:
-    account = Accounting(10, 8, {"truncated image": 2})
-    account.check("align", 0.2)
-    with pytest.raises(TooManyDroppedError, match=r"2 of 10 inputs dropped \(truncated image: 2\).*align\.max_dropped"):
-        account.check("align", 0.19)
-    with pytest.raises(TooManyDroppedError, match="at least one must remain"):
-        Accounting(1, 0, {"truncated image": 1}).check("align", 1.0)

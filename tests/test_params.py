@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 import yaml
 
 from pipeline.errors import ParamsError
+from pipeline.params import TrainedNetwork
 from stages import profiles, read_params
 
 
@@ -85,6 +87,52 @@ def test_runs_that_cannot_be_trained_are_refused(
     demo["train"]["runs"]["demo"][section][key] = value
     with pytest.raises(ParamsError, match=message):
         _read(tmp_path, demo)
+
+
+@pytest.mark.parametrize(
+    ("watch", "source", "remedy"),
+    [
+        ("mine", {"images": "mine/images", "landmarks": "mine/landmarks.txt"}, None),
+        (".", {"images": "mine/images", "landmarks": "other/landmarks.txt"}, None),
+        ("manifests/celeba.yaml", {"images": "mine/images", "landmarks": "mine/landmarks.txt"}, "set it to mine$"),
+        ("mine/images", {"images": "mine/images", "landmarks": "mine/landmarks.txt"}, "set it to mine$"),
+        ("old", {"images": "mine/images", "landmarks": None}, "set it to mine/images$"),
+        ("mine/all.7z.001", {"images": "mine/all.7z.001", "landmarks": None}, "set it to mine$"),
+        ("mine", {"images": "mine", "landmarks": "landmarks.txt"}, "put these into one folder"),
+        ("mine", {"images": "/data/images", "landmarks": "/data/landmarks.txt"}, "set it to /data$"),
+    ],
+)
+def test_dvc_watches_the_files_of_the_source(
+    watch: str, source: dict[str, str | None], remedy: str | None, tmp_path: Path, demo: dict[str, Any]
+) -> None:
+    demo["download"] = {"watch": watch, "source": {"kind": "folder", **source}}
+    if remedy is None:
+        _read(tmp_path, demo)
+        return
+    with pytest.raises(ParamsError) as caught:
+        _read(tmp_path, demo)
+    message = str(caught.value).splitlines()[1].partition(" (found")[0]
+    assert f"watch is {watch}, but source names {source['images']}" in message
+    assert re.search(remedy, message)
+
+
+def test_dvc_watches_a_manifest_where_the_source_names_no_file(tmp_path: Path, demo: dict[str, Any]) -> None:
+    demo["download"]["watch"] = "photographs"
+    with pytest.raises(ParamsError, match=r"source names no file of yours: set it to manifests/celeba\.yaml"):
+        _read(tmp_path, demo)
+
+
+def test_the_file_is_read_as_dvc_reads_it(tmp_path: Path, demo: dict[str, Any]) -> None:
+    """YAML 1.2, where 1e-3 is a number; in YAML 1.1 it is a text."""
+    path = tmp_path / "params.yaml"
+    text = Path("profiles/demo.yaml").read_text()
+    path.write_text(text.replace("learning_rate: 0.002", "learning_rate: 2e-3"))
+    network = read_params(path).fit_superres.network
+    assert isinstance(network, TrainedNetwork)
+    assert network.learning_rate == 0.002
+    path.write_text(text.replace("select:\n", "select:\n  keep: 3\n"))
+    with pytest.raises(ParamsError, match='duplicate key "keep"'):
+        read_params(path)
 
 
 def test_an_absent_or_broken_file_is_an_error(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import yaml
 from pipeline.sources.fetch.terms import TERMS_VARIABLE
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
+from stages import RECORD
 from tests.repo import DVC, ENVIRONMENT, Repo
 
 sys.path.insert(0, str(Path(__file__).parent / "sources/fetch"))
@@ -69,6 +70,24 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
 def test_all_stages_have_run_and_a_second_repro_runs_nothing(repo: Repo) -> None:
     assert repo.dvc("repro") == []
     assert not list((repo.root / "data/.work").iterdir())
+
+
+def test_a_clone_that_pulls_runs_nothing_and_trains_on(repo: Repo, tmp_path: Path) -> None:
+    clone = repo.push_and_clone(tmp_path)
+    assert clone.dvc("repro") == []
+    pulled = clone.digests("runs/demo")
+    clone.edit({"train": {"runs": {"demo": {"schedule": {"total_kimg": 3.2}}}}})
+    assert clone.dvc("repro", "train@demo") == ["train@demo"]
+    assert "resuming after 3.0 thousand images" in clone.messages
+    networks = [name for name in pulled if name.startswith("network-")]
+    assert {name: pulled[name] for name in networks}.items() <= clone.digests("runs/demo").items()
+
+    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json"))["reports/train/demo.json"]
+    assert changed["images"] == {"old": 3008, "new": 3200, "diff": 192}
+    assert "index.html" in clone.output_of_dvc("plots", "diff")
+    assert clone.dvc("exp", "run", "--temp", "--name", "fewer", "select", "-S", "select.keep=11") == ["select"]
+    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json", "HEAD", "fewer"))
+    assert changed["reports/select.json"]["kept"] == {"old": 12, "new": 11, "diff": -1}
 
 
 def test_bad_input_is_dropped_with_a_reason_and_counted(repo: Repo) -> None:
@@ -131,11 +150,13 @@ def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(repo: Repo) ->
     names = ("pipeline/errors.py", "stages/crop.py", "stages/recipes.yaml")
     errors, crop, recipes = (repo.root / name for name in names)
     errors.write_text(errors.read_text() + "# a comment\n")
-    crop.write_text(crop.read_text().replace(":06d}.png", ":07d}.png"))
+    text = crop.read_text()
+    assert "section.png_level" in text
+    crop.write_text(text.replace("section.png_level", "9"))
     assert repo.dvc("repro") == []
     recipes.write_text(recipes.read_text().replace("crop: 1", "crop: 2"))
-    # the names of the crops change, the pixels do not: DVC stops where the bytes of all inputs are equal again
-    assert repo.dvc("repro") == ["crop", "denoise", "superres", "select", "shard"]
+    # the files of the crops change, the pixels do not: DVC stops where all tables that a stage reads are equal again
+    assert repo.dvc("repro") == ["crop", "denoise", "superres", "select"]
 
 
 @pytest.mark.parametrize(
@@ -160,8 +181,15 @@ def test_categories_are_fetched_and_built_each_for_itself(repo: Repo, monkeypatc
         repo.edit({"lsun": {"categories": ["bedroom", "cat"], "source": {"kind": "network"}}, "network": network})
         assert sorted(repo.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
         before = repo.digests("data/lsun/cat")
-        record = json.loads((repo.root / "records/lsun/cat.json").read_text())
+        record = json.loads((repo.root / "data/lsun/cat" / RECORD).read_text())
         assert record["accepted"]["lsun"]["terms"]["by"].endswith(TERMS_VARIABLE)
+        # terms and files in the user's folder serve experiments in temporary folders
+        monkeypatch.delitem(ENVIRONMENT, TERMS_VARIABLE)
+        assert "TermsError" in _failure(repo, "exp", "run", "--temp", "lsun@cat", "-S", "lsun.resolution=32")
+        terms = [sys.executable, "-m", "stages", "terms", "--accept-terms", "lsun"]
+        subprocess.run(terms, cwd=repo.root, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+        assert repo.dvc("exp", "run", "--temp", "lsun@cat", "-S", "lsun.resolution=32") == ["lsun@cat"]
+        assert len(server.requests) == 2
         repo.edit({"lsun": {"categories": ["church_outdoor"]}})
         assert repo.dvc("repro") == ["lsun@church_outdoor"]
         assert len(server.requests) == 3
@@ -186,10 +214,15 @@ def _publish(server: FaultyServer, root: Path, categories: list[str]) -> None:
 
 def test_a_misspelt_category_fails_at_once_with_the_names(repo: Repo) -> None:
     repo.edit({"lsun": {"categories": ["bedrom"]}})
-    result = subprocess.run([DVC, "repro"], cwd=repo.root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    message = _failure(repo, "repro")
+    assert "lsun.categories" in message
+    assert "'tvmonitor'" in message
+
+
+def _failure(repo: Repo, *words: str) -> str:
+    result = subprocess.run([DVC, *words], cwd=repo.root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert result.returncode != 0
-    assert "lsun.categories" in result.stderr + result.stdout
-    assert "'tvmonitor'" in result.stderr + result.stdout
+    return result.stdout + result.stderr
 
 
 def _snapshots(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ CHOSEN: dict[str, dict[str, Any]] = {
     "cluster": {"workers": 2},
     "exact": {"image_list": "given/list"},
     "download": {
+        "watch": "given",
         "source": {
             "images": "given/celeba/img_celeba",
             "landmarks": "given/celeba/list_landmarks.txt",

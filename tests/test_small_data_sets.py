@@ -46,6 +46,7 @@ def build(profile: str, address: str, **source: Any) -> DataSet:
     params = yaml.safe_load(profiles.content_of(profile))
     params["cluster"]["scheduler"] = address
     params["download"]["source"] |= source
+    params["download"]["watch"] = str(Path(next(value for value in source.values() if isinstance(value, str))).parent)
     Path("params.yaml").write_text(yaml.safe_dump(params))
     for stage in STAGES:
         stage()

@@ -1,9 +1,10 @@
 """Sections of the stages that make a data set, of the cluster, and of the downloads."""
 
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.params.section import (
     Codec,
@@ -22,6 +23,11 @@ from pipeline.params.section import (
 
 PUBLISHED = Path("published")
 """A path with this value stands for a published file, which is downloaded as the section `network` describes."""
+
+MANIFESTS = Path("manifests")
+DEFAULT_WATCH = MANIFESTS / "celeba.yaml"
+FIRST_PART = ".001"
+"""Of a multi-part archive, whose other parts are in the same folder."""
 
 Mirror = Annotated[str, Field(pattern=r"^(published|https?://[^\s?#]+)$")]
 
@@ -126,12 +132,38 @@ class ExactParams(Section):
 class DownloadParams(Section):
     """The files of a data set."""
 
-    watch: Path  # DVC runs the stage again when this file or folder changes: the user's images, or the manifest
+    # DVC runs the stage again when this file or folder changes: that of all of the user's files that `source` names, or
+    # the manifest if it names none. dvc.yaml cannot derive it, so another value is refused
+    watch: Path
     source: AnySource
+
+    @model_validator(mode="after")
+    def _watch_is_that_of_the_source(self) -> Self:
+        values = [getattr(self.source, field) for field in type(self.source).model_fields]
+        paths: list[Path] = [value for value in values if isinstance(value, Path) and value != PUBLISHED]
+        watch = _absolute(self.watch)
+        if not paths:
+            if watch.parent != _absolute(MANIFESTS):
+                raise ValueError(f"watch is {self.watch}, but source names no file of yours: set it to {DEFAULT_WATCH}")
+            return self
+        folders = [_absolute(path.parent if path.suffix == FIRST_PART else path) for path in paths]
+        if any(watch != folder and watch not in folder.parents for folder in folders):
+            common = Path(os.path.commonpath(folders))
+            remedy = f"set it to {os.path.relpath(common) if common.is_relative_to(Path.cwd()) else common}"
+            if Path.cwd().is_relative_to(common):
+                remedy = "put these into one folder, without other files, and set watch to it"
+            raise ValueError(f"watch is {self.watch}, but source names {', '.join(map(str, paths))}: {remedy}")
+        return self
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolves `..`, but not links
 
 
 class ExtractParams(Section):
     """Photographs out of their archives into tar containers."""
+
+    free: ClassVar = frozenset({"max_dropped"})
 
     photographs_per_container: PositiveInt
     max_dropped: Fraction  # here and below: the stage fails if more of its inputs are dropped
@@ -139,6 +171,8 @@ class ExtractParams(Section):
 
 class AlignParams(Section):
     """The oriented rectangle of each face."""
+
+    free: ClassVar = frozenset({"photographs_per_chunk", "max_dropped"})
 
     photographs: Literal["all", "published"]  # published: only those of `exact.image_list`
     # landmarks: Karras et al. 2018, appendix C; whole: the full square image; celeba-128: the central square of 128
@@ -154,6 +188,8 @@ class AlignParams(Section):
 
 class CropParams(Section):
     """The region of each face with its border."""
+
+    free: ClassVar = frozenset({"faces_per_chunk", "max_dropped"})
 
     decoder: Literal["libjpeg-8d", "pillow"]  # of JPEG; its pixels define the data set. Other formats: Pillow
     faces_per_chunk: PositiveInt
@@ -206,6 +242,8 @@ class FitParams(Section):
 class DenoiseParams(Section):
     """JPEG artefact removal."""
 
+    free: ClassVar = frozenset({"faces_per_chunk", "max_dropped"})
+
     method: Literal["network", "none"]
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # side of the largest tile that goes through the network; bounds the memory
@@ -215,6 +253,8 @@ class DenoiseParams(Section):
 
 class SuperresParams(Section):
     """Enlargement, padding and the transform to the final image."""
+
+    free: ClassVar = frozenset({"faces_per_chunk", "previews", "max_dropped"})
 
     # enlargement by the x4 network, by Lanczos, or none; delta: Lanczos, then CelebA-HQ's published delta is added, and
     # faces are not scored, since the published list selects them

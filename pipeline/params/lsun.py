@@ -1,7 +1,7 @@
 """The section of LSUN, and the names of its 30 categories."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -52,6 +52,8 @@ class NetworkLsun(Section):
 
 class LsunParams(Section):
     """LSUN: each category becomes a data set."""
+
+    free: ClassVar = frozenset({"categories", "max_dropped"})  # categories: a stage follows only its own
 
     categories: tuple[AnySpelling, ...]
     source: Annotated[SyntheticLsun | LocalLsun | NetworkLsun, Field(discriminator="kind")]

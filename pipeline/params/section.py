@@ -1,6 +1,6 @@
 """The base model of all sections, and their scalar types."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -29,3 +29,10 @@ class Section(BaseModel):
     """A section: all keys are required, unknown keys are refused, types are not converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    free: ClassVar[frozenset[str]] = frozenset()
+    """Keys that decide no image: tolerances, and how much is done at once."""
+
+    def deciding(self) -> dict[str, Any]:
+        """The values that decide the result of a stage: where they are equal, finished work is used."""
+        return self.model_dump(mode="json", exclude=set(self.free))

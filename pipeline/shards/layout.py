@@ -32,6 +32,9 @@ SHARD_IMAGES = "shards/images"
 SHARD_BYTES = "shards/bytes"
 """In the view: name, number of images and size of each shard, in order."""
 
+LABELS_MD5 = "labels_md5"
+"""Attribute of the view, if the images have labels: the MD5 of their values. So the view stands for the data set."""
+
 LEVEL_MD5 = "md5"
 """Attribute of every level: the MD5 of its bytes, all images in order."""
 

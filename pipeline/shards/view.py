@@ -4,6 +4,7 @@ The datasets of `dataset.h5` are HDF5 virtual datasets, which name the shards wi
 moved or linked. HDF5 shows absent shards as black images without an error; `reader.DataSet` checks that they exist.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,6 +98,9 @@ def _write(file: h5py.File, shards: list[_Shard]) -> None:
     layout.write_texts(file, layout.IDENTITY_FILE, [name for shard in shards for name in shard.files])
     layout.write_texts(file, layout.IDENTITY_MD5, [md5 for shard in shards for md5 in shard.md5s])
     layout.write_texts(file, layout.SHARD_FILE, [shard.name for shard in shards])
+    labels = [shard.labels for shard in shards if shard.labels is not None]
+    if labels:
+        file.attrs[layout.LABELS_MD5] = hashlib.md5(np.concatenate(labels).tobytes(), usedforsecurity=False).hexdigest()
     file[layout.SHARD_IMAGES] = np.array(counts, np.int64)
     file[layout.SHARD_BYTES] = np.array([shard.size for shard in shards], np.int64)
 

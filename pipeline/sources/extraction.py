@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from pipeline import atomic, manifest
 from pipeline.container import writing_container
+from pipeline.drops import DropLimit
 from pipeline.errors import DropReason, SourceError
 from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.sources import archive, cifar10, mnist
@@ -24,14 +25,22 @@ LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 
 
-def extract(download: Path, contents: Contents, photographs_per_container: int, work: Path) -> Accounting:
+def extract(
+    download: Path,
+    contents: Contents,
+    photographs_per_container: int,
+    work: Path,
+    *,
+    max_dropped: float,
+) -> Accounting:
     """Write containers, their table and the annotations of the folder `download` to `work`.
 
     These are `extract-00000.tar` ..., `extract.parquet`, and those of `landmarks.txt`, `partition.txt` and
     `attributes.txt` that the source has. `photographs_per_container` counts members of the source; those that cannot
     be images are dropped. Containers that a killed run finished are used.
 
-    Raises `SourceError` if the archive is damaged or unsafe, or photographs are missing.
+    Raises `SourceError` if the archive is damaged or unsafe, or photographs are missing; `TooManyDroppedError` as soon
+    as more than the fraction `max_dropped` of the members is dropped.
     """
     atomic.sweep(work)
     annotations = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
@@ -53,11 +62,16 @@ def extract(download: Path, contents: Contents, photographs_per_container: int, 
         _Group(numbered[start : start + photographs_per_container], work / f"{STAGE}-{place:05d}.tar")
         for place, start in enumerate(range(0, len(numbered), photographs_per_container))
     ]
+    limit = DropLimit(STAGE, max_dropped, len(numbered))
     missing = [group for group in groups if not group.part.exists()]
+    for group in groups:
+        if group not in missing:
+            limit.add(group.part)
     wanted = frozenset(entry.member for group in missing for entry in group.members)
     with closing(archive.read_members(images, wanted) if pictures is None else pictures.read(wanted)) as members:
         for group in tqdm(missing, unit="container", leave=False, disable=None):
             manifest.write_rows(group.part, Photograph, list(_contain(group, members)))
+            limit.add(group.part)
     account = manifest.join_parts(table, Photograph, [group.part for group in groups])
     for group in groups:
         group.part.unlink()

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Generic, Literal, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from pipeline import atomic
+from pipeline import atomic, provenance
 from pipeline.errors import SourceError
 from pipeline.params import PUBLISHED
 from pipeline.params.section import Section
@@ -44,6 +44,7 @@ class Contents(Fact):
     photographs: int | None = None  # how many it must hold, named 000001.jpg on; None where that is not known
     arrays: Arrays | None = None  # what `images` is where it is no archive of photographs
     limits: Limits = OWN_LIMITS
+    files: dict[str, str] = Field(default_factory=dict)  # SHA-256 of every other file: this one stands for the folder
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -91,6 +92,9 @@ class DataSource(ABC, Generic[Params]):
         contents = self.fill(params, known, folder)
         if known is not None and known.limits is not None:
             contents = contents.model_copy(update={"limits": known.limits})
+        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+        digests = {name: provenance.digest_of_file(path) for name, path in files.items()}
+        contents = contents.model_copy(update={"files": digests})
         atomic.write_json(folder / FILE, contents.model_dump(mode="json"))
         return contents
 

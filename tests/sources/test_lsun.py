@@ -369,6 +369,7 @@ def test_takes_the_first_good_records(
         images_per_shard=4,
         index=tmp_path / "keys.arrow",
         work=tmp_path,
+        max_dropped=0.5,
     )
     assert (account.given, account.kept) == (read, good)
     rows = manifest.read_kept(tmp_path / "lsun.parquet", LsunImage)

@@ -28,7 +28,7 @@ from safetensors.numpy import load_file
 from pipeline.container import read_stored
 from pipeline.faces.png import decode_png
 from pipeline.manifest import Stored
-from stages import RECIPES, recipe_of
+from stages import RECIPES, RECORD, recipe_of
 from stages.align import align
 from stages.crop import crop
 from stages.denoise import denoise
@@ -130,7 +130,7 @@ def _digest(value: Any) -> str:
 
 
 def _digest_of_files(folder: Path, pattern: str = "*") -> str:
-    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    files = sorted(path for path in folder.rglob(pattern) if path.is_file() and path.name != RECORD)
     return _digest({str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
 

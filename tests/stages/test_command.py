@@ -1,16 +1,23 @@
 """The celebahq command (stages/__main__.py)."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline.errors import ParamsError
+from pipeline import manifest
+from pipeline.errors import DropReason, ParamsError
+from pipeline.manifest import Aligned, Drop
 from stages import profiles, read_params
 from stages.__main__ import app
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +42,35 @@ def test_an_edited_params_file_is_kept() -> None:
     Path("params.yaml").write_text(edited)
     CliRunner().invoke(app, ["profile", "demo"], catch_exceptions=False)
     assert Path("params.previous.yaml").read_text() == edited
+
+
+def test_a_lost_params_file_is_written_anew() -> None:
+    Path("params.yaml").unlink()
+    CliRunner().invoke(app, ["profile", "demo"], catch_exceptions=False)
+    assert Path("params.yaml").read_text() == profiles.content_of("demo")
+
+
+@pytest.mark.parametrize("words", [["summary"], ["terms"], ["profile", "demo"], ["drops"], ["unpack", "x"]])
+def test_another_folder_than_the_root_is_named(
+    words: list[str], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(ParamsError, match=rf"{elsewhere}: has no .*Run celebahq {words[0]} in the root of the reposit"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_packages_of_other_projects_do_no_harm(tmp_path: Path) -> None:
+    """Those of the user's PYTHONPATH come before the installed ones."""
+    for name in ("pipeline", "stages", "training"):
+        (tmp_path / "stylegan" / name).mkdir(parents=True)
+        (tmp_path / "stylegan" / name / "__init__.py").touch()
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "stylegan")}
+    installed = f"import sys; sys.path.append({str(ROOT)!r}); import celebahq; celebahq.command_line()"
+    command = [sys.executable, "-P", "-c", installed, "terms"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "CelebA" in result.stdout
 
 
 def test_an_unknown_profile_is_answered_with_the_names() -> None:
@@ -115,6 +151,44 @@ def test_the_summary_names_each_stage_in_order_with_what_it_dropped() -> None:
     assert lines[0].split(maxsplit=1)[1] == "kept 3 of 5, dropped 2 too small"
     assert "loss/generator 1.9912" in lines[3]
     assert "reals.swd256_32 14.987" in lines[5]
+
+
+def test_the_summary_leaves_out_what_was_made_with_other_params() -> None:
+    for name in ("align", "crop", "select", "lsun/cat", "train/cifar10"):
+        path = Path("reports") / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"images": 3}')
+    params = {"align.resolution": 1024, "align.max_megapixels": 1.0e2}
+    stages = {
+        "align": {"params": {"params.yaml": params}, "outs": [{"path": "data/align"}]},
+        "crop": {"params": {"params.yaml": {"crop.png_level": 9}}, "outs": [{"path": "data/crop"}]},
+        "select": {"deps": [{"path": "data/crop/crop.parquet"}]},
+    }
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+    output = CliRunner().invoke(app, ["summary"], catch_exceptions=False).output
+    assert [line.split()[0] for line in output.splitlines() if line and line[0] not in " N"] == ["align"]
+    assert "made with other params than those in params.yaml: crop, select, lsun@cat, train@cifar10" in output
+
+
+def test_drops_are_listed_of_the_unfinished_run_or_else_of_the_table() -> None:
+    def drop(path: str, file: str) -> None:
+        Path(path).parent.mkdir(parents=True)
+        row = Drop(index=0, file=file, reason=DropReason.TOO_SMALL, detail="3 pixels")
+        manifest.write_rows(Path(path), Aligned, [row])
+
+    drop("data/align/align.parquet", "1.jpg")
+    drop("data/lsun/cat/lsun.parquet", "2.jpg")
+    drop("data/crop/crop.parquet", "3.jpg")
+    drop("data/.work/crop-0123456789abcdef/crop.chunks/crop-000000/rows.parquet", "4.jpg")
+    drop("data/.work/superres-0123456789abcdef/superres.parquet", "5.jpg")
+    listed = [f"{stage}\t{file}.jpg\ttoo small\t3 pixels" for stage, file in (
+        ("align", 1), ("crop", 4), ("superres", 5), ("lsun@cat", 2),
+    )]  # fmt: skip
+    assert CliRunner().invoke(app, ["drops"], catch_exceptions=False).stdout.splitlines() == listed
+    assert CliRunner().invoke(app, ["drops", "crop"], catch_exceptions=False).stdout.splitlines() == [listed[1]]
+    for name, message in (("crops", "no stage; there are download"), ("denoise", "dvc repro denoise")):
+        with pytest.raises(ParamsError, match=message):
+            CliRunner().invoke(app, ["drops", name], catch_exceptions=False)
 
 
 def test_terms_are_shown_and_what_is_accepted_is_kept() -> None:

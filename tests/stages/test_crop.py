@@ -68,8 +68,9 @@ def test_a_truncated_photograph_is_dropped_and_the_decoder_named() -> None:
     assert report["decoder"] == "libjpeg-8d"
     assert report["decoder_self_test_md5"] == SELF_TEST_MD5["libjpeg-8d"]
     assert sorted(path.name for path in TABLE.parent.iterdir()) == [
-        *(f"crop-{number:05d}.tar" for number in range(3)),
+        *(f"crop-{row:06d}.tar" for row in (0, 2, 4)),
         "crop.parquet",
+        "record.json",
     ]
 
 
@@ -96,10 +97,18 @@ def test_a_decoder_that_fails_its_test_ends_the_stage(monkeypatch: pytest.Monkey
     assert not TABLE.exists()
 
 
-def test_more_drops_than_allowed_end_the_stage(address: str) -> None:
-    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.1})
-    with pytest.raises(TooManyDroppedError, match=r"crop: 1 of 5 inputs dropped \(truncated image: 1\)"):
-        crop()
+def test_more_drops_than_allowed_end_the_stage_and_a_higher_limit_repeats_nothing(address: str) -> None:
+    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.1, "faces_per_chunk": 2})
+    for _ in range(2):  # the second run finds it in what the first one left
+        with pytest.raises(TooManyDroppedError, match=r"crop: 1 of 5 .*\n  truncated image: 1 \(000002\.jpg\)\n"):
+            crop()
+    work = [path for path in DATA.glob(".work/crop-*/crop.chunks/*/*.tar") if path.name == "crop-000000.tar"]
+    before = [(path.name, path.stat().st_ino) for path in work]
+    assert before
+    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.2, "faces_per_chunk": 3})
+    crop()
+    assert [(path.name, path.stat().st_ino) for path in TABLE.parent.glob("crop-000000.tar")] == before
+    assert manifest.account(TABLE).kept == 4
 
 
 def test_images_that_are_square_already_stay_as_they_are(address: str) -> None:

@@ -16,6 +16,7 @@ from pipeline.provenance import digest_of_file
 from pipeline.restoration.apply import Restorer
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import save_network
+from stages import RECORD
 from stages.denoise import denoise
 from tests.restoration.photographs import randomize, scene
 from tests.stages.faces import choose
@@ -75,7 +76,7 @@ def test_pixels_are_those_of_the_network_and_other_columns_stay(address: str) ->
     _network(DATA / "fit_denoise")
     choose(address, denoise={"method": "network", "faces_per_chunk": 2, "tile_pixels": 64})
     denoise()
-    assert list(_published()) == [*(f"denoise-0000{number}.tar" for number in range(3)), "denoise.parquet"]
+    assert list(_published()) == [*(f"denoise-{row:06d}.tar" for row in (0, 2, 4)), "denoise.parquet", RECORD]
     before = manifest.read_kept(DATA / "crop" / "crop.parquet", Cropped)
     after = manifest.read_kept(TABLE, Denoised)
     restorer = Restorer.load(DATA / "fit_denoise", tile_pixels=64)
@@ -85,7 +86,7 @@ def test_pixels_are_those_of_the_network_and_other_columns_stay(address: str) ->
         restored_HWC = decode_png(read_stored(DATA, row.pixels))
         assert np.array_equal(restored_HWC, restorer(_crop(number)))
         assert not np.array_equal(restored_HWC, _crop(number))
-    report = json.loads(Path("reports/denoise.json").read_text())
+    report = json.loads(Path("data/denoise", RECORD).read_text())["report"]
     assert report == {"given": FACES, "kept": FACES, "dropped": {}}
 
 
@@ -105,7 +106,7 @@ def test_without_a_network_only_the_table_is_written(address: str) -> None:
     atomic.write_json(DATA / "fit_denoise" / "network.json", {"kind": "none"})
     choose(address, denoise={"method": "none"}, fit_denoise={"network": {"kind": "none"}})
     denoise()
-    assert list(_published()) == ["denoise.parquet"]
+    assert list(_published()) == ["denoise.parquet", RECORD]
     for number, row in enumerate(manifest.read_kept(TABLE, Denoised)):
         assert not row.denoised
         assert np.array_equal(decode_png(read_stored(DATA, row.pixels)), _crop(number))

@@ -18,7 +18,7 @@ import yaml
 from pipeline.errors import FetchError, SourceError, TermsError
 from pipeline.sources.fetch.terms import TERMS_VARIABLE, UNVERIFIED_VARIABLE
 from pipeline.sources.source import Contents
-from stages import download, extract
+from stages import RECORD, download, extract
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/sources"), str(ROOT / "tests/sources/fetch")]
@@ -62,8 +62,8 @@ def _publish(deltas: int) -> dict[str, bytes]:
     """Put a tiny CelebA on the mirror, and change the manifests as if its authors had published that."""
     _params("manifests/celeba.yaml", TINY)
     download.download()
-    Path("data/download/contents.json").unlink()
-    shutil.rmtree("records")
+    for name in ("contents.json", RECORD):
+        Path("data/download", name).unlink()
     shutil.move("data/download", "mirror/celeba")
     served = {str(path.relative_to("mirror/celeba")): path for path in Path("mirror/celeba").rglob("*.*")}
     _rewrite("manifests/celeba.yaml", {name: path.read_bytes() for name, path in served.items() if path.is_file()})
@@ -105,12 +105,15 @@ def test_celeba_over_the_network_is_staged_as_published(mirror: str, monkeypatch
     download.download()
     target = Path("data/download")
     found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
-    assert found == {*served, "contents.json"} - {"Anno/list_attr_celeba.txt"}
-    for name in found - {"contents.json"}:
+    assert found == {*served, "contents.json", RECORD} - {"Anno/list_attr_celeba.txt"}
+    for name in found - {"contents.json", RECORD}:
         assert (target / name).read_bytes() == served[name]
         assert (target / name).samefile(Path("data/.downloads/celeba") / name)
-    assert Contents.read(target).attributes is None
-    record = json.loads(Path("records/download.json").read_text())
+    contents = Contents.read(target)
+    assert contents.attributes is None
+    digests = {name: hashlib.sha256((target / name).read_bytes()).hexdigest() for name in found}
+    assert contents.files == {name: digests[name] for name in found - {"contents.json", RECORD}}
+    record = json.loads((target / RECORD).read_text())
     assert record["accepted"]["celeba"]["terms"]["by"].endswith(TERMS_VARIABLE)
     assert record["fetched"]["celeba/Eval/list_eval_partition.txt"]["origin"].startswith(mirror)
 
@@ -136,7 +139,7 @@ def test_deltas_need_an_acceptance_of_their_own(mirror: str, monkeypatch: pytest
         "deltas00000.zip",
         "deltas01000.zip",
     ]
-    record = json.loads(Path("records/download.json").read_text())
+    record = json.loads(Path("data/download", RECORD).read_text())
     assert record["accepted"]["celebahq-deltas"]["unverified"]["by"].endswith(UNVERIFIED_VARIABLE)
     sha256 = hashlib.sha256(Path("mirror/celebahq-deltas/deltas00000.zip").read_bytes()).hexdigest()
     assert record["fetched"]["celebahq-deltas/deltas00000.zip"]["hashes"] == {"sha256": sha256}
@@ -157,7 +160,7 @@ def test_the_small_data_sets_are_fetched_to_where_extract_reads_them(
     assert json.loads(Path("reports/extract.json").read_text())["kept"] == count
     limits = yaml.safe_load(Path(watch).read_text())["limits"]
     assert Contents.read(Path("data/download")).limits.model_dump() == limits
-    (fetched,) = {Path(name).parts[0] for name in json.loads(Path("records/download.json").read_text())["fetched"]}
+    (fetched,) = {Path(name).parts[0] for name in json.loads(Path("data/download", RECORD).read_text())["fetched"]}
     assert fetched == manifest
 
 
@@ -228,9 +231,9 @@ def test_the_synthetic_set_is_published_with_its_size() -> None:
     _params("manifests/celeba.yaml", TINY)
     download.download()
     contents = Contents.read(Path("data/download"))
-    files = [path for path in Path("data/download").rglob("*") if path.is_file()]
+    files = [path for path in Path("data/download").rglob("*") if path.is_file() and path.name != RECORD]
     assert Path("data/download", contents.images) in files
-    report = json.loads(Path("reports/download.json").read_text())
+    report = json.loads(Path("data/download", RECORD).read_text())["report"]
     assert report == {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
 
 

@@ -11,7 +11,7 @@ from pipeline import manifest
 from pipeline.container import read_stored
 from pipeline.errors import TooManyDroppedError
 from pipeline.manifest import Photograph
-from stages import download, extract
+from stages import RECORD, download, extract
 from tests.outside import REAL
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def _run(watch: str, source: object, max_dropped: float = 0.5) -> dict[str, obje
     Path("params.yaml").write_text(yaml.safe_dump(params))
     download.download()
     extract.extract()
-    return json.loads(Path("reports/extract.json").read_text())
+    return json.loads(Path("data/extract", RECORD).read_text())["report"]
 
 
 def _synthetic(bad: int) -> dict[str, object]:
@@ -42,7 +42,7 @@ def test_the_synthetic_set_is_extracted_and_counted() -> None:
     assert _run("manifests/celeba.yaml", _synthetic(8)) == {"given": 9, "kept": 7, "dropped": {"not an image": 2}}
     containers = [f"extract-{number:05d}.tar" for number in range(3)]
     assert sorted(path.name for path in Path("data/extract").iterdir()) == [
-        "attributes.txt", *containers, "extract.parquet", "landmarks.txt", "partition.txt",
+        "attributes.txt", *containers, "extract.parquet", "landmarks.txt", "partition.txt", RECORD,
     ]  # fmt: skip
     rows = manifest.read_kept(Path("data/extract/extract.parquet"), Photograph)
     assert all(read_stored(Path("data"), row.photograph).startswith(b"\xff\xd8\xff") for row in rows)
@@ -69,7 +69,7 @@ def test_the_twenty_real_photographs_keep_their_bytes() -> None:
         "attributes": None,
         "deltas": None,
     }
-    assert _run(str(images), source) == {"given": 20, "kept": 20, "dropped": {}}
+    assert _run(str(images.parent), source) == {"given": 20, "kept": 20, "dropped": {}}
     for row in manifest.read_kept(Path("data/extract/extract.parquet"), Photograph):
         assert row.index == int(row.file[:6]) - 1
         assert read_stored(Path("data"), row.photograph) == (images / row.file).read_bytes()

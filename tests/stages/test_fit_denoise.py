@@ -12,7 +12,7 @@ from tests.restoration.photographs import SMALL, jpeg, scene, write_table
 from tests.stages.faces import choose
 
 OUT = Path("data/fit_denoise")
-REPORT = Path("reports/fit_denoise.json")
+RECORD = Path("data/fit_denoise/record.json")
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +29,9 @@ def test_a_fitted_network_is_published_with_its_figures() -> None:
         "network.json",
         "history.csv",
         "before_after.png",
+        "record.json",
     }
-    report = json.loads(REPORT.read_text())
+    report = json.loads(RECORD.read_text())["report"]
     assert report["kind"] == "train"
     assert report["photographs"] == {"training": 2, "held_out": 2, "skipped": {}}
     assert report["psnr_after"] > 15
@@ -41,8 +42,8 @@ def test_a_fitted_network_is_published_with_its_figures() -> None:
 def test_without_a_network_only_its_description_is_published() -> None:
     choose("", fit_denoise={"network": {"kind": "none"}}, denoise={"method": "none"})
     fit_denoise()
-    assert [path.name for path in OUT.iterdir()] == ["network.json"]
-    assert json.loads(REPORT.read_text()) == {"kind": "none"}
+    assert {path.name for path in OUT.iterdir()} == {"network.json", "record.json"}
+    assert json.loads(RECORD.read_text())["report"] == {"kind": "none"}
 
 
 def test_too_few_photographs_publish_nothing() -> None:

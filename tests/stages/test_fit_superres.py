@@ -13,7 +13,7 @@ from tests.restoration.photographs import SMALL, jpeg, scene, write_table
 from tests.stages.faces import choose
 
 OUT = Path("data/fit_superres")
-REPORT = Path("reports/fit_superres.json")
+RECORD = Path("data/fit_superres/record.json")
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def _photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_trained_network_can_be_used_in_another_run() -> None:
     choose("", fit_superres={"network": SMALL.model_dump(mode="json")})
     fit_superres()
-    assert json.loads(REPORT.read_text())["psnr_after"] > 10
+    assert json.loads(RECORD.read_text())["report"]["psnr_after"] > 10
     mine = Path("mine.safetensors")
     mine.write_bytes((OUT / "network.safetensors").read_bytes())
     fitted_HWC = Restorer.load(OUT, tile_pixels=64)(scene(9)[:40, :50])
@@ -33,8 +33,8 @@ def test_a_trained_network_can_be_used_in_another_run() -> None:
 
     choose("", fit_superres={"network": {"kind": "file", "path": str(mine), "sha256": digest_of_file(mine)}})
     fit_superres()
-    assert json.loads(REPORT.read_text()) == {"kind": "file", "sha256": digest_of_file(mine)}
-    assert {path.name for path in OUT.iterdir()} == {"network.safetensors", "network.json"}
+    assert json.loads(RECORD.read_text())["report"] == {"kind": "file", "sha256": digest_of_file(mine)}
+    assert {path.name for path in OUT.iterdir()} == {"network.safetensors", "network.json", "record.json"}
     assert (Restorer.load(OUT, tile_pixels=64)(scene(9)[:40, :50]) == fitted_HWC).all()
 
 

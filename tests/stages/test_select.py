@@ -16,6 +16,7 @@ from pipeline.errors import DropReason
 from pipeline.manifest import Drop, Scored, Selected, Stored
 from pipeline.params import SelectParams
 from pipeline.published.image_list import PublishedImage
+from stages import RECORD
 from stages.select import BEFORE, keep_best, keep_published, select
 from tests.stages.faces import choose
 
@@ -64,7 +65,7 @@ def _tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(**values: Any) -> dict[str, Any]:
     choose("tcp://not-used", select=values)
     select()
-    return json.loads(Path("reports/select.json").read_text())
+    return json.loads(Path("data/select", RECORD).read_text())["report"]
 
 
 def records(path: Path) -> list[dict[str, str]]:

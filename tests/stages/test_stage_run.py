@@ -1,7 +1,10 @@
 """What all stages do alike (stages/__init__.py)."""
 
 import json
+import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from pipeline import provenance
 from pipeline.errors import SourceError, TooManyDroppedError
 from pipeline.manifest import Accounting
 from stages import stage_run
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +32,7 @@ def _run(content: str, *, params: int = 1, keep_work: bool = False, fail: bool =
         inputs=[Path("input.bin")],
         keep_work=keep_work,
     ) as run:
-        resumed = any(run.work.iterdir())
+        resumed = any(run.work.glob("*.txt"))
         (run.work / f"{content}.txt").write_text(content)
         if fail:
             raise SourceError("stop")
@@ -35,14 +40,24 @@ def _run(content: str, *, params: int = 1, keep_work: bool = False, fail: bool =
         return resumed
 
 
-def test_a_stage_publishes_its_folder_report_and_record() -> None:
+def test_a_stage_publishes_its_folder_with_its_record_and_a_report() -> None:
     assert not _run("one")
-    assert [path.name for path in Path("data/probe").iterdir()] == ["one.txt"]
-    assert json.loads(Path("reports/probe.json").read_text()) == {"content": "one"}
-    record = json.loads(Path("records/probe.json").read_text())
+    assert _published() == ["one"]
+    report = json.loads(Path("reports/probe.json").read_text())
+    assert set(report) == {"content", "seconds"}
+    content = Path("data/probe/record.json").read_bytes()
+    record = json.loads(content)
     assert record["params"] == {"probe.value": 1}
-    assert set(record) == {"params", "inputs", "recipe", "code", "libraries", "digest", "report", "seconds"}
+    assert record["report"] == {"content": "one"}
+    assert set(record) == {"params", "inputs", "recipe", "code", "libraries", "digest", "report"}
     assert not list(Path("data/.work").iterdir())
+    time.sleep(0.01)
+    _run("one")
+    assert Path("data/probe/record.json").read_bytes() == content, "DVC sees that the result is the same"
+
+
+def _published() -> list[str]:
+    return sorted(path.stem for path in Path("data/probe").glob("*.txt"))
 
 
 def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
@@ -51,7 +66,7 @@ def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
     assert not Path("data/probe").exists()
     assert not Path("reports/probe.json").exists()
     assert _run("rest")
-    assert sorted(path.name for path in Path("data/probe").iterdir()) == ["half.txt", "rest.txt"]
+    assert _published() == ["half", "rest"]
 
 
 @pytest.mark.parametrize("change", ["params", "input", "recipe"])
@@ -63,7 +78,7 @@ def test_stale_work_is_never_resumed(change: str, monkeypatch: pytest.MonkeyPatc
     if change == "recipe":
         monkeypatch.setattr(stages, "recipe_of", lambda stage: 2)
     assert not _run("whole", params=2 if change == "params" else 1)
-    assert [path.name for path in Path("data/probe").iterdir()] == ["whole.txt"]
+    assert _published() == ["whole"]
     assert not list(Path("data/.work").iterdir())
 
 
@@ -83,8 +98,8 @@ def test_work_is_resumed_after_an_upgrade_which_is_printed(
     monkeypatch.setattr(provenance, "code_digest", lambda: "other")
     assert _run("rest", keep_work=published)
     assert f"changed since this work was begun: the project's code, numpy {old} -> 9.9\n" in _resumed_message(capsys)
-    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["begun", "rest"]
-    assert json.loads(Path("records/probe.json").read_text())["libraries"] == newer
+    assert _published() == ["begun", "rest"]
+    assert json.loads(Path("data/probe/record.json").read_text())["libraries"] == newer
 
 
 def _resumed_message(capsys: pytest.CaptureFixture[str]) -> str:
@@ -104,9 +119,26 @@ def test_a_precious_result_of_the_same_things_is_taken_up_again() -> None:
     """DVC may be killed between the end of a stage and its own note of it: two weeks of training must not go."""
     _run("trained", keep_work=True)
     assert _run("looked at again", keep_work=True)
-    assert sorted(path.stem for path in Path("data/probe").iterdir()) == ["looked at again", "trained"]
+    assert _published() == ["looked at again", "trained"]
     assert not _run("other", params=2, keep_work=True)
-    assert [path.stem for path in Path("data/probe").iterdir()] == ["other"]
+    assert _published() == ["other"]
+
+
+def test_a_run_that_version_0_1_0_published_is_continued() -> None:
+    _run("trained", keep_work=True)
+    Path("records").mkdir()
+    Path("data/probe/record.json").rename("records/probe.json")
+    assert _run("longer", keep_work=True)
+    assert _published() == ["longer", "trained"]
+
+
+def test_terms_and_downloads_are_those_of_the_checkout_whose_experiment_runs() -> None:
+    """DVC runs `dvc exp run --temp` in another folder, and names the user's in DVC_ROOT."""
+    print_paths = "import stages; print(stages.DOWNLOADS, stages.CHECKOUT / stages.terms.FILE, sep='\\n')"
+    environment = {**os.environ, "DVC_ROOT": "/home/me/faces"}
+    command = [sys.executable, "-c", print_paths]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["/home/me/faces/data/.downloads", "/home/me/faces/accepted-terms.json"]
 
 
 def test_work_of_a_stage_with_a_longer_name_is_not_touched() -> None:

@@ -10,6 +10,7 @@ from dask.distributed import Client
 
 from pipeline import chunks, manifest
 from pipeline.chunks import Chunk
+from pipeline.drops import DropLimit
 from pipeline.errors import RejectedInputError
 from pipeline.manifest import Accounting, Drop
 from pipeline.shards.layout import Header, shard_stem
@@ -27,12 +28,14 @@ def convert(
     images_per_shard: int,
     index: Path,
     work: Path,
+    max_dropped: float,
 ) -> Accounting:
     """Write the first `max_images` good records (None: all) to shards in `work`, and `work/lsun.parquet` about them.
 
     A shard holds the good ones of `images_per_shard` records, in the order of keys. While bad ones leave the data set
     short of `max_images`, as many of the next records follow in further shards. So the shards depend on the records
-    alone, not on the order in which tasks end. The file `index` keeps the keys between runs.
+    alone, not on the order in which tasks end. The file `index` keeps the keys between runs. `TooManyDroppedError` as
+    soon as the dropped fraction will exceed `max_dropped` even if all records that are still to be read are good.
     """
     joined = work / "lsun.parquet"
     folder = chunks.folder_of(joined)
@@ -40,7 +43,8 @@ def convert(
         tables: list[Path] = []
         read = kept = 0
         with open_records(database) as records, open_keys(records, index) as keys:
-            wanted = records.count if max_images is None else max_images
+            wanted = records.count if max_images is None else min(max_images, records.count)
+            limit = DropLimit("lsun", max_dropped, wanted, spare=records.count - wanted)
             while kept < wanted and read < records.count:
                 stop = min(read + wanted - kept, records.count)
                 starts = range(read, stop, images_per_shard)
@@ -49,7 +53,7 @@ def convert(
                     for number, start in enumerate(starts, len(tables))
                 ]
                 task = _WriteShard(database.absolute(), header, {start: keys[start].as_py() for start in starts})
-                found = chunks.run_chunks(client, task, shards, folder)
+                found = chunks.run_chunks(client, task, shards, folder, limit.add)
                 tables += found
                 read = stop
                 kept += sum(manifest.account(table).kept for table in found)
