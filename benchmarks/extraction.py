@@ -91,7 +91,7 @@ def extract_ours(archive: Path, out: Path) -> None:
     out.mkdir()
     contents = Contents(images=archive.name, numbering="celeba", landmarks=None, partition=None, attributes=None)
     started = time.monotonic()
-    extraction.extract(archive.parent, contents, 5000, out)
+    extraction.extract(archive.parent, contents, 5000, out, max_dropped=1.0)
     print(time.monotonic() - started)
 
 

@@ -1,6 +1,7 @@
 """What `celebahq summary` and `celebahq drops` print: the reports and tables that the stages left."""
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -9,8 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline import manifest
-from pipeline.atomic import PARTIAL_SUFFIX
+from pipeline import atomic, manifest
 from pipeline.errors import ParamsError
 from pipeline.manifest import Drop
 from stages import DATA, PARAMS, RECIPES, REPORTS, WORK, load_yaml
@@ -50,8 +50,9 @@ def drops(name: str) -> Iterator[Drop]:
     unfinished = sorted(WORK.glob(f"{name}-{'?' * 16}/"), key=lambda folder: folder.stat().st_mtime)
     folder = unfinished[-1] if unfinished else DATA / path
     whole = folder / f"{stage}.parquet"
-    parts = [path for path in folder.rglob("*.parquet") if not path.parent.name.endswith(PARTIAL_SUFFIX)]
-    tables = [whole] if whole.is_file() else sorted(parts)
+    files = sorted(Path(root, name) for root, _, names in os.walk(folder) for name in names)
+    tables = [whole] if whole.is_file() else [path for path in files if path.suffix == ".parquet"]
+    tables = [path for path in tables if not any(part.endswith(atomic.PARTIAL_SUFFIX) for part in path.parts)]
     if not tables:
         raise ParamsError(f"{folder}: holds no table of dropped inputs. Run the stage: dvc repro {name}.")
     print(f"{name}: dropped according to {whole if whole in tables else folder}", file=sys.stderr)

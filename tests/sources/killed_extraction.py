@@ -44,7 +44,7 @@ def run(download: Path, contents: Contents, work: Path, moment: int | None) -> i
             os.fsync = moments.before(os.fsync)
             Path.replace = moments.before(Path.replace)  # type: ignore[method-assign]
             extraction.is_image = moments.before(extraction.is_image)
-        extraction.extract(download, contents, 5, work)
+        extraction.extract(download, contents, 5, work, max_dropped=1.0)
         os._exit(0)
     return os.waitpid(child, 0)[1]
 

@@ -33,7 +33,7 @@ def _download(tmp_path: Path, pack: packing.Pack, numbering: Numbering = "celeba
 
 
 def _extract(folder: Path, contents: Contents, data: Path, per_container: int = 2) -> Accounting:
-    return extraction.extract(folder, contents, per_container, data / "extract")
+    return extraction.extract(folder, contents, per_container, data / "extract", max_dropped=1.0)
 
 
 @pytest.mark.parametrize("pack", packing.ALL)
@@ -143,4 +143,6 @@ def test_a_bomb_is_refused_by_the_limits_of_its_source(tmp_path: Path) -> None:
     contents = Contents(images=path.name, numbering="celeba", landmarks=None, partition=None, attributes=None)
     small = Limits(member_bytes=1 << 20, total_bytes=1 << 30, ratio=10.0)
     with pytest.raises(SourceError, match=r"limits\.ratio allows"):
-        extraction.extract(tmp_path, contents.model_copy(update={"limits": small}), 2, tmp_path / "extract")
+        extraction.extract(
+            tmp_path, contents.model_copy(update={"limits": small}), 2, tmp_path / "extract", max_dropped=1.0
+        )

@@ -133,7 +133,7 @@ def test_an_archive_in_an_archive_is_no_photograph_and_stays_packed(pack: packin
         archive.writestr("../000001.jpg", hostile.PHOTOGRAPH)
     path = pack(tmp_path, {"000001.zip": inner.getvalue()})
     contents = Contents(images=path.name, numbering="sorted", landmarks=None, partition=None, attributes=None)
-    account = extraction.extract(tmp_path, contents, 10, tmp_path / "extract")
+    account = extraction.extract(tmp_path, contents, 10, tmp_path / "extract", max_dropped=1.0)
     assert (account.kept, account.dropped) == (0, {"not an image": 1})
 
 

@@ -41,7 +41,7 @@ def _peak(folder: Path, pack: Pack, count: int, size: int) -> int:
     contents = Contents(images="images", numbering="celeba", landmarks=None, partition=None, attributes=None)
     tracemalloc.start()
     try:
-        extraction.extract(folder, contents, 500, folder / "out")
+        extraction.extract(folder, contents, 500, folder / "out", max_dropped=1.0)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

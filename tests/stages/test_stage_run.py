@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 import stages
-from pipeline import provenance
-from pipeline.errors import SourceError, TooManyDroppedError
-from pipeline.manifest import Accounting
+from pipeline import manifest, provenance
+from pipeline.errors import DropReason, SourceError, TooManyDroppedError
+from pipeline.manifest import Drop, Input
 from stages import stage_run
 
 ROOT = Path(__file__).parents[2]
+SMALL = DropReason.TOO_SMALL
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +154,8 @@ def test_counts_are_reported_before_they_are_judged() -> None:
         pytest.raises(TooManyDroppedError),
         stage_run("probe", params={}, inputs=[]) as run,
     ):
-        run.count(Accounting(4, 1, {"too small": 3}), 0.5)
+        outcomes = [Input(index=0, file="0"), *(Drop(index=n, file="n", reason=SMALL, detail="") for n in (1, 2, 3))]
+        run.count(manifest.write_rows(run.table, Input, outcomes), 0.5)
     assert run.report == {"given": 4, "kept": 1, "dropped": {"too small": 3}}
 
 
