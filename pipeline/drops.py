@@ -1,5 +1,6 @@
 """How much a stage may drop: checked while it runs, and explained with examples where it is too much."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def _error(stage: str, count: int, inputs: int, max_dropped: float, tables: Sequ
     more = len(examples) - len(commonest)
     if more:
         lines.append(f"  and {more} other reason(s)")
-    where = tables[0] if len(tables) == 1 else f"the tables in {tables[0].parent}"
+    where = (
+        tables[0] if len(tables) == 1 else f"the tables in {os.path.commonpath([path.absolute() for path in tables])}"
+    )
     return TooManyDroppedError(
         f"{stage}: {count} of {inputs} inputs dropped, allowed are {max_dropped:.1%} and at least one must remain.\n"
         + "".join(f"{line}\n" for line in lines)

@@ -19,6 +19,10 @@ class DecoderError(PipelineError):
     """The installed JPEG decoder does not give the pixels of the one that `params.yaml` names."""
 
 
+class ImageSizeError(PipelineError):
+    """An image is too large for its file format."""
+
+
 class FetchError(PipelineError):
     """All mirrors of a published file failed; the message lists each with its cause."""
 
@@ -37,6 +41,14 @@ class ExactMatchError(PipelineError):
 
 class TableError(PipelineError):
     """A table is absent or lacks a column."""
+
+
+class BusyError(PipelineError):
+    """Another process does the same work in the same folder."""
+
+
+class ClusterError(PipelineError):
+    """The workers of a dask cluster are missing, unsuitable, or died."""
 
 
 class TooManyDroppedError(PipelineError):
@@ -91,6 +103,7 @@ class DropReason(StrEnum):
     DELTA_CORRUPT = "damaged delta"
     DELTA_KEY = "delta does not open with this photograph"
     DELTA_SIZE = "delta of another size"
+    KILLED_WORKER = "killed the worker"
 
 
 class RejectedInputError(Exception):

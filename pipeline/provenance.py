@@ -53,6 +53,12 @@ def code_digest() -> str:
 
 
 @cache
+def installed_digest() -> str:
+    """SHA-256 over the source files and the recipes, as they were when this process first asked."""
+    return digest_of([code_digest(), digest_of_file(Path(__file__).parents[1] / "stages" / "recipes.yaml")])
+
+
+@cache
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the installed libraries that decide bytes."""
     versions = {"python": platform.python_version()}

@@ -4,15 +4,18 @@ Stages never import each other. They read what earlier stages published in `data
 `data/<stage>/<stage>.parquet`.
 """
 
+import errno
 import json
 import os
+import re
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +46,8 @@ RECORDS = Path("records")
 """Where version 0.1.0 kept the records."""
 RATES = DATA / ".rates"
 """What each stage took on this machine when it last ran from its start, for `celebahq plan`."""
+SYSTEM_FAULTS = (errno.EIO, errno.EROFS, errno.ESTALE)
+"""Errors of a disk, not of the program: the command line shows the message alone."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -135,7 +140,21 @@ class StageRun:
         drops.check(self.stage, account, max_dropped, self.table)
 
 
+def _once_at_a_time(body: Callable[..., Generator[StageRun]]) -> Callable[..., Generator[StageRun]]:
+    """Refuse a second run of the same stage, and remove what killed runs left half written in its work folders."""
+
+    @wraps(body)
+    def run(name: str, **values: Any) -> Generator[StageRun]:
+        with atomic.locked(WORK / f"{name}.lock", name):
+            for work in WORK.glob(f"{name}-{'?' * 16}/"):
+                atomic.sweep(work)
+            yield from body(name, **values)
+
+    return run
+
+
 @contextmanager
+@_once_at_a_time
 def stage_run(
     name: str,
     *,
@@ -241,9 +260,17 @@ def main(stage: Any) -> None:
     except OSError as error:
         path = Path(error.filename or DATA)
         full = disk.full_error(path, path, error)
-        if full is None:
+        if full is not None:
+            sys.exit(f"\n{type(full).__name__}: {full}")
+        if _errno(error) not in SYSTEM_FAULTS:
             raise
-        sys.exit(f"\n{type(full).__name__}: {full}")
+        sys.exit(f"\nOSError: {error}. Mend the disk or its limits, then run again: what is finished is kept.")
+
+
+def _errno(error: OSError) -> int | None:
+    """The error number; HDF5 gives it in the text alone."""
+    found = re.search(r"\berrno = (\d+)", str(error))
+    return error.errno if found is None else int(found[1])
 
 
 def table(stage: str) -> Path:

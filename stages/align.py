@@ -18,6 +18,7 @@ from pipeline.published.image_list import read_list
 from stages import DATA, main, read_params, stage_run, table
 
 SHOWN_WARNINGS = 10
+MEMORY_MIB = 50
 
 
 def align() -> None:
@@ -49,6 +50,7 @@ def align() -> None:
             row_out=Aligned,
             rows_per_chunk=params.align.photographs_per_chunk,
             out=faces,
+            memory_mib=MEMORY_MIB,
             finished=limit.add,
         )
         account = join_parts(run.table, Aligned, [faces, dropped])

@@ -16,6 +16,8 @@ from pipeline.manifest import Aligned, Cropped, Drop, extend
 from pipeline.params import Params
 from stages import DATA, main, read_params, stage_run, table
 
+MIB_PER_MEGAPIXEL = 6  # the decoded photograph, 3 bytes per pixel, and a copy of it while it is reduced
+
 
 def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
@@ -34,6 +36,7 @@ def crop() -> None:
             row_out=Cropped,
             rows_per_chunk=params.crop.faces_per_chunk,
             out=run.table,
+            memory_mib=int(MIB_PER_MEGAPIXEL * params.align.max_megapixels),
             finished=limit.add,
         )
         run.count(account, params.crop.max_dropped)

@@ -15,6 +15,7 @@ from pipeline.restoration.apply import Restorer
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
+MEMORY_MIB = 250  # measured with the demo's network and tiles of 256 pixels
 
 
 def denoise() -> None:
@@ -35,6 +36,7 @@ def denoise() -> None:
             row_out=Denoised,
             rows_per_chunk=params.denoise.faces_per_chunk,
             out=run.table,
+            memory_mib=int(MEMORY_MIB * (params.denoise.tile_pixels / 256) ** 2),
             finished=limit.add,
         )
         run.count(account, params.denoise.max_dropped)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import provenance
-from pipeline.cluster import connect
 from pipeline.errors import SourceError
 from pipeline.params import LsunCategory, LsunParams
 from pipeline.shards.finalize import finalize_dataset
@@ -18,6 +17,7 @@ from pipeline.sources.lsun.convert import convert
 from pipeline.sources.lsun.published import PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import open_records
 from pipeline.sources.lsun.synthetic import make_category
+from pipeline.workers import connect
 from stages import CHECKOUT, DATA, MANIFESTS, WORK, main, open_downloads, read_manifest, read_params, stage_run
 
 MANIFEST = MANIFESTS / "lsun.yaml"

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import manifest, provenance, sizes
-from pipeline.cluster import connect
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
 from pipeline.params import Params
@@ -21,9 +20,11 @@ from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.shards.write_shards import Renderer, positions, write_shards
 from pipeline.sources.source import Contents
+from pipeline.workers import connect
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
+MEMORY_MIB = 650  # measured with the demo's network at 1024 pixels, as a lower bound
 DELTAS = DATA / "download" / "deltas"
 LIBRARIES = ("numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
 
@@ -49,7 +50,7 @@ def shard() -> None:
             renderer=params.superres.renderer,
             libraries=json.dumps({library: provenance.library_versions()[library] for library in LIBRARIES}),
         )
-        with connect(params.cluster) as client:
+        with connect(params.cluster, int(MEMORY_MIB * (params.align.resolution / 1024) ** 2)) as client:
             account = write_shards(
                 client,
                 partial(open_renderer, params, data=DATA.resolve(), image_list=params.exact.image_list.resolve()),
@@ -69,7 +70,7 @@ def shard() -> None:
                 [drop for path in tables for drop in manifest.read_dropped(path)],
             )
             check_matches(counts, params.exact.min_match, ledger)
-        run.count(account, max_dropped=1.0 if with_deltas else 0.0)
+        run.count(account, max_dropped=1.0)  # by deltas that do not match, or photographs that kill workers
         run.report.update(finalize_dataset(run.work))
 
 

@@ -24,6 +24,7 @@ from pipeline.report.sheets import Picture
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
+MEMORY_MIB = 800  # measured with the demo's network at 1024 pixels, as a lower bound
 FACES, FACES_PER_ROW, FACE_PIXELS = 96, 12, 128
 """Of faces.png: how many faces, spread over all, are shown."""
 EXTREMES = 8
@@ -52,6 +53,7 @@ def superres() -> None:
             row_out=Scored,
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
+            memory_mib=int(MEMORY_MIB * (params.align.resolution / 1024) ** 2),
             finished=limit.add,
         )
         run.count(account, params.superres.max_dropped)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import atomic
+from pipeline.errors import BusyError
 
 
 def test_a_finished_write_leaves_only_the_final_name(tmp_path: Path) -> None:
@@ -50,6 +51,8 @@ def test_a_killed_write_leaves_no_final_file(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
     assert not target.exists()
     atomic.write_bytes(target, b"second try")
+    assert len(list(tmp_path.iterdir())) == 2
+    atomic.sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -66,6 +69,7 @@ def test_partial_files_are_not_published(tmp_path: Path) -> None:
     (tmp_path / "work/deep").mkdir(parents=True)
     for name in ("file", f"file{atomic.PARTIAL_SUFFIX}", f"deep/other{atomic.PARTIAL_SUFFIX}"):
         (tmp_path / "work" / name).touch()
+    (tmp_path / f"work/deep/folder{atomic.PARTIAL_SUFFIX}/inside").mkdir(parents=True)
     atomic.publish(tmp_path / "work", tmp_path / "final")
     assert sorted(path.name for path in (tmp_path / "final").rglob("*")) == ["deep", "file"]
 
@@ -76,3 +80,38 @@ def test_publish_completes_one_that_was_killed_between_its_renames(tmp_path: Pat
     (tmp_path / "work").mkdir()
     atomic.publish(tmp_path / "work", tmp_path / "final")
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
+
+
+def test_of_two_writers_of_a_folder_the_first_one_publishes_it(tmp_path: Path) -> None:
+    target = tmp_path / "chunk"
+    with atomic.writing_folder(target, "chunk-1") as one, atomic.writing_folder(target, "chunk-2") as two:
+        (one / "one").touch()
+        (two / "two").touch()
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["chunk", "chunk/two"]
+
+
+def test_a_folder_that_was_swept_while_it_was_written_is_not_published(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="removed while it was written"):  # noqa: SIM117
+        with atomic.writing_folder(tmp_path / "chunk", "chunk-1") as folder:
+            (folder / "one").touch()
+            atomic.sweep(tmp_path)
+            atomic.write_bytes(folder / "two", b"")  # which makes the folder again
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from pipeline import atomic\n"
+        "with atomic.locked(Path(sys.argv[1]), 'crop'):\n"
+        "    print('ready', flush=True); time.sleep(60)\n"
+    )
+    lock = tmp_path / "work" / "crop.lock"
+    with subprocess.Popen([sys.executable, "-c", program, str(lock)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(BusyError, match=f"crop is running already: process {process.pid} on "):
+            atomic.locked(lock, "crop").__enter__()
+        os.kill(process.pid, signal.SIGKILL)
+    with atomic.locked(lock, "crop"):
+        assert lock.exists()
+    assert not lock.exists()

@@ -1,13 +1,15 @@
 import hashlib
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pipeline import manifest
+from pipeline import chunks, manifest
 from pipeline.cluster import map_rows, outcomes
-from pipeline.container import writing_container
+from pipeline.container import read_stored, writing_container
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
 from pipeline.params import ClusterParams
@@ -49,7 +51,7 @@ def _run(table: Path, work: Path, workers: int, calls: Path, rows_per_chunk: int
     work.mkdir(exist_ok=True)
     calls.mkdir(exist_ok=True)
     return map_rows(
-        ClusterParams(scheduler=None, workers=workers, memory_per_worker_mib=500),
+        ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=workers, memory_per_worker_mib=500),
         partial(_store, calls=calls),
         table=table,
         row_in=Photograph,
@@ -69,7 +71,10 @@ def test_the_result_depends_on_neither_workers_nor_interruption(table: Path, tmp
     assert sorted(_digests(one)) == [*(f"extract-{i:06d}.tar" for i in range(0, 40, 7)), "extract.parquet"]
 
     _leave_two_chunks(table, two, tmp_path / "scratch")
-    (two / "extract-000007.tar.partial").write_bytes(b"torn")
+    torn = two / "extract.chunks/extract-000007-8f3a.01.partial"
+    torn.mkdir()
+    (torn / "extract-000007.tar").write_bytes(b"torn")
+    (two / "extract-00002.part.parquet").write_bytes(b"of an earlier version of the program")
     _run(table, two, 2, tmp_path / "calls2")
     assert _digests(two) == _digests(one)
     assert _names(tmp_path / "calls2") == [f"extract-{i:06d}" for i in (7, 14, 28, 35)]
@@ -79,12 +84,11 @@ def test_finished_chunks_of_another_size_are_used(table: Path, tmp_path: Path) -
     whole, work = tmp_path / "whole", tmp_path / "work"
     _run(table, whole, 1, tmp_path / "calls1")
     _leave_two_chunks(table, work, tmp_path / "scratch")
-    left = _digests(work)
+    left = {name: digest for path in work.glob("*.chunks/*/") for name, digest in _digests(path).items()}
     assert _run(table, work, 1, tmp_path / "calls2", rows_per_chunk=5) == Accounting(40, 32, {"too small": 8})
     assert _names(tmp_path / "calls2") == [f"extract-{i:06d}" for i in (7, 12, 17, 28, 33, 38)]
-    assert {name: digest for name, digest in _digests(work).items() if name in left} == {
-        name: digest for name, digest in left.items() if name.endswith(".tar")
-    }
+    del left[chunks.TABLE]
+    assert left.items() <= _digests(work).items()
     content = [
         [(row.index, row.photograph.md5) for row in manifest.read_kept(folder / "extract.parquet", Photograph)]
         for folder in (whole, work)
@@ -93,13 +97,13 @@ def test_finished_chunks_of_another_size_are_used(table: Path, tmp_path: Path) -
 
 
 def _leave_two_chunks(table: Path, work: Path, scratch: Path) -> None:
-    """What a run killed after two chunks of seven rows leaves: their containers and parts."""
-    work.mkdir()
+    """What a run killed after two chunks of seven rows leaves: their folders."""
     scratch.mkdir()
     for start in (0, 21):
-        stem = work / f"extract-{start:06d}"
+        folder = work / f"extract.chunks/extract-{start:06d}"
+        folder.mkdir(parents=True)
         rows = manifest.read_kept(table, Photograph, start, start + 7)
-        manifest.write_rows(stem.with_name(stem.name + ".part.parquet"), Photograph, _store(rows, stem, scratch))
+        manifest.write_rows(folder / chunks.TABLE, Photograph, _store(rows, folder / folder.name, scratch))
 
 
 def _names(folder: Path) -> list[str]:
@@ -112,10 +116,41 @@ def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path) -> None
     assert not list((tmp_path / "second").iterdir())
 
 
+def _die(rows: Sequence[Photograph], stem: Path) -> Iterator[Photograph | Drop]:
+    """Stores rows as `_store` does; a decoder crashes on one of them."""
+    with writing_container(stem.with_suffix(".tar"), f"extract/{stem.name}.tar") as container:
+        for row in rows:
+            if row.file == "000017.jpg":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            yield manifest.extend(row, Photograph, photograph=container.add(row.file, row.file.encode()))
+
+
+def test_a_photograph_that_kills_its_worker_is_dropped(table: Path, tmp_path: Path) -> None:
+    account = map_rows(
+        ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=500),
+        _die,
+        table=table,
+        row_in=Photograph,
+        row_out=Photograph,
+        rows_per_chunk=20,
+        out=tmp_path / "work/extract.parquet",
+    )
+    assert account == Accounting(40, 39, {"killed the worker": 1})
+    (drop,) = manifest.read_dropped(tmp_path / "work/extract.parquet")
+    assert (drop.index, drop.file, drop.detail) == (
+        17,
+        "000017.jpg",
+        "each of 2 workers died with it: out of memory, or a crash in a library",
+    )
+    rows = manifest.read_kept(tmp_path / "work/extract.parquet", Photograph)
+    (tmp_path / "work").rename(tmp_path / "extract")
+    assert [read_stored(tmp_path, row.photograph) for row in rows] == [row.file.encode() for row in rows]
+
+
 def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError, match="no such luck"):
         map_rows(
-            ClusterParams(scheduler=None, workers=1, memory_per_worker_mib=500),
+            ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=500),
             _fail,
             table=table,
             row_in=Photograph,

@@ -4,12 +4,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import SourceError
+from pipeline.errors import ImageSizeError, SourceError
+
+MAX_SIDE = 1_000_000
+"""libpng's limit on width and height."""
 
 
 def encode_png(image_HWC: NDArray[np.uint8], level: int) -> bytes:
-    """RGB pixels, (height, width, 3) uint8, as PNG bytes; `level` 0...9 trades time for size."""
-    _, content = cv2.imencode(".png", image_HWC[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, level])
+    """RGB pixels, (height, width, 3) uint8, as PNG bytes; `level` 0...9 trades time for size.
+
+    `ImageSizeError` if a side exceeds `MAX_SIDE` pixels, which libpng refuses.
+    """
+    height, width, _ = image_HWC.shape
+    if max(height, width) > MAX_SIDE:
+        raise ImageSizeError(
+            f"an image of {width} x {height} pixels cannot be written as PNG, whose sides are limited to {MAX_SIDE}. "
+            f"If it shows the faces of a chunk, lower superres.faces_per_chunk."
+        )
+    written, content = cv2.imencode(".png", image_HWC[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, level])
+    if not written:
+        raise ImageSizeError(f"an image of {width} x {height} pixels cannot be written as PNG; check the memory.")
     return content.tobytes()
 
 

@@ -36,6 +36,7 @@ class ClusterParams(Section):
     """Where tasks run. No value changes a result, so no stage lists the section in `dvc.yaml`."""
 
     scheduler: str | None  # address of a dask scheduler; null starts `workers` local processes
+    worker_wait_minutes: PositiveFloat  # for the first worker of that scheduler
     workers: PositiveInt
     memory_per_worker_mib: PositiveInt  # dask's limit per local process
 

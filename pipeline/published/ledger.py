@@ -48,6 +48,7 @@ _VERDICTS = {
     DropReason.NOT_AN_IMAGE: Verdict.UNDECODABLE,
     DropReason.TRUNCATED: Verdict.UNDECODABLE,
     DropReason.UNDECODABLE: Verdict.UNDECODABLE,
+    DropReason.KILLED_WORKER: Verdict.UNDECODABLE,
     DropReason.DELTA_CORRUPT: Verdict.UNDECODABLE,
     DropReason.DELTA_KEY: Verdict.UNDECODABLE,
     DropReason.DELTA_SIZE: Verdict.UNDECODABLE,

@@ -44,7 +44,12 @@ LEVEL_MD5 = "md5"
 
 def shard_name(number: int) -> str:
     """The file name of shard `number`."""
-    return f"shard-{number:05d}.h5"
+    return f"{shard_stem(number)}.h5"
+
+
+def shard_stem(number: int) -> str:
+    """The name of shard `number` and of its chunk."""
+    return f"shard-{number:05d}"
 
 
 def level_name(resolution: int) -> str:

@@ -1,4 +1,4 @@
-"""Writes the selected faces to shards: one task writes one shard, and its part table last."""
+"""Writes the selected faces to shards: one task writes one shard and its table."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -9,12 +9,12 @@ import numpy as np
 from dask.distributed import Client
 from numpy.typing import NDArray
 
-from pipeline import manifest
-from pipeline.cluster import run_all
+from pipeline import chunks, manifest
+from pipeline.chunks import Chunk
 from pipeline.errors import RejectedInputError, ShardError
 from pipeline.manifest import Accounting, Attributes, Drop, Input, Selected, Sharded
 from pipeline.shards import open_files
-from pipeline.shards.layout import Header, shard_name
+from pipeline.shards.layout import Header, shard_stem
 from pipeline.shards.writer import ShardWriter, writing_shard
 
 Renderer = Callable[[Selected], NDArray[np.uint8]]
@@ -44,16 +44,18 @@ def write_shards(
         the renderer rejects are left out, and the following ones move up.
     """
     joined = work / "shard.parquet"
+    folder = chunks.folder_of(joined)
     if not joined.exists():
         _check_attributes(manifest.read_kept(table, _Labelled))
         open_files.check_shards(len(places), images_per_shard)
-        shards = range(-(-len(places) // images_per_shard))
-        task = _WriteShard(open_renderer, header, table.resolve(), places, images_per_shard, work.resolve())
-        run_all(client, task, [number for number in shards if not task.part(number).exists()])
-        _join(joined, [task.part(number) for number in shards])
-    # here, since a run that was killed at this point left some
-    for part in work.glob("shard-*.part.parquet"):
-        part.unlink()
+        count = len(places)
+        shards = [
+            Chunk(shard_stem(number), start, min(start + images_per_shard, count))
+            for number, start in enumerate(range(0, count, images_per_shard))
+        ]
+        task = _WriteShard(open_renderer, header, table.absolute(), places)
+        _join(joined, chunks.run_chunks(client, task, shards, folder))
+    chunks.collect(folder)
     return manifest.account(joined)
 
 
@@ -103,34 +105,30 @@ class _WriteShard:
     header: Header
     table: Path
     places: NDArray[np.int64]
-    images_per_shard: int
-    work: Path
 
-    def part(self, number: int) -> Path:
-        return self.work / f"shard-{number:05d}.part.parquet"
-
-    def __call__(self, number: int) -> None:
-        start = number * self.images_per_shard
-        rows = manifest.read_kept_at(self.table, Selected, self.places[start : start + self.images_per_shard].tolist())
-        name = shard_name(number)
+    def __call__(self, chunk: Chunk, folder: Path) -> None:
+        rows = manifest.read_kept_at(self.table, Selected, self.places[chunk.start : chunk.stop].tolist())
+        name = f"{chunk.name}.h5"
         render = self.open_renderer()
         outcomes: list[Sharded | Drop] = []
         with ExitStack() as stack:
             shard: ShardWriter | None = None  # opened for the first image: if all are rejected there is no shard
-            for row in rows:
+            for position, row in enumerate(rows, chunk.start):
                 try:
+                    if position in chunk.killers:
+                        raise chunks.killed_worker()
                     image_CHW = render(row).transpose(2, 0, 1)
                 except RejectedInputError as rejected:
                     outcomes.append(Drop.of(row, rejected))
                     continue
                 if shard is None:
-                    shard = stack.enter_context(writing_shard(self.work / name, self.header, len(rows)))
+                    shard = stack.enter_context(writing_shard(folder / name, self.header, len(rows)))
                 place = len(shard)
                 md5 = shard.add(image_CHW, index=row.index, file=row.file, labels=labels_of(row.attributes))
                 outcomes.append(
-                    manifest.extend(row, Sharded, position=start + place, shard=name, row=place, image_md5=md5)
+                    manifest.extend(row, Sharded, position=chunk.start + place, shard=name, row=place, image_md5=md5)
                 )
-        manifest.write_rows(self.part(number), Sharded, outcomes)
+        manifest.write_rows(folder / chunks.TABLE, Sharded, outcomes)
 
 
 def _join(joined: Path, parts: Sequence[Path]) -> None:

@@ -42,6 +42,7 @@ def extract(
     Raises `SourceError` if the archive is damaged or unsafe, or photographs are missing; `TooManyDroppedError` as soon
     as more than the fraction `max_dropped` of the members is dropped.
     """
+    atomic.sweep(work)
     annotations = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
     for name, source in annotations.items():
         if source is not None:

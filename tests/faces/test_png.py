@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.errors import SourceError
+from pipeline.errors import ImageSizeError, SourceError
 from pipeline.faces.png import decode_png, encode_png
 
 
@@ -31,3 +31,9 @@ def test_a_view_of_a_larger_image_is_encoded_as_it_looks() -> None:
 def test_other_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(SourceError, match="PNG"):
         decode_png(content)
+
+
+@pytest.mark.parametrize("shape", [(1, 1_000_001, 3), (1_000_001, 1, 3)])
+def test_an_image_larger_than_the_format_allows_is_named(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ImageSizeError, match=rf"{shape[1]} x {shape[0]} pixels .* limited to 1000000"):
+        encode_png(np.zeros(shape, np.uint8), 1)

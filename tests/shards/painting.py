@@ -10,11 +10,11 @@ import numpy as np
 from dask.distributed import Client
 
 from pipeline import manifest
-from pipeline.cluster import connect
 from pipeline.manifest import Accounting, Selected, Stored, write_rows
 from pipeline.params import ClusterParams
 from pipeline.shards.layout import Header
 from pipeline.shards.write_shards import positions, write_shards
+from pipeline.workers import connect
 
 HEADER = Header(32, codec="gzip", params_digest="0" * 64, decoder="pillow", renderer="fast", libraries="{}")
 
@@ -51,7 +51,8 @@ class Painter:
 
 
 def build(folder: Path, workers: int, seconds: float = 0.0) -> Accounting:
-    with connect(ClusterParams(scheduler=None, workers=workers, memory_per_worker_mib=1000)) as client:
+    params = ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=workers, memory_per_worker_mib=1000)
+    with connect(params) as client:
         return build_with(client, folder, seconds)
 
 

@@ -6,19 +6,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dask.distributed import Client, LocalCluster
 
-from pipeline import manifest
-from pipeline.errors import ShardError
+from pipeline import chunks, manifest
+from pipeline.chunks import Chunk
+from pipeline.errors import DropReason, ShardError
 from pipeline.manifest import Selected, Sharded
 from pipeline.shards.reader import DataSet
+from pipeline.shards.verify import verify_shard
 from pipeline.shards.view import write_view
-from pipeline.shards.write_shards import labels_of, positions
-from tests.shards.painting import build, build_with, paint, selected, write_selection
+from pipeline.shards.write_shards import _WriteShard, labels_of, positions
+from tests.shards.painting import HEADER, Painter, build, build_with, paint, selected, write_selection
 
 ROOT = Path(__file__).parents[2]
 INDICES = [3 * n + 1 for n in range(30)]
@@ -30,7 +33,10 @@ def sums(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def client() -> Generator[Client]:
-    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, Client(cluster) as connected:
+    with (
+        LocalCluster(1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as connected,
+    ):
         yield connected
 
 
@@ -76,23 +82,37 @@ def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: P
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until_quiet(work)
-    # two workers hold a shard each, half written under another name
-    assert 1 <= len(list(work.glob("*.partial"))) <= 2
+    # two workers hold a shard each, half written in a folder of their own
+    assert 1 <= len(list(work.glob("shard.chunks/shard-*.partial"))) <= 2
     assert not (work / "shard.parquet").exists()
-    done = {path: path.stat().st_mtime_ns for path in work.glob("*.h5")}
+    done = {path.name: path.stat().st_mtime_ns for path in work.glob("shard.chunks/shard-?????/*.h5")}
     assert len(done) >= 2
     build(tmp_path, workers=2)
     assert sums(work) == sums(reference)
-    assert {path: path.stat().st_mtime_ns for path in done} == done, "finished shards are not written again"
+    assert {name: (work / name).stat().st_mtime_ns for name in done} == done, "finished shards are not written again"
 
 
-def test_parts_left_by_a_kill_at_the_end_are_removed(client: Client, reference: Path, tmp_path: Path) -> None:
+def test_a_run_killed_while_its_shards_were_moved_is_completed(client: Client, reference: Path, tmp_path: Path) -> None:
     write_selection(tmp_path / "select.parquet", INDICES)
     shutil.copytree(reference, tmp_path / "work")
-    (tmp_path / "work" / "shard-00004.part.parquet").write_bytes(b"a part that is joined already")
+    chunk = tmp_path / "work/shard.chunks/shard-00004"
+    chunk.mkdir(parents=True)
+    (chunk / chunks.TABLE).write_bytes(b"a table that is joined already")
+    (tmp_path / "work/shard-00004.h5").rename(chunk / "shard-00004.h5")
     account = build_with(client, tmp_path)
     assert (account.given, account.kept) == (30, 30)
     assert sums(tmp_path / "work") == sums(reference)
+
+
+def test_an_image_that_killed_its_worker_is_left_out(tmp_path: Path) -> None:
+    write_selection(tmp_path / "select.parquet", INDICES)
+    write = _WriteShard(partial(Painter, 0.0), HEADER, tmp_path / "select.parquet", np.arange(30))
+    write(Chunk("shard-00001", 7, 14, frozenset({9})), tmp_path)
+    (drop,) = manifest.read_dropped(tmp_path / chunks.TABLE)
+    assert (drop.index, drop.reason) == (INDICES[9], DropReason.KILLED_WORKER)
+    rows = manifest.read_kept(tmp_path / chunks.TABLE, Sharded)
+    assert [(row.index, row.row) for row in rows] == list(zip(INDICES[7:9] + INDICES[10:14], range(6), strict=True))
+    assert len(verify_shard(tmp_path / "shard-00001.h5")) == 6
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
@@ -103,7 +123,8 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
 def wait_until_half_written(work: Path, shards: int, process: "subprocess.Popen[bytes]") -> None:
     """Until `shards` shards are done and another one is half written."""
     deadline = time.monotonic() + 60
-    while len(list(work.glob("*.part.parquet"))) < shards or not any(work.glob("*.h5.partial")):
+    folder = work / "shard.chunks"
+    while len(list(folder.glob("shard-?????"))) < shards or not any(folder.glob("shard-*.partial/*.h5.*")):
         assert process.poll() is None, "ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -112,7 +133,7 @@ def wait_until_half_written(work: Path, shards: int, process: "subprocess.Popen[
 def wait_until_quiet(work: Path) -> None:
     """Until the workers of a killed process have stopped writing."""
     before = None
-    while before != (now := {path: path.stat().st_mtime_ns for path in work.iterdir()}):
+    while before != (now := {path: path.stat().st_mtime_ns for path in work.rglob("*")}):
         before = now
         time.sleep(0.5)
 

@@ -12,8 +12,8 @@ import pytest
 from dask.distributed import Client
 from PIL import Image
 
-from pipeline import manifest
-from pipeline.cluster import connect
+from pipeline import chunks, manifest
+from pipeline.chunks import Chunk
 from pipeline.demo.scenes import encode_scene
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.params import ClusterParams
@@ -21,11 +21,12 @@ from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
 from pipeline.sources.lsun import published
-from pipeline.sources.lsun.convert import convert
+from pipeline.sources.lsun.convert import _WriteShard, convert
 from pipeline.sources.lsun.index import open_keys
 from pipeline.sources.lsun.published import DATABASE, PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
 from pipeline.sources.lsun.synthetic import make_category
+from pipeline.workers import connect
 from stages import read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -321,8 +322,23 @@ def gappy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with connect(ClusterParams(scheduler=None, workers=1, memory_per_worker_mib=1000)) as connected:
+    params = ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=1000)
+    with connect(params) as connected:
         yield connected
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 4), (2, 4)], ids=["shard", "half of it"])
+def test_a_record_that_killed_its_worker_is_left_out(
+    gappy: tuple[Path, list[int]], tmp_path: Path, first: int, last: int
+) -> None:
+    with open_records(gappy[0]) as records:
+        keys = list(records.keys())
+    write = _WriteShard(gappy[0], HEADER, {0: keys[0], 4: keys[4]})
+    write(Chunk("shard-00000", first, last, frozenset({2})), tmp_path)
+    (drop,) = manifest.read_dropped(tmp_path / chunks.TABLE)
+    assert (drop.index, drop.file, drop.reason) == (2, keys[2].decode(), DropReason.KILLED_WORKER)
+    kept = manifest.read_kept(tmp_path / chunks.TABLE, LsunImage)
+    assert [row.index for row in kept] == [index for index in range(first, last) if index != 2]
 
 
 @pytest.mark.parametrize(

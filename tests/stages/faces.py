@@ -23,7 +23,7 @@ LANDMARKS = "60 70 100 74 80 90 62 110 92 114"
 @contextmanager
 def scheduler() -> Generator[str]:
     """The address of a dask cluster of threads in this process: no second of start-up per stage."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
         yield str(cluster.scheduler_address)
 
 

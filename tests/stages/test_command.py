@@ -190,7 +190,7 @@ def test_drops_are_listed_of_the_unfinished_run_or_else_of_the_table() -> None:
     drop("data/align/align.parquet", "1.jpg")
     drop("data/lsun/cat/lsun.parquet", "2.jpg")
     drop("data/crop/crop.parquet", "3.jpg")
-    drop("data/.work/crop-0123456789abcdef/crop-000000.part.parquet", "4.jpg")
+    drop("data/.work/crop-0123456789abcdef/crop.chunks/crop-000000/rows.parquet", "4.jpg")
     drop("data/.work/superres-0123456789abcdef/superres.parquet", "5.jpg")
     listed = [f"{stage}\t{file}.jpg\ttoo small\t3 pixels" for stage, file in (
         ("align", 1), ("crop", 4), ("superres", 5), ("lsun@cat", 2),

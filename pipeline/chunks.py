@@ -1,0 +1,322 @@
+"""Work in chunks of rows on a dask cluster: each chunk's files appear together, and only once.
+
+An execution of a chunk writes to a folder of its own, which is renamed to the chunk's name at the end. So a killed run
+resumes with the missing chunks, and where dask runs a chunk twice (a lost heartbeat, a client that was killed), the
+files and the table of one execution are published, never a mixture.
+"""
+
+import queue
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dask.distributed import Client, Future, KilledWorker
+from tqdm import tqdm
+
+from pipeline import atomic
+from pipeline.errors import ClusterError, DropReason, RejectedInputError
+from pipeline.workers import Requirements, check_workers
+
+TABLE = "rows.parquet"
+"""The name of a chunk's table in its folder."""
+
+DEATHS = 2
+"""After so many deaths of workers on one task, the row that kills them is searched."""
+
+MORE_MEMORY = "give them more (cluster.memory_per_worker_mib, or dask worker --memory-limit)"
+MAX_KILLERS = 10
+"""More rows of a run that kill workers are taken for a fault of the workers."""
+
+SECONDS_WITHOUT_WORKERS = 120
+SECONDS_UNTIL_VISIBLE = 120  # NFS clients may list a folder that is a minute old
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows `start`...`stop` of the input; the names of its files start with `name`.
+
+    `killers` are those of them that killed their worker: they are dropped without being read.
+    """
+
+    name: str
+    start: int
+    stop: int
+    killers: frozenset[int] = frozenset()
+
+
+ChunkFunction = Callable[[Chunk, Path], None]
+"""Writes all files of a chunk, and its table `TABLE`, to a folder; called in a worker, picklable."""
+
+
+def killed_worker() -> RejectedInputError:
+    """Why a row of `Chunk.killers` is dropped."""
+    return RejectedInputError(
+        DropReason.KILLED_WORKER, f"each of {DEATHS} workers died with it: out of memory, or a crash in a library"
+    )
+
+
+def folder_of(table: Path) -> Path:
+    """The folder of the chunks of the future `table`."""
+    return table.absolute().with_name(f"{table.stem}.chunks")
+
+
+def finished_chunks(folder: Path) -> list[str]:
+    """The names of the chunks that are finished in `folder`, in order."""
+    if not folder.exists():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.suffix != atomic.PARTIAL_SUFFIX)
+
+
+def run_chunks(
+    client: Client,
+    function: ChunkFunction,
+    chunks: Sequence[Chunk],
+    folder: Path,
+    finished: Callable[[Path], None] = lambda table: None,
+) -> list[Path]:
+    """Run `function` on each chunk whose files are not yet in `folder`; return the tables of all of them.
+
+    `finished` is called with the table of each chunk that is there or ends; what it raises ends the run.
+
+    Raises
+    ------
+    ClusterError
+        A worker is unsuitable, none is left, or a chunk kills them though none of its rows does.
+    Exception
+        The first error of a chunk.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic.sweep(folder)
+    for old in folder.parent.glob("*.part.parquet"):  # versions before 0.2 kept the tables of chunks there
+        old.unlink()
+    done = {*finished_chunks(folder)}
+    missing = [chunk for chunk in chunks if chunk.name not in done]
+    tables = [folder / chunk.name / TABLE for chunk in chunks]
+    for chunk, table in zip(chunks, tables, strict=True):
+        if chunk.name in done:
+            finished(table)
+    if missing:
+        requirements = Requirements.of(folder, local=client.cluster is not None)
+        check_workers(client, requirements)
+        _Run(client, function, folder, requirements, finished).run(missing)
+    return tables
+
+
+def collect(folder: Path) -> None:
+    """Move the files of all chunks, without their tables, to the folder above, and remove `folder` if it exists."""
+    if not folder.exists():
+        return
+    atomic.sweep(folder)
+    for path in sorted(folder.glob("*/*")):
+        if path.name != TABLE:
+            path.replace(folder.parent / path.name)
+    atomic.remove_folder(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A task: a chunk, or with `probe` a part of one that is only run to see whether it kills the worker."""
+
+    chunk: Chunk
+    probe: bool = False
+    tag: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.chunk.name}-{self.tag}"
+
+    @property
+    def deaths(self) -> int:
+        """After how many deaths of its worker this is not tried again."""
+        return 1 if self.probe and self.chunk.stop - self.chunk.start > 1 else DEATHS
+
+
+class _WorkersDiedError(Exception):
+    """The executions of this task before were killed."""
+
+
+def _execute(job: _Job, function: ChunkFunction, folder: Path, requirements: Requirements) -> None:
+    requirements.check_this_worker()
+    if not job.probe and (folder / job.chunk.name).exists():
+        return  # dask repeats a task that ended if its worker dies before the client knows it
+    # a folder of an earlier execution is still there if its worker died, or lost its scheduler and is still running
+    if len([*folder.glob(f"{job.prefix}.*{atomic.PARTIAL_SUFFIX}")]) >= job.deaths:
+        raise _WorkersDiedError
+    write_chunk(job.chunk, function, folder, job.prefix, probe=job.probe)
+
+
+def write_chunk(chunk: Chunk, function: ChunkFunction, folder: Path, prefix: str, *, probe: bool = False) -> None:
+    """Execute a chunk in a folder of its own, named `prefix`...; publish it, unless `probe`, as `folder`/`name`.
+
+    Where several executions of a chunk end, the first one is published; all others leave nothing.
+    """
+    with atomic.writing_folder(folder / chunk.name, prefix, keep=not probe) as own:
+        function(chunk, own)
+
+
+class _Run:
+    """One call of `run_chunks`."""
+
+    def __init__(
+        self,
+        client: Client,
+        function: ChunkFunction,
+        folder: Path,
+        requirements: Requirements,
+        finished: Callable[[Path], None],
+    ) -> None:
+        self._client = client
+        self._finished = finished
+        self._address = client.scheduler_info()["address"]
+        self._arguments = (function, folder, requirements)
+        self._jobs: dict[Future, _Job] = {}
+        self._ended = queue.SimpleQueue[Future]()
+        self._searches: dict[str, _Search] = {}
+
+    def run(self, chunks: Sequence[Chunk]) -> None:
+        try:
+            for chunk in chunks:
+                self._submit(_Job(chunk))
+            with tqdm(total=len(chunks), unit="chunk", leave=False, disable=None) as bar:
+                while self._jobs:
+                    future = self._next()
+                    bar.update(self._end(self._jobs.pop(future), future))
+        finally:
+            if self._client.status == "running":
+                self._client.cancel([*self._jobs])
+
+    def _submit(self, job: _Job) -> None:
+        future = self._client.submit(_execute, job, *self._arguments, pure=False)
+        self._jobs[future] = job
+        future.add_done_callback(self._ended.put)
+
+    def _next(self) -> Future:
+        """Wait for the next task that ends, as long as there are workers."""
+        alone_since = None
+        while True:
+            try:
+                return self._ended.get(timeout=5)
+            except queue.Empty:
+                if self._client.nthreads():
+                    alone_since = None
+                elif alone_since is None:
+                    alone_since = time.monotonic()
+                elif time.monotonic() - alone_since > SECONDS_WITHOUT_WORKERS:
+                    raise ClusterError(
+                        f"no worker is left since {SECONDS_WITHOUT_WORKERS} seconds, and {len(self._jobs)} chunks are "
+                        f"missing. Start workers, and run again: finished chunks are kept."
+                    ) from None
+
+    def _end(self, job: _Job, future: Future) -> int:
+        """Note the end of a task; return the number of chunks that are finished by it."""
+        if future.cancelled():
+            raise ClusterError(
+                f"the scheduler {self._address} has ended or was cut off. Start it and its workers again, then run "
+                f"again: finished chunks are kept."
+            )
+        error = future.exception()
+        died = isinstance(error, _WorkersDiedError | KilledWorker)
+        if error is not None and not died:
+            future.result()
+        if job.probe:
+            self._searches[job.chunk.name].end_probe(job.chunk, died)
+            self._go_on(job.chunk.name)
+            return 0
+        if not died:
+            folder = self._arguments[1]
+            _wait_until_visible(folder, job.chunk.name)
+            self._finished(folder / job.chunk.name / TABLE)
+            return 1
+        search = self._searches.setdefault(job.chunk.name, _Search(job.chunk))
+        search.begin()
+        self._go_on(job.chunk.name)
+        return 0
+
+    def _go_on(self, name: str) -> None:
+        search = self._searches[name]
+        for probe in search.next_probes():
+            self._submit(_Job(probe, probe=True))
+        if search.ended:
+            self._check_killers()
+            self._submit(_Job(search.result()))
+
+    def _check_killers(self) -> None:
+        killers = sum(len(search.result().killers) for search in self._searches.values())
+        if killers > MAX_KILLERS:
+            raise ClusterError(
+                f"{killers} rows have killed their workers, in {', '.join(self._searches)}: so many point to the "
+                f"workers. Look at their logs; {MORE_MEMORY}. Finished chunks are kept."
+            )
+
+
+class _Search:
+    """The bisection of a chunk that killed its workers."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self._chunk = chunk
+        self._killers = set[int]()
+        self._begun_with: int | None = None
+        self._waiting: list[Chunk] = []
+        self._running = 0
+
+    def begin(self) -> None:
+        """The chunk, without the killers found so far, killed its workers."""
+        rows = f"rows {self._chunk.start} to {self._chunk.stop - 1} of its input"
+        if self._begun_with == len(self._killers):
+            raise ClusterError(
+                f"{self._chunk.name} ({rows}) killed {2 * DEATHS} workers, though none of its rows alone does. "
+                f"If the memory is too small, {MORE_MEMORY}, or make the chunks smaller. Finished chunks are kept."
+            )
+        print(
+            f"{self._chunk.name}: {DEATHS} workers died with it ({rows}); looking for the row that kills them",
+            file=sys.stderr,
+        )
+        self._begun_with = len(self._killers)
+        self._split(self._chunk)
+
+    def end_probe(self, probe: Chunk, died: bool) -> None:
+        """A part was run."""
+        self._running -= 1
+        if died:
+            self._split(probe)
+
+    def next_probes(self) -> list[Chunk]:
+        """The parts to run now."""
+        probes, self._waiting = self._waiting, []
+        self._running += len(probes)
+        return probes
+
+    @property
+    def ended(self) -> bool:
+        """Whether all parts were run."""
+        return self._running == 0
+
+    def result(self) -> Chunk:
+        """The chunk without the rows that kill workers."""
+        return Chunk(self._chunk.name, self._chunk.start, self._chunk.stop, frozenset(self._killers))
+
+    def _split(self, part: Chunk) -> None:
+        rows = [row for row in range(part.start, part.stop) if row not in self._killers]
+        if len(rows) == 1:
+            self._killers.add(rows[0])
+            return
+        middle, killers = rows[len(rows) // 2], frozenset(self._killers)
+        self._waiting += [
+            Chunk(part.name, part.start, middle, killers),
+            Chunk(part.name, middle, part.stop, killers),
+        ]
+
+
+def _wait_until_visible(folder: Path, name: str) -> None:
+    """Wait for a chunk of another host: a network file system may show it late."""
+    deadline = time.monotonic() + SECONDS_UNTIL_VISIBLE
+    while name not in {path.name for path in folder.iterdir()}:  # not `exists`, whose answer may be cached
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"{folder}: {name} was written by a worker but is not visible here after {SECONDS_UNTIL_VISIBLE} "
+                f"seconds. Check that all hosts have the same file system at this path."
+            )
+        time.sleep(1)

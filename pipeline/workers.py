@@ -1,0 +1,233 @@
+"""The workers of a dask cluster: local processes or those of a scheduler, checked before they work."""
+
+import logging
+import math
+import os
+import resource
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import dask.config
+from dask.distributed import Client, LocalCluster, Worker, get_worker
+
+from pipeline import provenance
+from pipeline.errors import ClusterError
+from pipeline.params import ClusterParams
+
+LIBRARIES_MIB = 250
+"""The memory of a worker that has loaded the libraries of all stages but does nothing."""
+
+ADDRESS_SPACE_MIB = 6144
+"""More than a worker with all libraries maps, 3 to 5 GiB of address space."""
+
+PAUSED_AT = 0.8
+"""The share of its memory limit above which a dask worker takes no further task."""
+
+SHOWN_FAULTS = 5
+_TOKEN = "token"
+_WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": 1,
+    "MKL_NUM_THREADS": 1,
+    "OPENBLAS_NUM_THREADS": 1,
+    # with dask's own value malloc returns the memory of every image to the system, which must zero its pages again
+    "MALLOC_TRIM_THRESHOLD_": 256 << 20,
+    "MALLOC_MMAP_THRESHOLD_": 32 << 20,
+    # errors of tasks reach the client; the log would only say that a worker lost its scheduler at the end
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+}
+
+
+@contextmanager
+def connect(params: ClusterParams, memory_mib: int = 0) -> Generator[Client]:
+    """Connect to the scheduler at `params.scheduler`, or start a local cluster of `params.workers` processes.
+
+    A local worker has one thread, and dask's memory limit is `params.memory_per_worker_mib` MiB. A scheduler without
+    workers is waited for, up to `params.worker_wait_minutes`. `memory_mib` is what one item needs in a worker in
+    addition to the libraries.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler does not answer or has no workers, or the memory limit of a worker is too low.
+    """
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors here name what it would log
+    if params.scheduler is not None:
+        with _connected(params.scheduler) as client:
+            _wait_for_workers(client, params)
+            limits: Any = client.run(_memory_limit, on_error="ignore")
+            for address, limit in sorted(limits.items()):
+                _check_memory(f"the memory limit of worker {address}", limit, memory_mib, "dask worker --memory-limit")
+            yield client
+        return
+    limit = params.memory_per_worker_mib
+    _check_memory("cluster.memory_per_worker_mib", limit, memory_mib, "it in params.yaml")
+    with _local_cluster(params) as cluster, Client(cluster) as client:
+        if find_spec("bokeh") is not None:  # dask's pages need it; it is not installed with dask
+            print(f"dask's dashboard: {client.dashboard_link}", file=sys.stderr)
+        yield client
+
+
+def _local_cluster(params: ClusterParams) -> LocalCluster:
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if 0 <= address_space < ADDRESS_SPACE_MIB << 20:  # threads fail to start, and dask waits for them for ever
+        raise ClusterError(
+            f"the address space is limited to {address_space >> 20} MiB, but a worker maps up to {ADDRESS_SPACE_MIB}, "
+            f"most of it unused. Run ulimit -v unlimited first; cluster.memory_per_worker_mib limits the memory."
+        )
+    settings = {
+        "distributed.worker.daemon": True,
+        "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.deploy.lost-worker-timeout": "1 day",  # nannies restart workers, however often they die
+        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+    }
+    dask.config.set(settings)  # for the life of the process: nannies read them when they restart a worker
+    try:
+        return LocalCluster(
+            n_workers=params.workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=f"{params.memory_per_worker_mib}MiB",
+            dashboard_address="127.0.0.1:0",  # any free port: several stages may run at once
+            silence_logs=logging.ERROR,
+        )
+    except (TimeoutError, OSError, RuntimeError) as error:
+        raise ClusterError(
+            f"the {params.workers} local workers could not be started ({error}). Look at the memory and the limits of "
+            f"processes (ulimit -a), and run again."
+        ) from error
+
+
+def _memory_limit(dask_worker: Worker) -> float | None:
+    limit = getattr(dask_worker.memory_manager, "memory_limit", None)
+    return limit / 2**20 if limit else None
+
+
+def _check_memory(name: str, limit_mib: float | None, memory_mib: int, remedy: str) -> None:
+    needed = 50 * math.ceil((LIBRARIES_MIB + memory_mib) / PAUSED_AT / 50)
+    if limit_mib is not None and limit_mib < needed:
+        raise ClusterError(
+            f"{name} is {limit_mib:.0f} MiB, but this stage needs {needed}: {LIBRARIES_MIB} for the libraries and "
+            f"{memory_mib} for one item, within the {PAUSED_AT:.0%} of the limit that dask uses. Raise {remedy}."
+        )
+
+
+def _connected(address: str) -> Client:
+    try:
+        return Client(address)
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"cluster.scheduler {address} does not answer ({error}). Start it (dask scheduler), correct the address, "
+            f"or set it to null for local processes."
+        ) from error
+
+
+def _wait_for_workers(client: Client, params: ClusterParams) -> None:
+    started, limit = time.monotonic(), 60 * params.worker_wait_minutes
+    if not client.nthreads():
+        print(
+            f"{params.scheduler} has no workers yet: waiting for them, up to {params.worker_wait_minutes:g} minutes. "
+            f"To start one: dask worker {params.scheduler} --nthreads 1",
+            file=sys.stderr,
+        )
+    while not client.nthreads():
+        if time.monotonic() - started > limit:
+            raise ClusterError(
+                f"{params.scheduler} has no workers after {params.worker_wait_minutes:g} minutes. Start some (dask "
+                f"worker {params.scheduler} --nthreads 1), or raise cluster.worker_wait_minutes."
+            )
+        time.sleep(0.5)
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What each worker must have: the folder, the same code and libraries, and one thread.
+
+    A local worker (`code` None) has the code and libraries of its parent.
+    """
+
+    token: Path
+    content: str
+    code: str | None
+    libraries: dict[str, str]
+
+    @classmethod
+    def of(cls, folder: Path, *, local: bool) -> Self:
+        """The requirements of this process, with a new token file in `folder`."""
+        token, content = folder / f"{_TOKEN}-{secrets.token_hex(4)}.partial", secrets.token_hex(8)
+        token.write_text(content, encoding="ascii")
+        code = None if local else provenance.installed_digest()
+        return cls(token, content, code, provenance.library_versions())
+
+    def check_this_worker(self) -> None:
+        """Raise `ClusterError` if the worker that runs this task is unsuitable; it may have joined later."""
+        fault = self.fault(get_worker())
+        if fault is not None:
+            raise ClusterError(fault)
+
+    def fault(self, worker: Worker) -> str | None:
+        """Why `worker`, which runs this, is unsuitable, and the remedy; None if it is suitable."""
+        cv2.setNumThreads(1)
+        who = f"worker {worker.address} (process {os.getpid()} on {socket.gethostname()})"
+        folder = self.token.parent.parent
+        try:
+            visible = self.token.read_text(encoding="ascii") == self.content
+        except OSError:
+            visible = False
+        if not visible:
+            return f"{who} does not see {folder}. Mount the project's folder there under the same path, writable."
+        if worker.state.nthreads != 1:
+            return (
+                f"{who} has {worker.state.nthreads} threads, and tasks in threads disturb each other. Start it with "
+                f"--nthreads 1, and --nworkers N for N cores."
+            )
+        return self._other_version(who)
+
+    def _other_version(self, who: str) -> str | None:
+        if self.code is None:
+            return None
+        if provenance.installed_digest() != self.code:
+            return (
+                f"{who} runs another version of the code, from {Path(provenance.__file__).parents[1]}. Start it from "
+                f"the checkout and environment of this run, and again after each change of the code."
+            )
+        here = provenance.library_versions()
+        for name in sorted(set(self.libraries) - {"python"}):
+            if here.get(name) != self.libraries[name]:
+                return (
+                    f"{who} has {name} {here.get(name)}, this run has {self.libraries[name]}. Install the same "
+                    f"requirements.lock there."
+                )
+        return None
+
+
+def _fault(requirements: Requirements, dask_worker: Worker) -> str | None:
+    return requirements.fault(dask_worker)
+
+
+def check_workers(client: Client, requirements: Requirements) -> None:
+    """Ask each worker whether it meets the requirements; `ClusterError` names those that do not, and why."""
+    faults: list[str] = []
+    answers: Any = client.run(_fault, requirements, on_error="return")
+    for address, answer in sorted(answers.items()):
+        if isinstance(answer, OSError):
+            continue  # it has just died: its tasks go to others
+        if isinstance(answer, Exception):
+            faults.append(
+                f"worker {address} cannot import the project ({answer}). Start it with this project's environment: "
+                f"{Path(sys.executable).with_name('dask')} worker"
+            )
+        elif answer is not None:
+            faults.append(answer)
+    if len(faults) > SHOWN_FAULTS:
+        faults[SHOWN_FAULTS:] = [f"and {len(faults) - SHOWN_FAULTS} more workers"]
+    if faults:
+        raise ClusterError("\n".join(faults))

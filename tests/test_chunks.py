@@ -1,0 +1,154 @@
+"""Executions of chunks: two at once, and workers that die (tests/test_cluster.py has whole runs)."""
+
+import json
+import os
+import secrets
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from dask.distributed import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import atomic, chunks, manifest
+from pipeline.chunks import Chunk
+from pipeline.container import read_stored, writing_container
+from pipeline.errors import ClusterError
+from pipeline.manifest import Photograph
+from pipeline.params import ClusterParams
+from pipeline.workers import connect
+
+CHUNK = Chunk("crop-00000", 0, 3)
+
+
+class Execution:
+    """An execution of `CHUNK` in a thread, which goes on by one step at each call of `step`.
+
+    The bytes of execution `number` are its own, as those of a network on another processor are.
+    """
+
+    def __init__(self, number: int, data: Path) -> None:
+        self._number = number
+        self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, args=(data,))
+        self._thread.start()
+        self._paused.acquire()
+
+    def step(self) -> None:
+        if self._thread.is_alive():
+            self._go.release()
+            self._paused.acquire()
+
+    def finish(self) -> None:
+        while self._thread.is_alive():
+            self._go.release()
+            self._thread.join(0.001)
+
+    def _pause(self) -> None:
+        self._paused.release()
+        self._go.acquire()
+
+    def _run(self, data: Path) -> None:
+        self._pause()
+        with suppress(FileNotFoundError):
+            chunks.write_chunk(CHUNK, self._write, data / "crop", CHUNK.name)
+        self._paused.release()
+
+    def _write(self, chunk: Chunk, folder: Path) -> None:
+        rows: list[Photograph] = []
+        self._pause()
+        with writing_container(folder / "crop-00000.tar", "crop/crop-00000/crop-00000.tar") as container:
+            for index in range(chunk.start, chunk.stop):
+                self._pause()
+                stored = container.add(f"{index}.png", bytes([self._number]) * (700 + 900 * self._number))
+                rows.append(Photograph(index=index, file=f"{index}.jpg", photograph=stored))
+            self._pause()
+        self._pause()
+        manifest.write_rows(folder / chunks.TABLE, Photograph, rows)
+        self._pause()
+
+
+def _published(data: Path) -> bytes | None:
+    """The first bytes of the three published members."""
+    if not (data / "crop" / CHUNK.name).exists():
+        return None
+    rows = manifest.read_kept(data / "crop" / CHUNK.name / chunks.TABLE, Photograph)
+    return bytes(read_stored(data, row.photograph)[0] for row in rows)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from([0, 1, "sweep"]), max_size=22))
+def test_of_two_interleaved_executions_one_is_published_with_its_own_table(
+    tmp_path_factory: pytest.TempPathFactory, turns: list[int | str]
+) -> None:
+    data = tmp_path_factory.mktemp("data")
+    (data / "crop").mkdir()
+    executions = [Execution(0, data), Execution(1, data)]
+    seen: list[bytes] = []
+    note: Callable[[], None] = lambda: seen.extend(filter(None, [_published(data)]))  # noqa: E731
+    try:
+        for turn in turns:
+            if isinstance(turn, int):
+                executions[turn].step()
+            else:
+                atomic.sweep(data / "crop")  # as the next run does, while an execution of the one before goes on
+            note()
+    finally:
+        for execution in executions:
+            execution.finish()
+    note()
+    published = {b"\0\0\0"}, {b"\1\1\1"}
+    assert set(seen) in ((*published, set()) if "sweep" in turns else published), "one execution's, and never another's"
+    assert [path.name for path in (data / "crop").iterdir()] == ([CHUNK.name] if seen else []), "nothing else is left"
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """Writes the rows of a chunk; `poison` are those with which a worker dies, `calls` counts the executions."""
+
+    poison: frozenset[int]
+    calls: Path
+    too_much: int = 1000
+
+    def __call__(self, chunk: Chunk, folder: Path) -> None:
+        (self.calls / f"{chunk.start}-{chunk.stop}-{secrets.token_hex(4)}").touch()
+        rows = [row for row in range(chunk.start, chunk.stop) if row not in chunk.killers]
+        (folder / f"{chunk.name}.json").write_text(json.dumps([rows, sorted(chunk.killers)]))
+        if self.poison & {*rows} or len(rows) > self.too_much:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    params = ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=2, memory_per_worker_mib=1000)
+    with connect(params) as client:
+        yield client
+
+
+def test_a_row_that_kills_its_worker_is_found_and_skipped(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (calls := tmp_path / "calls").mkdir()
+    function = Poisoned(frozenset({2}), calls)
+    parts = [Chunk(f"crop-{start:05d}", start, start + 5) for start in range(0, 15, 5)]
+    tables = chunks.run_chunks(client, function, parts, tmp_path / "crop.chunks")
+    chunks.collect(tmp_path / "crop.chunks")
+    found = [json.loads((tmp_path / f"{table.parent.name}.json").read_text()) for table in tables]
+    assert found == [[[0, 1, 3, 4], [2]], [[*range(5, 10)], []], [[*range(10, 15)], []]]
+    message = "crop-00000: 2 workers died with it (rows 0 to 4 of its input); looking for the row that kills them"
+    assert message in capsys.readouterr().err
+    executions = Counter(path.name.rpartition("-")[0] for path in calls.iterdir())
+    assert executions.keys() == {"0-5", "0-2", "2-5", "2-3", "3-5", "5-10", "10-15"}, "it is bisected"
+    assert (executions["0-5"], executions["2-3"]) == (3, 2)
+
+
+def test_a_chunk_that_kills_workers_though_no_row_does_ends_the_run(client: Client, tmp_path: Path) -> None:
+    function = Poisoned(frozenset(), tmp_path, too_much=3)
+    with pytest.raises(ClusterError, match=r"crop-00000 \(rows 0 to 3 .*\) killed 4 workers, though none of its rows"):
+        chunks.run_chunks(client, function, [Chunk("crop-00000", 0, 4)], tmp_path / "crop.chunks")
