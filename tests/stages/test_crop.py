@@ -67,7 +67,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on() -> None:
     ):
         crop()
     assert not TABLE.exists()
-    done = {path: path.stat().st_mtime_ns for path in DATA.glob(".work/crop-*/*.tar")}
+    done = {path: path.stat().st_mtime_ns for path in DATA.glob(".work/crop-*/*.chunks/*/*.tar")}
     assert done
     crop()
     assert {path.name: path.read_bytes() for path in TABLE.parent.iterdir()} == whole
