@@ -18,7 +18,7 @@ from typing import Any, Self
 import cv2
 import dask.config
 from dask.distributed import Client, LocalCluster, Worker, get_worker
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 
 from pipeline import provenance
 from pipeline.errors import ClusterError
