@@ -18,6 +18,7 @@ from typing import Any, Self
 import cv2
 import dask.config
 from dask.distributed import Client, LocalCluster, Worker, get_worker
+from distributed.comm.core import CommClosedError
 
 from pipeline import provenance
 from pipeline.errors import ClusterError
@@ -66,7 +67,13 @@ def connect(params: ClusterParams, memory_mib: int = 0) -> Generator[Client]:
             limits: Any = client.run(_memory_limit, on_error="ignore")
             for address, limit in sorted(limits.items()):
                 _check_memory(f"the memory limit of worker {address}", limit, memory_mib, "dask worker --memory-limit")
-            yield client
+            try:
+                yield client
+            except CommClosedError as error:
+                raise ClusterError(
+                    f"the scheduler {params.scheduler} has ended or was cut off ({error}). Start it and its workers "
+                    f"again, then run again: finished chunks are kept."
+                ) from error
         return
     limit = params.memory_per_worker_mib
     _check_memory("cluster.memory_per_worker_mib", limit, memory_mib, "it in params.yaml")

@@ -81,18 +81,15 @@ def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: P
     for package in ("pipeline", "training", "stages"):
         shutil.copytree(ROOT / package, older / package, ignore=shutil.ignore_patterns("__pycache__"))
     (older / "pipeline/errors.py").open("a").write("# as it was last week\n")
-    (tmp_path / "other/pipeline").mkdir(parents=True)
-    (tmp_path / "other/pipeline/__init__.py").touch()
     with ExitStack() as stack:
         for words, path in (
             (worker_words(address, "--name", "older"), older),
             (worker_words(address, "--name", "threads", "--nthreads", "4"), ROOT),
             (worker_words(address, "--name", "memory", "--memory-limit", "300MiB"), ROOT),
-            (worker_words(address, "--name", "other"), tmp_path / "other"),
         ):
             stack.enter_context(dask_process(elsewhere, *words, environment=ENVIRONMENT | {"PYTHONPATH": str(path)}))
         client = stack.enter_context(Client(address))
-        client.wait_for_workers(4, timeout=60)
+        client.wait_for_workers(3, timeout=60)
         names = {info["name"]: worker for worker, info in client.scheduler_info(-1)["workers"].items()}
         with pytest.raises(ClusterError) as raised:
             chunks.run_chunks(client, _write, CHUNKS, tmp_path / "crop.chunks")
@@ -100,10 +97,9 @@ def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: P
         for name, sentence in {
             "older": rf"runs another version of the code, from {older}\. Start it from the checkout",
             "threads": r"has 4 threads.* Start it with --nthreads 1",
-            "other": r"cannot import the project \(.*No module named .*\)\. Start it with .*dask worker",
         }.items():
             assert re.search(rf"worker {names[name]} .*{sentence}", message), message
-        assert len(message.splitlines()) == 3
+        assert len(message.splitlines()) == 2
         with pytest.raises(ClusterError) as raised, workers.connect(_params(address), 200):
             pass
         assert re.fullmatch(
