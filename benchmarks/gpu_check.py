@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -281,6 +283,43 @@ def training(check: Check) -> dict[str, Any]:
     return {"images": len(images), "ticks": rows}
 
 
+def metrics(check: Check) -> dict[str, float]:
+    """Seconds of the metrics on the GPU, for images of the full resolution that are in memory."""
+    from training.metrics.compute import Compute  # noqa: PLC0415 - the part is skipped where OpenCV is missing
+    from training.metrics.msssim_gpu import msssim_of_pairs  # noqa: PLC0415
+    from training.metrics.swd import PatchSet, SwdSeed, collect, sliced_wasserstein  # noqa: PLC0415
+
+    side, count, found = check.run.resolution, 64, dict[str, float]()
+    images = np.random.default_rng(1).integers(0, 256, (count, 3, side, side), np.uint8)
+    with Compute(check.device, threads=4) as compute, tempfile.TemporaryDirectory() as folder:
+        msssim_of_pairs(images[:2], compute)
+        started = time.monotonic()
+        msssim_of_pairs(images, compute)
+        found["msssim_seconds_per_pair"] = round((time.monotonic() - started) / (count / 2), 5)
+        started, sets = time.monotonic(), list[PatchSet]()
+        for draws in (SwdSeed.REALS, SwdSeed.FAKES):
+            patches = PatchSet(Path(folder) / draws.name, side, 128, draws.rng(1), compute)
+            sets.append(collect(iter([images]), patches))
+        found["swd_seconds_per_image"] = round((time.monotonic() - started) / (2 * count), 5)
+        started = time.monotonic()
+        sliced_wasserstein(*sets, repeats=4, directions=128, rng=SwdSeed.DIRECTIONS.rng(1), compute=compute)
+        found["swd_seconds_of_distances"] = round(time.monotonic() - started, 2)
+    return found
+
+
+def restoration(check: Check) -> dict[str, float]:
+    """Faces per second of networks of the published size: 512x512 denoised, 256x256 enlarged four times."""
+    from pipeline.restoration.apply import Restorer  # noqa: PLC0415 - the part is skipped where a package is missing
+    from pipeline.restoration.networks import RedNet, SRResNet  # noqa: PLC0415
+
+    found: dict[str, float] = {}
+    for network, side in ((RedNet(64, 15), 512), (SRResNet(64, 16), 256)):
+        image = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+        restorer = Restorer(network.eval().to(check.device), tile_pixels=256)
+        found[f"{type(network).__name__}_faces_per_second"] = round(1 / seconds_of(partial(restorer, image)), 2)
+    return found
+
+
 def main() -> None:
     """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -308,6 +347,8 @@ def main() -> None:
     check.part("convolutions", convolutions, seconds=10)
     check.part("kernels", kernels, seconds=60)
     check.part("images_per_second", resolutions, seconds=60)
+    check.part("metrics", metrics, seconds=20)
+    check.part("restoration", restoration, seconds=15)
     check.part("modes", compare_modes, seconds=60)
 
 

@@ -54,7 +54,7 @@ def test_an_image_and_its_negative_have_similarity_0() -> None:
 DEVICES = [
     None,
     torch.device("cpu"),
-    pytest.param(torch.device("cuda"), marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+    pytest.param(torch.device("cuda"), marks=pytest.mark.gpu),
 ]
 
 

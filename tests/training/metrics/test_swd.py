@@ -21,9 +21,6 @@ def _set(folder: Path, images_NCHW: NDArray[np.uint8], seed: int = 0, compute: C
     return collect(np.split(images_NCHW, 3), PatchSet(folder, 32, 16, np.random.RandomState(seed), compute))
 
 
-NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-
-
 def _swd(a: PatchSet, b: PatchSet, compute: Compute = ONE_THREAD) -> dict[int, float]:
     return sliced_wasserstein(a, b, repeats=2, directions=32, rng=np.random.RandomState(3), compute=compute)
 
@@ -70,7 +67,7 @@ def test_threads_do_not_change_the_result(tmp_path: Path) -> None:
         assert (tmp_path / name / "32.f32").read_bytes() == (tmp_path / other / "32.f32").read_bytes()
 
 
-DEVICES = [torch.device("cpu"), pytest.param(torch.device("cuda"), marks=NO_GPU)]
+DEVICES = [torch.device("cpu"), pytest.param(torch.device("cuda"), marks=pytest.mark.gpu)]
 
 
 @pytest.mark.parametrize("device", DEVICES, ids=str)
