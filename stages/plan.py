@@ -122,8 +122,7 @@ def lines(params: Params, needs: Sequence[Need]) -> list[str]:
     unknown = [need.stage for need in needs if need.seconds is None and need.items]
     if unknown:
         text.append(
-            f"Not measured here: {', '.join(unknown)}. Downloads depend on the network; for training: "
-            f"python -m benchmarks.gpu."
+            f"Not measured here: {', '.join(unknown)}. Downloads depend on the network; for training: make gpu."
         )
     shards = -(-next(need.items for need in needs if need.stage == "shard") // params.shard.images_per_shard)
     soft, _ = open_files.limits()
