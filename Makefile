@@ -32,8 +32,8 @@ repro: env ## rebuild data, model and metrics: dvc repro on params.yaml (the dem
 plots: env ## the plots of the last run as one page, dvc_plots/index.html
 	dvc plots show
 
-test: env ## the whole test suite
-	pytest
+test: env ## the whole test suite, on up to four cores
+	pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 gpu: env ## what your NVIDIA GPU does: tests, images/s, hours of the whole run, a short training (8 minutes)
 	@python -m benchmarks.gpu_check

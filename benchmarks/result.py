@@ -48,9 +48,14 @@ def in_new_process(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def digests(root: Path, *folders: str) -> dict[str, str]:
-    """SHA-256 of every file below `folders` of `root`, by its name relative to `root`; work folders are left out."""
+    """SHA-256 of every file below `folders` of `root`, by its name relative to `root`; work folders and times
+    are left out."""
     files = [path for folder in folders for path in sorted((root / folder).rglob("*")) if path.is_file()]
-    return {str(path.relative_to(root)): provenance.digest_of_file(path) for path in files if ".work" not in path.parts}
+    return {
+        str(path.relative_to(root)): provenance.digest_of_file(path)
+        for path in files
+        if not {".work", ".rates"} & {*path.parts}
+    }
 
 
 def anonymous_mib(pid: int) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import disk, sizes
+from pipeline import disk, manifest, sizes
 from pipeline.params import (
     PUBLISHED,
     Cifar10Source,
@@ -175,8 +175,8 @@ def _published_files(params: Params) -> list[PublishedFile]:
     source, found = params.download.source, list[PublishedFile]()
     for field, (name, path) in SOURCES[source.kind].published.items():
         if getattr(source, field) == PUBLISHED:
-            manifest = read_manifest(MANIFESTS / f"{name}.yaml", Published)
-            found += manifest.files if path is None else manifest.parts_of(manifest.at(path))
+            listed = read_manifest(MANIFESTS / f"{name}.yaml", Published)
+            found += listed.files if path is None else listed.parts_of(listed.at(path))
     return found
 
 
@@ -184,7 +184,7 @@ def _regions(params: Params, faces: int) -> int:
     if params.align.rectangle != "landmarks":
         side = max(params.align.resolution, 128 if params.align.rectangle == "celeba-128" else 0)
         return int(faces * (side**2 * sizes.PNG_BYTES_PER_PIXEL + MEMBER_BYTES))
-    if table("align").is_file():
+    if table("align").is_file() and manifest.account(table("align")).given == faces:  # not of other data
         return sizes.regions(table("align"), params.align.resolution)
     if params.download.source.kind == "synthetic":
         return faces * DRAWN_REGION

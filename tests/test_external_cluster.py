@@ -66,7 +66,7 @@ def _digests() -> dict[str, str]:
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(Path("data").rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.parts[1] != ".rates"
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import manifest
+from pipeline import drops, manifest
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces.alignment import Annotated, Joined, align_photograph, join_annotations, keep_only
 from pipeline.manifest import Accounting, Drop, Photograph, Stored
@@ -188,4 +188,5 @@ def test_only_photographs_of_the_list_go_on_and_the_others_are_not_faults(tmp_pa
         "000006.jpg": DropReason.NOT_PUBLISHED,
     }
     reasons = {drop.reason.value: 1 for drop in joined.dropped}
-    Accounting(given=10, kept=2, dropped=reasons | {DropReason.NOT_PUBLISHED.value: 8}).check("align", 0.0)
+    account = Accounting(given=10, kept=2, dropped=reasons | {DropReason.NOT_PUBLISHED.value: 8})
+    drops.check("align", account, 0.0, tmp_path / "align.parquet")

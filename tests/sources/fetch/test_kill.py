@@ -106,7 +106,9 @@ def test_killed_after_the_last_byte_nothing_is_fetched_twice(server: FaultyServe
     again = sum(server.sent.values()) - total
     print(f"\n{len(deaths)} kills after the last byte of {total}: {again} bytes fetched twice")
     assert again == 0
-    assert {path.name for path in (tmp_path / "big").iterdir() if path.suffix != ".json"} == set(data.contents)
+    # a kill may leave the temporary file of a receipt, which has a name of its own
+    names = {path.name for path in (tmp_path / "big").iterdir() if ".receipt.json" not in path.name}
+    assert names == set(data.contents)
     assert len(list((tmp_path / "big").glob("*.receipt.json"))) == len(data.contents)
 
 
