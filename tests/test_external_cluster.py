@@ -86,7 +86,9 @@ def _killing_a_worker_of(name: str, pids: list[int]) -> Iterator[list[int]]:
     def watch() -> None:
         workers = [psutil.Process(pid) for pid in pids]
         while not ended.is_set():
-            folders = [*Path("data/.work").glob(f"{name}-*/*.chunks/*-*-*.partial")]
+            folders: list[Path] = []
+            with suppress(FileNotFoundError):  # the stage removes its folders when it ends
+                folders += Path("data/.work").glob(f"{name}-*/*.chunks/*-*-*.partial")
             if len(folders) == len(workers):
                 for worker in workers:
                     worker.suspend()
