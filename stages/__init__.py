@@ -24,7 +24,7 @@ from pydantic_core import to_jsonable_python
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, disk, drops, provenance
+from pipeline import atomic, disk, drops, manifest, provenance
 from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
@@ -133,6 +133,10 @@ class StageRun:
     def table(self) -> Path:
         """The stage's table, in the work folder."""
         return self.work / f"{self.stage}.parquet"
+
+    def drop_limit(self, max_dropped: float, inputs: Path) -> drops.DropLimit:
+        """Counts what is dropped of the kept rows of the table `inputs` while the stage runs."""
+        return drops.DropLimit(self.stage, max_dropped, manifest.account(inputs).kept)
 
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""

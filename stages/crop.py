@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline import manifest, sizes
+from pipeline import sizes
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
-from pipeline.drops import DropLimit
 from pipeline.faces.decode import decode, self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
@@ -27,7 +26,6 @@ def crop() -> None:
     with stage_run("crop", params=keys, inputs=[table("align")], room=room) as run:
         run.report["decoder"] = params.crop.decoder
         run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
-        limit = DropLimit("crop", params.crop.max_dropped, manifest.account(table("align")).kept)
         account = map_rows(
             params.cluster,
             partial(crop_chunk, params=params, data=DATA.resolve()),
@@ -37,7 +35,7 @@ def crop() -> None:
             rows_per_chunk=params.crop.faces_per_chunk,
             out=run.table,
             memory_mib=int(MIB_PER_MEGAPIXEL * params.align.max_megapixels),
-            finished=limit.add,
+            finished=run.drop_limit(params.crop.max_dropped, table("align")).add,
         )
         run.count(account, params.crop.max_dropped)
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline import manifest, sizes
+from pipeline import sizes
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored, writing_container
-from pipeline.drops import DropLimit
 from pipeline.faces.png import decode_png, encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams
@@ -27,7 +26,6 @@ def denoise() -> None:
         chunk = pass_chunk
         if params.denoise.method == "network":
             chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())
-        limit = DropLimit("denoise", params.denoise.max_dropped, manifest.account(table("crop")).kept)
         account = map_rows(
             params.cluster,
             chunk,
@@ -37,7 +35,7 @@ def denoise() -> None:
             rows_per_chunk=params.denoise.faces_per_chunk,
             out=run.table,
             memory_mib=int(MEMORY_MIB * (params.denoise.tile_pixels / 256) ** 2),
-            finished=limit.add,
+            finished=run.drop_limit(params.denoise.max_dropped, table("crop")).add,
         )
         run.count(account, params.denoise.max_dropped)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
-from pipeline.drops import DropLimit
 from pipeline.faces import geometry
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
@@ -44,7 +43,6 @@ def superres() -> None:
         indices = [row.index for row in manifest.read_kept(table("denoise"), Input)]
         chunk = partial(superres_chunk, params=params, data=DATA.resolve())
         overview = frozenset(indices[position] for position in sheets.spread(len(indices), FACES))
-        limit = DropLimit("superres", params.superres.max_dropped, manifest.account(table("denoise")).kept)
         account = map_rows(
             params.cluster,
             partial(chunk, overview=overview, shown=_shown(indices, params.superres.previews)),
@@ -54,7 +52,7 @@ def superres() -> None:
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
             memory_mib=int(MEMORY_MIB * (params.align.resolution / 1024) ** 2),
-            finished=limit.add,
+            finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
         )
         run.count(account, params.superres.max_dropped)
         _write_sheets(run.work, params, overview, chunk)
