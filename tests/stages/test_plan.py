@@ -88,6 +88,12 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
 
 
 @pytest.mark.usefixtures("_cropped")
+def test_the_results_of_other_data_do_not_decide_a_plan() -> None:
+    needs = by_stage(plan.disk_needs(profiles.read_profile("celebahq-network")))
+    assert needs["crop"].result > 80e9, "the table of six faces is not that of CelebA"
+
+
+@pytest.mark.usefixtures("_cropped")
 def test_what_is_missing_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     params = read_params()
     needs = plan.disk_needs(params)
