@@ -89,6 +89,7 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
 
 @pytest.mark.usefixtures("_cropped")
 def test_the_results_of_other_data_do_not_decide_a_plan() -> None:
+    Path("profiles").symlink_to(ROOT / "profiles")
     needs = by_stage(plan.disk_needs(profiles.read_profile("celebahq-network")))
     assert needs["crop"].result > 80e9, "the table of six faces is not that of CelebA"
 
