@@ -55,6 +55,10 @@ class TooManyDroppedError(PipelineError):
     """A stage dropped more of its inputs than its `max_dropped` allows."""
 
 
+class SuspiciousInputError(PipelineError):
+    """More inputs look wrong in one way than params allow."""
+
+
 class ShardError(PipelineError):
     """An HDF5 shard or a data set of shards cannot be written or read."""
 

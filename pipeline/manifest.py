@@ -29,6 +29,9 @@ Landmarks = Annotated[tuple[float, ...], pa.list_(pa.float32(), 10)]
 Quad = Annotated[tuple[float, ...], pa.list_(pa.float32(), 8)]
 """x, y of the north-west, south-west, south-east and north-east corner, in pixels."""
 
+Box = Annotated[tuple[float, ...], pa.list_(pa.float32(), 4)]
+"""x, y of the upper left corner, width and height, in pixels."""
+
 Attributes = Annotated[tuple[int, ...], pa.list_(pa.int8())]
 """The binary attributes of an image as published (CelebA: 40 values, each -1 or 1); 0 stands for unknown."""
 
@@ -53,9 +56,27 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photograph(Input):
-    """A row of `extract`: one photograph as published. `index` is CelebA's orig_idx."""
+    """A row of `extract`: one photograph as published. `index` is CelebA's orig_idx.
 
+    From `align` on a row is a face, and its key is (`index`, `face`): several faces of a photograph have 0, 1, ...
+    """
+
+    face: int = 0
     photograph: Stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detected(Photograph):
+    """A row of `detect`: a face, in the picture as `photographs.orientation` gives it.
+
+    `box`: x and y of the upper left corner, width and height, in pixels. `score`: 0...1, of the detector.
+    `orientation`: the Exif tag, 1 where there is none.
+    """
+
+    box: Box
+    score: float
+    landmarks: Landmarks
+    orientation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +151,15 @@ class Drop:
 
     index: int
     file: str
+    face: int = 0
     reason: DropReason
     detail: str
 
     @classmethod
     def of(cls, row: Input, rejected: RejectedInputError) -> Self:
         """Drop `row` for the reason of `rejected`."""
-        return cls(index=row.index, file=row.file, reason=rejected.reason, detail=rejected.detail)
+        face = row.face if isinstance(row, Photograph) else 0
+        return cls(index=row.index, file=row.file, face=face, reason=rejected.reason, detail=rejected.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +186,19 @@ def extend(row: Input, row_type: type[Row], /, **added: Any) -> Row:
 
 
 def write_rows(path: Path, row_type: type[Row], outcomes: Iterable[Row | Drop]) -> Accounting:
-    """Write kept and dropped rows, ordered by `index`, as a parquet file."""
-    records = sorted((_record(outcome) for outcome in outcomes), key=lambda record: record["index"])
+    """Write kept and dropped rows, ordered by `index` and `face`, as a parquet file."""
+    records = sorted(
+        (_record(outcome) for outcome in outcomes), key=lambda record: (record["index"], record.get("face", 0))
+    )
     return _write(path, pa.Table.from_pylist(records, schema=schema_of(row_type)))
 
 
 def join_parts(path: Path, row_type: type[Row], parts: Sequence[Path]) -> Accounting:
-    """Concatenate tables of one row type, ordered by `index`."""
+    """Concatenate tables of one row type, ordered by `index` and `face`."""
     schema = schema_of(row_type)
     table = pa.concat_tables([pq.read_table(part, schema=schema) for part in parts]) if parts else schema.empty_table()
-    return _write(path, table.sort_by("index"))
+    keys = [name for name in ("index", "face") if name in schema.names]
+    return _write(path, table.sort_by([(name, "ascending") for name in keys]))
 
 
 def read_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None = None) -> list[Row]:
@@ -192,12 +218,12 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
 
 def read_dropped(path: Path) -> list[Drop]:
     """Read the dropped rows of a table."""
-    table = _read(path, ["index", "file", "drop_reason", "drop_detail"])
+    columns = ["index", "file", "drop_reason", "drop_detail"]
+    if path.is_file() and "face" in pq.read_schema(path).names:
+        columns.append("face")
+    table = _read(path, columns)
     records = table.filter(table["drop_reason"].is_valid()).to_pylist()
-    return [
-        Drop(index=r["index"], file=r["file"], reason=DropReason(r["drop_reason"]), detail=r["drop_detail"])
-        for r in records
-    ]
+    return [Drop(reason=DropReason(r.pop("drop_reason")), detail=r.pop("drop_detail"), **r) for r in records]
 
 
 def account(path: Path) -> Accounting:
@@ -236,7 +262,13 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
 def _record(row: Any) -> dict[str, Any]:
     """The columns of a row, kept or dropped; as `dataclasses.asdict`, but without copies."""
     if isinstance(row, Drop):
-        return {"index": row.index, "file": row.file, "drop_reason": row.reason.value, "drop_detail": row.detail}
+        return {
+            "index": row.index,
+            "file": row.file,
+            "face": row.face,
+            "drop_reason": row.reason.value,
+            "drop_detail": row.detail,
+        }
     values = ((name, getattr(row, name)) for name in _hints(type(row)))
     return {name: _record(value) if is_dataclass(value) else value for name, value in values}
 

@@ -24,12 +24,13 @@ from pydantic_core import to_jsonable_python
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, disk, drops, manifest, provenance
-from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError
+from pipeline import atomic, disk, drops, manifest, provenance, suspicions
+from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError, SuspiciousInputError
 from pipeline.manifest import Accounting
 from pipeline.params import Params
 from pipeline.sources.fetch import terms
 from pipeline.sources.fetch.downloads import Downloads
+from pipeline.suspicions import Suspicion
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
@@ -137,6 +138,22 @@ class StageRun:
     def drop_limit(self, max_dropped: float, inputs: Path) -> drops.DropLimit:
         """Counts what is dropped of the kept rows of the table `inputs` while the stage runs."""
         return drops.DropLimit(self.stage, max_dropped, manifest.account(inputs).kept)
+
+    def suspect(self, found: Sequence[Suspicion], max_share: float = 1.0) -> None:
+        """Print suspicions, write them to `suspicions.csv`, and raise `SuspiciousInputError` above `max_share` (0...1).
+
+        Called once by a stage, with all that it suspects.
+        """
+        for suspicion in found:
+            print(f"{self.stage}: {suspicion}", file=sys.stderr)
+        suspicions.write(self.work, found)
+        self.report["suspicions"] = sum(suspicion.count for suspicion in found)
+        above = [str(suspicion) for suspicion in found if suspicion.count > max_share * suspicion.of]
+        if above:
+            raise SuspiciousInputError(
+                f"{self.stage}: {'; '.join(above)}. Allowed is a share of {max_share:.1%}. Correct the input; or, if "
+                f"it is right as it is, raise {self.stage}.max_suspicious in params.yaml."
+            )
 
     def count(self, account: Accounting, max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""

@@ -21,11 +21,15 @@ MIB_PER_MEGAPIXEL = 6  # the decoded photograph, 3 bytes per pixel, and a copy o
 def crop() -> None:
     """Write `data/crop/`: containers of PNG regions and their table."""
     params = read_params()
-    keys = {"crop": params.crop.deciding(), "align.resolution": params.align.resolution}
+    keys = {
+        "crop": params.crop.deciding(),
+        "photographs": params.photographs,
+        "align.resolution": params.align.resolution,
+    }
     room = sizes.regions(table("align"), params.align.resolution)
     with stage_run("crop", params=keys, inputs=[table("align")], room=room) as run:
-        run.report["decoder"] = params.crop.decoder
-        run.report["decoder_self_test_md5"] = self_test(params.crop.decoder)
+        run.report["decoder"] = params.photographs.decoder
+        run.report["decoder_self_test_md5"] = self_test(params.photographs.decoder)
         account = map_rows(
             params.cluster,
             partial(crop_chunk, params=params, data=DATA.resolve()),
@@ -43,12 +47,12 @@ def crop() -> None:
 def crop_chunk(rows: Sequence[Aligned], stem: Path, *, params: Params, data: Path) -> Iterator[Cropped | Drop]:
     """Regions of some faces, in a container of their own. Each worker tests its decoder first."""
     section, resolution = params.crop, params.align.resolution
-    self_test(section.decoder)
+    self_test(params.photographs.decoder)
     path = stem.with_name(f"{stem.name}.tar")
     with writing_container(path, f"crop/{path.name}") as container:
 
         def crop_face(row: Aligned) -> Cropped:
-            image_HWC = decode(read_stored(data, row.photograph), section.decoder)
+            image_HWC = decode(read_stored(data, row.photograph), params.photographs.decoder)
             rectangle = Rectangle.from_row(row.quad, row.zoom)
             whole = row.landmarks is None
             region = crop_square(image_HWC, rectangle) if whole else crop_region(image_HWC, rectangle, resolution)

@@ -188,7 +188,7 @@ def _source(given: Params, count: int) -> dict[str, Any]:
     for number in range(count):
         noise_HWC = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3)).astype(np.uint8)
         Image.fromarray(noise_HWC).save(folder / f"{number:06d}.png")
-    return {"kind": "folder", "images": str(folder), "landmarks": None}
+    return {"kind": "folder", "images": str(folder), "landmarks": None, "attributes": None}
 
 
 def _reset_peak() -> None:

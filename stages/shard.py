@@ -46,7 +46,7 @@ def shard() -> None:
             resolution=params.align.resolution,
             codec=params.shard.codec,
             params_digest=provenance.digest_of(values),
-            decoder=params.crop.decoder,
+            decoder=params.photographs.decoder,
             renderer=params.superres.renderer,
             libraries=json.dumps({library: provenance.library_versions()[library] for library in LIBRARIES}),
         )
@@ -107,7 +107,7 @@ def _deciding(params: Params) -> dict[str, Any]:
         "superres.renderer": params.superres.renderer,
         "superres.tile_pixels": params.superres.tile_pixels,
         "align.resolution": params.align.resolution,
-        "crop.decoder": params.crop.decoder,
+        "photographs": params.photographs,
         "select.keep": params.select.keep if params.superres.method == "delta" else None,
         "deltas": sorted((name, digest) for name, digest in files.items() if name.startswith(f"{DELTAS.name}/")),
     }

@@ -20,6 +20,7 @@ NOT_STAGES = {
     "cluster",  # where work runs: it may change no result, so no stage depends on it
     "network",  # how published files come: neither may it
     "exact",  # what the published images are held to, by align, select and shard
+    "photographs",  # how files become pixels, in every stage that decodes them
 }
 
 

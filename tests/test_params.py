@@ -105,7 +105,7 @@ def test_runs_that_cannot_be_trained_are_refused(
 def test_dvc_watches_the_files_of_the_source(
     watch: str, source: dict[str, str | None], remedy: str | None, tmp_path: Path, demo: dict[str, Any]
 ) -> None:
-    demo["download"] = {"watch": watch, "source": {"kind": "folder", **source}}
+    demo["download"] = {"watch": watch, "source": {"kind": "folder", "attributes": None, **source}}
     if remedy is None:
         _read(tmp_path, demo)
         return
@@ -149,7 +149,7 @@ def test_an_absent_or_broken_file_is_an_error(tmp_path: Path) -> None:
         ("superres", "renderer", "fast"),
         ("select", "method", "index"),
         ("align", "resolution", 512),
-        ("crop", "decoder", "pillow"),
+        ("photographs", "decoder", "pillow"),
     ],
 )
 def test_deltas_need_all_values_of_the_published_recipe(tmp_path: Path, section: str, key: str, value: object) -> None:

@@ -9,6 +9,8 @@ from typing import Self
 from pydantic import model_validator
 
 from pipeline.params.data import (
+    DETECT,
+    FOLDERS,
     PUBLISHED,
     AlignedCelebASource,
     AlignParams,
@@ -29,6 +31,7 @@ from pipeline.params.data import (
     NetworkFile,
     NetworkParams,
     NoNetwork,
+    PhotographParams,
     SelectParams,
     ShardParams,
     SuperresParams,
@@ -63,6 +66,7 @@ class Params(Section):
     cluster: ClusterParams
     network: NetworkParams
     exact: ExactParams
+    photographs: PhotographParams
     download: DownloadParams
     extract: ExtractParams
     align: AlignParams
@@ -110,7 +114,9 @@ class Params(Section):
             "superres.renderer": ("exact", self.superres.renderer),
             "select.method": ("published", self.select.method),
             "align.resolution": (1024, self.align.resolution),
-            "crop.decoder": ("libjpeg-8d", self.crop.decoder),
+            "photographs.decoder": ("libjpeg-8d", self.photographs.decoder),
+            "photographs.orientation": ("stored", self.photographs.orientation),
+            "photographs.colours": ("stored", self.photographs.colours),
             "denoise.method": ("none", self.denoise.method),
         }
         for key, (value, found) in required.items():

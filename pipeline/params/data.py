@@ -19,13 +19,21 @@ from pipeline.params.section import (
     Resolution,
     Section,
     Sha256,
+    UInt8,
 )
 
 PUBLISHED = Path("published")
 """A path with this value stands for a published file, which is downloaded as the section `network` describes."""
 
+DETECT = Path("detect")
+"""In place of a landmarks file: the landmarks are found by the stage detect."""
+
+FOLDERS = Path("folders")
+"""In place of a table of attributes: each folder directly below the images is a class."""
+
 MANIFESTS = Path("manifests")
 DEFAULT_WATCH = MANIFESTS / "celeba.yaml"
+NO_FILES = (PUBLISHED, DETECT, FOLDERS)
 FIRST_PART = ".001"
 """Of a multi-part archive, whose other parts are in the same folder."""
 
@@ -68,7 +76,8 @@ class FolderSource(Section):
 
     kind: Literal["folder"]
     images: Path  # a folder, or a .tar, .zip or .7z of one
-    landmarks: Path | None  # in CelebA's format
+    landmarks: Path | None  # a file of them, or `detect`
+    attributes: Path | None  # a table of labels, or `folders`: a class for each folder directly below `images`
 
 
 class CelebASource(Section):
@@ -76,7 +85,7 @@ class CelebASource(Section):
 
     kind: Literal["celeba"]
     images: Path  # the first .7z part, or the folder of unpacked images
-    landmarks: Path
+    landmarks: Path  # or `detect`
     partition: Path | None
     attributes: Path | None
     deltas: Path | None  # folder of CelebA-HQ's deltasNNNNN.zip
@@ -129,6 +138,16 @@ class ExactParams(Section):
     min_match: Fraction  # of the selected images, how many must equal the published ones bit for bit
 
 
+class PhotographParams(Section):
+    """How files become pixels, in every stage that decodes photographs."""
+
+    decoder: Literal["libjpeg-8d", "pillow"]  # of JPEG; its pixels define the data set. Other formats: Pillow
+    orientation: Literal["stored", "shown"]  # shown: turned as the Exif orientation tag says; landmarks refer to this
+    colours: Literal["stored", "srgb"]  # srgb: converted to sRGB if the file has an ICC profile
+    background: tuple[UInt8, UInt8, UInt8]  # RGB under transparent pixels
+    damaged: Literal["drop", "keep"]  # JPEGs that can be decoded, but with warnings about corrupt data
+
+
 class DownloadParams(Section):
     """The files of a data set."""
 
@@ -140,7 +159,7 @@ class DownloadParams(Section):
     @model_validator(mode="after")
     def _watch_is_that_of_the_source(self) -> Self:
         values = [getattr(self.source, field) for field in type(self.source).model_fields]
-        paths: list[Path] = [value for value in values if isinstance(value, Path) and value != PUBLISHED]
+        paths: list[Path] = [value for value in values if isinstance(value, Path) and value not in NO_FILES]
         watch = _absolute(self.watch)
         if not paths:
             if watch.parent != _absolute(MANIFESTS):
@@ -192,7 +211,6 @@ class CropParams(Section):
 
     free: ClassVar = frozenset({"faces_per_chunk", "max_dropped"})
 
-    decoder: Literal["libjpeg-8d", "pillow"]  # of JPEG; its pixels define the data set. Other formats: Pillow
     faces_per_chunk: PositiveInt
     png_level: PngLevel
     max_dropped: Fraction

@@ -18,6 +18,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]  # decay of a moving average
 Quality = Annotated[int, Field(ge=1, le=100)]  # of JPEG
+UInt8 = Annotated[int, Field(ge=0, le=255)]
 PngLevel = Annotated[int, Field(ge=0, le=9)]  # compression: higher is smaller and slower
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Resolution = Annotated[int, AfterValidator(_power_of_two)]  # side of a square image in pixels

@@ -69,7 +69,9 @@ def test_a_folder_of_photographs_is_staged_as_one_tar(user: Path, tmp_path: Path
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     (photographs / "a.jpg").write_bytes(b"a")
-    source = FolderSource(kind="folder", images=photographs, landmarks=user / "list_landmarks_celeba.txt")
+    source = FolderSource(
+        kind="folder", images=photographs, landmarks=user / "list_landmarks_celeba.txt", attributes=None
+    )
     contents = stage(source, NOTHING, tmp_path / "data")
     assert contents == Contents.read(tmp_path / "data")
     assert list_members(tmp_path / "data" / contents.images) == ["a.jpg"]
@@ -80,7 +82,9 @@ def test_a_folder_of_photographs_is_staged_as_one_tar(user: Path, tmp_path: Path
 @pytest.mark.parametrize("pack", packing.ALL)
 def test_an_archive_of_photographs_keeps_its_bytes(pack: packing.Pack, tmp_path: Path) -> None:
     given = pack(tmp_path, {"a.jpg": b"a" * 500})
-    contents = stage(FolderSource(kind="folder", images=given, landmarks=None), NOTHING, tmp_path / "data")
+    contents = stage(
+        FolderSource(kind="folder", images=given, landmarks=None, attributes=None), NOTHING, tmp_path / "data"
+    )
     assert (tmp_path / "data" / contents.images).read_bytes() == given.read_bytes()
     assert list_members(tmp_path / "data" / contents.images) == ["a.jpg"]
     assert contents.landmarks is None
@@ -187,7 +191,7 @@ def test_nothing_of_an_earlier_run_stays(user: Path, tmp_path: Path) -> None:
     photographs.mkdir()
     (photographs / "000001.jpg").write_bytes(b"a")
     stage(_celeba(user, photographs), NOTHING, tmp_path / "data")
-    stage(FolderSource(kind="folder", images=photographs, landmarks=None), NOTHING, tmp_path / "data")
+    stage(FolderSource(kind="folder", images=photographs, landmarks=None, attributes=None), NOTHING, tmp_path / "data")
     left = sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file())
     assert left == ["contents.json", "images.tar"]
 

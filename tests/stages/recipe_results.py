@@ -95,7 +95,7 @@ def results() -> dict[str, dict[str, Any]]:
 def _write_params(address: str | None, *, networks: bool = False) -> None:
     params = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     params["cluster"] |= {"scheduler": address, "workers": 1}
-    folder = {"kind": "folder", "images": "input/photographs", "landmarks": "input/landmarks.txt"}
+    folder = {"kind": "folder", "images": "input/photographs", "landmarks": "input/landmarks.txt", "attributes": None}
     params["download"] = {"watch": "input", "source": folder}
     params["align"]["resolution"] = 128
     params["align"]["min_side_pixels"] = 16

@@ -91,6 +91,7 @@ BASE = """# of all
 cluster: {scheduler: null, workers: 2}
 source:
   kind: folder
+  attributes: null
   images: here
 train:
   runs:

@@ -124,7 +124,7 @@ def test_two_runs_give_the_same_bytes() -> None:
 def test_another_decoder_gives_other_pixels(address: str) -> None:
     crop()
     exact = [row.pixels.md5 for row in manifest.read_kept(TABLE, Cropped)]
-    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.5, "decoder": "pillow"})
+    choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.5}, photographs={"decoder": "pillow"})
     crop()
     assert all(one != other.pixels.md5 for one, other in zip(exact, manifest.read_kept(TABLE, Cropped), strict=True))
 

@@ -258,7 +258,7 @@ def test_annotations_that_do_not_fit_end_the_stage_before_anything_is_packed(cap
     for number in range(1, 11):
         (photographs / f"{number:06d}.jpg").write_bytes(b"never read")
     row = "1 2 3 4 5 6 7 8 9 10"
-    source = {"kind": "folder", "images": str(photographs), "landmarks": str(marks)}
+    source = {"kind": "folder", "images": str(photographs), "landmarks": str(marks), "attributes": None}
     _params("own", source)
     marks.write_text("".join(f"{number:06d}.png {row}\n" for number in range(1, 11)))
     with pytest.raises(SourceError, match=r"marks\.txt: has no row for any of the 10 photographs of own/photographs"):
@@ -270,7 +270,7 @@ def test_annotations_that_do_not_fit_end_the_stage_before_anything_is_packed(cap
 
 
 def test_a_watched_file_that_is_absent_is_an_error() -> None:
-    _params("photographs", {"kind": "folder", "images": "photographs", "landmarks": None})
+    _params("photographs", {"kind": "folder", "images": "photographs", "landmarks": None, "attributes": None})
     with pytest.raises(SourceError, match=r"correct download\.watch"):
         download.download()
 

@@ -81,7 +81,7 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
     need = planned(read_params())
     assert (need.source, need.memory, need.now) == ("record", record["memory"], disk.size_of(Path("data/crop")))
     assert need.seconds == pytest.approx(record["seconds"] * need.items / FACES)
-    other = SECTIONS | {"crop": {"decoder": "pillow"}}
+    other = SECTIONS | {"photographs": {"decoder": "pillow"}}
     choose(address, **other)
     need = planned(read_params())
     assert (need.source, need.memory, need.seconds) == ("probe", 7, need.items / 2), "two workers share the faces"
