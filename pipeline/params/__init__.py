@@ -21,6 +21,7 @@ from pipeline.params.data import (
     ClusterParams,
     CropParams,
     DenoiseParams,
+    DetectParams,
     DownloadParams,
     ExactParams,
     ExtractParams,
@@ -69,6 +70,7 @@ class Params(Section):
     photographs: PhotographParams
     download: DownloadParams
     extract: ExtractParams
+    detect: DetectParams
     align: AlignParams
     crop: CropParams
     fit_denoise: FitParams
