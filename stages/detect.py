@@ -1,17 +1,17 @@
 """Stage detect: faces and their landmarks in the photographs, where the source has none."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from pipeline import manifest
 from pipeline.cluster import map_rows
 from pipeline.container import read_stored
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.decode import decode, image_size
+from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, decode, image_size, self_test
 from pipeline.faces.detection.detector import find_faces, open_detector
 from pipeline.manifest import Accounting, Detected, Drop, Photograph
-from pipeline.params import DETECT, PUBLISHED, ClusterParams, DetectParams, Params, PhotographParams
+from pipeline.params import PUBLISHED, ClusterParams, DetectParams, Params, PhotographParams
 from pipeline.report import sheets
 from pipeline.report.face_sheet import PER_ROW, draw_face
 from pipeline.sources.published import Published
@@ -20,22 +20,20 @@ from stages import DATA, MANIFESTS, main, open_downloads, read_manifest, read_pa
 MANIFEST = MANIFESTS / "weights.yaml"
 YUNET = "yunet/face_detection_yunet_2023mar.onnx"
 SHEET = "faces.png"
-MIB_PER_MEGAPIXEL = 9  # the decoded photograph, 3 bytes per pixel, and copies of it while it is turned and reduced
-MIB_OF_A_SEARCH = 250
+MIB_OF_A_SEARCH = 300
 
 
 def detect() -> None:
     """Write `data/detect/`: the table of faces, and a contact sheet; an empty table where landmarks are given."""
     params = read_params()
-    wanted = getattr(params.download.source, "landmarks", None) == DETECT
     keys = {
         "detect": params.detect.deciding(),
         "photographs": params.photographs,
         "align.max_megapixels": params.align.max_megapixels,
-        "download.source.landmarks": wanted,
+        "detected": params.detects,
     }
-    with stage_run("detect", params=keys, inputs=[table("extract"), MANIFEST] if wanted else []) as run:
-        if not wanted:
+    with stage_run("detect", params=keys, inputs=[table("extract"), MANIFEST] if params.detects else []) as run:
+        if not params.detects:
             manifest.write_rows(run.table, Detected, [])
             run.report["faces"] = 0
             return
@@ -94,22 +92,22 @@ def detect_photographs(
     `finished`: see `map_rows`. The account counts photographs.
     """
     open_detector(params.engine, weights, params.min_face_pixels, params.min_score)  # an error now, not in a worker
-    decoder = partial(_decoded, photographs=photographs, max_megapixels=max_megapixels, data=data.resolve())
+    decoded = partial(_decode, photographs=photographs, max_megapixels=max_megapixels, data=data.resolve())
     account = map_rows(
         cluster,
-        partial(detect_chunk, params=params, weights=weights, decoder=decoder),
+        partial(detect_chunk, params=params, weights=weights, decoded=decoded),
         table=inputs,
         row_in=Photograph,
         row_out=Detected,
         rows_per_chunk=params.photographs_per_chunk,
         out=out,
-        memory_mib=int(MIB_PER_MEGAPIXEL * max_megapixels) + MIB_OF_A_SEARCH,
+        memory_mib=int(DECODED_MIB_PER_MEGAPIXEL * max_megapixels) + MIB_OF_A_SEARCH,
         finished=finished,
         account=manifest.account_inputs,
     )
     places = sheets.spread(manifest.account(out).kept, params.sheet_faces)
     faces = manifest.read_kept_at(out, Detected, places)
-    sheets.write_sheet(out.with_name(SHEET), [draw_face(decoder(face)[0], face) for face in faces], PER_ROW)
+    sheets.write_sheet(out.with_name(SHEET), [draw_face(decoded(face)[0], face) for face in faces], PER_ROW)
     return account
 
 
@@ -119,12 +117,12 @@ def detect_chunk(
     *,
     params: DetectParams,
     weights: Path | None,
-    decoder: "Callable[[Photograph], tuple[sheets.Picture, int]]",
+    decoded: Callable[[Photograph], tuple[sheets.Picture, int]],
 ) -> Iterator[Detected | Drop]:
     """The faces of some photographs: several rows for one with several, a drop for one without."""
     for row in rows:
         try:
-            picture_HWC, orientation = decoder(row)
+            picture_HWC, orientation = decoded(row)
             faces = find_faces(picture_HWC, params, weights)
             if not faces:
                 height, width = picture_HWC.shape[:2]
@@ -148,13 +146,17 @@ def detect_chunk(
             )
 
 
-def _decoded(
+def _decode(
     row: Photograph, *, photographs: PhotographParams, max_megapixels: float, data: Path
 ) -> tuple[sheets.Picture, int]:
     """A photograph's pixels, and its Exif orientation."""
+    _check_decoder(photographs.decoder)
     content = read_stored(data, row.photograph)
     image_size(content, max_megapixels)
     return decode(content, photographs.decoder), 1
+
+
+_check_decoder = cache(self_test)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,11 @@ class Params(Section):
     train: TrainParams
     evaluate: EvaluateParams
 
+    @property
+    def detects(self) -> bool:
+        """Whether the stage detect finds the landmarks."""
+        return getattr(self.download.source, "landmarks", None) == DETECT
+
     @model_validator(mode="after")
     def _steps_fit_together(self) -> Self:
         for step, method, network in (
