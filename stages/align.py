@@ -13,7 +13,7 @@ from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated
 from pipeline.faces.decode import image_size
 from pipeline.manifest import Aligned, Drop, join_parts, write_rows
-from pipeline.params import AlignParams
+from pipeline.params import AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
 from stages import DATA, main, read_params, stage_run, table
 
@@ -28,7 +28,9 @@ def align() -> None:
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("align", params={"align": params.align.deciding()}, inputs=inputs) as run:
+    with stage_run(
+        "align", params={"align": params.align.deciding(), "photographs": params.photographs}, inputs=inputs
+    ) as run:
         joined = alignment.join_annotations(table("extract"), params.align)
         if params.align.photographs == "published":
             joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
@@ -44,7 +46,7 @@ def align() -> None:
         limit.add(dropped)
         map_rows(
             params.cluster,
-            partial(align_chunk, params=params.align, data=DATA.resolve()),
+            partial(align_chunk, params=params.align, photographs=params.photographs, data=DATA.resolve()),
             table=annotated,
             row_in=Annotated,
             row_out=Aligned,
@@ -59,11 +61,13 @@ def align() -> None:
         run.count(account, params.align.max_dropped)
 
 
-def align_chunk(rows: Sequence[Annotated], stem: Path, *, params: AlignParams, data: Path) -> Iterator[Aligned | Drop]:
+def align_chunk(
+    rows: Sequence[Annotated], stem: Path, *, params: AlignParams, photographs: PhotographParams, data: Path
+) -> Iterator[Aligned | Drop]:
     """Rectangles of some photographs; only the headers of the files are read."""
 
     def align_face(row: Annotated) -> Aligned:
-        width, height = image_size(read_stored(data, row.photograph), params.max_megapixels)
+        width, height = image_size(read_stored(data, row.photograph), params.max_megapixels, photographs.orientation)
         return alignment.align_photograph(row, width, height, params)
 
     return outcomes(rows, align_face)

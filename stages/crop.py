@@ -52,7 +52,7 @@ def crop_chunk(rows: Sequence[Aligned], stem: Path, *, params: Params, data: Pat
     with writing_container(path, f"crop/{path.name}") as container:
 
         def crop_face(row: Aligned) -> Cropped:
-            image_HWC = decode(read_stored(data, row.photograph), params.photographs.decoder)
+            image_HWC = decode(read_stored(data, row.photograph), params.photographs)
             rectangle = Rectangle.from_row(row.quad, row.zoom)
             whole = row.landmarks is None
             region = crop_square(image_HWC, rectangle) if whole else crop_region(image_HWC, rectangle, resolution)

@@ -11,7 +11,7 @@ import pytest
 from pipeline import disk, manifest, sizes
 from pipeline.container import read_stored
 from pipeline.errors import DecoderError, DiskFullError, TooManyDroppedError
-from pipeline.faces.decode import SELF_TEST_MD5, decode
+from pipeline.faces.decode import AS_PUBLISHED, SELF_TEST_MD5, decode
 from pipeline.faces.geometry import rectangle_of_landmarks
 from pipeline.faces.png import decode_png
 from pipeline.manifest import Cropped
@@ -49,7 +49,7 @@ def test_regions_hold_the_decoded_pixels_around_the_square() -> None:
         assert region_HWC.shape == (row.crop_height, row.crop_width, 3)
         assert (row.shrink, row.zoom) == (1, rectangle.zoom)
         x, y = (rectangle.quad_42[0] - np.array(row.quad[:2])).round().astype(int)
-        whole_HWC = decode(read_stored(DATA, row.photograph), "libjpeg-8d")
+        whole_HWC = decode(read_stored(DATA, row.photograph), AS_PUBLISHED)
         assert np.array_equal(region_HWC, whole_HWC[y : y + row.crop_height, x : x + row.crop_width])
 
 
@@ -159,7 +159,7 @@ def test_images_that_are_square_already_stay_as_they_are(address: str) -> None:
     align()
     crop()
     for row in manifest.read_kept(TABLE, Cropped):
-        assert np.array_equal(decode_png(read_stored(DATA, row.pixels)), decode(files[row.file], "libjpeg-8d"))
+        assert np.array_equal(decode_png(read_stored(DATA, row.pixels)), decode(files[row.file], AS_PUBLISHED))
         assert (row.shrink, row.border) == (1, 0)
         assert row.quad == (0, 0, 0, row.width, row.width, row.width, row.width, 0)
         assert row.zoom == 64 / row.width
