@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from pipeline.drops import DropLimit
 from pipeline.errors import DropReason
 from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated
-from pipeline.faces.decode import image_size
+from pipeline.faces.decode import read_header
 from pipeline.manifest import Aligned, Drop, join_parts, write_rows
 from pipeline.params import AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
+from pipeline.suspicions import remarks_of
 from stages import DATA, main, read_params, stage_run, table
 
 SHOWN_WARNINGS = 10
@@ -58,6 +60,7 @@ def align() -> None:
         account = join_parts(run.table, Aligned, [faces, dropped])
         for path in (annotated, faces, dropped):
             path.unlink()
+        run.suspect(remarks_of(run.table))
         run.count(account, params.align.max_dropped)
 
 
@@ -67,8 +70,9 @@ def align_chunk(
     """Rectangles of some photographs; only the headers of the files are read."""
 
     def align_face(row: Annotated) -> Aligned:
-        width, height = image_size(read_stored(data, row.photograph), params.max_megapixels, photographs.orientation)
-        return alignment.align_photograph(row, width, height, params)
+        header = read_header(read_stored(data, row.photograph), params.max_megapixels, photographs)
+        aligned = alignment.align_photograph(row, header.width, header.height, params)
+        return replace(aligned, remarks=tuple(sorted(header.remarks)))
 
     return outcomes(rows, align_face)
 

@@ -22,6 +22,9 @@ from pipeline.params import PhotographParams
 
 Decoder = Literal["libjpeg-8d", "pillow"]
 
+DECODED_MIB_PER_MEGAPIXEL = 6
+"""Memory to decode a photograph: 3 bytes per pixel, and a copy while it is reduced."""
+
 SELF_TEST = Path(__file__).with_name("self_test.jpg")
 SELF_TEST_MD5: dict[Decoder, str] = {
     "libjpeg-8d": "870ac1136012052f9ba7081b0f5162fa",
@@ -38,7 +41,7 @@ AS_PUBLISHED = PhotographParams(
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The size of a photograph in pixels as `decode` gives it, and what is odd about its header."""
+    """The size of a photograph in pixels as `decode` gives it, and what is odd about its header (`Remark`)."""
 
     width: int
     height: int
@@ -47,7 +50,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """RGB pixels (H, W, 3) uint8, and all that is odd about the file."""
+    """RGB pixels (H, W, 3) uint8, and all that is odd about the file (`Remark`)."""
 
     image_HWC: NDArray[np.uint8]
     remarks: frozenset[Remark]
@@ -65,17 +68,21 @@ def read_picture(content: bytes, how: PhotographParams) -> Picture:
     """As `decode`, with the remarks about header and pixels."""
     image = open_image(content)
     name, orientation = image.format or "", pixels.orientation_of(image)
-    remarks, damaged = pixels.header_remarks(image, how), False
+    remarks, damaged, found = pixels.header_remarks(image, how), False, set[Remark]()
+    image_HWC = None
     if content.startswith(jpeg.START):
         if how.decoder == "libjpeg-8d" and image.mode in ("L", "RGB"):
-            rgb_HWC, damaged = jpeg.decode_8d(content, how.damaged)
-            info, image = image.info, Image.fromarray(rgb_HWC)
-            image.info = info
+            image_HWC, damaged = jpeg.decode_8d(content, how.damaged)
         else:
             damaged = jpeg.check_data(content, how.damaged)
     try:
-        image.load()
-        image_HWC, found = pixels.to_rgb(image, how)
+        if image_HWC is None:
+            image.load()
+            image_HWC, found = pixels.to_rgb(image, how)
+        elif pixels.is_converted(image, how):
+            decoded = Image.fromarray(image_HWC)
+            decoded.info = image.info
+            image_HWC, found = pixels.to_rgb(decoded, how)
     except PILLOW_FAULTS as error:
         raise damage(error, name) from error
     remarks |= found | ({Remark.DAMAGED} if damaged else set())

@@ -6,7 +6,9 @@ of a kind that 8d reads, and after libjpeg-turbo has read all of it without an e
 """
 
 import ctypes
+import io
 import os
+import struct
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ import numpy as np
 import simplejpeg
 from jpeglib._bind import CJpegLib
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline.errors import DropReason, RejectedInputError
 
@@ -29,6 +32,7 @@ _SCAN, _END = 0xDA, 0xD9
 _GREY, _RGB = 1, 2  # libjpeg's J_COLOR_SPACE
 _COLOUR_MARKERS = {0xE0, 0xEE}  # JFIF's and Adobe's: they say what the components mean
 _TABLES = {0xDB, 0xC4, 0xDD, 0xCC} | _FRAMES
+_UNUSUAL = "Could not determine subsampling"
 _PREMATURE_FILE = "Premature end of JPEG file"
 _END_MARKER = b"\xff\xd9"
 
@@ -137,10 +141,27 @@ def _damage(fault: str, content: bytes) -> RejectedInputError:
 
 def _decode_coarsely(content: bytes, *, strict: bool) -> tuple[int, int]:
     """Height and width, after all data have been read; `ValueError` for an error, and if `strict` for a warning."""
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=strict)
-    output = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
-    simplejpeg.decode_jpeg(content, output, True, True, 1, 1, 8, strict=strict)
-    return int(height), int(width)
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=strict)
+        output = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
+        simplejpeg.decode_jpeg(content, output, True, True, 1, 1, 8, strict=strict)
+        return int(height), int(width)
+    except (ValueError, KeyError) as error:
+        if not isinstance(error, KeyError) and _UNUSUAL not in str(error):
+            raise
+    return _decode_unusual(content)
+
+
+def _decode_unusual(content: bytes) -> tuple[int, int]:
+    """As `_decode_coarsely`, of sampling factors that simplejpeg does not know; Pillow shows no warnings."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+            width, height = image.size
+            image.draft(image.mode, (1, 1))
+            image.load()
+    except (OSError, SyntaxError, TypeError, LookupError, EOFError, struct.error) as error:
+        raise ValueError(_PREMATURE_FILE if "truncated" in str(error) else f"{type(error).__name__}") from error
+    return height, width
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:

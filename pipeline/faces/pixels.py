@@ -89,24 +89,30 @@ def header_remarks(image: Image.Image, how: PhotographParams) -> set[Remark]:
     return remarks
 
 
+def is_converted(image: Image.Image, how: PhotographParams) -> bool:
+    """Whether `to_rgb` applies the ICC profile of an image."""
+    profile = image.info.get("icc_profile")
+    return how.colours == "srgb" and bool(profile) and not _is_srgb(profile)
+
+
 def to_rgb(image: Image.Image, how: PhotographParams) -> tuple[NDArray[np.uint8], set[Remark]]:
     """RGB pixels (height, width, 3) of a loaded image, as stored, and what was odd about them.
 
     `RejectedInputError`: UNDECODABLE for a kind of pixels that has no rule.
     """
     remarks: set[Remark] = set()
-    profile = image.info.get("icc_profile") if how.colours == "srgb" else None
     base, alpha = _split_alpha(image)
     if base.mode == "LAB":
         base = _convert(base, _lab(), "LAB") or base
-    elif profile and not _is_srgb(profile):
+    elif is_converted(image, how):
+        profile = image.info["icc_profile"]
         base = base if base.mode in _CHANNELS_OF_PROFILE.values() else base.convert("RGB")
         converted = _convert(base, profile, base.mode)
         if converted is None and base.mode == "L":
             converted = _convert(base.convert("RGB"), profile, "RGB")
         remarks |= {Remark.PROFILE_BROKEN} if converted is None else set()
         base = converted or base
-    rgb = base.convert("RGB")
+    rgb = base if base.mode == "RGB" else base.convert("RGB")
     if alpha is not None and alpha.getextrema()[0] != 255:
         remarks.add(Remark.TRANSPARENT)
         rgb = Image.composite(rgb, Image.new("RGB", rgb.size, how.background), alpha)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jpeglib
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,6 +105,17 @@ def test_chroma_lands_where_it_belongs(subsampling: str) -> None:
         difference = np.abs(decode(stream.getvalue(), "libjpeg-8d").astype(int) - picture_HWC)
         assert difference[:, :20].max() <= 6
         assert difference[:, 28:].max() <= 6
+
+
+@pytest.mark.parametrize("sampling", [((4, 2), (1, 1), (1, 1)), ((2, 2), (2, 1), (1, 2)), ((3, 1), (1, 1), (1, 1))])
+def test_unusual_sampling_costs_no_photograph(sampling: Any, tmp_path: Path) -> None:
+    written = jpeglib.from_spatial(PICTURE_HWC.copy())
+    written.samp_factor = sampling
+    written.write_spatial(str(tmp_path / "a.jpg"))
+    content = (tmp_path / "a.jpg").read_bytes()
+    for decoder in DECODERS:
+        assert decode(content, decoder).shape == PICTURE_HWC.shape
+        assert _rejection(content[:-300], decoder).reason is DropReason.TRUNCATED
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
