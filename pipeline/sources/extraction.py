@@ -11,7 +11,8 @@ from tqdm import tqdm
 from pipeline import atomic, manifest
 from pipeline.container import writing_container
 from pipeline.drops import DropLimit
-from pipeline.errors import DropReason, SourceError
+from pipeline.errors import RejectedInputError, SourceError
+from pipeline.faces.formats import check_picture
 from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.sources import archive, cifar10, mnist
 from pipeline.sources.numbering import Numbered, check_complete, number
@@ -21,8 +22,6 @@ from pipeline.sources.source import Contents
 STAGE = "extract"
 TABLE = f"{STAGE}.parquet"
 LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
-
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 
 
 def extract(
@@ -105,17 +104,13 @@ def _contain(group: _Group, members: Iterator[tuple[str, bytes]]) -> Iterator[Ph
         for entry, (name, content) in zip(group.members, islice(members, len(group.members)), strict=True):
             if entry.member != name:
                 raise SourceError(f"the archive gave {name} where its index names {entry.member}; pack it again.")
-            if is_image(content):
-                stored = container.add(_safe_name(entry), content)
-                yield Photograph(index=entry.index, file=entry.file, photograph=stored)
-            else:
-                detail = f"{len(content)} bytes, starting {content[:12]!r}"
-                yield Drop(index=entry.index, file=entry.file, reason=DropReason.NOT_AN_IMAGE, detail=detail)
-
-
-def is_image(content: bytes) -> bool:
-    """Whether the bytes start as a JPEG, PNG, WebP, BMP, GIF or TIFF does; nothing is decoded."""
-    return content.startswith(_SIGNATURES) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
+            try:
+                check_picture(content)
+            except RejectedInputError as refused:
+                yield Drop(index=entry.index, file=entry.file, reason=refused.reason, detail=refused.detail)
+                continue
+            stored = container.add(_safe_name(entry), content)
+            yield Photograph(index=entry.index, file=entry.file, photograph=stored)
 
 
 def _safe_name(entry: Numbered) -> str:
