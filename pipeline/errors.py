@@ -94,6 +94,7 @@ class DropReason(StrEnum):
     TRUNCATED = "truncated image"
     UNDECODABLE = "undecodable image"
     ABSURD_LANDMARKS = "absurd landmarks"
+    MIRRORED = "mirrored landmarks"
     OUTSIDE_IMAGE = "face outside the image"
     TOO_SMALL = "too small"
     TOO_LARGE = "too large"

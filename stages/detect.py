@@ -152,8 +152,8 @@ def _decode(
     """A photograph's pixels, and its Exif orientation."""
     _check_decoder(photographs.decoder)
     content = read_stored(data, row.photograph)
-    image_size(content, max_megapixels)
-    return decode(content, photographs.decoder), 1
+    image_size(content, max_megapixels, photographs.orientation)
+    return decode(content, photographs), orientation_of(content)
 
 
 _check_decoder = cache(self_test)
