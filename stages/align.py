@@ -44,7 +44,7 @@ def align() -> None:
         limit.add(dropped)
         map_rows(
             params.cluster,
-            partial(align_chunk, params=params.align, data=DATA.resolve()),
+            partial(align_chunk, params=params.align, data=DATA.absolute()),
             table=annotated,
             row_in=Annotated,
             row_out=Aligned,

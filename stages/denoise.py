@@ -25,7 +25,7 @@ def denoise() -> None:
     with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
         chunk = pass_chunk
         if params.denoise.method == "network":
-            chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.resolve())
+            chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.absolute())
         account = map_rows(
             params.cluster,
             chunk,
