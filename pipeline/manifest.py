@@ -94,12 +94,16 @@ class Aligned(Photograph):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cropped(Aligned):
-    """A row of `crop`: `pixels` is a PNG of the face's region with a margin of `border` pixels; `quad` refers to it.
+    """A row of `crop`: the face's region with a margin of `border` pixels, to which `quad` refers.
 
-    `shrink` is the integer factor by which a large photograph was reduced first.
+    It is cut from the photograph, which was shrunk by the integer `shrink` where it is large, at (`left`, `upper`).
+    Its pixels are not stored (`pixels` is null) but cut out again where they are needed; `region_md5` is of these.
     """
 
-    pixels: Stored
+    pixels: Stored | None
+    region_md5: str
+    left: int
+    upper: int
     crop_width: int
     crop_height: int
     shrink: int
@@ -108,7 +112,7 @@ class Cropped(Aligned):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denoised(Cropped):
-    """A row of `denoise`: `pixels` is the restored region, or still the crop if `denoised` is false."""
+    """A row of `denoise`: `pixels` is a PNG of the restored region, or null if `denoised` is false."""
 
     denoised: bool
 
@@ -277,8 +281,8 @@ def _row(row_type: type[Row], record: dict[str, Any]) -> Row:
     values: dict[str, Any] = {}
     for name, hint in _hints(row_type).items():
         value = record[name]
-        if value is not None and is_dataclass(hint):
-            value = typing.cast(Any, hint)(**value)
+        if isinstance(value, dict):
+            value = _without_none(hint)(**value)
         values[name] = tuple(value) if isinstance(value, list) else value
     return row_type(**values)
 
@@ -292,9 +296,14 @@ def _hints(row_type: type) -> dict[str, Any]:
 _SCALARS: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 
 
-def _arrow_type(hint: Any) -> pa.DataType:
+def _without_none(hint: Any) -> Any:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         (hint,) = [option for option in typing.get_args(hint) if option is not type(None)]
+    return hint
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    hint = _without_none(hint)
     if typing.get_origin(hint) is Annotated:
         return typing.get_args(hint)[1]
     if is_dataclass(hint):

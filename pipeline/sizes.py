@@ -16,7 +16,7 @@ SHARD_SHARES = {"none": 1.0, "gzip": 0.65, "zstd": 0.67}
 
 
 def regions(table: Path, resolution: int) -> int:
-    """The PNG regions that `crop` will make of the kept rows of align's table."""
+    """The regions as PNG of the kept rows of align's table, as they are before `denoise` restores them."""
     columns = manifest.read_columns(table, ["width", "height", "quad", "zoom"])
     kept = columns.filter(columns["zoom"].is_valid())
     if not len(kept):
@@ -34,8 +34,9 @@ def regions(table: Path, resolution: int) -> int:
 
 def restored(table: Path) -> int:
     """The restored regions that `denoise` will make of the kept rows of crop's table."""
-    pixels = manifest.read_columns(table, ["pixels"])["pixels"].drop_null().combine_chunks()
-    return int(np.array(pixels.field("size"), np.int64).sum() * RESTORED_GROWTH)
+    columns = manifest.read_columns(table, ["crop_width", "crop_height"]).drop_null()
+    pixels_N = np.array(columns["crop_width"], np.int64) * np.array(columns["crop_height"], np.int64)
+    return int(pixels_N.sum() * PNG_BYTES_PER_PIXEL * RESTORED_GROWTH)
 
 
 def shards(images: int, resolution: int, codec: str) -> int:

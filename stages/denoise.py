@@ -1,4 +1,4 @@
-"""Stage denoise: removes JPEG artefacts from the crops; the result is stored losslessly."""
+"""Stage denoise: removes JPEG artefacts from the regions of the faces; the result is stored losslessly."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -6,10 +6,12 @@ from pathlib import Path
 
 from pipeline import sizes
 from pipeline.cluster import map_rows, outcomes
-from pipeline.container import read_stored, writing_container
-from pipeline.faces.png import decode_png, encode_png
+from pipeline.container import writing_container
+from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL
+from pipeline.faces.final_image import read_region
+from pipeline.faces.png import encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
-from pipeline.params import DenoiseParams
+from pipeline.params import DenoiseParams, PhotographParams
 from pipeline.restoration.apply import Restorer
 from stages import DATA, main, read_params, stage_run, table
 
@@ -25,7 +27,13 @@ def denoise() -> None:
     with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
         chunk = pass_chunk
         if params.denoise.method == "network":
-            chunk = partial(restore_chunk, params=params.denoise, network=NETWORK.resolve(), data=DATA.absolute())
+            chunk = partial(
+                restore_chunk,
+                params=params.denoise,
+                photographs=params.photographs,
+                network=NETWORK.resolve(),
+                data=DATA.absolute(),
+            )
         account = map_rows(
             params.cluster,
             chunk,
@@ -34,21 +42,30 @@ def denoise() -> None:
             row_out=Denoised,
             rows_per_chunk=params.denoise.faces_per_chunk,
             out=run.table,
-            memory_mib=int(MEMORY_MIB * (params.denoise.tile_pixels / 256) ** 2),
+            memory_mib=int(
+                MEMORY_MIB * (params.denoise.tile_pixels / 256) ** 2
+                + DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels
+            ),
             finished=run.drop_limit(params.denoise.max_dropped, table("crop")).add,
         )
         run.count(account, params.denoise.max_dropped)
 
 
 def pass_chunk(rows: Sequence[Cropped], stem: Path) -> Iterator[Denoised]:
-    """Leave the rows unchanged: their pixels are in the containers of `crop`."""
+    """Leave the rows unchanged: their regions are cut out of the photographs again."""
     del stem  # no file is written
     for row in rows:
         yield extend(row, Denoised, denoised=False)
 
 
 def restore_chunk(
-    rows: Sequence[Cropped], stem: Path, *, params: DenoiseParams, network: Path, data: Path
+    rows: Sequence[Cropped],
+    stem: Path,
+    *,
+    params: DenoiseParams,
+    photographs: PhotographParams,
+    network: Path,
+    data: Path,
 ) -> Iterator[Denoised | Drop]:
     """Restore the regions of some faces into a container."""
     restorer = Restorer.load(network, tile_pixels=params.tile_pixels)
@@ -56,7 +73,7 @@ def restore_chunk(
     with writing_container(path, f"denoise/{path.name}") as container:
 
         def restore_face(row: Cropped) -> Denoised:
-            restored_HWC = restorer(decode_png(read_stored(data, row.pixels)))
+            restored_HWC = restorer(read_region(data, row, photographs).image_HWC)
             content = encode_png(restored_HWC, params.png_level)
             return extend(row, Denoised, pixels=container.add(f"{row.index:06d}.png", content), denoised=True)
 

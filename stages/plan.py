@@ -78,7 +78,7 @@ def disk_needs(params: Params) -> list[Need]:
         "download": (photographs, download, 0),
         "extract": (photographs, extract, 0),
         "align": (photographs, faces * ROW_BYTES, 0),
-        "crop": (faces, regions, 0),
+        "crop": (faces, faces * ROW_BYTES, 0),
         "fit_denoise": (_steps(params.fit_denoise.network), 0, 0),
         "denoise": (faces, restored + faces * ROW_BYTES, 0),
         "fit_superres": (_steps(params.fit_superres.network), 0, 0),

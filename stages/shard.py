@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import manifest, provenance, sizes
+from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
 from pipeline.params import Params
@@ -50,7 +51,7 @@ def shard() -> None:
             renderer=params.superres.renderer,
             libraries=json.dumps({library: provenance.library_versions()[library] for library in LIBRARIES}),
         )
-        with connect(params.cluster, int(MEMORY_MIB * (params.align.resolution / 1024) ** 2)) as client:
+        with connect(params.cluster, _memory_mib(params)) as client:
             account = write_shards(
                 client,
                 partial(open_renderer, params, data=DATA.absolute(), image_list=params.exact.image_list.resolve()),
@@ -74,11 +75,18 @@ def shard() -> None:
         run.report.update(finalize_dataset(run.work))
 
 
+def _memory_mib(params: Params) -> int:
+    image = MEMORY_MIB * (params.align.resolution / 1024) ** 2
+    return int(image + DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels)
+
+
 def open_renderer(params: Params, *, data: Path, image_list: Path) -> Renderer:
     """The renderer of final images; called in a worker."""
     section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
     region_renderer = select_renderer(section.renderer)
-    renderer = FinalRenderer(section, region_renderer, resolution=resolution, network=network, data=data)
+    renderer = FinalRenderer(
+        section, params.photographs, region_renderer, resolution=resolution, network=network, data=data
+    )
     if section.method == "delta":
         renderer = PublishedRenderer(renderer, read_list(image_list), data.parent / DELTAS, data)
     return lambda row: renderer.render(row).image_HWC

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.faces import geometry
+from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import best_first, quality
@@ -51,7 +52,10 @@ def superres() -> None:
             row_out=Scored,
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
-            memory_mib=int(MEMORY_MIB * (params.align.resolution / 1024) ** 2),
+            memory_mib=int(
+                MEMORY_MIB * (params.align.resolution / 1024) ** 2
+                + DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels
+            ),
             finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
         )
         run.count(account, params.superres.max_dropped)
@@ -70,7 +74,9 @@ def superres_chunk(
     """Scores of some faces; also writes strips of those in `overview`, and of the `shown` ones before and after."""
     section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
     region_renderer = select_renderer(section.renderer)
-    renderer = FinalRenderer(section, region_renderer, resolution=resolution, network=network, data=data)
+    renderer = FinalRenderer(
+        section, params.photographs, region_renderer, resolution=resolution, network=network, data=data
+    )
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
     scored = section.method != "delta"
@@ -82,7 +88,7 @@ def superres_chunk(
         if scored and row.index in overview:
             faces.append(_overview_and_detail(final.image_HWC, _strip_pixels(resolution)))
         if row.index in shown:
-            before = [_upright(data, version, resolution) for version in (shown[row.index], row)]
+            before = [_upright(data, version, params) for version in (shown[row.index], row)]
             restored.append(before + _overview_and_detail(final.image_HWC, PREVIEW_PIXELS))
         score = quality(final.image_HWC) if scored else None
         return extend(row, Scored, quality=score, padded=final.padded, enlarge=final.enlarge)
@@ -112,12 +118,12 @@ def _overview_and_detail(final_HWC: Picture, side: int) -> list[Picture]:
     return [sheets.resized(final_HWC, side), sheets.detail(final_HWC, side, *LEFT_EYE)]
 
 
-def _upright(data: Path, row: Cropped, resolution: int) -> Picture:
+def _upright(data: Path, row: Cropped, params: Params) -> Picture:
     """A region in the frame of the final image, at preview size and not enlarged first."""
-    region = read_region(data, row)
+    region = read_region(data, row, params.photographs)
     if row.landmarks is None:
         return sheets.resized(region.image_HWC, PREVIEW_PIXELS)
-    rectangle = Rectangle(region.rectangle.quad_42, region.rectangle.zoom * PREVIEW_PIXELS / resolution)
+    rectangle = Rectangle(region.rectangle.quad_42, region.rectangle.zoom * PREVIEW_PIXELS / params.align.resolution)
     return render(replace(region, rectangle=rectangle), PREVIEW_PIXELS).image_HWC
 
 

@@ -22,7 +22,7 @@ import yaml
 from pipeline.sources.fetch.terms import TERMS_VARIABLE
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
-from stages import RECORD
+from stages import RECORD, recipe_of
 from tests.repo import DVC, ENVIRONMENT, Repo
 
 sys.path.insert(0, str(Path(__file__).parent / "sources/fetch"))
@@ -147,16 +147,17 @@ def test_killed_training_gave_the_weights_of_an_undisturbed_run(repo: Repo) -> N
 
 
 def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(repo: Repo) -> None:
-    names = ("pipeline/errors.py", "stages/crop.py", "stages/recipes.yaml")
-    errors, crop, recipes = (repo.root / name for name in names)
+    names = ("pipeline/errors.py", "stages/denoise.py", "stages/recipes.yaml")
+    errors, denoise, recipes = (repo.root / name for name in names)
     errors.write_text(errors.read_text() + "# a comment\n")
-    text = crop.read_text()
-    assert "section.png_level" in text
-    crop.write_text(text.replace("section.png_level", "9"))
+    text = denoise.read_text()
+    assert "params.png_level" in text
+    denoise.write_text(text.replace("params.png_level", "9"))
     assert repo.dvc("repro") == []
-    recipes.write_text(recipes.read_text().replace("crop: 1", "crop: 2"))
-    # the files of the crops change, the pixels do not: DVC stops where all tables that a stage reads are equal again
-    assert repo.dvc("repro") == ["crop", "denoise", "superres", "select"]
+    before = recipes.read_text()
+    recipes.write_text(before.replace(f"denoise: {recipe_of('denoise')}", "denoise: 99"))
+    # the files of the regions change, the pixels do not: DVC stops where all that a stage reads is equal again
+    assert repo.dvc("repro") == ["denoise", "superres", "select", "shard"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Decodes a photograph to RGB pixels, with the decoder that `crop.decoder` names."""
+"""Decodes a photograph to RGB pixels, with the decoder that `photographs.decoder` names."""
 
 import hashlib
 import io
@@ -19,6 +19,9 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 """Pillow's modes of 8 bits per sample; an alpha channel is ignored."""
+
+DECODED_MIB_PER_MEGAPIXEL = 6
+"""Memory to decode a photograph: 3 bytes per pixel, and a copy while it is reduced."""
 
 SELF_TEST = Path(__file__).with_name("self_test.jpg")
 SELF_TEST_MD5: dict[Decoder, str] = {

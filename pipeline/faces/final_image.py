@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.container import read_stored
+from pipeline.errors import DecoderError
+from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
-from pipeline.faces.region import Region, enlarge
+from pipeline.faces.region import Region, crop_again, enlarge, md5_of
 from pipeline.faces.render import RegionRenderer
 from pipeline.manifest import Cropped, Denoised
-from pipeline.params import SuperresParams
+from pipeline.params import PhotographParams, SuperresParams
 
 if TYPE_CHECKING:
     from pipeline.restoration.apply import Restorer
@@ -35,14 +37,24 @@ class FinalImage:
 class FinalRenderer:
     """Makes final images of rows: enlarged as `params` say, then by `renderer` at side `resolution`.
 
+    `photographs` says how the photographs of regions that are not stored are decoded.
+
     `network` is the folder that `fit_superres` published, for the method `network`; `NetworkError` where it holds none.
     `data` is the folder that the rows' containers are relative to.
     """
 
     def __init__(
-        self, params: SuperresParams, renderer: RegionRenderer, *, resolution: int, network: Path, data: Path
+        self,
+        params: SuperresParams,
+        photographs: PhotographParams,
+        renderer: RegionRenderer,
+        *,
+        resolution: int,
+        network: Path,
+        data: Path,
     ) -> None:
         self._method = params.method
+        self._photographs = photographs
         self._renderer = renderer
         self._resolution = resolution
         self._data = data
@@ -54,8 +66,8 @@ class FinalRenderer:
             self._network = apply.Restorer.load(network, tile_pixels=params.tile_pixels)
 
     def render(self, row: Denoised) -> FinalImage:
-        """The final image of a row; `SourceError` where its pixels are missing."""
-        region = read_region(self._data, row)
+        """The final image of a row; errors as `read_region`."""
+        region = read_region(self._data, row, self._photographs)
         if row.landmarks is None:
             return FinalImage(box_filtered(region.image_HWC, self._resolution), padded=False, enlarge=1)
         enlarged = self._enlarged(region)
@@ -70,10 +82,21 @@ class FinalRenderer:
         return region if self._method == "none" else enlarge(region)
 
 
-def read_region(data: Path, row: Cropped) -> Region:
-    """The region that a row of `crop` or `denoise` points to."""
-    pixels = decode_png(read_stored(data, row.pixels))
-    return Region(pixels, Rectangle.from_row(row.quad, row.zoom), row.shrink, row.border)
+def read_region(data: Path, row: Cropped, photographs: PhotographParams) -> Region:
+    """The region of a row of `crop` or `denoise`: as it is stored, or cut again out of the photograph.
+
+    `SourceError`: the bytes are missing. `DecoderError`: the photograph has other pixels here than it had for `crop`.
+    """
+    if row.pixels is not None:
+        pixels = decode_png(read_stored(data, row.pixels))
+        return Region(pixels, Rectangle.from_row(row.quad, row.zoom), row.shrink, row.border)
+    region = crop_again(decode(read_stored(data, row.photograph), photographs.decoder), row)
+    if md5_of(region) != row.region_md5:
+        raise DecoderError(
+            f"{row.file}: the photograph decodes to other pixels than in the stage crop. Use the same versions of "
+            f"jpeglib, pillow and opencv on all workers, or run dvc repro -f -s crop."
+        )
+    return region
 
 
 def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:

@@ -3,7 +3,8 @@
 Bit for bit the published recipe (Karras et al. 2018, appendix C), whichever renderer follows.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.faces import geometry
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.lanczos import resize
+from pipeline.manifest import Cropped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,13 +20,15 @@ class Region:
     """A face's pixels, (height, width, 3) uint8 RGB, and its square in them.
 
     `shrink` is the factor by which the photograph was shrunk, 1 for none; `border` the margin around the square, in
-    pixels of the region before it was enlarged.
+    pixels of the region before it was enlarged. The region began at (`left`, `upper`) of the shrunk photograph.
     """
 
     image_HWC: NDArray[np.uint8]
     rectangle: Rectangle
     shrink: int
     border: int
+    left: int = 0
+    upper: int = 0
 
 
 def crop_region(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: int) -> Region:
@@ -39,27 +43,43 @@ def shrink(image_HWC: NDArray[np.uint8], rectangle: Rectangle, resolution: int) 
     """The whole photograph, shrunk by an integer where the face has more than twice the pixels of the final image."""
     factor = geometry.shrink_factor(rectangle.zoom)
     if factor > 1:
-        height, width = image_HWC.shape[:2]
-        image_HWC = resize(image_HWC, *geometry.shrunk_size(width, height, factor))
         rectangle = rectangle.shrunk(factor)
-    return Region(image_HWC, rectangle, factor, geometry.border_pixels(rectangle.zoom, resolution))
+    return Region(_shrunk(image_HWC, factor), rectangle, factor, geometry.border_pixels(rectangle.zoom, resolution))
 
 
 def crop(region: Region) -> Region:
     """The square with its border, as far as the photograph goes; errors as `crop_region`."""
     height, width = region.image_HWC.shape[:2]
     box = geometry.crop_box(region.rectangle, width, height, region.border)
-    cropped_HWC = region.image_HWC[box.upper : box.lower, box.left : box.right]
-    return Region(cropped_HWC, region.rectangle.moved(-box.left, -box.upper), region.shrink, region.border)
+    return replace(
+        region,
+        image_HWC=region.image_HWC[box.upper : box.lower, box.left : box.right],
+        rectangle=region.rectangle.moved(-box.left, -box.upper),
+        left=region.left + box.left,
+        upper=region.upper + box.upper,
+    )
 
 
 def crop_square(image_HWC: NDArray[np.uint8], rectangle: Rectangle) -> Region:
     """Crop an upright square of whole pixels that lies within the image, without a border."""
     left, upper = (round(float(at)) for at in rectangle.quad_42[0])
     side = round(float(rectangle.quad_42[2, 0])) - left
-    return Region(
-        image_HWC[upper : upper + side, left : left + side], rectangle.moved(-left, -upper), shrink=1, border=0
-    )
+    cropped_HWC = image_HWC[upper : upper + side, left : left + side]
+    return Region(cropped_HWC, rectangle.moved(-left, -upper), shrink=1, border=0, left=left, upper=upper)
+
+
+def crop_again(image_HWC: NDArray[np.uint8], row: Cropped) -> Region:
+    """The region of a row of `crop`, from its decoded photograph."""
+    region_HWC = _shrunk(image_HWC, row.shrink)[
+        row.upper : row.upper + row.crop_height, row.left : row.left + row.crop_width
+    ]
+    rectangle = Rectangle.from_row(row.quad, row.zoom)
+    return Region(region_HWC, rectangle, row.shrink, row.border, row.left, row.upper)
+
+
+def md5_of(region: Region) -> str:
+    """MD5 of the pixels of a region."""
+    return hashlib.md5(np.ascontiguousarray(region.image_HWC).tobytes(), usedforsecurity=False).hexdigest()
 
 
 def enlarge(region: Region) -> Region:
@@ -67,4 +87,11 @@ def enlarge(region: Region) -> Region:
     factor = geometry.enlarge_factor(region.rectangle.zoom)
     height, width = region.image_HWC.shape[:2]
     image_HWC = resize(region.image_HWC, width * factor, height * factor)
-    return Region(image_HWC, region.rectangle.enlarged(factor), region.shrink, region.border)
+    return replace(region, image_HWC=image_HWC, rectangle=region.rectangle.enlarged(factor))
+
+
+def _shrunk(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    if factor == 1:
+        return image_HWC
+    height, width = image_HWC.shape[:2]
+    return resize(image_HWC, *geometry.shrunk_size(width, height, factor))

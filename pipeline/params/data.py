@@ -207,12 +207,11 @@ class AlignParams(Section):
 
 
 class CropParams(Section):
-    """The region of each face with its border."""
+    """The region of each face with its border; no value decides a byte."""
 
     free: ClassVar = frozenset({"faces_per_chunk", "max_dropped"})
 
     faces_per_chunk: PositiveInt
-    png_level: PngLevel
     max_dropped: Fraction
 
 

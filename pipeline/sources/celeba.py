@@ -11,7 +11,7 @@ from pipeline.params import DETECT, PUBLISHED, AlignedCelebASource, CelebASource
 from pipeline.sources import folder_index, sevenzip
 from pipeline.sources.archive_safety import OWN_LIMITS
 from pipeline.sources.listing import find_images
-from pipeline.sources.local import copy, link_or_copy, require_file
+from pipeline.sources.local import copy_annotations, link_or_copy, require_annotations
 from pipeline.sources.published import Published
 from pipeline.sources.source import Contents, DataSource, Given
 
@@ -129,7 +129,7 @@ def _check(params: CelebASource | AlignedCelebASource, known: Published | None, 
         )
     given = _annotations(params)
     for path in given.values():
-        require_file(path)
+        require_annotations(path)
     known.check([*([] if images.is_dir() else sevenzip.files_of(images)), *given.values()])
     annotations = AnnotationFiles(**{field: given.get(field) for field in ANNOTATIONS})
     return Given(images, annotations, "celeba", known.limits or OWN_LIMITS, _photographs(images, known))
@@ -146,7 +146,7 @@ def _fill(
     assert known is not None
     given = _annotations(params)
     for field, path in given.items():
-        bring = link_or_copy if getattr(stated, field) == PUBLISHED else copy
+        bring = link_or_copy if getattr(stated, field) == PUBLISHED else copy_annotations
         bring(path, folder / ANNOTATIONS[field])
     photographs = _photographs(params.images, known)
     if stated.images != PUBLISHED:

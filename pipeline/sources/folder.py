@@ -7,7 +7,7 @@ from pipeline.params import DETECT, FOLDERS, FolderSource
 from pipeline.sources import folder_index
 from pipeline.sources.archive_safety import OWN_LIMITS
 from pipeline.sources.listing import find_images
-from pipeline.sources.local import copy, require_file, require_images
+from pipeline.sources.local import copy_annotations, require_annotations, require_images
 from pipeline.sources.published import Published
 from pipeline.sources.source import Contents, DataSource, Given
 
@@ -26,7 +26,7 @@ class Folder(DataSource[FolderSource]):
         """See `DataSource.check`; nothing of it is published."""
         for file in (landmarks := _landmarks(params), attributes := _attributes(params)):
             if file is not None:
-                require_file(file)
+                require_annotations(file)
         return Given(params.images, AnnotationFiles(landmarks, None, attributes), "sorted")
 
     def fill(self, params: FolderSource, known: Published | None, folder: Path) -> Contents:
@@ -34,7 +34,7 @@ class Folder(DataSource[FolderSource]):
         given = {LANDMARKS: _landmarks(params), ATTRIBUTES: _attributes(params)}
         for name, file in given.items():
             if file is not None:
-                copy(file, folder / name)
+                copy_annotations(file, folder / name)
         return Contents(
             numbering="sorted",
             landmarks=LANDMARKS if given[LANDMARKS] else None,

@@ -1,14 +1,17 @@
 """Files of this machine: linked or copied to where a stage publishes them, or named where they are."""
 
 import errno
+import io
 import os
 import shutil
 import stat
+import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
 from pipeline import atomic
 from pipeline.errors import SourceError
+from pipeline.sources.junk import is_junk
 
 
 def require_file(file: Path) -> None:
@@ -37,10 +40,28 @@ def link_or_copy(file: Path, target: Path) -> None:
             shutil.copyfile(file, partial)
 
 
-def copy(file: Path, target: Path) -> None:
-    """Make `target` the same bytes as the user's `file`, which DVC must not mark as read-only: no link."""
-    require_file(file)
-    atomic.write_bytes(target, file.read_bytes())
+def require_annotations(path: Path) -> None:
+    """Raise `SourceError` if at `path` there is neither a file nor a folder, which may hold a file per photograph."""
+    if not path.is_dir():
+        require_file(path)
+
+
+def copy_annotations(path: Path, target: Path) -> None:
+    """Make `target` the bytes of the user's file, which DVC must not mark as read-only: no link.
+
+    Of a folder it is a plain tar of its files of points (.pts).
+    """
+    if not path.is_dir():
+        require_file(path)
+        atomic.write_bytes(target, path.read_bytes())
+        return
+    with atomic.writing(target) as partial, tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive:
+        for file in sorted(path.rglob("*.pts")):
+            if file.is_file() and not is_junk(file.relative_to(path).as_posix()):
+                content = file.read_bytes()
+                member = tarfile.TarInfo(file.relative_to(path).as_posix())
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -19,7 +19,7 @@ from pipeline.faces.png import encode_png
 from pipeline.faces.region import Region
 from pipeline.faces.render import render
 from pipeline.manifest import Denoised, Stored
-from pipeline.params import SuperresParams
+from pipeline.params import PhotographParams, SuperresParams
 from tests.published.exact import reference
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +27,9 @@ RESOLUTION = 64
 QUAD = (10.0, 12.0, 14.0, 40.0, 42.0, 36.0, 38.0, 8.0)
 ZOOM = RESOLUTION / float(np.hypot(28, 4))
 BORDER = 3
+PHOTOGRAPHS = PhotographParams(
+    decoder="pillow", orientation="stored", colours="stored", background=(0, 0, 0), damaged="drop"
+)
 
 
 def params(method: str) -> SuperresParams:
@@ -55,6 +58,9 @@ def stored_row(data: Path, region_HWC: NDArray[np.uint8], *, whole: bool) -> Den
         quad=QUAD,
         zoom=RESOLUTION / width if whole else ZOOM,
         pixels=stored,
+        region_md5="",
+        left=0,
+        upper=0,
         crop_width=width,
         crop_height=height,
         shrink=1,
@@ -64,7 +70,8 @@ def stored_row(data: Path, region_HWC: NDArray[np.uint8], *, whole: bool) -> Den
 
 
 def renderer(method: str, data: Path) -> FinalRenderer:
-    return FinalRenderer(params(method), render, resolution=RESOLUTION, network=data / "fit_superres", data=data)
+    network = data / "fit_superres"
+    return FinalRenderer(params(method), PHOTOGRAPHS, render, resolution=RESOLUTION, network=network, data=data)
 
 
 def rendered(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
@@ -156,9 +163,9 @@ def test_sizes_that_are_no_multiple_are_refused(width: int, height: int) -> None
 def test_torch_is_not_imported_without_a_network() -> None:
     code = (
         "import sys; from pathlib import Path; from pipeline.faces.final_image import FinalRenderer; "
-        "from pipeline.faces.render import render; from pipeline.params import SuperresParams; "
+        "from pipeline.faces.render import render; from pipeline.params import PhotographParams, SuperresParams; "
         "p = SuperresParams(method='lanczos', renderer='fast', faces_per_chunk=1, tile_pixels=9, previews=0, "
-        "max_dropped=0.0); FinalRenderer(p, render, resolution=64, network=Path('x'), data=Path('x')); "
+        "max_dropped=0.0); FinalRenderer(p, None, render, resolution=64, network=Path('x'), data=Path('x')); "
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -24,8 +24,8 @@ def selected(index: int, attributes: tuple[int, ...] | None = (1, -1, -1)) -> Se
     return Selected(
         index=index, file=f"{index:06d}.jpg", photograph=stored, width=64, height=64, split=None,
         attributes=attributes, landmarks=None, quad=(0.0, 0.0, 0.0, 32.0, 32.0, 32.0, 32.0, 0.0), zoom=1.0,
-        pixels=stored, crop_width=32, crop_height=32, shrink=1, border=0, denoised=False,
-        quality=0.5, padded=False, enlarge=1, rank=index,
+        pixels=stored, region_md5="", left=0, upper=0, crop_width=32, crop_height=32, shrink=1, border=0,
+        denoised=False, quality=0.5, padded=False, enlarge=1, rank=index,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Files on this machine: linked, copied or named."""
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -37,15 +38,28 @@ def test_linking_again_leaves_the_users_file_alone(tmp_path: Path) -> None:
 
 def test_a_copy_shares_nothing_with_the_users_file(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_bytes(b"mine")
-    local.copy(tmp_path / "mine.txt", tmp_path / "data" / "mine.txt")
+    local.copy_annotations(tmp_path / "mine.txt", tmp_path / "data" / "mine.txt")
     assert (tmp_path / "data" / "mine.txt").read_bytes() == b"mine"
     assert (tmp_path / "mine.txt").stat().st_nlink == 1
+
+
+def test_a_folder_of_points_becomes_one_tar_of_the_same_bytes(tmp_path: Path) -> None:
+    contents = {"b.pts": b"2", "set/a.pts": b"1", "notes.txt": b"3", "._b.pts": b"4"}
+    for folder in ("one", "two"):
+        (tmp_path / folder / "set").mkdir(parents=True)
+        for name, content in contents.items():
+            (tmp_path / folder / name).write_bytes(content)
+        local.copy_annotations(tmp_path / folder, tmp_path / f"{folder}.tar")
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    with tarfile.open(tmp_path / "one.tar") as archive:
+        found = {name: archive.extractfile(name).read() for name in archive.getnames()}  # type: ignore[union-attr]
+    assert found == {"b.pts": b"2", "set/a.pts": b"1"}
 
 
 def test_what_is_absent_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"correct download\.source\.images"):
         local.require_images(tmp_path / "absent")
-    for bring in (local.copy, local.link_or_copy):
+    for bring in (local.copy_annotations, local.link_or_copy):
         with pytest.raises(SourceError, match="no such file"):
             bring(tmp_path / "absent.txt", tmp_path / "data" / "absent.txt")
 

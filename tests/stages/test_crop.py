@@ -1,24 +1,26 @@
-"""Stage crop on a small table of align: regions without loss, truncated photographs dropped."""
+"""Stage crop on a small table of align: where regions lie and which pixels they have; truncated photographs dropped."""
 
+import hashlib
 import json
 import os
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline import disk, manifest, sizes
+from pipeline import manifest, sizes
 from pipeline.container import read_stored
-from pipeline.errors import DecoderError, DiskFullError, TooManyDroppedError
+from pipeline.errors import DecoderError, TooManyDroppedError
 from pipeline.faces.decode import SELF_TEST_MD5, decode
+from pipeline.faces.final_image import read_region
 from pipeline.faces.geometry import rectangle_of_landmarks
-from pipeline.faces.png import decode_png
-from pipeline.manifest import Cropped
+from pipeline.manifest import Aligned, Cropped
+from stages import read_params
 from stages.align import align
-from stages.crop import crop
+from stages.crop import crop, crop_chunk
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
-from tests.test_disk import file_size_limit
 
 DATA = Path("data")
 TABLE = DATA / "crop" / "crop.parquet"
@@ -45,39 +47,12 @@ def test_regions_hold_the_decoded_pixels_around_the_square() -> None:
     rectangle = rectangle_of_landmarks(landmarks_52, RESOLUTION)
     for file in ("000001.jpg", "000003.jpg", "000005.jpg"):
         row = rows[file]
-        region_HWC = decode_png(read_stored(DATA, row.pixels))
+        region_HWC = read_region(DATA, row, read_params().photographs).image_HWC
         assert region_HWC.shape == (row.crop_height, row.crop_width, 3)
         assert (row.shrink, row.zoom) == (1, rectangle.zoom)
         x, y = (rectangle.quad_42[0] - np.array(row.quad[:2])).round().astype(int)
         whole_HWC = decode(read_stored(DATA, row.photograph), "libjpeg-8d")
         assert np.array_equal(region_HWC, whole_HWC[y : y + row.crop_height, x : x + row.crop_width])
-
-
-def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on() -> None:
-    crop()
-    whole = {path.name: path.read_bytes() for path in TABLE.parent.iterdir()}
-    largest = max(len(content) for name, content in whole.items() if name.endswith(".tar"))
-    assert largest > 2 * len(whole["crop.parquet"])
-    shutil.rmtree(TABLE.parent)
-    with (
-        file_size_limit(largest - 1),
-        pytest.raises(
-            DiskFullError, match=r"crop-\d+\.tar: no file may grow larger .* run this again; what is finished"
-        ),
-    ):
-        crop()
-    assert not TABLE.exists()
-    done = {path: path.stat().st_mtime_ns for path in DATA.glob(".work/crop-*/*.chunks/*/*.tar")}
-    assert done
-    crop()
-    assert {path.name: path.read_bytes() for path in TABLE.parent.iterdir()} == whole
-    assert {TABLE.with_name(path.name).stat().st_mtime_ns for path in done} == set(done.values())
-
-
-def test_a_stage_that_will_not_fit_says_how_much_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "free_bytes", lambda _: 1000)
-    with pytest.raises(DiskFullError, match=r"crop needs about 0\.\d MB below .*crop-\w+, 0\.0 MB are free: free 0"):
-        crop()
 
 
 def test_the_room_is_that_of_the_regions() -> None:
@@ -96,6 +71,9 @@ def test_a_huge_face_is_shrunk_and_its_square_with_it() -> None:
     assert row.shrink == int(0.5 / aligned.zoom) > 1
     assert row.zoom == aligned.zoom * row.shrink
     assert row.crop_width <= 900 // row.shrink
+    again_HWC = read_region(DATA, row, read_params().photographs).image_HWC
+    assert again_HWC.shape == (row.crop_height, row.crop_width, 3)
+    assert hashlib.md5(again_HWC.tobytes()).hexdigest() == row.region_md5
 
 
 def test_a_truncated_photograph_is_dropped_and_the_decoder_named() -> None:
@@ -106,11 +84,7 @@ def test_a_truncated_photograph_is_dropped_and_the_decoder_named() -> None:
     assert (report["given"], report["kept"]) == (5, 4)
     assert report["decoder"] == "libjpeg-8d"
     assert report["decoder_self_test_md5"] == SELF_TEST_MD5["libjpeg-8d"]
-    assert sorted(path.name for path in TABLE.parent.iterdir()) == [
-        *(f"crop-{row:06d}.tar" for row in (0, 2, 4)),
-        "crop.parquet",
-        "record.json",
-    ]
+    assert {path.name for path in TABLE.parent.iterdir()} == {"crop.parquet", "record.json"}
 
 
 def test_two_runs_give_the_same_bytes() -> None:
@@ -123,10 +97,15 @@ def test_two_runs_give_the_same_bytes() -> None:
 
 def test_another_decoder_gives_other_pixels(address: str) -> None:
     crop()
-    exact = [row.pixels.md5 for row in manifest.read_kept(TABLE, Cropped)]
+    exact = manifest.read_kept(TABLE, Cropped)
     choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.5}, photographs={"decoder": "pillow"})
     crop()
-    assert all(one != other.pixels.md5 for one, other in zip(exact, manifest.read_kept(TABLE, Cropped), strict=True))
+    rows = manifest.read_kept(TABLE, Cropped)
+    assert all(one.region_md5 != other.region_md5 for one, other in zip(exact, rows, strict=True))
+    with pytest.raises(
+        DecoderError, match=r"000001\.jpg: the photograph decodes to other pixels than in the stage crop"
+    ):
+        read_region(DATA, exact[0], read_params().photographs)
 
 
 def test_a_decoder_that_fails_its_test_ends_the_stage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,18 +115,25 @@ def test_a_decoder_that_fails_its_test_ends_the_stage(monkeypatch: pytest.Monkey
     assert not TABLE.exists()
 
 
-def test_more_drops_than_allowed_end_the_stage_and_a_higher_limit_repeats_nothing(address: str) -> None:
+def test_more_drops_than_allowed_end_the_stage_and_a_higher_limit_repeats_nothing(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.1, "faces_per_chunk": 2})
     for _ in range(2):  # the second run finds it in what the first one left
         with pytest.raises(TooManyDroppedError, match=r"crop: 1 of 5 .*\n  truncated image: 1 \(000002\.jpg\)\n"):
             crop()
     folders = {root: files for root, _, files in os.walk(DATA / ".work")}
-    work = [Path(root, file) for root, files in folders.items() for file in files if file == "crop-000000.tar"]
-    before = [(path.name, path.stat().st_ino) for path in work]
-    assert before
+    assert any(Path(root).name == "crop-000000" for root in folders)
+    calls: list[int] = []
+
+    def counting(rows: Sequence[Aligned], stem: Path, **values: Any) -> Any:
+        calls.append(len(rows))
+        return crop_chunk(rows, stem, **values)
+
+    monkeypatch.setattr("stages.crop.crop_chunk", counting)
     choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.2, "faces_per_chunk": 3})
     crop()
-    assert [(path.name, path.stat().st_ino) for path in TABLE.parent.glob("crop-000000.tar")] == before
+    assert sum(calls) <= 3, "the first chunk of two is not done again"
     assert manifest.account(TABLE).kept == 4
 
 
@@ -159,7 +145,8 @@ def test_images_that_are_square_already_stay_as_they_are(address: str) -> None:
     align()
     crop()
     for row in manifest.read_kept(TABLE, Cropped):
-        assert np.array_equal(decode_png(read_stored(DATA, row.pixels)), decode(files[row.file], "libjpeg-8d"))
+        region = read_region(DATA, row, read_params().photographs)
+        assert np.array_equal(region.image_HWC, decode(files[row.file], "libjpeg-8d"))
         assert (row.shrink, row.border) == (1, 0)
         assert row.quad == (0, 0, 0, row.width, row.width, row.width, row.width, 0)
         assert row.zoom == 64 / row.width

@@ -1,25 +1,29 @@
 """Stage denoise on a few crops, with a network and without."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline import atomic, manifest
+from pipeline import atomic, disk, manifest, sizes
 from pipeline.container import read_stored, writing_container
-from pipeline.errors import NetworkError
+from pipeline.errors import DiskFullError, NetworkError
+from pipeline.faces.final_image import read_region
 from pipeline.faces.png import decode_png, encode_png
 from pipeline.manifest import Cropped, Denoised, Drop
 from pipeline.provenance import digest_of_file
 from pipeline.restoration.apply import Restorer
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import save_network
-from stages import RECORD
+from stages import RECORD, read_params
 from stages.denoise import denoise
 from tests.restoration.photographs import randomize, scene
 from tests.stages.faces import choose
+from tests.test_disk import file_size_limit
 
 DATA = Path("data")
 TABLE = DATA / "denoise" / "denoise.parquet"
@@ -47,7 +51,10 @@ def _crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                     landmarks=None,
                     quad=(0.0, 0.0, 0.0, 9.0, 9.0, 9.0, 9.0, 0.0),
                     zoom=2.5,
-                    pixels=stored,
+                    pixels=None,
+                    region_md5=hashlib.md5(image_HWC.tobytes()).hexdigest(),
+                    left=0,
+                    upper=0,
                     crop_width=width,
                     crop_height=height,
                     shrink=1,
@@ -58,6 +65,8 @@ def _crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _crop(number: int) -> np.ndarray:
+    if number == FACES - 1:
+        return scene(number, 260)  # much larger, also in a tar's blocks of 10 KB
     return scene(number)[: 90 + 10 * number, :130]
 
 
@@ -83,6 +92,7 @@ def test_pixels_are_those_of_the_network_and_other_columns_stay(address: str) ->
     for number, (was, row) in enumerate(zip(before, after, strict=True)):
         assert row.denoised
         assert manifest.extend(was, Denoised, pixels=row.pixels, denoised=True) == row
+        assert row.pixels is not None
         restored_HWC = decode_png(read_stored(DATA, row.pixels))
         assert np.array_equal(restored_HWC, restorer(_crop(number)))
         assert not np.array_equal(restored_HWC, _crop(number))
@@ -109,7 +119,8 @@ def test_without_a_network_only_the_table_is_written(address: str) -> None:
     assert list(_published()) == ["denoise.parquet", RECORD]
     for number, row in enumerate(manifest.read_kept(TABLE, Denoised)):
         assert not row.denoised
-        assert np.array_equal(decode_png(read_stored(DATA, row.pixels)), _crop(number))
+        assert row.pixels is None
+        assert np.array_equal(read_region(DATA, row, read_params().photographs).image_HWC, _crop(number))
 
 
 def test_a_missing_network_ends_the_stage(address: str) -> None:
@@ -118,3 +129,38 @@ def test_a_missing_network_ends_the_stage(address: str) -> None:
     with pytest.raises(NetworkError, match="no network was made"):
         denoise()
     assert not TABLE.exists()
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(address: str) -> None:
+    _network(DATA / "fit_denoise")
+    choose(address, denoise={"method": "network", "faces_per_chunk": 1, "tile_pixels": 64})
+    denoise()
+    whole = _published()
+    largest = max(len(content) for name, content in whole.items() if name.endswith(".tar"))
+    shutil.rmtree(TABLE.parent)
+    with (
+        file_size_limit(largest - 1),
+        pytest.raises(
+            DiskFullError, match=r"denoise-\d+\.tar: no file may grow larger .* run this again; what is finished"
+        ),
+    ):
+        denoise()
+    assert not TABLE.exists()
+    done = {path: path.stat().st_mtime_ns for path in DATA.glob(".work/denoise-*/*.chunks/*/*.tar")}
+    assert done
+    denoise()
+    assert _published() == whole
+    assert {TABLE.with_name(path.name).stat().st_mtime_ns for path in done} == set(done.values())
+
+
+def test_a_stage_that_will_not_fit_says_how_much_is_missing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _network(DATA / "fit_denoise")
+    choose(address, denoise={"method": "network"})
+    pixels = sum(_crop(number)[..., 0].size for number in range(FACES))
+    room = sizes.restored(DATA / "crop/crop.parquet")
+    assert room == pytest.approx(pixels * sizes.PNG_BYTES_PER_PIXEL * sizes.RESTORED_GROWTH, rel=0.01)
+    monkeypatch.setattr(disk, "free_bytes", lambda _: 1000)
+    with pytest.raises(
+        DiskFullError, match=r"denoise needs about 0\.\d MB below .*denoise-\w+, 0\.0 MB are free: free"
+    ):
+        denoise()

@@ -18,6 +18,7 @@ from pipeline.faces.render import render
 from pipeline.manifest import Selected, Sharded, Stored
 from pipeline.params import SuperresParams
 from pipeline.shards.reader import DataSet
+from stages import read_params
 from stages.shard import shard
 from tests.stages.faces import choose
 
@@ -41,14 +42,15 @@ def selected(index: int, side: int, pixels: Stored, **columns: Any) -> Selected:
     values = {
         "index": index, "file": f"{index:06d}.png", "photograph": pixels, "width": side, "height": side,
         "split": "train", "attributes": ATTRIBUTES, "landmarks": None, "quad": (0.0,) * 8, "zoom": 1.0,
-        "pixels": pixels, "crop_width": side, "crop_height": side, "shrink": 1, "border": 0, "denoised": False,
+        "pixels": pixels, "region_md5": "", "left": 0, "upper": 0, "crop_width": side,
+        "crop_height": side, "shrink": 1, "border": 0, "denoised": False,
         "quality": 0.5, "padded": False, "enlarge": 1, "rank": index,
     }  # fmt: skip
     return Selected(**values | columns)
 
 
 def write_select(rows: dict[int, dict[str, Any]], side: int) -> None:
-    """Write regions as `crop` does, and the table of `select`."""
+    """Write regions as `denoise` does, and the table of `select`."""
     with writing_container(DATA / "crop/crop-00000.tar", "crop/crop-00000.tar") as container:
         chosen = [
             selected(index, side, container.add(f"{index:06d}.png", encode_png(region(index, side), 3)), **columns)
@@ -110,7 +112,8 @@ def test_faces_are_rendered_as_they_were_scored(address: str) -> None:
     params = SuperresParams(
         method="lanczos", renderer="fast", faces_per_chunk=1, tile_pixels=64, previews=0, max_dropped=0.0
     )
-    renderer = FinalRenderer(params, render, resolution=RESOLUTION, network=Path("none"), data=DATA)
+    network, photographs = Path("none"), read_params().photographs
+    renderer = FinalRenderer(params, photographs, render, resolution=RESOLUTION, network=network, data=DATA)
     with DataSet(OUT) as data:
         assert data.labels is None
         for position, row in enumerate(manifest.read_kept(DATA / "select/select.parquet", Selected)):

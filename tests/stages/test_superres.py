@@ -56,8 +56,10 @@ def test_every_face_has_the_quality_of_its_final_image() -> None:
     superres()
     rows = manifest.read_kept(TABLE, Scored)
     assert [row.index for row in rows] == list(range(FACES))
-    params = read_params().superres
-    renderer = FinalRenderer(params, render, resolution=RESOLUTION, network=DATA / "fit_superres", data=DATA)
+    params, network = read_params(), DATA / "fit_superres"
+    renderer = FinalRenderer(
+        params.superres, params.photographs, render, resolution=RESOLUTION, network=network, data=DATA
+    )
     for row in rows:
         final = renderer.render(row)
         expected = (quality(final.image_HWC), final.padded, final.enlarge)
