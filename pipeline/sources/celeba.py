@@ -94,8 +94,8 @@ def contents(images: str, annotations: set[str], photographs: int | None = None)
 
 def _check_aligned(params: CelebASource) -> None:
     """Raise `SourceError` if, by their published names, landmarks are of other photographs than `images`."""
-    places = (*params.images.parts[-2:], *(path.name for path in params.images.glob("*align_celeba*")))
-    aligned = any("align_celeba" in place for place in places)
+    places = (*params.images.parts[-2:], *(path.name for path in params.images.glob("img_align_celeba*")))
+    aligned = any("img_align_celeba" in place for place in places)
     own = params.landmarks.name.startswith(ALIGNED_LANDMARKS)
     if own and not aligned:
         raise SourceError(

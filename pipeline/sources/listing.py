@@ -190,17 +190,17 @@ def is_named_as_photograph(name: str) -> bool:
 def find_images(images: Path, prefer: str | None = None) -> Path:
     """The archive in a folder that holds archives but no photographs; else `images` itself.
 
-    `prefer`: the name of the archive's file where several are there. Raises `SourceError`, which names the archives,
-    if there are several or the first part is missing.
+    `prefer`: the published name of the archive's file, which is taken whatever else is there. Raises `SourceError`,
+    which names the archives, if there are several or the first part is missing.
     """
     if not images.is_dir():
         return images
     names = list_folder(images).members
-    if any(map(is_named_as_photograph, names)):
-        return images
     found = [name for name in names if name.lower().endswith(ARCHIVES)]
-    if preferred := [name for name in found if PurePosixPath(name).name == prefer]:
-        found = preferred
+    preferred = [name for name in found if PurePosixPath(name).name == prefer]
+    if not preferred and any(map(is_named_as_photograph, names)):
+        return images
+    found = preferred or found
     if len(found) > 1:
         raise SourceError(
             f"{images}: holds no photographs but {len(found)} archives ({', '.join(map(readable, found[:NAMED]))}"
