@@ -53,7 +53,7 @@ def align() -> None:
         limit.add(run.work / "dropped.parquet")
         map_rows(
             params.cluster,
-            partial(measure_chunk, params=params.align, photographs=params.photographs, data=DATA.resolve()),
+            partial(measure_chunk, params=params.align, photographs=params.photographs, data=DATA.absolute()),
             table=annotated,
             row_in=Annotated,
             row_out=Measured,

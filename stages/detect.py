@@ -8,7 +8,7 @@ from pipeline import manifest
 from pipeline.cluster import map_rows
 from pipeline.container import read_stored
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, decode, image_size, self_test
+from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, decode, image_size, orientation_of, self_test
 from pipeline.faces.detection.detector import find_faces, open_detector
 from pipeline.manifest import Accounting, Detected, Drop, Photograph
 from pipeline.params import PUBLISHED, ClusterParams, DetectParams, Params, PhotographParams
