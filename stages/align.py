@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from pipeline.drops import DropLimit
 from pipeline.errors import DropReason
 from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated
-from pipeline.faces.decode import image_size
+from pipeline.faces.decode import read_header
 from pipeline.manifest import Aligned, Drop, join_parts, write_rows
-from pipeline.params import AlignParams
+from pipeline.params import AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
+from pipeline.suspicions import remarks_of
 from stages import DATA, main, read_params, stage_run, table
 
 SHOWN_WARNINGS = 10
@@ -28,7 +30,9 @@ def align() -> None:
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("align", params={"align": params.align.deciding()}, inputs=inputs) as run:
+    with stage_run(
+        "align", params={"align": params.align.deciding(), "photographs": params.photographs}, inputs=inputs
+    ) as run:
         joined = alignment.join_annotations(table("extract"), params.align)
         if params.align.photographs == "published":
             joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
@@ -44,7 +48,7 @@ def align() -> None:
         limit.add(dropped)
         map_rows(
             params.cluster,
-            partial(align_chunk, params=params.align, data=DATA.absolute()),
+            partial(align_chunk, params=params.align, photographs=params.photographs, data=DATA.absolute()),
             table=annotated,
             row_in=Annotated,
             row_out=Aligned,
@@ -56,15 +60,19 @@ def align() -> None:
         account = join_parts(run.table, Aligned, [faces, dropped])
         for path in (annotated, faces, dropped):
             path.unlink()
+        run.suspect(remarks_of(run.table))
         run.count(account, params.align.max_dropped)
 
 
-def align_chunk(rows: Sequence[Annotated], stem: Path, *, params: AlignParams, data: Path) -> Iterator[Aligned | Drop]:
+def align_chunk(
+    rows: Sequence[Annotated], stem: Path, *, params: AlignParams, photographs: PhotographParams, data: Path
+) -> Iterator[Aligned | Drop]:
     """Rectangles of some photographs; only the headers of the files are read."""
 
     def align_face(row: Annotated) -> Aligned:
-        width, height = image_size(read_stored(data, row.photograph), params.max_megapixels)
-        return alignment.align_photograph(row, width, height, params)
+        header = read_header(read_stored(data, row.photograph), params.max_megapixels, photographs)
+        aligned = alignment.align_photograph(row, header.width, header.height, params)
+        return replace(aligned, remarks=tuple(sorted(header.remarks)))
 
     return outcomes(rows, align_face)
 

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from pipeline import atomic, manifest, provenance
 from pipeline.container import ContainerWriter, writing_container
 from pipeline.drops import DropLimit
-from pipeline.errors import DropReason, SourceError
+from pipeline.errors import DropReason, RejectedInputError, SourceError
+from pipeline.faces.formats import check_picture
 from pipeline.manifest import Accounting, Drop, Photograph, Stored
 from pipeline.sources import archive, cifar10, classes, folder_index, mnist, sevenzip
 from pipeline.sources.listing import Listing, is_named_as_photograph, list_archive, readable
@@ -35,8 +36,6 @@ STATE = "state-of-images.txt"
 BLOCK_BYTES = 1 << 20
 HEAD_BYTES = 4096
 """So much is read of a file that is no image, however large it is."""
-
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 
 
 def extract(
@@ -165,11 +164,13 @@ def _contain(group: _Group, members: Iterator[tuple[str, bytes]]) -> Iterator[Ph
         for entry, (name, content) in zip(readable_members, islice(members, len(readable_members)), strict=True):
             if entry.member != name:
                 raise SourceError(f"the archive gave {name} where its index names {entry.member}; pack it again.")
-            if is_image(content):
-                stored = container.add(_safe_name(entry), content)
-                yield Photograph(index=entry.index, file=entry.file, photograph=stored)
-            else:
-                yield _no_image(entry, len(content), content)
+            try:
+                check_picture(content)
+            except RejectedInputError as refused:
+                yield _refuse(entry, refused)
+                continue
+            stored = container.add(_safe_name(entry), content)
+            yield Photograph(index=entry.index, file=entry.file, photograph=stored)
     yield from (_drop(entry, *entry.lost) for entry in group.members if entry.lost is not None)
 
 
@@ -184,22 +185,24 @@ def _note(group: _Group, folder: Path, reference: str) -> Iterator[Photograph | 
             if entry.lost is not None:
                 yield _drop(entry, *entry.lost)
                 continue
+            is_text = entry.member == readable(entry.member)
             try:
                 with open_regular(folder / entry.member) as file:
                     head = file.read(HEAD_BYTES)
-                    if not is_image(head):
-                        yield _no_image(entry, os.fstat(file.fileno()).st_size, head)
-                        continue
-                    if entry.member == readable(entry.member):
-                        stored = _place(file, head, reference, entry.member)
-                    else:
-                        if container is None:
-                            name = f"{STAGE}/{group.container.name}"
-                            container = stack.enter_context(writing_container(group.container, name))
-                        stored = container.add(_safe_name(entry), head + file.read())
-                    yield Photograph(index=entry.index, file=entry.file, photograph=stored)
+                    check_picture(head, os.fstat(file.fileno()).st_size)
+                    found = _place(file, head, reference, entry.member) if is_text else head + file.read()
+            except RejectedInputError as refused:
+                yield _refuse(entry, refused)
+                continue
             except OSError as error:
                 yield _drop(entry, DropReason.UNREADABLE, str(error.strerror))
+                continue
+            if isinstance(found, bytes):
+                if container is None:
+                    name = f"{STAGE}/{group.container.name}"
+                    container = stack.enter_context(writing_container(group.container, name))
+                found = container.add(_safe_name(entry), found)
+            yield Photograph(index=entry.index, file=entry.file, photograph=found)
 
 
 def _place(file: BinaryIO, head: bytes, reference: str, member: str) -> Stored:
@@ -213,18 +216,13 @@ def _place(file: BinaryIO, head: bytes, reference: str, member: str) -> Stored:
     return Stored(container=container, offset=0, size=size, md5=md5.hexdigest())
 
 
-def _no_image(entry: Numbered, size: int, head: bytes) -> Drop:
-    reason = DropReason.NOT_AN_IMAGE if is_named_as_photograph(entry.member) else DropReason.OTHER_FILE
-    return _drop(entry, reason, f"{size} bytes, starting {head[:12]!r}")
+def _refuse(entry: Numbered, refused: RejectedInputError) -> Drop:
+    other = refused.reason == DropReason.NOT_AN_IMAGE and not is_named_as_photograph(entry.member)
+    return _drop(entry, DropReason.OTHER_FILE if other else refused.reason, refused.detail)
 
 
 def _drop(entry: Numbered, reason: DropReason, detail: str) -> Drop:
     return Drop(index=entry.index, file=entry.file, reason=reason, detail=detail)
-
-
-def is_image(content: bytes) -> bool:
-    """Whether the bytes start as a JPEG, PNG, WebP, BMP, GIF or TIFF does; nothing is decoded."""
-    return content.startswith(_SIGNATURES) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
 
 
 def _safe_name(entry: Numbered) -> str:

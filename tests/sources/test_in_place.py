@@ -188,7 +188,7 @@ def test_other_files_do_not_count_as_lost_photographs() -> None:
     Path("mine/c.jpg").write_bytes(b"<html>")
     _, _, dropped = extract_again()
     assert dropped["c.jpg"].reason == DropReason.NOT_AN_IMAGE
-    assert dropped["clip.MOV"].detail == "8 bytes, starting b'no image'"
+    assert "text" in dropped["clip.MOV"].detail
 
 
 def extract_again() -> tuple[Accounting, dict[str, Photograph], dict[str, Drop]]:

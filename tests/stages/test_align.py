@@ -42,7 +42,7 @@ def test_every_input_is_kept_or_dropped_with_its_reason(address: str, capsys: py
     assert kept[0].landmarks == tuple(map(float, LANDMARKS.split()))
     assert {row.file: row.reason.name for row in manifest.read_dropped(TABLE)} == {
         "000002.jpg": "NO_LANDMARKS",
-        "000003.jpg": "NOT_AN_IMAGE",
+        "000003.jpg": "UNDECODABLE",
         "000005.jpg": "ABSURD_LANDMARKS",
         "000006.jpg": "OUTSIDE_IMAGE",
         "000007.jpg": "TOO_SMALL",
@@ -55,7 +55,7 @@ def test_every_input_is_kept_or_dropped_with_its_reason(address: str, capsys: py
     assert report["kept"] + sum(report["dropped"].values()) == report["given"]
     assert report["warnings"] == 1
     assert "202599" in capsys.readouterr().err
-    assert {path.name for path in TABLE.parent.iterdir()} == {"align.parquet", "record.json"}
+    assert {path.name for path in TABLE.parent.iterdir()} == {"align.parquet", "record.json", "suspicions.csv"}
 
 
 def test_the_size_of_the_chunks_changes_no_byte(address: str) -> None:
