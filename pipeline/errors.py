@@ -87,6 +87,7 @@ class DropReason(StrEnum):
     """Why an input was dropped; the values are written to tables and reports."""
 
     NO_LANDMARKS = "no landmark row"
+    NO_FACE = "no face found"
     NO_ATTRIBUTES = "no attribute row"
     NO_PHOTOGRAPH = "landmark row without photograph"
     NOT_AN_IMAGE = "not an image"
@@ -99,6 +100,7 @@ class DropReason(StrEnum):
     TRUNCATED = "truncated image"
     UNDECODABLE = "undecodable image"
     ABSURD_LANDMARKS = "absurd landmarks"
+    MIRRORED = "mirrored landmarks"
     OUTSIDE_IMAGE = "face outside the image"
     TOO_SMALL = "too small"
     TOO_LARGE = "too large"

@@ -243,6 +243,12 @@ def account(path: Path) -> Accounting:
     return _account(_read(path, ["drop_reason"]))
 
 
+def account_inputs(path: Path) -> Accounting:
+    """Count the inputs of a table that may have several kept rows of one `index`."""
+    inputs = _read(path, ["index", "drop_reason"]).group_by("index").aggregate([("drop_reason", "max")])
+    return _account(inputs.select(["drop_reason_max"]).rename_columns(["drop_reason"]))
+
+
 def _kept(path: Path, row_type: type[Input]) -> pa.Table:
     table = _read(path, [*(field.name for field in fields(row_type)), "drop_reason"])
     return table.filter(table["drop_reason"].is_null()).drop_columns("drop_reason")

@@ -31,7 +31,7 @@ from pipeline.sources.sevenzip import files_of
 from stages import DATA, MANIFESTS, RATES, probe, read_json, read_manifest, table
 from training.sizes import run_bytes
 
-PARALLEL = ("align", "crop", "denoise", "superres", "shard", "lsun")
+PARALLEL = ("detect", "align", "crop", "denoise", "superres", "shard", "lsun")
 """Stages whose work is split over the workers."""
 ROW_BYTES, ROW_SECONDS = 150, 2e-4
 """Of an image in a table; to read, rank and write its row."""
@@ -43,6 +43,8 @@ MEMBER_BYTES = 1024
 """Of a small image's header and padding in a tar."""
 DELTA_SECONDS = 0.15
 """To decrypt and add a delta (`benchmarks.exact`)."""
+DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
+"""To decode a photograph and find its faces, and what a worker needs for it (`benchmarks.detection`)."""
 CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
 
 
@@ -77,6 +79,7 @@ def disk_needs(params: Params) -> list[Need]:
     rows = {
         "download": (photographs, download, 0),
         "extract": (photographs, extract, 0),
+        "detect": (photographs if params.detects else 0, photographs * ROW_BYTES * params.detects, 0),
         "align": (photographs, faces * ROW_BYTES, 0),
         "crop": (faces, faces * ROW_BYTES, 0),
         "fit_denoise": (_steps(params.fit_denoise.network), 0, 0),
@@ -239,6 +242,8 @@ def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
         return _filled(need, seconds, record["memory"], "record")
     if stage == "select" and rates:
         return _filled(need, need.items * ROW_SECONDS, 0, "rows")
+    if stage == "detect" and need.items:
+        return _filled(need, need.items * DETECT_SECONDS / split, DETECT_MEMORY, "a constant")
     rate = rates.get(stage)
     if rate is None or not need.items or (stage == "download" and params.download.source.kind != "synthetic"):
         return need

@@ -119,8 +119,8 @@ def identify(head: bytes) -> Format | None:
     return _identify_text(head)
 
 
-def check_picture(content: bytes, size: int | None = None) -> Format:
-    """The format of a file of `size` bytes that may be a photograph; `content` is its start, or all of it.
+def check_picture(content: bytes) -> Format:
+    """The format of a file that may be a photograph; `content` is its start, or all of it.
 
     `RejectedInputError`: NOT_AN_IMAGE, or UNDECODABLE for a format of pictures that is not read; both name the format.
     """
@@ -128,10 +128,9 @@ def check_picture(content: bytes, size: int | None = None) -> Format:
     if known is not None and known.plugin is not None:
         return known
     if known is None:
-        count = len(content) if size is None else size
-        what = f"{count} bytes that start with {content[:8].hex(' ')}" if content else "an empty file"
+        what = f"it starts with {content[:8].hex(' ')}" if content else "an empty file"
         if content and not content.strip(b"\0"):
-            what = f"{count} bytes, {'all of them' if count == len(content) else 'the first'} zero"
+            what = "it starts with zeros only"
         raise RejectedInputError(DropReason.NOT_AN_IMAGE, what)
     reason = DropReason.UNDECODABLE if known.picture else DropReason.NOT_AN_IMAGE
     raise RejectedInputError(reason, f"{known.name}; {known.remedy}" if known.remedy else known.name)

@@ -18,7 +18,7 @@ from pipeline import atomic, manifest, provenance
 from pipeline.container import ContainerWriter, writing_container
 from pipeline.drops import DropLimit
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.formats import check_picture
+from pipeline.faces.formats import HEAD_BYTES, check_picture
 from pipeline.manifest import Accounting, Drop, Photograph, Stored
 from pipeline.sources import archive, cifar10, classes, folder_index, mnist, sevenzip
 from pipeline.sources.listing import Listing, is_named_as_photograph, list_archive, readable
@@ -34,8 +34,6 @@ STATE = "state-of-images.txt"
 """In an unfinished work folder: a digest of sizes and times of the user's images, as they were when it was begun."""
 
 BLOCK_BYTES = 1 << 20
-HEAD_BYTES = 4096
-"""So much is read of a file that is no image, however large it is."""
 
 
 def extract(
@@ -164,10 +162,8 @@ def _contain(group: _Group, members: Iterator[tuple[str, bytes]]) -> Iterator[Ph
         for entry, (name, content) in zip(readable_members, islice(members, len(readable_members)), strict=True):
             if entry.member != name:
                 raise SourceError(f"the archive gave {name} where its index names {entry.member}; pack it again.")
-            try:
-                check_picture(content)
-            except RejectedInputError as refused:
-                yield _refuse(entry, refused)
+            if (drop := _check(entry, content, len(content))) is not None:
+                yield drop
                 continue
             stored = container.add(_safe_name(entry), content)
             yield Photograph(index=entry.index, file=entry.file, photograph=stored)
@@ -189,20 +185,21 @@ def _note(group: _Group, folder: Path, reference: str) -> Iterator[Photograph | 
             try:
                 with open_regular(folder / entry.member) as file:
                     head = file.read(HEAD_BYTES)
-                    check_picture(head, os.fstat(file.fileno()).st_size)
-                    found = _place(file, head, reference, entry.member) if is_text else head + file.read()
-            except RejectedInputError as refused:
-                yield _refuse(entry, refused)
-                continue
+                    drop = _check(entry, head, os.fstat(file.fileno()).st_size)
+                    rest = b"" if is_text or drop is not None else file.read()
+                    stored = _place(file, head, reference, entry.member) if is_text and drop is None else None
             except OSError as error:
                 yield _drop(entry, DropReason.UNREADABLE, str(error.strerror))
                 continue
-            if isinstance(found, bytes):
+            if drop is not None:
+                yield drop
+                continue
+            if stored is None:
                 if container is None:
                     name = f"{STAGE}/{group.container.name}"
                     container = stack.enter_context(writing_container(group.container, name))
-                found = container.add(_safe_name(entry), found)
-            yield Photograph(index=entry.index, file=entry.file, photograph=found)
+                stored = container.add(_safe_name(entry), head + rest)
+            yield Photograph(index=entry.index, file=entry.file, photograph=stored)
 
 
 def _place(file: BinaryIO, head: bytes, reference: str, member: str) -> Stored:
@@ -216,9 +213,14 @@ def _place(file: BinaryIO, head: bytes, reference: str, member: str) -> Stored:
     return Stored(container=container, offset=0, size=size, md5=md5.hexdigest())
 
 
-def _refuse(entry: Numbered, refused: RejectedInputError) -> Drop:
-    other = refused.reason == DropReason.NOT_AN_IMAGE and not is_named_as_photograph(entry.member)
-    return _drop(entry, DropReason.OTHER_FILE if other else refused.reason, refused.detail)
+def _check(entry: Numbered, head: bytes, size: int) -> Drop | None:
+    """Drop a file that starts with `head` and is no photograph."""
+    try:
+        check_picture(head)
+    except RejectedInputError as refused:
+        unexpected = refused.reason != DropReason.NOT_AN_IMAGE or is_named_as_photograph(entry.member)
+        return _drop(entry, refused.reason if unexpected else DropReason.OTHER_FILE, f"{refused.detail} ({size} bytes)")
+    return None
 
 
 def _drop(entry: Numbered, reason: DropReason, detail: str) -> Drop:
