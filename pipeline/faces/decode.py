@@ -54,7 +54,7 @@ class Picture:
 
 
 def decoding_mib(how: PhotographParams, max_megapixels: float) -> int:
-    """Memory to decode a photograph, in MiB: measured are up to 6 per megapixel of a JPEG as stored, else up to 14.4."""
+    """Memory to decode a photograph, in MiB: measured are 6 per megapixel of a JPEG as stored, else up to 14.4."""
     return int((6 if how.orientation == how.colours == "stored" else 15) * max_megapixels)
 
 
