@@ -8,7 +8,7 @@ from pipeline import manifest
 from pipeline.cluster import map_rows
 from pipeline.container import read_stored
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, decode, image_size, self_test
+from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, decode, image_size, orientation_of, self_test
 from pipeline.faces.detection.detector import find_faces, open_detector
 from pipeline.manifest import Accounting, Detected, Drop, Photograph
 from pipeline.params import PUBLISHED, ClusterParams, DetectParams, Params, PhotographParams
@@ -152,8 +152,8 @@ def _decode(
     """A photograph's pixels, and its Exif orientation."""
     _check_decoder(photographs.decoder)
     content = read_stored(data, row.photograph)
-    image_size(content, max_megapixels)
-    return decode(content, photographs.decoder), 1
+    image_size(content, max_megapixels, photographs.orientation)
+    return decode(content, photographs), orientation_of(content)
 
 
 _check_decoder = cache(self_test)
