@@ -15,12 +15,16 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """`count` of `of` inputs look wrong in one way; `kind` is a sentence about it, `examples` are names of files."""
+    """`count` of `of` inputs look wrong in one way; `kind` is a sentence about it, `examples` are names of files.
+
+    A `harmless` one is reported but never refused: it is used rightly, or dropped and counted there.
+    """
 
     kind: str
     count: int
     of: int
     examples: Sequence[str]
+    harmless: bool = False
 
     def __str__(self) -> str:
         more = ", ..." if self.count > len(self.examples[:EXAMPLES]) else ""

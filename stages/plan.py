@@ -22,11 +22,12 @@ from pipeline.params import (
 )
 from pipeline.published.image_list import read_list
 from pipeline.shards import open_files
-from pipeline.sources.archive import list_members
-from pipeline.sources.local import files_below, require_images
+from pipeline.sources.listing import find_images, list_images
+from pipeline.sources.local import require_images
 from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published, PublishedFile
 from pipeline.sources.registry import SOURCES
+from pipeline.sources.sevenzip import files_of
 from stages import DATA, MANIFESTS, RATES, probe, read_json, read_manifest, table
 from training.sizes import run_bytes
 
@@ -72,7 +73,9 @@ def disk_needs(params: Params) -> list[Need]:
     kept = min(faces, params.select.keep)
     regions = _regions(params, faces)
     restored = int(regions * sizes.RESTORED_GROWTH) if params.denoise.method == "network" else 0
-    extract = download if params.download.source.kind in ("celeba", "celeba-128", "folder", "synthetic") else regions
+    extract = (
+        regions if params.download.source.kind in ("cifar10", "mnist", "mnist-rgb") else download + _packed(params)
+    )
     rows = {
         "download": (photographs, download, 0),
         "extract": (photographs, extract, 0),
@@ -151,7 +154,7 @@ def duration(seconds: float) -> str:
 
 
 def _source(params: Params) -> tuple[int, int]:
-    """The number of photographs, and the bytes that `download` takes; links to the user's archives take none."""
+    """The number of photographs, and the bytes that `download` takes; what the user has takes none."""
     source, published = params.download.source, _published_bytes(params)
     if isinstance(source, SyntheticSource):
         count = source.photographs + source.bad_photographs
@@ -163,10 +166,17 @@ def _source(params: Params) -> tuple[int, int]:
     if source.images == PUBLISHED:
         return read_manifest(MANIFESTS / "celeba.yaml", Published).photographs or 0, published
     require_images(source.images)
-    if source.images.is_dir():
-        files = files_below(source.images)
-        return len(files), published + sum(file.stat().st_size for file in files.values())
-    return len(list_members(source.images)), published
+    images = find_images(source.images)
+    return len(list_images(images, None).members), published
+
+
+def _packed(params: Params) -> int:
+    """Bytes of the user's own archive, which `extract` copies to containers; a folder is read where it is."""
+    images = getattr(params.download.source, "images", PUBLISHED)
+    if images == PUBLISHED:
+        return 0
+    images = find_images(images)
+    return 0 if images.is_dir() else sum(part.stat().st_size for part in files_of(images))
 
 
 def _published_bytes(params: Params) -> int:

@@ -42,7 +42,7 @@ def superres() -> None:
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs, room=ROOM) as run:
         indices = [row.index for row in manifest.read_kept(table("denoise"), Input)]
-        chunk = partial(superres_chunk, params=params, data=DATA.resolve())
+        chunk = partial(superres_chunk, params=params, data=DATA.absolute())
         overview = frozenset(indices[position] for position in sheets.spread(len(indices), FACES))
         account = map_rows(
             params.cluster,

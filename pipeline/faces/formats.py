@@ -128,9 +128,9 @@ def check_picture(content: bytes) -> Format:
     if known is not None and known.plugin is not None:
         return known
     if known is None:
-        what = f"{len(content)} bytes that start with {content[:8].hex(' ')}" if content else "an empty file"
+        what = f"it starts with {content[:8].hex(' ')}" if content else "an empty file"
         if content and not content.strip(b"\0"):
-            what = f"{len(content)} bytes, all of them zero"
+            what = "it starts with zeros only"
         raise RejectedInputError(DropReason.NOT_AN_IMAGE, what)
     reason = DropReason.UNDECODABLE if known.picture else DropReason.NOT_AN_IMAGE
     raise RejectedInputError(reason, f"{known.name}; {known.remedy}" if known.remedy else known.name)

@@ -208,7 +208,7 @@ class DetectParams(Section):
 class AlignParams(Section):
     """The oriented rectangle of each face."""
 
-    free: ClassVar = frozenset({"photographs_per_chunk", "max_dropped"})
+    free: ClassVar = frozenset({"photographs_per_chunk", "max_dropped", "max_suspicious"})
 
     photographs: Literal["all", "published"]  # published: only those of `exact.image_list`
     # landmarks: Karras et al. 2018, appendix C; whole: the full square image; celeba-128: the central square of 128
@@ -221,6 +221,7 @@ class AlignParams(Section):
     missing_attributes: Literal["drop", "unknown"]  # of photographs without a readable row; unknown: labels of 0.5
     photographs_per_chunk: PositiveInt
     max_dropped: Fraction
+    max_suspicious: Fraction  # of all faces, how many may look wrong in one way (see suspicions.csv)
 
 
 class CropParams(Section):
