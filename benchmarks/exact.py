@@ -21,7 +21,7 @@ from PIL import Image
 
 from benchmarks.result import PeakMemory, anonymous_mib, in_new_process, save
 from pipeline.faces import geometry
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.faces.geometry import Padding, Points, Rectangle
 from pipeline.published.deltas import apply_delta, open_delta, seal_delta
 from pipeline.published.exact.render import render_photograph
@@ -54,7 +54,7 @@ def photograph(width: int, height: int) -> bytes:
 
 def exact(jpeg: bytes, landmarks_52: Points) -> tuple[Pixels, bool]:
     """Ours: the published image, bit for bit."""
-    rendered = render_photograph(decode(jpeg, "libjpeg-8d"), landmarks_52, RESOLUTION)
+    rendered = render_photograph(decode(jpeg, AS_PUBLISHED), landmarks_52, RESOLUTION)
     return rendered.image_HWC, rendered.padded
 
 

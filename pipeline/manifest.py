@@ -36,6 +36,10 @@ Attributes = Annotated[tuple[int, ...], pa.list_(pa.int8())]
 """The binary attributes of an image as published (CelebA: 40 values, each -1 or 1); 0 stands for unknown."""
 
 
+Remarks = Annotated[tuple[str, ...], pa.list_(pa.string())]
+"""Sentences about a photograph that is used although something is odd (`pipeline.faces.pixels.Remark`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """`size` bytes at `offset` of the file `container`, whose name is relative to the data folder."""
@@ -94,7 +98,10 @@ class Detected(Photograph):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aligned(Photograph):
-    """A row of `align`: the oriented rectangle of a face, and `zoom`, output pixels per pixel of the photograph."""
+    """A row of `align`: the oriented rectangle of a face, and `zoom`, output pixels per pixel of the photograph.
+
+    `remarks`: what is odd about the photograph; in `align` about its header, from `crop` on also about its pixels.
+    """
 
     width: int
     height: int
@@ -103,6 +110,7 @@ class Aligned(Photograph):
     landmarks: Landmarks | None
     quad: Quad
     zoom: float
+    remarks: Remarks = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +254,12 @@ def read_dropped(path: Path) -> list[Drop]:
 def account(path: Path) -> Accounting:
     """Count the rows of a table."""
     return _account(_read(path, ["drop_reason"]))
+
+
+def account_inputs(path: Path) -> Accounting:
+    """Count the inputs of a table that may have several kept rows of one `index`."""
+    inputs = _read(path, ["index", "drop_reason"]).group_by("index").aggregate([("drop_reason", "max")])
+    return _account(inputs.select(["drop_reason_max"]).rename_columns(["drop_reason"]))
 
 
 def _kept(path: Path, row_type: type[Input]) -> pa.Table:

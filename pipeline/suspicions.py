@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import atomic
+from pipeline.manifest import read_columns
 
 FILE = "suspicions.csv"
 EXAMPLES = 5
@@ -37,3 +38,24 @@ def write(folder: Path, suspicions: Sequence[Suspicion]) -> None:
     rows.writerow(["kind", "count", "of", "examples"])
     rows.writerows([found.kind, found.count, found.of, "; ".join(found.examples[:EXAMPLES])] for found in suspicions)
     atomic.write_bytes(folder / FILE, text.getvalue().encode())
+
+
+def remarks_of(table: Path, besides: Path | None = None) -> list[Suspicion]:
+    """The remarks in a table of `Aligned` rows, each with the photographs that it is about, in the order of the words.
+
+    A photograph counts once, whatever the number of its faces. Remarks that are also in the table `besides` are left
+    out: they have been reported.
+    """
+    columns = read_columns(table, ["index", "file", "remarks", "drop_reason"])
+    files: dict[str, dict[int, str]] = {}
+    kept: set[int] = set()
+    for row in columns.filter(columns["drop_reason"].is_null()).to_pylist():
+        kept.add(row["index"])
+        for remark in row["remarks"] or ():
+            files.setdefault(remark, {})[row["index"]] = row["file"]
+    known = {found.kind for found in remarks_of(besides)} if besides is not None else set[str]()
+    return [
+        Suspicion(remark, len(named), len(kept), [*named.values()][:EXAMPLES])
+        for remark, named in sorted(files.items())
+        if remark not in known
+    ]

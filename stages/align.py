@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from pipeline.drops import DropLimit
 from pipeline.errors import DropReason
 from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated, Measured
-from pipeline.faces.decode import image_size
+from pipeline.faces.decode import read_header
+from pipeline.faces.pixels import Remark
 from pipeline.manifest import Aligned, Drop, read_dropped, read_kept, write_rows
-from pipeline.params import DETECT, AlignParams
+from pipeline.params import DETECT, AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
+from pipeline.suspicions import remarks_of
 from stages import DATA, main, read_params, stage_run, table
 
 SHOWN_WARNINGS = 10
@@ -34,7 +37,8 @@ def align() -> None:
         inputs.append(detected)
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run("align", params={"align": params.align.deciding()}, inputs=inputs) as run:
+    keys = {"align": params.align.deciding(), "photographs": params.photographs}
+    with stage_run("align", params=keys, inputs=inputs) as run:
         joined = alignment.join_annotations(table("extract"), params.align, detected)
         if params.align.photographs == "published":
             joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
@@ -49,7 +53,7 @@ def align() -> None:
         limit.add(run.work / "dropped.parquet")
         map_rows(
             params.cluster,
-            partial(measure_chunk, params=params.align, data=DATA.resolve()),
+            partial(measure_chunk, params=params.align, photographs=params.photographs, data=DATA.absolute()),
             table=annotated,
             row_in=Annotated,
             row_out=Measured,
@@ -59,7 +63,8 @@ def align() -> None:
             finished=limit.add,
         )
         faces = read_kept(measured, Measured)
-        found = joined.suspicions + alignment.suspicions_of(faces)
+        remarks = [replace(found, harmless=found.kind != Remark.NOT_TURNED) for found in remarks_of(measured)]
+        found = [*joined.suspicions, *alignment.suspicions_of(faces), *remarks]
         run.suspect(found, params.align.max_suspicious)
         aligned = outcomes(faces, partial(alignment.align_photograph, params=params.align))
         account = write_rows(run.table, Aligned, [*joined.dropped, *read_dropped(measured), *aligned])
@@ -70,12 +75,13 @@ def align() -> None:
 
 
 def measure_chunk(
-    rows: Sequence[Annotated], stem: Path, *, params: AlignParams, data: Path
+    rows: Sequence[Annotated], stem: Path, *, params: AlignParams, photographs: PhotographParams, data: Path
 ) -> Iterator[Measured | Drop]:
     """Sizes of some photographs; only the headers of the files are read."""
 
     def measure(row: Annotated) -> Measured:
-        return alignment.measure(row, *image_size(read_stored(data, row.photograph), params.max_megapixels))
+        header = read_header(read_stored(data, row.photograph), params.max_megapixels, photographs)
+        return alignment.measure(row, header.width, header.height, tuple(sorted(header.remarks)))
 
     return outcomes(rows, measure)
 

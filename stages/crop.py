@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, decode, self_test
+from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, read_picture, self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.region import crop_region, crop_square, md5_of
 from pipeline.manifest import Aligned, Cropped, Drop, extend
 from pipeline.params import Params
+from pipeline.suspicions import remarks_of
 from stages import DATA, main, read_params, stage_run, table
 
 
@@ -26,7 +27,7 @@ def crop() -> None:
         run.report["decoder_self_test_md5"] = self_test(params.photographs.decoder)
         account = map_rows(
             params.cluster,
-            partial(crop_chunk, params=params, data=DATA.resolve()),
+            partial(crop_chunk, params=params, data=DATA.absolute()),
             table=table("align"),
             row_in=Aligned,
             row_out=Cropped,
@@ -35,6 +36,7 @@ def crop() -> None:
             memory_mib=int(DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels),
             finished=run.drop_limit(params.crop.max_dropped, table("align")).add,
         )
+        run.suspect(remarks_of(run.table, besides=table("align")))
         run.count(account, params.crop.max_dropped)
 
 
@@ -43,7 +45,8 @@ def crop_chunk(rows: Sequence[Aligned], stem: Path, *, params: Params, data: Pat
     self_test(params.photographs.decoder)
 
     def crop_face(row: Aligned) -> Cropped:
-        image_HWC = decode(read_stored(data, row.photograph), params.photographs.decoder)
+        picture = read_picture(read_stored(data, row.photograph), params.photographs)
+        image_HWC = picture.image_HWC
         rectangle = Rectangle.from_row(row.quad, row.zoom)
         whole = row.landmarks is None
         region = (
@@ -63,6 +66,7 @@ def crop_chunk(rows: Sequence[Aligned], stem: Path, *, params: Params, data: Pat
             crop_height=height,
             shrink=region.shrink,
             border=region.border,
+            remarks=tuple(sorted(picture.remarks)),
         )
 
     return outcomes(rows, crop_face)

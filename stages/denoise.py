@@ -32,7 +32,7 @@ def denoise() -> None:
                 params=params.denoise,
                 photographs=params.photographs,
                 network=NETWORK.resolve(),
-                data=DATA.resolve(),
+                data=DATA.absolute(),
             )
         account = map_rows(
             params.cluster,

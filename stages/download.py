@@ -24,7 +24,8 @@ def download() -> None:
     if not watched.exists():
         raise SourceError(f"{watched}: no such file or folder; correct download.watch in params.yaml.")
     manifests = {name: MANIFESTS / f"{name}.yaml" for name in source.manifests}
-    inputs = sorted({*manifests.values(), watched})
+    # photographs and archives are listed here and read by extract, annotations are in contents.json by their hashes
+    inputs = sorted({*manifests.values()})
     published = {name: read_manifest(path, Published) for name, path in manifests.items()}
     with stage_run("download", params={"download": params.download}, inputs=inputs) as run:
         downloads = open_downloads(params)

@@ -6,9 +6,12 @@ from stages import DATA, main, read_params, stage_run, table
 
 def fit_denoise() -> None:
     """Write `data/fit_denoise/`: network.json, and the weights, history and sheet of the network, if any."""
-    section = read_params().fit_denoise
-    with stage_run("fit_denoise", params={"fit_denoise": section}, inputs=[table("extract")]) as run:
-        run.report.update(load_or_train("rednet", section.network, table=table("extract"), data=DATA, work=run.work))
+    params = read_params()
+    section, how = params.fit_denoise, params.photographs
+    keys = {"fit_denoise": section, "photographs": how}
+    with stage_run("fit_denoise", params=keys, inputs=[table("extract")]) as run:
+        where = {"table": table("extract"), "data": DATA, "work": run.work}
+        run.report.update(load_or_train("rednet", section.network, how=how, **where))
 
 
 if __name__ == "__main__":

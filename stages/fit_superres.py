@@ -6,9 +6,12 @@ from stages import DATA, main, read_params, stage_run, table
 
 def fit_superres() -> None:
     """Write `data/fit_superres/`: network.json, and the weights, history and sheet of the network, if any."""
-    section = read_params().fit_superres
-    with stage_run("fit_superres", params={"fit_superres": section}, inputs=[table("extract")]) as run:
-        run.report.update(load_or_train("srresnet", section.network, table=table("extract"), data=DATA, work=run.work))
+    params = read_params()
+    section, how = params.fit_superres, params.photographs
+    keys = {"fit_superres": section, "photographs": how}
+    with stage_run("fit_superres", params=keys, inputs=[table("extract")]) as run:
+        where = {"table": table("extract"), "data": DATA, "work": run.work}
+        run.report.update(load_or_train("srresnet", section.network, how=how, **where))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def shard() -> None:
         with connect(params.cluster, _memory_mib(params)) as client:
             account = write_shards(
                 client,
-                partial(open_renderer, params, data=DATA.resolve(), image_list=params.exact.image_list.resolve()),
+                partial(open_renderer, params, data=DATA.absolute(), image_list=params.exact.image_list.resolve()),
                 header,
                 table=table("select"),
                 places=_positions(params),

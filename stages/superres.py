@@ -43,7 +43,7 @@ def superres() -> None:
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs, room=ROOM) as run:
         keys_of_faces = [row.key for row in manifest.read_kept(table("denoise"), Face)]
-        chunk = partial(superres_chunk, params=params, data=DATA.resolve())
+        chunk = partial(superres_chunk, params=params, data=DATA.absolute())
         overview = frozenset(keys_of_faces[position] for position in sheets.spread(len(keys_of_faces), FACES))
         account = map_rows(
             params.cluster,

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline import manifest
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.manifest import Sharded
 from pipeline.shards.reader import DataSet
 from stages import align, crop, denoise, download, extract, fit_denoise, fit_superres, profiles, select, shard, superres
@@ -98,7 +98,7 @@ def test_celeba_128(address: str) -> None:
     np.random.RandomState(123).shuffle(order)
     assert data.index.tolist() == order.tolist()
     for position, index in enumerate(order.tolist()):
-        whole_HWC = decode(photographs[f"{index + 1:06d}.jpg"], "libjpeg-8d")
+        whole_HWC = decode(photographs[f"{index + 1:06d}.jpg"], AS_PUBLISHED)
         found_HWC = data.read(128, [position])[0].transpose(1, 2, 0)
         np.testing.assert_array_equal(found_HWC, whole_HWC[57:185, 25:153])
     assert data.labels is not None

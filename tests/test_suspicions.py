@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import suspicions
-from pipeline.errors import SuspiciousInputError
-from pipeline.suspicions import Suspicion
+from pipeline.errors import DropReason, SuspiciousInputError
+from pipeline.manifest import Aligned, Drop, Stored, write_rows
+from pipeline.suspicions import Suspicion, remarks_of
 from stages import StageRun
 
 
@@ -26,3 +27,25 @@ def test_suspicions_are_printed_written_and_refused_above_a_share(
     with pytest.raises(SuspiciousInputError, match=r"mirrored: 9 of 10 \(0, 0.jpg.*align.max_suspicious"):
         run.suspect([Suspicion("mirrored", 9, 10, names)], max_share=0.89)
     assert (tmp_path / suspicions.FILE).is_file()
+
+
+def test_remarks_count_photographs_and_not_faces_or_dropped_ones(tmp_path: Path) -> None:
+    stored = Stored(container="a.tar", offset=0, size=1, md5="")
+    places = {"photograph": stored, "width": 9, "height": 9, "split": None, "attributes": None, "landmarks": None}
+    rows = [
+        Aligned(index=index, face=face, file=f"{index}.jpg", quad=(0,) * 8, zoom=1.0, remarks=remarks, **places)
+        for index, face, remarks in (
+            (0, 0, ("deep", "clear")),
+            (0, 1, ("deep", "clear")),
+            (1, 0, ("deep",)),
+            (2, 0, ()),
+        )
+    ]
+    drop = Drop(index=3, file="3.jpg", reason=DropReason.TRUNCATED, detail="")
+    write_rows(tmp_path / "align.parquet", Aligned, [*rows[1:], drop])
+    write_rows(tmp_path / "crop.parquet", Aligned, [*rows, drop])
+    assert [str(found) for found in remarks_of(tmp_path / "crop.parquet")] == [
+        "clear: 1 of 3 (0.jpg)",
+        "deep: 2 of 3 (0.jpg, 1.jpg)",
+    ]
+    assert remarks_of(tmp_path / "crop.parquet", besides=tmp_path / "align.parquet") == []

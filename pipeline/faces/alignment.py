@@ -13,7 +13,7 @@ from pipeline.faces import geometry, suspicious
 from pipeline.faces.annotations import AnnotationFiles, PhotographAnnotations
 from pipeline.faces.five_points import Face
 from pipeline.faces.geometry import Points, Rectangle
-from pipeline.manifest import Aligned, Attributes, Detected, Drop, Landmarks, Photograph
+from pipeline.manifest import Aligned, Attributes, Detected, Drop, Landmarks, Photograph, Remarks
 from pipeline.params import DETECT, AlignParams
 from pipeline.suspicions import Suspicion
 
@@ -48,6 +48,7 @@ class Measured(Photograph):
     split: str | None
     attributes: Attributes | None
     landmarks: Landmarks | None
+    remarks: Remarks = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def keep_only(joined: Joined, files: Set[str]) -> Joined:
     return replace(joined, annotated=kept, dropped=dropped + unpublished)
 
 
-def measure(row: Annotated, width: int, height: int) -> Measured:
+def measure(row: Annotated, width: int, height: int, remarks: Remarks = ()) -> Measured:
     """The row of a photograph of `width` x `height` pixels, with landmarks in pixels."""
     landmarks = row.landmarks
     if landmarks is not None and row.normalised:
@@ -162,6 +163,7 @@ def measure(row: Annotated, width: int, height: int) -> Measured:
         landmarks=landmarks,
         width=width,
         height=height,
+        remarks=remarks,
     )
 
 

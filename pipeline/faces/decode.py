@@ -1,7 +1,12 @@
-"""Decodes a photograph to RGB pixels, with the decoder that `photographs.decoder` names."""
+"""Decodes a photograph to RGB pixels, as the section `photographs` of the params says.
+
+JPEG is decoded by `photographs.decoder` (of four components by Pillow); PNG, WebP, BMP, GIF, TIFF, PPM, JPEG 2000 and
+AVIF by Pillow; HEIC by pillow-heif, an extra. None starts another program. `pipeline.faces.pixels` states the rules for
+depth, colours and transparency.
+"""
 
 import hashlib
-import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,15 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import DecoderError, DropReason, RejectedInputError
-from pipeline.faces import jpeg
+from pipeline.faces import jpeg, pixels
+from pipeline.faces.open_image import PILLOW_FAULTS, damage, open_image
+from pipeline.faces.pixels import Remark
+from pipeline.params import PhotographParams
 
 Decoder = Literal["libjpeg-8d", "pillow"]
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""The formats that are opened: none starts another program. Of several frames the first is taken."""
-
-MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
-"""Pillow's modes of 8 bits per sample; an alpha channel is ignored."""
 
 DECODED_MIB_PER_MEGAPIXEL = 6
 """Memory to decode a photograph: 3 bytes per pixel, and a copy while it is reduced."""
@@ -31,46 +33,103 @@ SELF_TEST_MD5: dict[Decoder, str] = {
 """MD5 of the RGB bytes of `SELF_TEST`, a made-up 4:2:0 picture of odd size (tests/golden/make_self_test.py)."""
 
 
-def decode(content: bytes, decoder: Decoder) -> NDArray[np.uint8]:
-    """Decode a photograph to RGB, (height, width, 3) uint8; JPEG by `decoder`, other formats by Pillow.
+AS_PUBLISHED = PhotographParams(
+    decoder="libjpeg-8d", orientation="stored", colours="stored", background=(128, 128, 128), damaged="keep"
+)
+"""How the photographs of the published CelebA-HQ were decoded."""
 
-    Orientation tags are ignored: pixels are used as stored, as landmarks refer to them.
 
-    `RejectedInputError`: NOT_AN_IMAGE, TRUNCATED or UNDECODABLE.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The size of a photograph in pixels as `decode` gives it, and what is odd about its header (`Remark`)."""
+
+    width: int
+    height: int
+    remarks: frozenset[Remark]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """RGB pixels (H, W, 3) uint8, and all that is odd about the file (`Remark`)."""
+
+    image_HWC: NDArray[np.uint8]
+    remarks: frozenset[Remark]
+
+
+def decode(content: bytes, how: PhotographParams) -> NDArray[np.uint8]:
+    """Decode a photograph to RGB, (height, width, 3) uint8.
+
+    `RejectedInputError`: NOT_AN_IMAGE, TRUNCATED, UNDECODABLE or TOO_LARGE.
     """
-    if decoder == "libjpeg-8d" and content.startswith(jpeg.START):
-        return jpeg.decode_8d(content)
-    image = _open(content)
-    if image.mode not in MODES:
-        raise RejectedInputError(
-            DropReason.UNDECODABLE, f"{image.format} of mode {image.mode}; convert it to 8 bits per sample"
-        )
+    return read_picture(content, how).image_HWC
+
+
+def read_picture(content: bytes, how: PhotographParams) -> Picture:
+    """As `decode`, with the remarks about header and pixels."""
+    image = open_image(content)
+    name, orientation = image.format or "", pixels.orientation_of(image)
+    remarks, damaged, found = pixels.header_remarks(image, how), False, set[Remark]()
+    image_HWC = None
+    if content.startswith(jpeg.START):
+        if how.decoder == "libjpeg-8d" and image.mode in ("L", "RGB"):
+            image_HWC, damaged = jpeg.decode_8d(content, how.damaged)
+        else:
+            damaged = jpeg.check_data(content, how.damaged)
     try:
-        return np.array(image.convert("RGB"))
-    except jpeg.PILLOW_FAULTS as error:
-        raise jpeg.damage(error) from error
+        if image_HWC is None:
+            image.load()
+            image_HWC, found = pixels.to_rgb(image, how)
+        elif pixels.is_converted(image, how):
+            decoded = Image.fromarray(image_HWC)
+            decoded.info = image.info
+            image_HWC, found = pixels.to_rgb(decoded, how)
+    except PILLOW_FAULTS as error:
+        raise damage(error, name) from error
+    remarks |= found | ({Remark.DAMAGED} if damaged else set())
+    if name == "TIFF":  # Pillow has turned it already
+        orientation = pixels.INVERSE[orientation] if how.orientation == "stored" else 1
+    elif how.orientation == "stored":
+        orientation = 1
+    return Picture(pixels.turn(image_HWC, orientation), frozenset(remarks))
 
 
-def image_size(content: bytes, max_megapixels: float) -> tuple[int, int]:
-    """Width and height according to the file's header; no pixel is decoded.
+def read_header(content: bytes, max_megapixels: float, how: PhotographParams) -> Header:
+    """Read the header alone; no pixel is decoded.
 
-    `RejectedInputError`: NOT_AN_IMAGE, or TOO_LARGE above `max_megapixels`.
+    `RejectedInputError`: NOT_AN_IMAGE, UNDECODABLE, or TOO_LARGE above `max_megapixels`.
     """
-    width, height = _open(content).size
+    image = open_image(content)
+    width, height = image.size
+    swapped = how.orientation == "shown"
+    if image.format == "TIFF":  # Pillow gives the size as shown
+        swapped = not swapped
+    if swapped and pixels.orientation_of(image) >= 5:
+        width, height = height, width
     if width * height > max_megapixels * 1e6:
         raise RejectedInputError(
             DropReason.TOO_LARGE, f"{width} x {height} pixels are more than {max_megapixels:g} megapixels"
         )
-    return width, height
+    return Header(width, height, frozenset(pixels.header_remarks(image, how)))
+
+
+def image_size(content: bytes, max_megapixels: float, orientation: Literal["stored", "shown"]) -> tuple[int, int]:
+    """Width and height of what `decode` gives, according to the file's header; errors as `read_header`."""
+    header = read_header(content, max_megapixels, AS_PUBLISHED.model_copy(update={"orientation": orientation}))
+    return header.width, header.height
+
+
+def orientation_of(content: bytes) -> int:
+    """The Exif orientation of a photograph, 1...8; 1 where there is none. Errors as `decode`."""
+    return pixels.orientation_of(open_image(content))
 
 
 def self_test(decoder: Decoder) -> str:
     """Decode the packaged picture and return its MD5; `DecoderError` where that is not the known one."""
     try:
-        pixels = decode(SELF_TEST.read_bytes(), decoder).tobytes()
+        rgb = decode(SELF_TEST.read_bytes(), AS_PUBLISHED.model_copy(update={"decoder": decoder})).tobytes()
     except RejectedInputError as rejected:
         raise DecoderError(f"the decoder {decoder!r} cannot read {SELF_TEST} ({rejected}); run make env.") from rejected
-    found = hashlib.md5(pixels, usedforsecurity=False).hexdigest()
+    found = hashlib.md5(rgb, usedforsecurity=False).hexdigest()
     if found != SELF_TEST_MD5[decoder]:
         raise DecoderError(
             f"the decoder {decoder!r} gives pixels of MD5 {found} for {SELF_TEST}, expected is "
@@ -78,14 +137,3 @@ def self_test(decoder: Decoder) -> str:
             f"decoder makes another data set."
         )
     return found
-
-
-def _open(content: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise RejectedInputError(DropReason.TOO_LARGE, str(error)) from error
-    except jpeg.PILLOW_FAULTS as error:
-        raise RejectedInputError(
-            DropReason.NOT_AN_IMAGE, f"{len(content)} bytes that start with {content[:8].hex(' ') or 'nothing'}"
-        ) from error

@@ -1,8 +1,8 @@
-"""JPEG decoding by IJG libjpeg 8d, which the published CelebA-HQ was made with.
+"""JPEG decoding by IJG libjpeg 8d, which the published CelebA-HQ was made with, and the check of a JPEG's data.
 
 Other common decoders upsample chroma differently. The package jpeglib has 8d, but its C code ends the process at a
 damaged header, fills missing data with grey, and does not check the size. So a file is decoded only where its header is
-of a kind that 8d reads, and after Pillow has read all of it without an error.
+of a kind that 8d reads, and after libjpeg-turbo has read all of it without an error.
 """
 
 import ctypes
@@ -10,30 +10,31 @@ import io
 import os
 import struct
 import tempfile
-import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import simplejpeg
 from jpeglib._bind import CJpegLib
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pipeline.errors import DropReason, RejectedInputError
 
 START = b"\xff\xd8\xff"
-PILLOW_FAULTS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError, struct.error, zlib.error,
-)  # fmt: skip
-"""What Pillow raises on damaged files."""
-
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _BARE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 _SCAN, _END = 0xDA, 0xD9
 _GREY, _RGB = 1, 2  # libjpeg's J_COLOR_SPACE
+_COLOUR_MARKERS = {0xE0, 0xEE}  # JFIF's and Adobe's: they say what the components mean
+_TABLES = {0xDB, 0xC4, 0xDD, 0xCC} | _FRAMES
+_UNUSUAL = "Could not determine subsampling"
+_PREMATURE_FILE = "Premature end of JPEG file"
+_END_MARKER = b"\xff\xd9"
 
 
 class _LibJpeg8d(CJpegLib):
@@ -57,17 +58,17 @@ class Frame:
             )
 
 
-def decode_8d(content: bytes) -> NDArray[np.uint8]:
-    """Decode a JPEG file to RGB, (height, width, 3) uint8; a grey plane is repeated, orientation tags are ignored.
+def decode_8d(content: bytes, damaged: Literal["drop", "keep"] = "drop") -> tuple[NDArray[np.uint8], bool]:
+    """Decode a JPEG file to RGB, (height, width, 3) uint8, and say whether its data are damaged (see `check_data`).
 
-    `RejectedInputError`: TRUNCATED or UNDECODABLE.
+    A grey plane is repeated, orientation tags are ignored. `RejectedInputError`: TRUNCATED or UNDECODABLE.
     """
     frame = read_frame(content)
-    _check_whole(content, frame)
+    fault = check_data(content, damaged, frame)
     if _LibJpeg8d.version != "8d":
         _LibJpeg8d.set_version("8d")
     image_HWC = np.empty((frame.height, frame.width, frame.components), np.uint8)
-    with _as_file(content) as path:
+    with _as_file(_without_metadata(content, _TABLES | _COLOUR_MARKERS)) as path:
         try:
             _LibJpeg8d.read_jpeg_spatial(
                 srcfile=path,
@@ -81,7 +82,7 @@ def decode_8d(content: bytes) -> NDArray[np.uint8]:
             )
         except OSError as error:
             raise RejectedInputError(DropReason.UNDECODABLE, "libjpeg 8d refuses the file") from error
-    return image_HWC if frame.components == 3 else image_HWC.repeat(3, axis=2)
+    return image_HWC if frame.components == 3 else image_HWC.repeat(3, axis=2), fault
 
 
 def read_frame(content: bytes) -> Frame:
@@ -89,13 +90,9 @@ def read_frame(content: bytes) -> Frame:
 
     `RejectedInputError`: TRUNCATED where the header is incomplete; UNDECODABLE where libjpeg 8d does not read its kind.
     """
-    place, frame, sequential = len(START) - 1, None, False
-    while (place := content.find(b"\xff", place)) >= 0:
-        marker = content[place + 1] if place + 1 < len(content) else 0
-        place += 1 if marker in (0x00, 0xFF) else 2
-        if marker in (0x00, 0xFF) or marker in _BARE:
-            continue
-        segment = content[place + 2 : place + int.from_bytes(content[place : place + 2])]
+    frame, sequential = None, False
+    for marker, place, end in _segments(content):
+        segment = content[place + 4 : end]
         if marker in _FRAMES and len(segment) >= 6:
             sequential = marker in _SEQUENTIAL
             if not sequential and marker != _PROGRESSIVE:
@@ -107,31 +104,96 @@ def read_frame(content: bytes) -> Frame:
             if sequential and segment[-3:-1] != b"\x00\x3f":
                 raise RejectedInputError(DropReason.UNDECODABLE, "sequential JPEG with a partial scan")
             return frame
-        elif marker in (_SCAN, _END):
-            break
-        place += len(segment) + 2
     raise RejectedInputError(DropReason.TRUNCATED, "JPEG without a complete header")
 
 
-def damage(error: Exception) -> RejectedInputError:
-    """What Pillow found, as a rejection: TRUNCATED where the end is missing, else UNDECODABLE."""
-    reason = DropReason.TRUNCATED if "truncated" in str(error).lower() else DropReason.UNDECODABLE
-    # Pillow's own message has an address in memory, which differs from run to run
-    message = "cannot identify the format" if isinstance(error, UnidentifiedImageError) else str(error)
-    return RejectedInputError(reason, f"{type(error).__name__}: {message}")
+def check_data(content: bytes, damaged: Literal["drop", "keep"], frame: Frame | None = None) -> bool:
+    """Decode all data of a JPEG file at an eighth of its size; whether they are damaged, and that is allowed.
+
+    Damage is what libjpeg-turbo reports by an error or a warning. Metadata and what follows the end are not looked at.
+
+    `RejectedInputError`: TRUNCATED or UNDECODABLE where data are missing or damaged; where `damaged` is keep, only if
+    the file ends too early or nothing can be decoded. UNDECODABLE where the size is not that of `frame`.
+    """
+    content = _without_metadata(content, _TABLES)
+    try:
+        height, width = _decode_coarsely(content, strict=True)
+        fault = ""
+    except ValueError as error:
+        fault = str(error)
+        try:
+            height, width = _decode_coarsely(content, strict=False)
+        except ValueError as fatal:
+            raise _damage(str(fatal), content) from fatal
+        if damaged == "drop" or fault == _PREMATURE_FILE:
+            raise _damage(fault, content) from error
+    if frame is not None and (width, height) != (frame.width, frame.height):
+        raise RejectedInputError(DropReason.UNDECODABLE, f"two sizes in one JPEG: {width} x {height} and {frame}")
+    return bool(fault)
 
 
-def _check_whole(content: bytes, frame: Frame) -> None:
-    """Read the whole file with Pillow at an eighth of the size: a cheap check that it is complete."""
+def _damage(fault: str, content: bytes) -> RejectedInputError:
+    truncated = "premature end" in fault.lower() or _END_MARKER not in content
+    return RejectedInputError(
+        DropReason.TRUNCATED if truncated else DropReason.UNDECODABLE, f"JPEG truncated or damaged ({fault})"
+    )
+
+
+def _decode_coarsely(content: bytes, *, strict: bool) -> tuple[int, int]:
+    """Height and width, after all data have been read; `ValueError` for an error, and if `strict` for a warning."""
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(content, strict=strict)
+        output = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
+        simplejpeg.decode_jpeg(content, output, True, True, 1, 1, 8, strict=strict)
+        return int(height), int(width)
+    except (ValueError, KeyError) as error:
+        if not isinstance(error, KeyError) and _UNUSUAL not in str(error):
+            raise
+    return _decode_unusual(content)
+
+
+def _decode_unusual(content: bytes) -> tuple[int, int]:
+    """As `_decode_coarsely`, of sampling factors that simplejpeg does not know; Pillow shows no warnings."""
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
-            size = image.size
+            width, height = image.size
             image.draft(image.mode, (1, 1))
             image.load()
-    except PILLOW_FAULTS as error:
-        raise damage(error) from error
-    if size != (frame.width, frame.height):
-        raise RejectedInputError(DropReason.UNDECODABLE, f"two sizes in one JPEG: {size} and {frame}")
+    except (OSError, SyntaxError, TypeError, LookupError, EOFError, struct.error) as error:
+        raise ValueError(_PREMATURE_FILE if "truncated" in str(error) else f"{type(error).__name__}") from error
+    return height, width
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, first byte and end of each segment of the header, the first scan's included.
+
+    Bytes between segments are skipped, as libjpeg does. The end of the last one may lie beyond the file.
+    """
+    place = len(START) - 1
+    while (place := content.find(b"\xff", place)) >= 0:
+        marker = content[place + 1] if place + 1 < len(content) else 0
+        if marker in (0x00, 0xFF):
+            place += 1
+            continue
+        if marker in _BARE:
+            place += 2
+            continue
+        end = place + 2 + int.from_bytes(content[place + 2 : place + 4])
+        yield marker, place, end
+        if marker in (_SCAN, _END):
+            return
+        place = max(end, place + 2)
+
+
+def _without_metadata(content: bytes, markers: set[int]) -> bytes:
+    """The file with only `markers` before its first scan."""
+    parts = [content[:2]]
+    for marker, place, end in _segments(content):
+        if marker in markers:
+            parts.append(content[place:end])
+        elif marker == _SCAN:
+            return b"".join([*parts, content[place:]])
+    return content
 
 
 @contextmanager

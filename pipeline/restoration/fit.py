@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
-from pipeline.params import TrainedNetwork
+from pipeline.params import PhotographParams, TrainedNetwork
 from pipeline.restoration.adversary import discriminator_loss, restorer_loss
 from pipeline.restoration.apply import to_tensor
 from pipeline.restoration.checkpoint import FitCheckpoint
@@ -43,13 +43,17 @@ _WARM_UP = 0.1  # of all steps
 _SMOOTH = 0.1  # of the range 2; with plain L1 most pixels of flat regions have their optimum at no change at all
 
 
-def fit(architecture: Architecture, params: TrainedNetwork, *, table: Path, data: Path, work: Path) -> dict[str, Any]:
+def fit(
+    architecture: Architecture, params: TrainedNetwork, *, table: Path, data: Path, how: PhotographParams, work: Path
+) -> dict[str, Any]:
     """Train a network on the photographs of `table`; write its weights, description, history and sheet to `work`.
 
     Parameters
     ----------
     table, data
         Rows of `Photograph`, and the folder of their containers.
+    how
+        How they are decoded; JPEG always by Pillow.
     work
         A checkpoint that a killed fit left there is resumed, and removed at the end.
 
@@ -68,7 +72,7 @@ def fit(architecture: Architecture, params: TrainedNetwork, *, table: Path, data
     """
     spec = NetworkSpec(architecture=architecture, channels=params.channels, blocks=params.blocks)
     degradation = DEGRADATIONS[architecture](quality_min=params.jpeg_quality_min, quality_max=params.jpeg_quality_max)
-    images = read_clean(table, data, params, side=degradation.square_side(params.patch_pixels))
+    images = read_clean(table, data, params, how, side=degradation.square_side(params.patch_pixels))
     sampler = PatchSampler(images.training, degradation, params)
     pairs = held_out_pairs(images.held_out, degradation, pixels=HELD_OUT_PIXELS, seed=params.seed)
     counts = {"training": len(images.training), "held_out": len(images.held_out), "skipped": images.skipped}

@@ -7,23 +7,23 @@ from typing import Any
 
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
-from pipeline.params import AnyNetwork, NetworkFile, TrainedNetwork
+from pipeline.params import AnyNetwork, NetworkFile, PhotographParams, TrainedNetwork
 from pipeline.restoration.fit import fit
 from pipeline.restoration.networks import Architecture
 from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, load_network, read_spec
 
 
 def load_or_train(
-    architecture: Architecture, source: AnyNetwork, *, table: Path, data: Path, work: Path
+    architecture: Architecture, source: AnyNetwork, *, table: Path, data: Path, how: PhotographParams, work: Path
 ) -> dict[str, Any]:
     """Write `network.json`, and unless `source` is none `network.safetensors`, to `work`; return the stage's report.
 
-    `architecture` is the one that the restoration stage needs; `table` and `data` as in `fit`, also for its errors.
+    `architecture` is what the restoration stage needs; `table`, `data` and `how` as in `fit`, also for its errors.
 
     `NetworkError`: the user's file is absent or altered, or holds another network.
     """
     if isinstance(source, TrainedNetwork):
-        return {"kind": source.kind, **fit(architecture, source, table=table, data=data, work=work)}
+        return {"kind": source.kind, **fit(architecture, source, table=table, data=data, how=how, work=work)}
     if isinstance(source, NetworkFile):
         return _copy(architecture, source, work)
     atomic.write_json(work / DESCRIPTION, {"kind": source.kind})

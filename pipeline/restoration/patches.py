@@ -18,7 +18,7 @@ from pipeline.container import read_stored
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces.decode import decode
 from pipeline.manifest import Photograph, read_kept
-from pipeline.params import TrainedNetwork
+from pipeline.params import PhotographParams, TrainedNetwork
 from pipeline.restoration.degradations import Degradation, Pixels
 
 REGION_PIXELS = 512
@@ -34,14 +34,15 @@ class CleanImages:
     skipped: dict[str, int]
 
 
-def read_clean(table: Path, data: Path, params: TrainedNetwork, *, side: int) -> CleanImages:
+def read_clean(table: Path, data: Path, params: TrainedNetwork, how: PhotographParams, *, side: int) -> CleanImages:
     """Read clean regions of photographs in random order; the held-out ones come first.
 
-    `table` has rows of `Photograph`, `data` is the folder of their containers. Broken photographs, and those with less
-    than `side` pixels in height or width, are skipped.
+    `table` has rows of `Photograph`, `data` is the folder of their containers, `how` says how they are decoded. Broken
+    photographs, and those with less than `side` pixels in height or width, are skipped.
 
     `SourceError`: fewer usable photographs than the held-out ones and one more.
     """
+    how = how.model_copy(update={"decoder": "pillow"})  # the faster one: no published pixel depends on it
     held_out, seed = params.held_out_photographs, params.seed
     rows = read_kept(table, Photograph)
     skipped: Counter[str] = Counter()
@@ -49,7 +50,7 @@ def read_clean(table: Path, data: Path, params: TrainedNetwork, *, side: int) ->
     for position in np.random.default_rng([seed]).permutation(len(rows)):
         row = rows[position]
         try:
-            image = decode(read_stored(data, row.photograph), "pillow")
+            image = decode(read_stored(data, row.photograph), how)
             regions.append(_region(image, row, side, np.random.default_rng([seed, row.index])))
         except RejectedInputError as rejected:
             skipped[rejected.reason.value] += 1

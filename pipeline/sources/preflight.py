@@ -2,20 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence, Set
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.errors import RejectedInputError, SourceError, TooManyDroppedError
 from pipeline.faces import suspicious
 from pipeline.faces.annotations import PhotographAnnotations
 from pipeline.params import AlignParams
-from pipeline.sources import archive
-from pipeline.sources.local import files_below
+from pipeline.sources.listing import is_named_as_photograph, list_images
 from pipeline.sources.numbering import check_complete, number
 from pipeline.sources.source import Given
 from pipeline.suspicions import Suspicion
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Of files that are photographs, in lower case. `extract` looks at their first bytes; others it may drop."""
 
 EXAMPLES = 5
 
@@ -32,11 +28,10 @@ def check(given: Given, align: AlignParams, only: Set[str] | None) -> tuple[list
     TooManyDroppedError
         For want of annotations `align` would drop more than `align.max_dropped`.
     """
-    names = files_below(given.images) if given.images.is_dir() else archive.list_members(given.images, given.limits)
-    numbered = number(list(names), given.numbering)
+    numbered = number(list_images(given.images, given.limits), given.numbering)
     if given.photographs is not None:
         check_complete(given.images, numbered, given.photographs)
-    photographs = [entry.file for entry in numbered if PurePosixPath(entry.file).suffix.lower() in SUFFIXES]
+    photographs = [entry.file for entry in numbered if entry.lost is None and is_named_as_photograph(entry.file)]
     annotations = PhotographAnnotations(given.annotations, align, photographs)
     for found in annotations.files:
         rows = [*found.values, *found.errors]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces import geometry
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.region import crop_region
 from tests.outside import VECTORS, cases
@@ -76,7 +76,7 @@ def test_a_rectangle_outside_of_the_photograph_is_rejected() -> None:
 @pytest.mark.parametrize("case", cases())
 def test_the_region_of_all_vectors(case: dict[str, Any]) -> None:
     rectangle = geometry.rectangle_of_landmarks(np.array(case["landmarks"], np.float32), 1024)
-    region = crop_region(decode((VECTORS / case["jpeg"]).read_bytes(), "libjpeg-8d"), rectangle, 1024)
+    region = crop_region(decode((VECTORS / case["jpeg"]).read_bytes(), AS_PUBLISHED), rectangle, 1024)
     known = [stage for stage in case["stages"] if stage["name"] in ("shrink", "crop")]
     height, width = region.image_HWC.shape[:2]
     assert region.border == case["border"]

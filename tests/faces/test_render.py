@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.faces import geometry
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.faces.geometry import Box, Padding, Rectangle
 from pipeline.faces.pad import padded_part
 from pipeline.faces.region import Region
@@ -177,7 +177,7 @@ def test_rendering_a_part_equals_rendering_the_whole_padded_image(
 @pytest.mark.parametrize("case", cases())
 def test_the_published_recipe_gives_the_same_picture(case: dict[str, Any]) -> None:
     """Against the thumbnails (means of 16 x 16 pixels) of what the published recipe made of made-up photographs."""
-    image = Image.fromarray(decode((VECTORS / case["jpeg"]).read_bytes(), "libjpeg-8d"))
+    image = Image.fromarray(decode((VECTORS / case["jpeg"]).read_bytes(), AS_PUBLISHED))
     assert hashlib.md5(image.tobytes()).hexdigest() == case["rgb_md5"]
     rectangle = geometry.rectangle_of_landmarks(np.array(case["landmarks"], np.float32), 1024)
     if case["shrink"] > 1:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from pipeline.errors import NetworkError
+from pipeline.faces.decode import AS_PUBLISHED
 from pipeline.params import TrainedNetwork
 from pipeline.restoration import fit as fitting
 from pipeline.restoration.checkpoint import FitCheckpoint
@@ -21,7 +22,7 @@ FILES = {"network.safetensors", "network.json", "history.csv", "before_after.png
 
 
 def _fit(table: Path, work: Path, params: TrainedNetwork, architecture: Architecture = "rednet") -> dict[str, bytes]:
-    fit(architecture, params, table=table, data=table.parents[1], work=work)
+    fit(architecture, params, table=table, data=table.parents[1], how=AS_PUBLISHED, work=work)
     return {path.name: path.read_bytes() for path in work.iterdir()}
 
 
@@ -61,7 +62,7 @@ def test_a_checkpoint_needs_no_unrestricted_unpickling(
 
 
 def test_the_files_of_a_fit(small_table: Path, tmp_path: Path) -> None:
-    report = fit("srresnet", SMALL, table=small_table, data=small_table.parents[1], work=tmp_path)
+    report = fit("srresnet", SMALL, table=small_table, data=small_table.parents[1], how=AS_PUBLISHED, work=tmp_path)
     assert report["psnr_gain"] == pytest.approx(report["psnr_after"] - report["psnr_before"])
     assert report["photographs"] == {"training": 4, "held_out": 2, "skipped": {"too small": 1, "truncated image": 1}}
     description = describe(tmp_path)
@@ -83,7 +84,7 @@ def test_a_fit_improves_held_out_photographs(
 ) -> None:
     more = {"channels": 10, "steps": 160, "minibatch": 4, "learning_rate": 0.003, "adversarial_weight": 0.0}
     params = SMALL.model_copy(update=more)
-    report = fit(architecture, params, table=small_table, data=small_table.parents[1], work=tmp_path)
+    report = fit(architecture, params, table=small_table, data=small_table.parents[1], how=AS_PUBLISHED, work=tmp_path)
     assert report["psnr_gain"] > gain
 
 

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import SourceError
+from pipeline.faces.decode import AS_PUBLISHED
 from pipeline.restoration.degradations import JpegArtefacts, Pixels
 from pipeline.restoration.evaluation import psnr
 from pipeline.restoration.patches import REGION_PIXELS, CleanImages, PatchSampler, held_out_pairs, read_clean
@@ -21,7 +22,7 @@ def _read(table: Path, *, training: int = 9, held_out: int = 2, side: int = 60) 
 
 def _read_all(table: Path, training: int, held_out: int, side: int) -> CleanImages:
     counts = {"max_photographs": training, "held_out_photographs": held_out, "seed": 3}
-    return read_clean(table, table.parents[1], SMALL.model_copy(update=counts), side=side)
+    return read_clean(table, table.parents[1], SMALL.model_copy(update=counts), AS_PUBLISHED, side=side)
 
 
 def test_broken_and_small_photographs_are_skipped_and_counted(small_table: Path) -> None:

@@ -43,7 +43,7 @@ def run(download: Path, contents: Contents, work: Path, moment: int | None) -> i
             moments = Moments(moment)
             os.fsync = moments.before(os.fsync)
             Path.replace = moments.before(Path.replace)  # type: ignore[method-assign]
-            extraction.is_image = moments.before(extraction.is_image)
+            extraction.check_picture = moments.before(extraction.check_picture)
         extraction.extract(download, contents, 5, work, max_dropped=1.0)
         os._exit(0)
     return os.waitpid(child, 0)[1]

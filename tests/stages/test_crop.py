@@ -1,6 +1,7 @@
 """Stage crop on a small table of align: where regions lie and which pixels they have; truncated photographs dropped."""
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import manifest, sizes
 from pipeline.container import read_stored
 from pipeline.errors import DecoderError, TooManyDroppedError
-from pipeline.faces.decode import SELF_TEST_MD5, decode
+from pipeline.faces.decode import AS_PUBLISHED, SELF_TEST_MD5, decode
 from pipeline.faces.final_image import read_region
 from pipeline.faces.geometry import rectangle_of_landmarks
 from pipeline.manifest import Aligned, Cropped
@@ -51,7 +53,7 @@ def test_regions_hold_the_decoded_pixels_around_the_square() -> None:
         assert region_HWC.shape == (row.crop_height, row.crop_width, 3)
         assert (row.shrink, row.zoom) == (1, rectangle.zoom)
         x, y = (rectangle.quad_42[0] - np.array(row.quad[:2])).round().astype(int)
-        whole_HWC = decode(read_stored(DATA, row.photograph), "libjpeg-8d")
+        whole_HWC = decode(read_stored(DATA, row.photograph), AS_PUBLISHED)
         assert np.array_equal(region_HWC, whole_HWC[y : y + row.crop_height, x : x + row.crop_width])
 
 
@@ -84,7 +86,7 @@ def test_a_truncated_photograph_is_dropped_and_the_decoder_named() -> None:
     assert (report["given"], report["kept"]) == (5, 4)
     assert report["decoder"] == "libjpeg-8d"
     assert report["decoder_self_test_md5"] == SELF_TEST_MD5["libjpeg-8d"]
-    assert {path.name for path in TABLE.parent.iterdir()} == {"crop.parquet", "record.json"}
+    assert {path.name for path in TABLE.parent.iterdir()} == {"crop.parquet", "record.json", "suspicions.csv"}
 
 
 def test_two_runs_give_the_same_bytes() -> None:
@@ -137,6 +139,40 @@ def test_more_drops_than_allowed_end_the_stage_and_a_higher_limit_repeats_nothin
     assert manifest.account(TABLE).kept == 4
 
 
+def test_what_is_odd_is_used_and_reported_once(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned, clear = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (64, 64), (90, 80, 70)).save(turned, "JPEG", exif=exif)
+    Image.new("RGBA", (64, 64), (255, 0, 255, 0)).save(clear, "PNG")
+    damaged = bytearray(photograph(4, size=(64, 64)))
+    damaged[-60:-20] = bytes(40)
+    files = {"clear.png": clear.getvalue(), "damaged.jpg": bytes(damaged), "plain.png": photograph(1, "PNG", (64, 64)),
+             "turned.jpg": turned.getvalue()}  # fmt: skip
+    write_extract(files, "")
+    choose(address, align={"rectangle": "whole", "resolution": 64}, superres={"method": "none"},
+           fit_superres={"network": {"kind": "none"}}, photographs={"damaged": "keep"})  # fmt: skip
+    align()
+    assert "align: orientation tag, not applied (photographs.orientation: stored): 1 of 4 (turned.jpg)" in (
+        capsys.readouterr().err
+    )
+    crop()
+    assert (TABLE.parent / "suspicions.csv").read_text().splitlines()[1:] == [
+        '"damaged image data, kept (photographs.damaged: keep)",1,4,damaged.jpg',
+        '"transparent pixels, shown over photographs.background",1,4,clear.png',
+    ]
+    rows = {row.file: row for row in manifest.read_kept(TABLE, Cropped)}
+    assert [len(rows[file].remarks) for file in files] == [1, 1, 0, 1]
+    region = read_region(DATA, rows["clear.png"], read_params().photographs)
+    assert (region.image_HWC == 128).all()
+    choose(address, align={"rectangle": "whole", "resolution": 64}, superres={"method": "none"},
+           fit_superres={"network": {"kind": "none"}}, photographs={"damaged": "drop"},
+           crop={"max_dropped": 0.5})  # fmt: skip
+    align()
+    crop()
+    assert [drop.file for drop in manifest.read_dropped(TABLE)] == ["damaged.jpg"]
+
+
 def test_images_that_are_square_already_stay_as_they_are(address: str) -> None:
     files = {"a.png": photograph(1, "PNG", (64, 64)), "b.png": photograph(2, "PNG", (256, 256))}
     write_extract(files, "")
@@ -146,7 +182,7 @@ def test_images_that_are_square_already_stay_as_they_are(address: str) -> None:
     crop()
     for row in manifest.read_kept(TABLE, Cropped):
         region = read_region(DATA, row, read_params().photographs)
-        assert np.array_equal(region.image_HWC, decode(files[row.file], "libjpeg-8d"))
+        assert np.array_equal(region.image_HWC, decode(files[row.file], AS_PUBLISHED))
         assert (row.shrink, row.border) == (1, 0)
         assert row.quad == (0, 0, 0, row.width, row.width, row.width, row.width, 0)
         assert row.zoom == 64 / row.width

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import RendererError
 from pipeline.faces import geometry
-from pipeline.faces.decode import SELF_TEST, decode
+from pipeline.faces.decode import AS_PUBLISHED, SELF_TEST, decode
 from pipeline.faces.geometry import Points
 from pipeline.faces.region import Region, crop_region, enlarge
 from pipeline.faces.render import RegionRenderer, Rendered
@@ -70,7 +70,7 @@ ANSWERS = {
 @cache
 def self_test() -> None:
     """Render the packaged picture in each way; `RendererError` where this machine gives other pixels."""
-    picture_HWC = decode(SELF_TEST.read_bytes(), "libjpeg-8d")
+    picture_HWC = decode(SELF_TEST.read_bytes(), AS_PUBLISHED)
     for name, answer in ANSWERS.items():
         landmarks_52 = np.array(answer.landmarks, np.float32)
         image_HWC = render_photograph(picture_HWC, landmarks_52, answer.resolution).image_HWC

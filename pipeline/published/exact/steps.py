@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import geometry
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.faces.geometry import Points
 from pipeline.faces.lanczos import resize
 from pipeline.faces.region import crop, enlarge, shrink
@@ -35,7 +35,7 @@ def run_steps(jpeg: bytes, landmarks_52: Points) -> tuple[list[Step], NDArray[np
     `RejectedInputError`: the photograph cannot be decoded, or the landmarks span no square in it.
     """
     steps: list[Step] = []
-    image_HWC = decode(jpeg, "libjpeg-8d")
+    image_HWC = decode(jpeg, AS_PUBLISHED)
     _append(steps, "decode", image_HWC)
     region = shrink(image_HWC, geometry.rectangle_of_landmarks(landmarks_52, RESOLUTION), RESOLUTION)
     _append(steps, "shrink", region.image_HWC)

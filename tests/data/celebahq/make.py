@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.demo import annotations, faults
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.params import SyntheticSource
 from pipeline.published.deltas import apply_delta, archive_name, member_name, seal_delta
 from pipeline.published.exact.render import render_photograph
@@ -92,7 +92,7 @@ def draw(number: int) -> Face:
     if number not in NUMBERS:
         blank_CHW = np.zeros((3, 1024, 1024), np.uint8)
         return Face(f"{number:06d}.jpg", item.content, item.landmarks, blank_CHW, blank_CHW)
-    image_HWC = render_photograph(decode(item.content, "libjpeg-8d"), points_52, 1024).image_HWC
+    image_HWC = render_photograph(decode(item.content, AS_PUBLISHED), points_52, 1024).image_HWC
     coarse = np.random.default_rng(number).integers(-3, 4, (3, 64, 64)).astype(np.int8)
     delta_CHW = coarse.repeat(16, axis=1).repeat(16, axis=2).view(np.uint8)
     proc_CHW = np.ascontiguousarray(image_HWC.transpose(2, 0, 1))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.faces import geometry
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.faces.region import crop_region
 from pipeline.published.exact.render import render_photograph
 from pipeline.published.image_list import md5_of, read_list
@@ -32,7 +32,7 @@ FINALS = REAL.parameters("celebahq/final", lambda folder: sorted(folder.glob("im
 def test_real_photograph_gives_the_published_processed_image(row: dict[str, str]) -> None:
     points = ("lefteye", "righteye", None, "leftmouth", "rightmouth")
     landmarks_52 = np.float32([[float(row[f"{p}_{axis}"]) if p else 0 for axis in "xy"] for p in points])
-    photograph = decode(REAL.needed(f"celeba/img_celeba/{row['orig_file']}").read_bytes(), "libjpeg-8d")
+    photograph = decode(REAL.needed(f"celeba/img_celeba/{row['orig_file']}").read_bytes(), AS_PUBLISHED)
     region = crop_region(photograph, geometry.rectangle_of_landmarks(landmarks_52, 1024), 1024)
     factor = geometry.enlarge_factor(region.rectangle.zoom)
     rendered = render_photograph(photograph, landmarks_52, 1024)
@@ -51,6 +51,6 @@ def test_real_final_image_has_the_published_md5(path) -> None:
 
 
 def test_real_photograph_is_decoded_as_by_the_published_tool() -> None:
-    image_HWC = decode(REAL.needed("celeba/img_celeba/000001.jpg").read_bytes(), "libjpeg-8d")
+    image_HWC = decode(REAL.needed("celeba/img_celeba/000001.jpg").read_bytes(), AS_PUBLISHED)
     assert image_HWC.shape == (687, 409, 3)
     assert md5_of(image_HWC) == "9cad8178d6cb0196b36f7b34bc5eb6d3"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.faces import geometry
-from pipeline.faces.decode import decode
+from pipeline.faces.decode import AS_PUBLISHED, decode
 from pipeline.faces.region import crop_region, enlarge
 from pipeline.published.deltas import apply_delta, open_delta
 from pipeline.published.exact.render import render_photograph
@@ -30,7 +30,7 @@ def _landmarks(case: dict[str, Any]) -> np.ndarray:
 
 
 def _proc(case: dict[str, Any]) -> np.ndarray:
-    image_HWC = render_photograph(decode(_jpeg(case), "libjpeg-8d"), _landmarks(case), 1024).image_HWC
+    image_HWC = render_photograph(decode(_jpeg(case), AS_PUBLISHED), _landmarks(case), 1024).image_HWC
     return np.ascontiguousarray(image_HWC.transpose(2, 0, 1))
 
 
@@ -65,7 +65,7 @@ def _one_of_each_branch() -> list[Any]:
 @pytest.mark.parametrize("case", _one_of_each_branch())
 def test_exact_plain_image(case: dict[str, Any]) -> None:
     rectangle = geometry.rectangle_of_landmarks(_landmarks(case), 1024)
-    region = enlarge(crop_region(decode(_jpeg(case), "libjpeg-8d"), rectangle, 1024))
+    region = enlarge(crop_region(decode(_jpeg(case), AS_PUBLISHED), rectangle, 1024))
     rendered = reference.render(region, 1024)
     assert md5_of(rendered.image_HWC.transpose(2, 0, 1)) == case["proc_md5"]
     assert rendered.padded == case["padded"]
