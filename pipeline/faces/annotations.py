@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces import row_names, suspicious
@@ -88,7 +88,11 @@ class PhotographAnnotations:
             found.path: row_names.match(photographs, [*found.values, *(set(found.errors) - set(found.values))])
             for found in self.files
         }
-        roles = {"landmarks": self._landmarks, "partition": self._partition, "attributes": self._attributes}
+        roles: dict[str, Annotations[Any] | None] = {
+            "landmarks": self._landmarks,
+            "partition": self._partition,
+            "attributes": self._attributes,
+        }
         self.suspicions = [
             found for role, file in roles.items() if file is not None for found in self._differences(role, file)
         ]
