@@ -59,3 +59,12 @@ def remarks_of(table: Path, besides: Path | None = None) -> list[Suspicion]:
         for remark, named in sorted(files.items())
         if remark not in known
     ]
+
+
+def read(folder: Path) -> list[Suspicion]:
+    """The suspicions that `write` left in a folder; none without the file."""
+    if not (folder / FILE).is_file():
+        return []
+    with (folder / FILE).open(newline="", encoding="utf-8") as file:
+        rows = [*csv.DictReader(file)]
+    return [Suspicion(row["kind"], int(row["count"]), int(row["of"]), row["examples"].split("; ")) for row in rows]

@@ -131,7 +131,7 @@ def _check(params: CelebASource | AlignedCelebASource, known: Published | None, 
     for path in given.values():
         require_annotations(path)
     known.check([*([] if images.is_dir() else sevenzip.files_of(images)), *given.values()])
-    annotations = AnnotationFiles(**{field: given.get(field) for field in ANNOTATIONS})
+    annotations = AnnotationFiles(**{field: getattr(params, field, None) for field in ANNOTATIONS})
     return Given(images, annotations, "celeba", known.limits or OWN_LIMITS, _photographs(images, known))
 
 

@@ -24,10 +24,10 @@ class Folder(DataSource[FolderSource]):
 
     def check(self, params: FolderSource, known: Published | None) -> Given:
         """See `DataSource.check`; nothing of it is published."""
-        for file in (landmarks := _landmarks(params), attributes := _attributes(params)):
+        for file in (_landmarks(params), attributes := _attributes(params)):
             if file is not None:
                 require_annotations(file)
-        return Given(params.images, AnnotationFiles(landmarks, None, attributes), "sorted")
+        return Given(params.images, AnnotationFiles(params.landmarks, None, attributes), "sorted")
 
     def fill(self, params: FolderSource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`."""

@@ -52,7 +52,7 @@ def test_photographs_keep_their_bytes_and_the_rest_is_dropped_with_a_reason(pack
         (5, "000006.jpg", DropReason.NOT_AN_IMAGE),
         (6, "img/notes.txt", DropReason.OTHER_FILE),
     ]
-    assert drops[0].detail == "HTML page"
+    assert drops[0].detail == "HTML page (15 bytes)"
 
 
 def test_only_the_final_files_are_left(tmp_path: Path) -> None:
