@@ -170,7 +170,8 @@ def drops(stage: Annotated[str, typer.Argument(help="a stage, such as crop or ls
     """List the dropped inputs with their reasons: those of an unfinished run, if there is one."""
     for name in [stage] if stage else reports.with_drops():
         for drop in reports.drops(name):
-            print(name, drop.file, drop.reason, drop.detail, sep="\t")
+            file = f"{drop.file} (face {drop.face})" if drop.face else drop.file
+            print(name, file, drop.reason, drop.detail, sep="\t")
 
 
 @app.command()

@@ -68,6 +68,7 @@ def align() -> None:
         run.suspect(found, params.align.max_suspicious)
         aligned = outcomes(faces, partial(alignment.align_photograph, params=params.align))
         account = write_rows(run.table, Aligned, [*joined.dropped, *read_dropped(measured), *aligned])
+        run.report["further_faces"] = sum(row.face > 0 for row in (*joined.annotated, *joined.dropped))
         for path in (annotated, measured, run.work / "dropped.parquet"):
             path.unlink()
         run.count(account, params.align.max_dropped)

@@ -23,6 +23,8 @@ ANNOTATION_FILES = LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partitio
 CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
 """The square that dataset_tool.py crops from CelebA's aligned photographs."""
 
+CENTRE_INSTEAD = "align.rectangle: centre takes the largest square in the middle, of any size"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotated(Photograph):
@@ -173,8 +175,9 @@ def suspicions_of(rows: Iterable[Measured]) -> list[Suspicion]:
 def align_photograph(row: Measured, params: AlignParams) -> Aligned:
     """The row of a face with its rectangle.
 
-    `RejectedInputError`: ABSURD_LANDMARKS, MIRRORED, OUTSIDE_IMAGE or TOO_SMALL; for whole images NOT_SQUARE, TOO_SMALL
-    or WRONG_SIDE; for CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or WRONG_SIDE.
+    `RejectedInputError`: ABSURD_LANDMARKS, MIRRORED, OUTSIDE_IMAGE or TOO_SMALL; for squares in the middle TOO_SMALL;
+    for whole images NOT_SQUARE, TOO_SMALL or WRONG_SIDE; for CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or
+    WRONG_SIDE.
     """
     width, height = row.width, row.height
     if params.rectangle == "celeba-128":
@@ -185,9 +188,11 @@ def align_photograph(row: Measured, params: AlignParams) -> Aligned:
             )
         square = _square(CELEBA_ALIGNED_SIDE, params.resolution)
         rectangle = square.moved(CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER)
+    elif params.rectangle == "centre":
+        rectangle = _centre(width, height, params)
     elif row.landmarks is None:
         if width != height:
-            raise RejectedInputError(DropReason.NOT_SQUARE, f"{width} x {height} pixels")
+            raise RejectedInputError(DropReason.NOT_SQUARE, f"{width} x {height} pixels; {CENTRE_INSTEAD}")
         rectangle = _square(width, params.resolution)
     else:
         rectangle = _face(np.array(row.landmarks, np.float32).reshape(5, 2), width, height, params)
@@ -219,12 +224,26 @@ def _face(landmarks_52: Points, width: int, height: int, params: AlignParams) ->
     return rectangle
 
 
+def _centre(width: int, height: int, params: AlignParams) -> Rectangle:
+    """The largest square in the middle; of an odd margin the smaller half is left or above."""
+    side = min(width, height)
+    if side < (params.min_side_pixels if params.enlarge else max(params.resolution, params.min_side_pixels)):
+        remedy = "" if params.enlarge else "; align.enlarge: true enlarges it"
+        raise RejectedInputError(
+            DropReason.TOO_SMALL, f"{width} x {height} pixels, the resolution is {params.resolution}{remedy}"
+        )
+    square = geometry.rectangle_of_square(side, params.resolution)
+    return square.moved((width - side) // 2, (height - side) // 2)
+
+
 def _square(side: int, resolution: int) -> Rectangle:
     if side < resolution:
         raise RejectedInputError(DropReason.TOO_SMALL, f"{side} pixels a side, the resolution is {resolution}")
     factor, rest = divmod(side, resolution)
     if rest or factor & (factor - 1):
-        raise RejectedInputError(DropReason.WRONG_SIDE, f"{side} pixels a side for a resolution of {resolution}")
+        raise RejectedInputError(
+            DropReason.WRONG_SIDE, f"{side} pixels a side for a resolution of {resolution}; {CENTRE_INSTEAD}"
+        )
     return geometry.rectangle_of_square(side, resolution)
 
 

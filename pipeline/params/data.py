@@ -211,9 +211,11 @@ class AlignParams(Section):
     free: ClassVar = frozenset({"photographs_per_chunk", "max_dropped", "max_suspicious"})
 
     photographs: Literal["all", "published"]  # published: only those of `exact.image_list`
-    # landmarks: Karras et al. 2018, appendix C; whole: the full square image; celeba-128: the central square of 128
-    # pixels of CelebA's aligned photographs
-    rectangle: Literal["landmarks", "whole", "celeba-128"]
+    # landmarks: Karras et al. 2018, appendix C; centre: the largest square in the middle, which `superres.reduction`
+    # reduces; whole: the full image, a square of the resolution times a power of two; celeba-128: the central square of
+    # 128 pixels of CelebA's aligned photographs
+    rectangle: Literal["landmarks", "centre", "whole", "celeba-128"]
+    enlarge: bool  # of centre: squares below the resolution are enlarged, by Lanczos, instead of dropped
     resolution: Resolution  # of the final images
     min_side_pixels: PositiveInt  # smaller rectangles are dropped
     max_landmark_distance: PositiveFloat  # of a landmark outside the photograph, in units of its longer side
@@ -296,6 +298,7 @@ class SuperresParams(Section):
     # faces are not scored, since the published list selects them
     method: Literal["network", "lanczos", "delta", "none"]
     renderer: Literal["fast", "exact"]  # of padding and transform: OpenCV, or the published recipe bit for bit
+    reduction: Literal["area", "lanczos"]  # of squares without landmarks to the resolution: means of areas, or Lanczos
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # as in `denoise`
     previews: NonNegativeInt  # faces on the preview sheet

@@ -22,6 +22,7 @@ def _params(**values: object) -> AlignParams:
     standard = {
         "photographs": "all",
         "rectangle": "landmarks",
+        "enlarge": False,
         "resolution": 1024,
         "min_side_pixels": 32,
         "max_landmark_distance": 1.0,
@@ -260,6 +261,34 @@ def test_the_limits_are_those_of_the_params() -> None:
 )  # fmt: skip
 def test_whole_images_of_other_shapes_are_dropped(width: int, height: int, reason: DropReason) -> None:
     assert _reason(None, width, height, rectangle="whole", resolution=64) is reason
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 63), (96, 96)])
+def test_other_shapes_name_the_option_that_takes_them(width: int, height: int) -> None:
+    with pytest.raises(RejectedInputError, match=r"align\.rectangle: centre"):
+        align_photograph(_measured(None, width, height), _params(rectangle="whole", resolution=64))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "quad"),
+    [
+        (500, 500, (0, 0, 0, 500, 500, 500, 500, 0)),
+        (178, 218, (0, 20, 0, 198, 178, 198, 178, 20)),
+        (601, 400, (100, 0, 100, 400, 500, 400, 500, 0)),
+        (64, 64, (0, 0, 0, 64, 64, 64, 64, 0)),
+    ],
+)
+def test_the_largest_square_in_the_middle(width: int, height: int, quad: tuple[int, ...]) -> None:
+    row = align_photograph(_measured(None, width, height), _params(rectangle="centre", resolution=64))
+    assert row.quad == quad
+    assert row.zoom == 64 / min(width, height)
+
+
+def test_small_squares_are_enlarged_only_where_params_say_so() -> None:
+    assert _reason(None, 63, 90, rectangle="centre", resolution=64) is DropReason.TOO_SMALL
+    row = align_photograph(_measured(None, 63, 90), _params(rectangle="centre", resolution=64, enlarge=True))
+    assert row.quad == (0, 13, 0, 76, 63, 76, 63, 13)
+    assert _reason(None, 31, 90, rectangle="centre", resolution=64, enlarge=True) is DropReason.TOO_SMALL
 
 
 @given(st.sampled_from([4, 64, 1024]), st.integers(0, 4))

@@ -37,7 +37,7 @@ def checked(
         paths[name] = images.with_name(f"{name}.txt")
         images.with_name(f"{name}.txt").write_text(text)
     params = {
-        "photographs": "all", "rectangle": "landmarks", "resolution": 64, "min_side_pixels": 32,
+        "photographs": "all", "rectangle": "landmarks", "enlarge": False, "resolution": 64, "min_side_pixels": 32,
         "max_landmark_distance": 1.0, "max_megapixels": 100.0, "missing_attributes": "drop",
         "photographs_per_chunk": 8, "max_dropped": 0.2, "max_suspicious": 0.5,
     }  # fmt: skip
