@@ -16,7 +16,8 @@ import yaml
 from benchmarks.result import digests, save
 
 STAGES = (
-    "download", "extract", "align", "crop", "fit_denoise", "denoise", "fit_superres", "superres", "select", "shard",
+    "download", "extract", "detect", "align", "crop", "fit_denoise", "denoise", "fit_superres", "superres", "select",
+    "shard",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def map_rows(
     out: Path,
     memory_mib: int = 0,
     finished: Callable[[Path], None] = lambda table: None,
+    account: Callable[[Path], Accounting] = manifest.account,
 ) -> Accounting:
     """Apply `function` to the kept rows of `table`, chunk by chunk in a cluster, and write the results to `out`.
 
@@ -46,6 +47,9 @@ def map_rows(
         What one row needs in a worker, in MiB; see `connect`.
     finished
         Called with the table of each chunk, also of those that a killed run finished; what it raises ends the run.
+    account
+        How inputs are counted in a table of results: by row, or, where `function` yields several kept rows for an
+        input, with `manifest.account_inputs`.
 
     Raises
     ------
@@ -56,14 +60,14 @@ def map_rows(
     if not out.exists():
         count = manifest.account(table).kept
         sizes = {
-            int(name[len(out.stem) + 1 :]): manifest.account(folder / name / chunks.TABLE).given
+            int(name[len(out.stem) + 1 :]): account(folder / name / chunks.TABLE).given
             for name in chunks.finished_chunks(folder)
         }
         parts = [Chunk(f"{out.stem}-{start:06d}", start, stop) for start, stop in _spans(count, rows_per_chunk, sizes)]
         task = partial(_run_chunk, function=function, table=table.absolute(), row_in=row_in, row_out=row_out)
         with connect(cluster, memory_mib) as client:
             tables = chunks.run_chunks(client, task, parts, folder, finished)
-        given = sum(manifest.account(part).given for part in tables)
+        given = sum(account(part).given for part in tables)
         if given != count:
             raise TableError(
                 f"{folder}: its chunks have {given} of {count} rows, since two runs with different sizes of chunks "
@@ -71,7 +75,7 @@ def map_rows(
             )
         manifest.join_parts(out, row_out, tables)
     chunks.collect(folder)
-    return manifest.account(out)
+    return account(out)
 
 
 def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iterator[RowOut | Drop]:

@@ -5,6 +5,7 @@ Member headers hold only name and size, so equal members in equal order give equ
 
 import hashlib
 import io
+import os
 import tarfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -62,13 +63,36 @@ def writing_container(path: Path, reference: str) -> Generator[ContainerWriter]:
 
 
 def read_stored(data: Path, stored: Stored) -> bytes:
-    """Read a member of a container below the folder `data`; `SourceError` if it is absent or not the recorded one."""
+    """Read a member of a container below the folder `data`, or a user's photograph, which stays where it is.
+
+    `SourceError` if it is absent or not the recorded one.
+    """
+    if is_in_place(stored):
+        return _read_in_place(Path(os.path.normpath(data / stored.container)), stored)
     path = data / stored.container
     try:
         with path.open("rb") as file:
             return _read_member(file, stored, path)
     except FileNotFoundError as error:
         raise SourceError(f"{path}: container not found; make it again: dvc repro {path.parent.name}.") from error
+
+
+def is_in_place(stored: Stored) -> bool:
+    """Whether `container` is a file of the user's own: its name leads out of the data folder, or is absolute."""
+    return stored.container.startswith(("../", "/"))
+
+
+def _read_in_place(path: Path, stored: Stored) -> bytes:
+    remedy = "Run dvc repro, which reads the folder again; or put the file back as it was."
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise SourceError(f"{path}: this photograph is gone since the stage extract noted it. {remedy}") from error
+    except OSError as error:
+        raise SourceError(f"{path}: this photograph cannot be read any more ({error.strerror}). {remedy}") from error
+    if len(content) != stored.size or _md5(content) != stored.md5:
+        raise SourceError(f"{path}: this photograph has changed since the stage extract noted it. {remedy}")
+    return content
 
 
 def _read_member(file: BinaryIO, stored: Stored, path: Path) -> bytes:

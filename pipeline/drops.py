@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import manifest
-from pipeline.errors import DropReason, TooManyDroppedError
+from pipeline.errors import NO_INPUTS, DropReason, TooManyDroppedError
 from pipeline.manifest import Accounting
 
 REASONS = 5
@@ -22,7 +22,7 @@ class DropLimit:
     max_dropped
         The largest allowed fraction of dropped inputs, 0...1.
     inputs
-        The number of inputs of the stage, without those that are not in the published list.
+        The number of inputs of the stage, without those dropped for `NO_INPUTS`, as far as that is known.
     spare
         The number of further inputs that take the place of dropped ones.
     """
@@ -47,7 +47,7 @@ class DropLimit:
 def check(stage: str, account: Accounting, max_dropped: float, table: Path) -> None:
     """Raise `TooManyDroppedError` if the dropped fraction exceeds `max_dropped` (0...1) or no input is kept.
 
-    Photographs that are not in the published list (NOT_PUBLISHED) are not counted. `table` has the drops of `account`.
+    What was never meant to become an image (`NO_INPUTS`) is not counted. `table` has the drops of `account`.
     """
     dropped = _dropped(account)
     if not account.kept or dropped > max_dropped * (account.kept + dropped):
@@ -55,7 +55,7 @@ def check(stage: str, account: Accounting, max_dropped: float, table: Path) -> N
 
 
 def _dropped(account: Accounting) -> int:
-    return account.given - account.kept - account.dropped.get(DropReason.NOT_PUBLISHED, 0)
+    return account.given - account.kept - sum(account.dropped.get(reason, 0) for reason in NO_INPUTS)
 
 
 def _error(stage: str, count: int, inputs: int, max_dropped: float, tables: Sequence[Path]) -> TooManyDroppedError:

@@ -87,12 +87,20 @@ class DropReason(StrEnum):
     """Why an input was dropped; the values are written to tables and reports."""
 
     NO_LANDMARKS = "no landmark row"
+    NO_FACE = "no face found"
     NO_ATTRIBUTES = "no attribute row"
     NO_PHOTOGRAPH = "landmark row without photograph"
     NOT_AN_IMAGE = "not an image"
+    OTHER_FILE = "not an image, nor named as one"
+    BROKEN_LINK = "broken link"
+    LINK_LOOP = "link loop"
+    NOT_A_FILE = "not a regular file"
+    UNREADABLE = "unreadable file"
+    ODD_NAME = "odd name"
     TRUNCATED = "truncated image"
     UNDECODABLE = "undecodable image"
     ABSURD_LANDMARKS = "absurd landmarks"
+    MIRRORED = "mirrored landmarks"
     OUTSIDE_IMAGE = "face outside the image"
     TOO_SMALL = "too small"
     TOO_LARGE = "too large"
@@ -108,6 +116,10 @@ class DropReason(StrEnum):
     DELTA_KEY = "delta does not open with this photograph"
     DELTA_SIZE = "delta of another size"
     KILLED_WORKER = "killed the worker"
+
+
+NO_INPUTS = frozenset({DropReason.NOT_PUBLISHED, DropReason.OTHER_FILE, DropReason.LINK_LOOP, DropReason.NOT_A_FILE})
+"""Reasons of what was never meant to become an image; they do not count towards `max_dropped`."""
 
 
 class RejectedInputError(Exception):

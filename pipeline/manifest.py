@@ -59,13 +59,26 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Photograph(Input):
-    """A row of `extract`: one photograph as published. `index` is CelebA's orig_idx.
-
-    From `align` on a row is a face, and its key is (`index`, `face`): several faces of a photograph have 0, 1, ...
-    """
+class Face(Input):
+    """The columns that name a face: several faces of a photograph have the numbers 0, 1, ..."""
 
     face: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What no other row of a table has."""
+        return self.index, self.face
+
+    @property
+    def label(self) -> str:
+        """The key as a name of a file: `000012`, and `000012-1` for a further face."""
+        return f"{self.index:06d}-{self.face}" if self.face else f"{self.index:06d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Photograph(Face):
+    """A row of `extract`: one photograph as published. `index` is CelebA's orig_idx; from `align` on a face of one."""
+
     photograph: Stored
 
 
@@ -170,7 +183,7 @@ class Drop:
     @classmethod
     def of(cls, row: Input, rejected: RejectedInputError) -> Self:
         """Drop `row` for the reason of `rejected`."""
-        face = row.face if isinstance(row, Photograph) else 0
+        face = row.face if isinstance(row, Face) else 0
         return cls(index=row.index, file=row.file, face=face, reason=rejected.reason, detail=rejected.detail)
 
 
@@ -241,6 +254,12 @@ def read_dropped(path: Path) -> list[Drop]:
 def account(path: Path) -> Accounting:
     """Count the rows of a table."""
     return _account(_read(path, ["drop_reason"]))
+
+
+def account_inputs(path: Path) -> Accounting:
+    """Count the inputs of a table that may have several kept rows of one `index`."""
+    inputs = _read(path, ["index", "drop_reason"]).group_by("index").aggregate([("drop_reason", "max")])
+    return _account(inputs.select(["drop_reason_max"]).rename_columns(["drop_reason"]))
 
 
 def _kept(path: Path, row_type: type[Input]) -> pa.Table:

@@ -15,12 +15,16 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """`count` of `of` inputs look wrong in one way; `kind` is a sentence about it, `examples` are names of files."""
+    """`count` of `of` inputs look wrong in one way; `kind` is a sentence about it, `examples` are names of files.
+
+    A `harmless` one is reported but never refused: it is used rightly, or dropped and counted there.
+    """
 
     kind: str
     count: int
     of: int
     examples: Sequence[str]
+    harmless: bool = False
 
     def __str__(self) -> str:
         more = ", ..." if self.count > len(self.examples[:EXAMPLES]) else ""
@@ -55,3 +59,12 @@ def remarks_of(table: Path, besides: Path | None = None) -> list[Suspicion]:
         for remark, named in sorted(files.items())
         if remark not in known
     ]
+
+
+def read(folder: Path) -> list[Suspicion]:
+    """The suspicions that `write` left in a folder; none without the file."""
+    if not (folder / FILE).is_file():
+        return []
+    with (folder / FILE).open(newline="", encoding="utf-8") as file:
+        rows = [*csv.DictReader(file)]
+    return [Suspicion(row["kind"], int(row["count"]), int(row["of"]), row["examples"].split("; ")) for row in rows]

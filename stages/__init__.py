@@ -139,20 +139,25 @@ class StageRun:
         """Counts what is dropped of the kept rows of the table `inputs` while the stage runs."""
         return drops.DropLimit(self.stage, max_dropped, manifest.account(inputs).kept)
 
-    def suspect(self, found: Sequence[Suspicion], max_share: float = 1.0) -> None:
+    def suspect(self, found: Sequence[Suspicion], max_share: float = 1.0, key: str | None = None) -> None:
         """Print suspicions, write them to `suspicions.csv`, and raise `SuspiciousInputError` above `max_share` (0...1).
 
-        Called once by a stage, with all that it suspects.
+        Called once by a stage, with all that it suspects. `key` of `params.yaml` has the share, that of the stage by
+        default.
         """
         for suspicion in found:
             print(f"{self.stage}: {suspicion}", file=sys.stderr)
         suspicions.write(self.work, found)
         self.report["suspicions"] = sum(suspicion.count for suspicion in found)
-        above = [str(suspicion) for suspicion in found if suspicion.count > max_share * suspicion.of]
+        above = [
+            str(suspicion)
+            for suspicion in found
+            if not suspicion.harmless and suspicion.count > max_share * suspicion.of
+        ]
         if above:
             raise SuspiciousInputError(
                 f"{self.stage}: {'; '.join(above)}. Allowed is a share of {max_share:.1%}. Correct the input; or, if "
-                f"it is right as it is, raise {self.stage}.max_suspicious in params.yaml."
+                f"it is right as it is, raise {key or f'{self.stage}.max_suspicious'} in params.yaml."
             )
 
     def count(self, account: Accounting, max_dropped: float) -> None:

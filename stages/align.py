@@ -11,10 +11,11 @@ from pipeline.container import read_stored
 from pipeline.drops import DropLimit
 from pipeline.errors import DropReason
 from pipeline.faces import alignment
-from pipeline.faces.alignment import Annotated
+from pipeline.faces.alignment import Annotated, Measured
 from pipeline.faces.decode import read_header
-from pipeline.manifest import Aligned, Drop, join_parts, write_rows
-from pipeline.params import AlignParams, PhotographParams
+from pipeline.faces.pixels import Remark
+from pipeline.manifest import Aligned, Drop, read_dropped, read_kept, write_rows
+from pipeline.params import DETECT, AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
 from pipeline.suspicions import remarks_of
 from stages import DATA, main, read_params, stage_run, table
@@ -24,57 +25,65 @@ MEMORY_MIB = 50
 
 
 def align() -> None:
-    """Write `data/align/align.parquet`: each photograph with its rectangle, or the reason why it has none."""
+    """Write `data/align/align.parquet`: each face with its rectangle, or the reason why it has none.
+
+    A photograph with several faces has a row for each. What looks wrong is reported, or refused, before any rectangle.
+    """
     params = read_params()
+    detected = table("detect") if getattr(params.download.source, "landmarks", None) == DETECT else None
     annotations = [table("extract").with_name(name) for name in alignment.ANNOTATION_FILES]
     inputs = [table("extract"), *(path for path in annotations if path.is_file())]
+    if detected is not None:
+        inputs.append(detected)
     if params.align.photographs == "published":
         inputs.append(params.exact.image_list)
-    with stage_run(
-        "align", params={"align": params.align.deciding(), "photographs": params.photographs}, inputs=inputs
-    ) as run:
-        joined = alignment.join_annotations(table("extract"), params.align)
+    keys = {"align": params.align.deciding(), "photographs": params.photographs}
+    with stage_run("align", params=keys, inputs=inputs) as run:
+        joined = alignment.join_annotations(table("extract"), params.align, detected)
         if params.align.photographs == "published":
             joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
         run.report["warnings"] = len(joined.warnings)
         for warning in joined.warnings[:SHOWN_WARNINGS]:
             print(f"align: {warning}", file=sys.stderr)
-        annotated, faces, dropped = (run.work / f"{name}.parquet" for name in ("annotated", "faces", "dropped"))
+        annotated, measured = (run.work / f"{name}.parquet" for name in ("annotated", "measured"))
         write_rows(annotated, Annotated, joined.annotated)
-        write_rows(dropped, Aligned, joined.dropped)
+        write_rows(run.work / "dropped.parquet", Aligned, joined.dropped)
         unpublished = sum(drop.reason == DropReason.NOT_PUBLISHED for drop in joined.dropped)
-        inputs = len(joined.annotated) + len(joined.dropped) - unpublished
-        limit = DropLimit("align", params.align.max_dropped, inputs)
-        limit.add(dropped)
+        limit = DropLimit("align", params.align.max_dropped, len(joined.annotated) + len(joined.dropped) - unpublished)
+        limit.add(run.work / "dropped.parquet")
         map_rows(
             params.cluster,
-            partial(align_chunk, params=params.align, photographs=params.photographs, data=DATA.resolve()),
+            partial(measure_chunk, params=params.align, photographs=params.photographs, data=DATA.absolute()),
             table=annotated,
             row_in=Annotated,
-            row_out=Aligned,
+            row_out=Measured,
             rows_per_chunk=params.align.photographs_per_chunk,
-            out=faces,
+            out=measured,
             memory_mib=MEMORY_MIB,
             finished=limit.add,
         )
-        account = join_parts(run.table, Aligned, [faces, dropped])
-        for path in (annotated, faces, dropped):
+        faces = read_kept(measured, Measured)
+        remarks = [replace(found, harmless=found.kind != Remark.NOT_TURNED) for found in remarks_of(measured)]
+        found = [*joined.suspicions, *alignment.suspicions_of(faces), *remarks]
+        run.suspect(found, params.align.max_suspicious)
+        aligned = outcomes(faces, partial(alignment.align_photograph, params=params.align))
+        account = write_rows(run.table, Aligned, [*joined.dropped, *read_dropped(measured), *aligned])
+        run.report["further_faces"] = sum(row.face > 0 for row in (*joined.annotated, *joined.dropped))
+        for path in (annotated, measured, run.work / "dropped.parquet"):
             path.unlink()
-        run.suspect(remarks_of(run.table))
         run.count(account, params.align.max_dropped)
 
 
-def align_chunk(
+def measure_chunk(
     rows: Sequence[Annotated], stem: Path, *, params: AlignParams, photographs: PhotographParams, data: Path
-) -> Iterator[Aligned | Drop]:
-    """Rectangles of some photographs; only the headers of the files are read."""
+) -> Iterator[Measured | Drop]:
+    """Sizes of some photographs; only the headers of the files are read."""
 
-    def align_face(row: Annotated) -> Aligned:
+    def measure(row: Annotated) -> Measured:
         header = read_header(read_stored(data, row.photograph), params.max_megapixels, photographs)
-        aligned = alignment.align_photograph(row, header.width, header.height, params)
-        return replace(aligned, remarks=tuple(sorted(header.remarks)))
+        return alignment.measure(row, header.width, header.height, tuple(sorted(header.remarks)))
 
-    return outcomes(rows, align_face)
+    return outcomes(rows, measure)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def crop() -> None:
         run.report["decoder_self_test_md5"] = self_test(params.photographs.decoder)
         account = map_rows(
             params.cluster,
-            partial(crop_chunk, params=params, data=DATA.resolve()),
+            partial(crop_chunk, params=params, data=DATA.absolute()),
             table=table("align"),
             row_in=Aligned,
             row_out=Cropped,

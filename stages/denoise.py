@@ -32,7 +32,7 @@ def denoise() -> None:
                 params=params.denoise,
                 photographs=params.photographs,
                 network=NETWORK.resolve(),
-                data=DATA.resolve(),
+                data=DATA.absolute(),
             )
         account = map_rows(
             params.cluster,
@@ -75,7 +75,7 @@ def restore_chunk(
         def restore_face(row: Cropped) -> Denoised:
             restored_HWC = restorer(read_region(data, row, photographs).image_HWC)
             content = encode_png(restored_HWC, params.png_level)
-            return extend(row, Denoised, pixels=container.add(f"{row.index:06d}.png", content), denoised=True)
+            return extend(row, Denoised, pixels=container.add(f"{row.label}.png", content), denoised=True)
 
         yield from outcomes(rows, restore_face)
 

@@ -1,9 +1,20 @@
-"""Stage extract: the source's archive to containers of photographs, its annotations to fixed names."""
+"""Stage extract: the source's photographs to a table, those of archives to containers, annotations to fixed names."""
 
+import sys
+from pathlib import Path
+
+from pipeline import manifest
+from pipeline.errors import NO_INPUTS
+from pipeline.manifest import Accounting, Photograph
+from pipeline.sources import folder_index
+from pipeline.sources.classes import classes_of
 from pipeline.sources.extraction import extract as extract_photographs
+from pipeline.sources.listing import readable
+from pipeline.sources.local import located
 from pipeline.sources.sevenzip import files_of
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
+from pipeline.suspicions import Suspicion
 from stages import DATA, main, read_params, stage_run
 
 
@@ -12,14 +23,45 @@ def extract() -> None:
     params = read_params()
     source = DATA / "download"
     contents, section = Contents.read(source), params.extract
-    # photographs are compressed already, so their archive has their size
-    room = sum(part.stat().st_size for part in files_of(source / contents.images))
+    # photographs are compressed already, so their archive has their size; those of a folder stay where they are
+    images = located(source, contents.images)
+    room = 0 if contents.listing is not None else sum(part.stat().st_size for part in files_of(images))
     inputs = [source / CONTENTS]
     with stage_run("extract", params={"extract": section.deciding()}, inputs=inputs, room=room) as run:
         account = extract_photographs(
             source, contents, section.photographs_per_container, run.work, max_dropped=section.max_dropped
         )
+        if found := _suspicions(contents, source, run.table):
+            run.suspect(found)
+        if contents.junk:
+            run.report["junk"] = contents.junk
+        _print(contents, account)
         run.count(account, section.max_dropped)
+
+
+def _suspicions(contents: Contents, source: Path, table: Path) -> list[Suspicion]:
+    found: list[Suspicion] = []
+    if contents.listing is not None:
+        listing = folder_index.read(source / contents.listing)
+        pairs = [f"{readable(name)} is {readable(other)}" for name, other in listing.twice.items()]
+        found.append(Suspicion("the same file under two names", len(pairs), len(listing.members), pairs))
+    if contents.classes:
+        files = [row.file for row in manifest.read_kept(table, Photograph)]
+        labelled = classes_of(files, wrapped=contents.listing is None)
+        without = [file for file in files if file not in labelled]
+        found.append(Suspicion("a photograph in no folder, so of no class", len(without), len(files), without))
+    return [suspicion for suspicion in found if suspicion.count]
+
+
+def _print(contents: Contents, account: Accounting) -> None:
+    """Print how many files are no photographs."""
+    if contents.junk:
+        names = ", ".join(map(repr, contents.junk_examples))
+        more = ", ..." if contents.junk > len(contents.junk_examples) else ""
+        print(f"extract: {contents.junk} files of systems and programs are left out ({names}{more})", file=sys.stderr)
+    others = sum(account.dropped.get(reason, 0) for reason in NO_INPUTS)
+    if others:
+        print(f"extract: {others} other files are no photographs: celebahq drops extract lists them", file=sys.stderr)
 
 
 if __name__ == "__main__":

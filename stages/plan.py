@@ -22,15 +22,16 @@ from pipeline.params import (
 )
 from pipeline.published.image_list import read_list
 from pipeline.shards import open_files
-from pipeline.sources.archive import list_members
-from pipeline.sources.local import files_below, require_images
+from pipeline.sources.listing import find_images, list_images
+from pipeline.sources.local import require_images
 from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published, PublishedFile
 from pipeline.sources.registry import SOURCES
+from pipeline.sources.sevenzip import files_of
 from stages import DATA, MANIFESTS, RATES, probe, read_json, read_manifest, table
 from training.sizes import run_bytes
 
-PARALLEL = ("align", "crop", "denoise", "superres", "shard", "lsun")
+PARALLEL = ("detect", "align", "crop", "denoise", "superres", "shard", "lsun")
 """Stages whose work is split over the workers."""
 ROW_BYTES, ROW_SECONDS = 150, 2e-4
 """Of an image in a table; to read, rank and write its row."""
@@ -42,6 +43,8 @@ MEMBER_BYTES = 1024
 """Of a small image's header and padding in a tar."""
 DELTA_SECONDS = 0.15
 """To decrypt and add a delta (`benchmarks.exact`)."""
+DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
+"""To decode a photograph and find its faces, and what a worker needs for it (`benchmarks.detection`)."""
 CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
 
 
@@ -70,10 +73,13 @@ def disk_needs(params: Params) -> list[Need]:
     kept = min(faces, params.select.keep)
     regions = _regions(params, faces)
     restored = int(regions * sizes.RESTORED_GROWTH) if params.denoise.method == "network" else 0
-    extract = download if params.download.source.kind in ("celeba", "celeba-128", "folder", "synthetic") else regions
+    extract = (
+        regions if params.download.source.kind in ("cifar10", "mnist", "mnist-rgb") else download + _packed(params)
+    )
     rows = {
         "download": (photographs, download, 0),
         "extract": (photographs, extract, 0),
+        "detect": (photographs if params.detects else 0, photographs * ROW_BYTES * params.detects, 0),
         "align": (photographs, faces * ROW_BYTES, 0),
         "crop": (faces, faces * ROW_BYTES, 0),
         "fit_denoise": (_steps(params.fit_denoise.network), 0, 0),
@@ -148,7 +154,7 @@ def duration(seconds: float) -> str:
 
 
 def _source(params: Params) -> tuple[int, int]:
-    """The number of photographs, and the bytes that `download` takes; links to the user's archives take none."""
+    """The number of photographs, and the bytes that `download` takes; what the user has takes none."""
     source, published = params.download.source, _published_bytes(params)
     if isinstance(source, SyntheticSource):
         count = source.photographs + source.bad_photographs
@@ -160,10 +166,17 @@ def _source(params: Params) -> tuple[int, int]:
     if source.images == PUBLISHED:
         return read_manifest(MANIFESTS / "celeba.yaml", Published).photographs or 0, published
     require_images(source.images)
-    if source.images.is_dir():
-        files = files_below(source.images)
-        return len(files), published + sum(file.stat().st_size for file in files.values())
-    return len(list_members(source.images)), published
+    images = find_images(source.images)
+    return len(list_images(images, None).members), published
+
+
+def _packed(params: Params) -> int:
+    """Bytes of the user's own archive, which `extract` copies to containers; a folder is read where it is."""
+    images = getattr(params.download.source, "images", PUBLISHED)
+    if images == PUBLISHED:
+        return 0
+    images = find_images(images)
+    return 0 if images.is_dir() else sum(part.stat().st_size for part in files_of(images))
 
 
 def _published_bytes(params: Params) -> int:
@@ -229,6 +242,8 @@ def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
         return _filled(need, seconds, record["memory"], "record")
     if stage == "select" and rates:
         return _filled(need, need.items * ROW_SECONDS, 0, "rows")
+    if stage == "detect" and need.items:
+        return _filled(need, need.items * DETECT_SECONDS / split, DETECT_MEMORY, "a constant")
     rate = rates.get(stage)
     if rate is None or not need.items or (stage == "download" and params.download.source.kind != "synthetic"):
         return need

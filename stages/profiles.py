@@ -41,7 +41,17 @@ def content_of(name: str, derived: tuple[str, ...] = ()) -> str:
     own = _yaml().load(text)
     if not isinstance(own, dict) or "base" not in own:
         return text
-    merged = _yaml().load(content_of(own.pop("base"), (*derived, name)))
+    return overlaid(own.pop("base"), text, (*derived, name))
+
+
+def overlaid(base: str, text: str, derived: tuple[str, ...] = ()) -> str:
+    """The complete text of the profile `base`, with the values of the YAML `text` in place of its own, and its head.
+
+    Errors as `content_of`.
+    """
+    own = _yaml().load(text)
+    own.pop("base", None)
+    merged = _yaml().load(content_of(base, derived))
     _rename_run(merged, own)
     _overlay(merged, own)
     stream = io.StringIO()

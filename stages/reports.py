@@ -21,7 +21,7 @@ LOCK = Path("dvc.lock")
 def summary() -> Iterator[str]:
     """The report of each stage in a few lines, without those that were made with other params or from such results."""
     files = {path.relative_to(REPORTS).with_suffix("").as_posix().replace("/", "@"): path for path in _json_files()}
-    reports = {name for name in files if name.partition("@")[0] in _stages()}
+    reports = {name for name in files if name.partition("@")[0] in stages()}
     params = load_yaml(PARAMS.read_text(encoding="utf-8"))
     other = {name for name in reports if not _is_in_params(name, params)} | _changed(params) & reports
     for name in sorted(reports - other, key=_place):
@@ -36,6 +36,11 @@ def summary() -> Iterator[str]:
         yield f"\nNot shown, because made with other params than those in {PARAMS}: {names}"
 
 
+def stages() -> list[str]:
+    """The names of all stages, in the order of the graph."""
+    return list(load_yaml(RECIPES.read_text(encoding="utf-8")))
+
+
 def drops(name: str) -> Iterator[Drop]:
     """The dropped inputs of a stage; those of its unfinished run, if there is one, else of its published table.
 
@@ -45,8 +50,8 @@ def drops(name: str) -> Iterator[Drop]:
         There is no stage of that name, or it has no table.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
-    if stage not in _stages():
-        raise ParamsError(f"{name!r} is no stage; there are {', '.join(_stages())}")
+    if stage not in stages():
+        raise ParamsError(f"{name!r} is no stage; there are {', '.join(stages())}")
     unfinished = sorted(WORK.glob(f"{name}-{'?' * 16}/"), key=lambda folder: folder.stat().st_mtime)
     folder = unfinished[-1] if unfinished else DATA / path
     whole = folder / f"{stage}.parquet"
@@ -67,15 +72,11 @@ def with_drops() -> list[str]:
     published += [path.parent.relative_to(DATA) for path in DATA.glob("*/*/*.parquet")]
     names = {path.as_posix().replace("/", "@") for path in published}
     names |= {path.name.rpartition("-")[0] for path in WORK.glob(f"*-{'?' * 16}/") if [*path.rglob("*.parquet")]}
-    return sorted((name for name in names if name.partition("@")[0] in _stages()), key=_place)
-
-
-def _stages() -> list[str]:
-    return list(load_yaml(RECIPES.read_text(encoding="utf-8")))
+    return sorted((name for name in names if name.partition("@")[0] in stages()), key=_place)
 
 
 def _place(name: str) -> tuple[int, str]:
-    return _stages().index(name.partition("@")[0]), name
+    return stages().index(name.partition("@")[0]), name
 
 
 def _json_files() -> list[Path]:

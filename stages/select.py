@@ -65,13 +65,17 @@ def keep_best(rows: Sequence[Scored], params: SelectParams) -> list[Selected | D
 
 
 def keep_published(rows: Sequence[Scored], images: Sequence[PublishedImage]) -> list[Selected | Drop]:
-    """Each row, in the order given, with its image's number in the published list as rank, or dropped."""
+    """Each row, in the order given, with its image's number in the published list as rank, or dropped.
+
+    Of several faces of a photograph the first is published.
+    """
     numbers = {image.file: image.idx for image in images}
     unpublished = RejectedInputError(DropReason.NOT_PUBLISHED, f"none of the first {len(images)} images is made of it")
-    return [
-        extend(row, Selected, rank=numbers[row.file]) if row.file in numbers else Drop.of(row, unpublished)
-        for row in rows
-    ]
+    outcomes: list[Selected | Drop] = []
+    for row in rows:
+        number = numbers.pop(row.file, None)
+        outcomes.append(Drop.of(row, unpublished) if number is None else extend(row, Selected, rank=number))
+    return outcomes
 
 
 def _absent(images: Sequence[PublishedImage], outcomes: Sequence[Selected | Drop]) -> list[Drop]:

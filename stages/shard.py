@@ -54,7 +54,7 @@ def shard() -> None:
         with connect(params.cluster, _memory_mib(params)) as client:
             account = write_shards(
                 client,
-                partial(open_renderer, params, data=DATA.resolve(), image_list=params.exact.image_list.resolve()),
+                partial(open_renderer, params, data=DATA.absolute(), image_list=params.exact.image_list.resolve()),
                 header,
                 table=table("select"),
                 places=_positions(params),
@@ -109,7 +109,9 @@ def _positions(params: Params) -> NDArray[np.int64]:
 def _deciding(params: Params) -> dict[str, Any]:
     """Every value that decides a byte. `exact.min_match` does not: a run with a lower one resumes a failed run."""
     files = Contents.read(DELTAS.parent).files if params.superres.method == "delta" else {}
-    return {
+    # means of areas are not named, as in the data sets of earlier versions, which knew nothing else
+    reduction = {} if params.superres.reduction == "area" else {"superres.reduction": params.superres.reduction}
+    return reduction | {
         "shard": params.shard,
         "superres.method": params.superres.method,
         "superres.renderer": params.superres.renderer,

@@ -16,7 +16,7 @@ from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import best_first, quality
 from pipeline.faces.render import render
-from pipeline.manifest import Cropped, Denoised, Drop, Input, Scored, extend
+from pipeline.manifest import Cropped, Denoised, Drop, Face, Scored, extend
 from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.report import sheets
@@ -32,6 +32,7 @@ PREVIEW_PIXELS = 256
 ROOM = 100_000_000  # bytes, of the strips and sheets
 TABLE, AGAIN = "superres.parquet", "again"
 Chunk = Callable[..., Iterable[Scored | Drop]]
+Key = tuple[int, int]
 LEFT_EYE = (0.375, 0.47)  # where a frontal face has it in the final image: a good place to see sharpness
 
 
@@ -41,12 +42,12 @@ def superres() -> None:
     keys = {"superres": params.superres.deciding(), "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs, room=ROOM) as run:
-        indices = [row.index for row in manifest.read_kept(table("denoise"), Input)]
-        chunk = partial(superres_chunk, params=params, data=DATA.resolve())
-        overview = frozenset(indices[position] for position in sheets.spread(len(indices), FACES))
+        keys_of_faces = [row.key for row in manifest.read_kept(table("denoise"), Face)]
+        chunk = partial(superres_chunk, params=params, data=DATA.absolute())
+        overview = frozenset(keys_of_faces[position] for position in sheets.spread(len(keys_of_faces), FACES))
         account = map_rows(
             params.cluster,
-            partial(chunk, overview=overview, shown=_shown(indices, params.superres.previews)),
+            partial(chunk, overview=overview, shown=_shown(keys_of_faces, params.superres.previews)),
             table=table("denoise"),
             row_in=Denoised,
             row_out=Scored,
@@ -68,8 +69,8 @@ def superres_chunk(
     *,
     params: Params,
     data: Path,
-    overview: Set[int],
-    shown: Mapping[int, Cropped],
+    overview: Set[Key],
+    shown: Mapping[Key, Cropped],
 ) -> Iterator[Scored | Drop]:
     """Scores of some faces; also writes strips of those in `overview`, and of the `shown` ones before and after."""
     section, resolution, network = params.superres, params.align.resolution, data / NETWORK.name
@@ -82,13 +83,13 @@ def superres_chunk(
     scored = section.method != "delta"
 
     def score(row: Denoised) -> Scored:
-        if not scored and row.index not in shown:
+        if not scored and row.key not in shown:
             return _without_image(row, resolution)
         final = renderer.render(row)
-        if scored and row.index in overview:
+        if scored and row.key in overview:
             faces.append(_overview_and_detail(final.image_HWC, _strip_pixels(resolution)))
-        if row.index in shown:
-            before = [_upright(data, version, params) for version in (shown[row.index], row)]
+        if row.key in shown:
+            before = [_upright(data, version, params) for version in (shown[row.key], row)]
             restored.append(before + _overview_and_detail(final.image_HWC, PREVIEW_PIXELS))
         score = quality(final.image_HWC) if scored else None
         return extend(row, Scored, quality=score, padded=final.padded, enlarge=final.enlarge)
@@ -107,11 +108,11 @@ def _without_image(row: Denoised, resolution: int) -> Scored:
     return extend(row, Scored, quality=None, padded=padding is not None, enlarge=factor)
 
 
-def _shown(indices: Sequence[int], count: int) -> dict[int, Cropped]:
-    """The rows of crop of `count` of the faces `indices`, by index."""
-    chosen = {indices[position] for position in sheets.spread(len(indices), count)}
-    places = [place for place, row in enumerate(manifest.read_kept(table("crop"), Input)) if row.index in chosen]
-    return {row.index: row for row in manifest.read_kept_at(table("crop"), Cropped, places)}
+def _shown(keys: Sequence[Key], count: int) -> dict[Key, Cropped]:
+    """The rows of crop of `count` of the faces `keys`."""
+    chosen = {keys[position] for position in sheets.spread(len(keys), count)}
+    places = [place for place, row in enumerate(manifest.read_kept(table("crop"), Face)) if row.key in chosen]
+    return {row.key: row for row in manifest.read_kept_at(table("crop"), Cropped, places)}
 
 
 def _overview_and_detail(final_HWC: Picture, side: int) -> list[Picture]:
@@ -132,17 +133,17 @@ def _strip_pixels(resolution: int) -> int:
     return min(FACE_PIXELS, resolution)
 
 
-def _write_sheets(work: Path, params: Params, overview: Set[int], chunk: Chunk) -> None:
+def _write_sheets(work: Path, params: Params, overview: Set[Key], chunk: Chunk) -> None:
     """Write the sheets, then remove the strips. The best and the worst faces that have no strip are rendered again."""
     last, side = work / "best_and_worst.png", _strip_pixels(params.align.resolution)
     if not last.exists():
         restored = _columns(work, "superres-*.restored.png", PREVIEW_PIXELS)
         sheets.write_sheet(work / "before_after.png", restored, EXTREMES)
         rows = [row for row in manifest.read_kept(work / TABLE, _Quality) if row.quality is not None]
-        order = [rows[position].index for position in best_first([row.quality or 0.0 for row in rows])]
+        order = [rows[position].key for position in best_first([row.quality or 0.0 for row in rows])]
         columns = dict(
             zip(
-                [row.index for row in rows if row.index in overview],
+                [row.key for row in rows if row.key in overview],
                 _columns(work, "superres-*.faces.png", side),
                 strict=True,
             )
@@ -151,19 +152,19 @@ def _write_sheets(work: Path, params: Params, overview: Set[int], chunk: Chunk) 
         sheets.write_sheet(work / "faces.png", faces, FACES_PER_ROW)
         extremes = [*order[:EXTREMES], *order[-EXTREMES:]]
         columns |= _render_again(work, params, sorted(set(extremes) - columns.keys()), chunk)
-        shown = [sheets.repeated(columns[index], FACE_PIXELS // side) for index in extremes]
+        shown = [sheets.repeated(columns[key], FACE_PIXELS // side) for key in extremes]
         sheets.write_sheet(last, shown, EXTREMES)
     for pattern in ("superres-*.png", f"{AGAIN}*"):
         for path in work.glob(pattern):
             path.unlink()
 
 
-def _render_again(work: Path, params: Params, indices: Sequence[int], chunk: Chunk) -> dict[int, Picture]:
-    """The columns of the faces `indices`, which are sorted."""
-    if not indices:
+def _render_again(work: Path, params: Params, keys: Sequence[Key], chunk: Chunk) -> dict[Key, Picture]:
+    """The columns of the faces `keys`, which are sorted."""
+    if not keys:
         return {}
-    chosen = set(indices)
-    places = [place for place, row in enumerate(manifest.read_kept(table("denoise"), Input)) if row.index in chosen]
+    chosen = set(keys)
+    places = [place for place, row in enumerate(manifest.read_kept(table("denoise"), Face)) if row.key in chosen]
     again = work / f"{AGAIN}.rows.parquet"
     manifest.write_rows(again, Denoised, manifest.read_kept_at(table("denoise"), Denoised, places))
     map_rows(
@@ -176,7 +177,7 @@ def _render_again(work: Path, params: Params, indices: Sequence[int], chunk: Chu
         out=work / f"{AGAIN}.parquet",
     )
     columns = _columns(work, f"{AGAIN}-*.faces.png", _strip_pixels(params.align.resolution))
-    return dict(zip(indices, columns, strict=True))
+    return dict(zip(keys, columns, strict=True))
 
 
 def _columns(work: Path, pattern: str, side: int) -> list[Picture]:
@@ -184,7 +185,7 @@ def _columns(work: Path, pattern: str, side: int) -> list[Picture]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Quality(Input):
+class _Quality(Face):
     quality: float | None
 
 

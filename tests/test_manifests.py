@@ -13,7 +13,7 @@ from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published
 from stages import read_manifest
 
-NAMES = ("celeba", "celebahq-deltas", "cifar10", "mnist")
+NAMES = ("celeba", "celebahq-deltas", "cifar10", "mnist", "weights")
 
 
 def read(name: str) -> Published:

@@ -23,6 +23,10 @@ def test_suspicions_are_printed_written_and_refused_above_a_share(
         rows = list(csv.DictReader(file))
     assert [(row["kind"], row["count"], row["of"]) for row in rows] == [("mirrored", "9", "10"), ("turned", "1", "10")]
     assert rows[0]["examples"] == "; ".join(names[: suspicions.EXAMPLES])
+    found = suspicions.read(tmp_path)
+    assert [(suspicion.count, suspicion.of) for suspicion in found] == [(9, 10), (1, 10)]
+    assert found[0].examples == names[: suspicions.EXAMPLES]
+    assert suspicions.read(tmp_path / "none") == []
     assert run.report["suspicions"] == 10
     with pytest.raises(SuspiciousInputError, match=r"mirrored: 9 of 10 \(0, 0.jpg.*align.max_suspicious"):
         run.suspect([Suspicion("mirrored", 9, 10, names)], max_share=0.89)

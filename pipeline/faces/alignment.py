@@ -1,66 +1,125 @@
 """Which photographs have a usable face, and where: photographs joined with annotations, and their crop rectangles."""
 
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 import numpy as np
 
 from pipeline import manifest
 from pipeline.errors import DropReason, RejectedInputError
-from pipeline.faces import geometry
+from pipeline.faces import geometry, suspicious
 from pipeline.faces.annotations import AnnotationFiles, PhotographAnnotations
+from pipeline.faces.five_points import Face
 from pipeline.faces.geometry import Points, Rectangle
-from pipeline.manifest import Aligned, Attributes, Drop, Input, Landmarks, Photograph
-from pipeline.params import AlignParams
+from pipeline.manifest import Aligned, Attributes, Detected, Drop, Landmarks, Photograph, Remarks
+from pipeline.params import DETECT, AlignParams
+from pipeline.suspicions import Suspicion
 
 ANNOTATION_FILES = LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
 """The annotation files in the folder of a table of photographs; the last two may be absent."""
 
-CELEBA_ALIGNED_SIZE = (178, 218)
 CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
-"""Width and height of CelebA's aligned photographs, and the square that dataset_tool.py crops from them."""
+"""The square that dataset_tool.py crops from CelebA's aligned photographs."""
+
+CENTRE_INSTEAD = "align.rectangle: centre takes the largest square in the middle, of any size"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotated(Photograph):
-    """A photograph with its annotations. `landmarks` is null where the whole image is used."""
+    """A face of a photograph with its annotations. `landmarks` is null where none are used.
+
+    `normalised`: the landmarks are in units of width and height, not in pixels.
+    """
 
     split: str | None
     attributes: Attributes | None
     landmarks: Landmarks | None
+    normalised: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Photograph):
+    """A face with the size of its photograph, and its landmarks in pixels."""
+
+    width: int
+    height: int
+    split: str | None
+    attributes: Attributes | None
+    landmarks: Landmarks | None
+    remarks: Remarks = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Photographs joined with annotations: the usable ones, the dropped ones, and warnings."""
+    """Photographs joined with annotations: the usable faces, the dropped ones, warnings and suspicions."""
 
     annotated: list[Annotated] = field(default_factory=list[Annotated])
     dropped: list[Drop] = field(default_factory=list[Drop])
     warnings: list[str] = field(default_factory=list[str])
+    suspicions: list[Suspicion] = field(default_factory=list[Suspicion])
 
 
-def join_annotations(table: Path, params: AlignParams) -> Joined:
-    """Join a table of photographs with the annotation files in its folder.
+def join_annotations(table: Path, params: AlignParams, detected: Path | None = None) -> Joined:
+    """Join a table of photographs with the annotation files in its folder or, for landmarks, the table `detected`.
 
-    Each kept photograph of the table comes out once, and so does each landmark row whose photograph is not in the table
-    at all (kept or dropped). Such a row gets the index of its CelebA number where that is free, else one after all.
+    Each face of each kept photograph of the table comes out once, each photograph without a face once, and so does each
+    landmark row whose photograph is not in the table at all (kept or dropped). Such a row gets the index of its CelebA
+    number where that is free, else one after all. Photographs that `detected` has dropped do not come out.
 
     Errors as `PhotographAnnotations`.
     """
     photographs, rejected = manifest.read_kept(table, Photograph), manifest.read_dropped(table)
-    annotations = PhotographAnnotations(annotation_files(table.parent), params)
-    joined = Joined(warnings=annotations.warnings)
+    files = annotation_files(table.parent)
+    if detected is not None:
+        files = replace(files, landmarks=DETECT)
+    annotations = PhotographAnnotations(files, params, [row.file for row in (*photographs, *rejected)])
+    joined = Joined(warnings=annotations.warnings, suspicions=annotations.suspicions)
+    found = None if detected is None else _Detected.read(detected)
     for photograph in photographs:
         try:
-            joined.annotated.append(manifest.extend(photograph, Annotated, **annotations.of(photograph.file)._asdict()))
+            if found is not None and photograph.index in found.without:
+                continue
+            values = annotations.of(photograph.file)
+            faces = dict(enumerate(values.faces)) if found is None else found.faces_of(photograph)
         except RejectedInputError as error:
             joined.dropped.append(Drop.of(photograph, error))
-    known: list[Photograph | Drop] = [*photographs, *rejected]
-    orphans = annotations.without_photograph(row.file for row in known)
-    for file, index in _free_indices(orphans, {row.index for row in known}).items():
-        joined.dropped.append(Drop.of(Input(index=index, file=file), orphans[file]))
+            continue
+        for number, landmarks in faces.items():
+            row = replace(photograph, face=number)
+            if isinstance(landmarks, RejectedInputError):
+                joined.dropped.append(Drop.of(row, landmarks))
+                continue
+            added = {"split": values.split, "attributes": values.attributes, "landmarks": landmarks}
+            joined.annotated.append(manifest.extend(row, Annotated, **added, normalised=annotations.normalised))
+    orphans = annotations.without_photograph()
+    for file, index in _free_indices(orphans, {row.index for row in (*photographs, *rejected)}).items():
+        joined.dropped.extend(
+            Drop(index=index, file=file, face=face, reason=rejection.reason, detail=rejection.detail)
+            for face, rejection in enumerate(orphans[file])
+        )
     return joined
+
+
+@dataclass(frozen=True, slots=True)
+class _Detected:
+    """Landmarks by index and number of the face, and the photographs that the stage detect dropped whole."""
+
+    faces: dict[int, dict[int, Face]]
+    without: set[int]
+
+    @classmethod
+    def read(cls, table: Path) -> Self:
+        faces: dict[int, dict[int, Face]] = {}
+        for row in manifest.read_kept(table, Detected):
+            faces.setdefault(row.index, {})[row.face] = row.landmarks
+        return cls(faces, {row.index for row in manifest.read_dropped(table)} - faces.keys())
+
+    def faces_of(self, photograph: Photograph) -> dict[int, Face]:
+        if photograph.index not in self.faces:
+            raise RejectedInputError(DropReason.NO_LANDMARKS, "the table of detect has no such photograph")
+        return self.faces[photograph.index]
 
 
 def annotation_files(folder: Path) -> AnnotationFiles:
@@ -76,34 +135,68 @@ def keep_only(joined: Joined, files: Set[str]) -> Joined:
     kept = [row for row in joined.annotated if row.file in files]
     dropped = [drop for drop in joined.dropped if drop.file in files]
     unpublished = [
-        Drop(index=row.index, file=row.file, reason=DropReason.NOT_PUBLISHED, detail="align.photographs: published")
+        Drop(
+            index=row.index,
+            file=row.file,
+            face=row.face,
+            reason=DropReason.NOT_PUBLISHED,
+            detail="align.photographs: published",
+        )
         for row in (*joined.annotated, *joined.dropped)
         if row.file not in files
     ]
-    return Joined(kept, dropped + unpublished, joined.warnings)
+    return replace(joined, annotated=kept, dropped=dropped + unpublished)
 
 
-def align_photograph(row: Annotated, width: int, height: int, params: AlignParams) -> Aligned:
-    """The row of a photograph of `width` x `height` pixels with its rectangle.
+def measure(row: Annotated, width: int, height: int, remarks: Remarks = ()) -> Measured:
+    """The row of a photograph of `width` x `height` pixels, with landmarks in pixels."""
+    landmarks = row.landmarks
+    if landmarks is not None and row.normalised:
+        landmarks = tuple(value * (width, height)[place % 2] for place, value in enumerate(landmarks))
+    return Measured(
+        index=row.index,
+        file=row.file,
+        face=row.face,
+        photograph=row.photograph,
+        split=row.split,
+        attributes=row.attributes,
+        landmarks=landmarks,
+        width=width,
+        height=height,
+        remarks=remarks,
+    )
 
-    `RejectedInputError`: ABSURD_LANDMARKS, OUTSIDE_IMAGE or TOO_SMALL; for whole images NOT_SQUARE, TOO_SMALL or
-    WRONG_SIDE; for CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or WRONG_SIDE.
+
+def suspicions_of(rows: Iterable[Measured]) -> list[Suspicion]:
+    """What the landmarks of rows show together with the sizes of their photographs."""
+    return suspicious.with_sizes([(row.file, row.landmarks, row.width, row.height) for row in rows if row.landmarks])
+
+
+def align_photograph(row: Measured, params: AlignParams) -> Aligned:
+    """The row of a face with its rectangle.
+
+    `RejectedInputError`: ABSURD_LANDMARKS, MIRRORED, OUTSIDE_IMAGE or TOO_SMALL; for squares in the middle TOO_SMALL;
+    for whole images NOT_SQUARE, TOO_SMALL or WRONG_SIDE; for CelebA's aligned photographs WRONG_SIZE, TOO_SMALL or
+    WRONG_SIDE.
     """
+    width, height = row.width, row.height
     if params.rectangle == "celeba-128":
-        if (width, height) != CELEBA_ALIGNED_SIZE:
-            size = " x ".join(map(str, CELEBA_ALIGNED_SIZE))
+        if (width, height) != suspicious.CELEBA_ALIGNED_SIZE:
+            size = " x ".join(map(str, suspicious.CELEBA_ALIGNED_SIZE))
             raise RejectedInputError(
                 DropReason.WRONG_SIZE, f"{width} x {height} pixels, CelebA's aligned ones have {size}"
             )
         square = _square(CELEBA_ALIGNED_SIDE, params.resolution)
         rectangle = square.moved(CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER)
+    elif params.rectangle == "centre":
+        rectangle = _centre(width, height, params)
     elif row.landmarks is None:
         if width != height:
-            raise RejectedInputError(DropReason.NOT_SQUARE, f"{width} x {height} pixels")
+            raise RejectedInputError(DropReason.NOT_SQUARE, f"{width} x {height} pixels; {CENTRE_INSTEAD}")
         rectangle = _square(width, params.resolution)
     else:
         rectangle = _face(np.array(row.landmarks, np.float32).reshape(5, 2), width, height, params)
-    return manifest.extend(row, Aligned, width=width, height=height, quad=rectangle.flat, zoom=rectangle.zoom)
+    return manifest.extend(row, Aligned, quad=rectangle.flat, zoom=rectangle.zoom)
 
 
 def _face(landmarks_52: Points, width: int, height: int, params: AlignParams) -> Rectangle:
@@ -115,6 +208,7 @@ def _face(landmarks_52: Points, width: int, height: int, params: AlignParams) ->
             DropReason.ABSURD_LANDMARKS,
             f"a landmark lies more than {limit:g} pixels outside {width} x {height}: {landmarks_52.tolist()}",
         )
+    suspicious.check_order(tuple(landmarks_52.ravel().tolist()), params)
     rectangle = geometry.rectangle_of_landmarks(landmarks_52, params.resolution)
     inside_5 = ((points_52 >= 0) & (points_52 < (width, height))).all(axis=1)
     if not inside_5.any() or not rectangle.meets(width, height):
@@ -130,12 +224,26 @@ def _face(landmarks_52: Points, width: int, height: int, params: AlignParams) ->
     return rectangle
 
 
+def _centre(width: int, height: int, params: AlignParams) -> Rectangle:
+    """The largest square in the middle; of an odd margin the smaller half is left or above."""
+    side = min(width, height)
+    if side < (params.min_side_pixels if params.enlarge else max(params.resolution, params.min_side_pixels)):
+        remedy = "" if params.enlarge else "; align.enlarge: true enlarges it"
+        raise RejectedInputError(
+            DropReason.TOO_SMALL, f"{width} x {height} pixels, the resolution is {params.resolution}{remedy}"
+        )
+    square = geometry.rectangle_of_square(side, params.resolution)
+    return square.moved((width - side) // 2, (height - side) // 2)
+
+
 def _square(side: int, resolution: int) -> Rectangle:
     if side < resolution:
         raise RejectedInputError(DropReason.TOO_SMALL, f"{side} pixels a side, the resolution is {resolution}")
     factor, rest = divmod(side, resolution)
     if rest or factor & (factor - 1):
-        raise RejectedInputError(DropReason.WRONG_SIDE, f"{side} pixels a side for a resolution of {resolution}")
+        raise RejectedInputError(
+            DropReason.WRONG_SIDE, f"{side} pixels a side for a resolution of {resolution}; {CENTRE_INSTEAD}"
+        )
     return geometry.rectangle_of_square(side, resolution)
 
 

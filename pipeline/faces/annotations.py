@@ -1,21 +1,31 @@
-"""What is known of each photograph by its name: landmarks, split and attributes, from the files of a source."""
+"""What is known of each photograph by its name: faces, split and attributes, from the files of a source."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
+from pipeline.faces import row_names, suspicious
+from pipeline.faces.five_points import Face
 from pipeline.faces.landmarks import Annotations, read_attributes, read_landmarks, read_partition
-from pipeline.params import AlignParams
+from pipeline.faces.row_names import Match
+from pipeline.params import DETECT, AlignParams
+from pipeline.suspicions import Suspicion
 
 UNKNOWN = 0
 """An attribute that is neither 1 (yes) nor -1 (no)."""
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotationFiles:
-    """The annotation files of a source; None for those that it does not have."""
+    """The annotation files of a source; None for those that it does not have.
+
+    `landmarks` may be `DETECT`: the stage detect finds them. They are then not read here, and none is missed.
+    """
 
     landmarks: Path | None
     partition: Path | None
@@ -23,23 +33,31 @@ class AnnotationFiles:
 
 
 class Values(NamedTuple):
-    """The annotations of one photograph; each is None where the source has no such file, or it is not used."""
+    """The annotations of one photograph; split and attributes are None where the source has no such file.
 
-    landmarks: tuple[float, ...] | None
+    `faces` has one entry per face: its landmarks, None where none are used, or why it cannot be used.
+    """
+
+    faces: tuple[Face | RejectedInputError | None, ...]
     split: str | None
     attributes: tuple[int, ...] | None
 
 
 class PhotographAnnotations:
-    """The annotations of all photographs, and which photographs cannot be used for want of them.
+    """The annotations of `photographs`, by name, and which of them cannot be used for want of annotations.
 
-    A missing or unreadable row of the landmarks or, with `missing_attributes: drop`, of the attributes drops its
-    photograph. With `unknown` the attributes are all 0. A missing row of the partition leaves the split unknown.
+    A missing row of the landmarks or, with `missing_attributes: drop`, of the attributes drops its photograph. With
+    `unknown` the attributes are all 0. A missing row of the partition leaves the split unknown. A row of landmarks that
+    cannot be read drops its face.
 
     Attributes
     ----------
     warnings
         Rows that cannot be read and cost no photograph, and wrong counts in the files' heads.
+    suspicions
+        What the files alone show: names that differ, eyes in the other order, the same points in many rows.
+    normalised
+        Landmarks are in units of the photograph's width and height.
 
     Raises
     ------
@@ -47,14 +65,14 @@ class PhotographAnnotations:
         The landmarks are needed and absent, or a file cannot be read.
     """
 
-    def __init__(self, files: AnnotationFiles, params: AlignParams) -> None:
+    def __init__(self, files: AnnotationFiles, params: AlignParams, photographs: Collection[str]) -> None:
         self._params = params
         self._landmarks = self._attributes = None
-        if params.rectangle == "landmarks":
+        if params.rectangle == "landmarks" and files.landmarks != DETECT:
             if files.landmarks is None:
                 raise SourceError(
-                    "the source has no landmarks. Name a landmarks file in download.source, or set align.rectangle to "
-                    "whole for images that are square already."
+                    "the source has no landmarks. Name a landmarks file in download.source, or detect to find them; or "
+                    "set align.rectangle to centre for images without landmarks (whole, if they are square already)."
                 )
             self._landmarks = read_landmarks(files.landmarks)
         self._partition = None if files.partition is None else read_partition(files.partition)
@@ -66,6 +84,23 @@ class PhotographAnnotations:
             self.warnings += self._partition.errors.values()
         if self._attributes is not None and params.missing_attributes == "unknown":
             self.warnings += self._attributes.errors.values()
+        self.matches = {
+            found.path: row_names.match(photographs, [*found.values, *(set(found.errors) - set(found.values))])
+            for found in self.files
+        }
+        roles: dict[str, Annotations[Any] | None] = {
+            "landmarks": self._landmarks,
+            "partition": self._partition,
+            "attributes": self._attributes,
+        }
+        self.suspicions = [
+            found for role, file in roles.items() if file is not None for found in self._differences(role, file)
+        ]
+        if self._landmarks is not None:
+            values, matches = self._landmarks.values, self.matches[self._landmarks.path]
+            faces = [(file, face) for file, match in matches.items() for face in values.get(match.row, ())]
+            self.suspicions += suspicious.of_landmarks(faces)
+        self.normalised = self._landmarks is not None and self._landmarks.normalised
 
     @property
     def files(self) -> list[Annotations]:
@@ -73,35 +108,63 @@ class PhotographAnnotations:
         return [found for found in (self._landmarks, self._partition, self._attributes) if found is not None]
 
     def of(self, file: str) -> Values:
-        """The annotations of the photograph `file`.
-
-        `RejectedInputError`: NO_LANDMARKS, ABSURD_LANDMARKS (a row that cannot be read) or NO_ATTRIBUTES.
-        """
-        landmarks = attributes = None
+        """The annotations of the photograph `file`. `RejectedInputError`: NO_LANDMARKS or NO_ATTRIBUTES."""
+        faces: tuple[Face | RejectedInputError | None, ...] = (None,)
         if self._landmarks is not None:
-            landmarks = self._landmarks.values.get(file)
-            if landmarks is None:
-                unreadable = file in self._landmarks.errors
-                reason = DropReason.ABSURD_LANDMARKS if unreadable else DropReason.NO_LANDMARKS
-                raise RejectedInputError(reason, _fault(self._landmarks, file))
+            faces = self._faces(self._landmarks, file)
+        attributes = None
         if self._attributes is not None:
-            attributes = self._attributes.values.get(file)
+            attributes = self._value(self._attributes, file)
             if attributes is None and self._params.missing_attributes == "drop":
-                raise RejectedInputError(DropReason.NO_ATTRIBUTES, _fault(self._attributes, file))
+                raise RejectedInputError(DropReason.NO_ATTRIBUTES, self._fault(self._attributes, file))
             attributes = attributes or self._unknown
-        return Values(landmarks, None if self._partition is None else self._partition.values.get(file), attributes)
+        return Values(faces, None if self._partition is None else self._value(self._partition, file), attributes)
 
-    def without_photograph(self, files: Iterable[str]) -> Mapping[str, RejectedInputError]:
-        """By name, the rows of landmarks whose photograph is not among `files`: NO_PHOTOGRAPH."""
+    def without_photograph(self) -> Mapping[str, list[RejectedInputError]]:
+        """By name, the faces of the landmarks file whose photograph does not exist: NO_PHOTOGRAPH."""
         if self._landmarks is None:
             return {}
-        known, name = set(files), self._landmarks.path.name
+        used = {match.row for match in self.matches[self._landmarks.path].values()}
+        rejected = RejectedInputError
         return {
-            file: RejectedInputError(DropReason.NO_PHOTOGRAPH, f"{name} has a row {file}, the source has no such file")
-            for file in (*self._landmarks.values, *self._landmarks.errors)
-            if file not in known
+            row: [rejected(DropReason.NO_PHOTOGRAPH, f"{name} has a row {row}, the source has no such file")] * count
+            for name in (self._landmarks.path.name,)
+            for row, count in _rows(self._landmarks).items()
+            if row not in used
         }
 
+    def _faces(self, landmarks: Annotations[tuple[Face, ...]], file: str) -> tuple[Face | RejectedInputError, ...]:
+        found = self._value(landmarks, file) or ()
+        match = self.matches[landmarks.path].get(file)
+        error = None if match is None else landmarks.errors.get(match.row)
+        if match is None or not (found or error):
+            raise RejectedInputError(DropReason.NO_LANDMARKS, self._fault(landmarks, file))
+        return found if error is None else (*found, RejectedInputError(DropReason.ABSURD_LANDMARKS, error))
 
-def _fault(annotations: Annotations, file: str) -> str:
-    return annotations.errors.get(file) or f"{annotations.path.name} has no row {file}"
+    def _value(self, annotations: Annotations[Value], file: str) -> Value | None:
+        match = self.matches[annotations.path].get(file)
+        return None if match is None else annotations.values.get(match.row)
+
+    def _fault(self, annotations: Annotations[Value], file: str) -> str:
+        match = self.matches[annotations.path].get(file, Match(file, ""))
+        return annotations.errors.get(match.row) or f"{annotations.path.name} has no row {file}"
+
+    def _differences(self, role: str, annotations: Annotations[Value]) -> list[Suspicion]:
+        """The rows whose names differ from those of their photographs, by what differs."""
+        matches = self.matches[annotations.path]
+        kinds = Counter(match.difference for match in matches.values() if match.difference)
+        return [
+            Suspicion(
+                f"rows of {role} matched to photographs of another name ({kind})",
+                count,
+                len(matches),
+                [f"{file} = {match.row}" for file, match in matches.items() if match.difference == kind][:5],
+                harmless=True,
+            )
+            for kind, count in kinds.most_common()
+        ]
+
+
+def _rows(landmarks: Annotations[tuple[Face, ...]]) -> Counter[str]:
+    """The number of faces of each name, readable or not."""
+    return Counter({name: len(found) for name, found in landmarks.values.items()}) + Counter(list(landmarks.errors))

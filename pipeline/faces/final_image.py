@@ -18,6 +18,7 @@ from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
 from pipeline.faces.region import Region, crop_again, enlarge, md5_of
 from pipeline.faces.render import RegionRenderer
+from pipeline.faces.squares import Reduction, resized
 from pipeline.manifest import Cropped, Denoised
 from pipeline.params import PhotographParams, SuperresParams
 
@@ -54,6 +55,7 @@ class FinalRenderer:
         data: Path,
     ) -> None:
         self._method = params.method
+        self._reduction: Reduction = params.reduction
         self._photographs = photographs
         self._renderer = renderer
         self._resolution = resolution
@@ -69,7 +71,7 @@ class FinalRenderer:
         """The final image of a row; errors as `read_region`."""
         region = read_region(self._data, row, self._photographs)
         if row.landmarks is None:
-            return FinalImage(box_filtered(region.image_HWC, self._resolution), padded=False, enlarge=1)
+            return FinalImage(resized(region.image_HWC, self._resolution, self._reduction), padded=False, enlarge=1)
         enlarged = self._enlarged(region)
         rendered = self._renderer(enlarged, self._resolution)
         factor = enlarged.image_HWC.shape[0] // region.image_HWC.shape[0]
@@ -97,18 +99,3 @@ def read_region(data: Path, row: Cropped, photographs: PhotographParams) -> Regi
             f"jpeglib, pillow and opencv on all workers, or run dvc repro -f -s crop."
         )
     return region
-
-
-def box_filtered(image_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
-    """A square image shrunk by an integer factor: means of whole pixels, rounded to nearest, ties to even.
-
-    `ValueError`: the image is not square, or its side is no multiple of `resolution`.
-    """
-    height, width, _ = image_HWC.shape
-    factor, rest = divmod(width, resolution)
-    if height != width or rest or not factor:
-        raise ValueError(f"an image of {width} x {height} pixels cannot be cut into {resolution} x {resolution} boxes")
-    if factor == 1:
-        return image_HWC
-    boxes = image_HWC.reshape(resolution, factor, resolution, factor, 3)
-    return np.rint(boxes.mean(axis=(1, 3), dtype=np.float64)).astype(np.uint8)

@@ -1,23 +1,43 @@
-"""CelebA's annotation files: landmarks, split and attributes of each photograph.
+"""Annotation files as people have them: landmarks, split and attributes of each photograph.
 
-All three are text, fields separated by spaces. Landmarks and attributes start with the number of rows and a line of
-column names; either line may be missing, and the number may be wrong. A row that cannot be read is an error of that
-photograph alone.
+CelebA's text, tables with commas, semicolons or tabs (Kaggle's, a spreadsheet's, pandas'), JSON, JSON lines, parquet,
+and for landmarks iBUG's .pts files. A header may order the columns in any way. The format is found in the file, not in
+its name. A row that cannot be read is an error of that photograph alone.
 """
 
-import itertools
+import codecs
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from pipeline.errors import SourceError
+from pipeline.faces import annotation_records as records
+from pipeline.faces import five_points
+from pipeline.faces.annotation_records import Record
+from pipeline.faces.annotation_table import IGNORED_COLUMNS, Row, Table, has_image_suffix, plain
+from pipeline.faces.annotation_text import read_text
+from pipeline.faces.five_points import Face
 
-LANDMARK_COLUMNS = tuple(
-    f"{point}_{axis}" for point in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
-)
-SPLITS = {"0": "train", "1": "validation", "2": "test"}
+LANDMARK_COLUMNS = five_points.COLUMNS
+SPLITS = {
+    **{"0": "train", "1": "validation", "2": "test"},
+    **{"train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation"},
+    "test": "test",
+}
+SIGNS = {
+    **{"1": 1, "-1": -1, "1.0": 1, "-1.0": -1, "+1": 1},
+    **{"true": 1, "false": -1, "yes": 1, "no": -1},
+}
+ZEROS = frozenset({"0", "0.0"})
+"""Stand for no where a file has no -1."""
+
+MAX_CLASSES = 1000
+"""More classes than this in one column are taken for names of something else."""
+
+NORMALISED_LIMIT = 1.5
+"""Coordinates up to this, of whole photographs, may be in units of their width and height."""
 
 Value = TypeVar("Value")
 
@@ -26,8 +46,9 @@ Value = TypeVar("Value")
 class Annotations(Generic[Value]):
     """One annotation file.
 
-    `values` are by photograph, in the order of the file; `errors` by photograph, with the line that cannot be read.
-    `columns` are the names in the header, empty without one. `warnings` cost no photograph.
+    `values` are by photograph, in the order of the file; `errors` by photograph, with the row that cannot be read.
+    `columns` are the names in the header, empty without one. `warnings` cost no photograph. `normalised`: landmarks are
+    in units of the photograph's width and height.
     """
 
     path: Path
@@ -35,108 +56,249 @@ class Annotations(Generic[Value]):
     errors: dict[str, str]
     columns: tuple[str, ...]
     warnings: tuple[str, ...]
+    normalised: bool = False
 
 
-def read_landmarks(path: Path) -> Annotations[tuple[float, ...]]:
-    """Ten numbers per photograph: x and y of left eye, right eye, nose, left and right mouth corner, in pixels.
+def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
+    """The faces of each photograph: x and y of left eye, right eye, nose, left and right mouth corner.
 
-    `SourceError`: the file is absent or no text, holds no readable row, or has other columns or another order of them.
+    `path` is a file, or a folder of .pts files. `pipeline.faces.five_points` says how five of more points are chosen.
+    Equal rows count once.
+
+    `SourceError`: the file is absent or no text, holds no readable row, or has other columns.
     """
-    annotations = _read(path, _numbers, f"ten numbers ({' '.join(LANDMARK_COLUMNS)})")
-    if annotations.columns not in ((), LANDMARK_COLUMNS):
-        raise SourceError(
-            f"{path}: the header has the columns {' '.join(annotations.columns)}, expected are "
-            f"{' '.join(LANDMARK_COLUMNS)} in this order. Reorder the columns of the file."
-        )
-    return annotations
+    expected = f"{' or '.join(map(str, five_points.COUNTS))} numbers ({' '.join(LANDMARK_COLUMNS)}, or more points)"
+    source = _load(path, five_points.COUNTS, _is_number)
+    columns, declared = (), None
+    if isinstance(source, Table):
+        columns, declared = source.columns, source.declared
+        rows = _faces_of_table(path, source)
+    else:
+        rows = [(name, faces, where, "") for name, value, where in source for faces in [five_points.faces_in(value)]]
+    values: dict[str, tuple[Face, ...]] = {}
+    errors: dict[str, str] = {}
+    equal: list[str] = []
+    for name, faces, where, text in rows:
+        for face in faces:
+            if face is None:
+                what = f"{text[:120]!r} is" if text else f"what it says of {name} is"
+                errors.setdefault(name, f"{path.name}, {where}: {what} not a file name and {expected}")
+            elif face in values.get(name, ()):
+                equal.append(name)
+            else:
+                values[name] = (*values.get(name, ()), face)
+    _require(path, values, errors, f"a file name and {expected}")
+    warnings = _count_warning(path, declared, len(rows))
+    if equal:
+        warnings.append(f"{path.name}: {len(equal)} rows are there twice ({', '.join(equal[:3])}); each is used once")
+    return Annotations(path, values, errors, columns, tuple(warnings), _is_normalised(values.values()))
 
 
 def read_partition(path: Path) -> Annotations[str]:
     """The split of each photograph: train, validation or test (0, 1, 2 in the file); errors as `read_landmarks`."""
-    return _read(path, _split, "0, 1 or 2 (train, validation, test)")
+    table = _table(path, (1,), lambda field: field.lower() in SPLITS)
+    places = _value_places(table)
+    return _read(
+        path,
+        table,
+        lambda fields: SPLITS.get(fields[0].lower()) if len(fields) == 1 else None,
+        "0, 1 or 2 (train, validation, test)",
+        places,
+    )
 
 
 def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
-    """The yes/no attributes of each photograph, 1 or -1; `columns` has their names; errors as `read_landmarks`.
+    """The labels of each photograph, 1 or -1; `columns` has their names; errors as `read_landmarks`.
 
-    All rows have the same number of attributes: that of the header or, without one, of most rows. Others are errors.
+    Yes and no are 1 and -1, 1 and 0 (where the file has no -1), true and false. A single column of other values, such
+    as names, is a class of each photograph: one label for each class, in sorted order.
+
+    All rows have the same number of labels: that of the header or, without one, of most rows. Others are errors.
     """
-    found = _read(path, _signs, "as many fields as there are columns, each 1 or -1")
-    usual = Counter(map(len, found.values.values())).most_common(1)[0][0]
+    table = _table(path, (), lambda field: bool(field) and not any(map(has_image_suffix, field.split())))
+    places = _value_places(table)
+    columns = tuple(table.columns[place] for place in places) if places is not None else ()
+    kept = [
+        row.fields if places is None else [row.fields[p] for p in places if p < len(row.fields)] for row in table.rows
+    ]
+    fields = Counter(field.lower() for row in kept for field in row)
+    classes = _classes(kept, fields, places)
+    if classes:
+        hot = {name: tuple(1 if other == name else -1 for other in classes) for name in classes}
+        found = _read(path, table, lambda row: hot.get(row[0]) if len(row) == 1 else None, "a class", places)
+        return _renamed(found, tuple(classes))
+    signs = SIGNS if any(SIGNS.get(field) == -1 for field in fields) else SIGNS | dict.fromkeys(ZEROS, -1)
+    usual = len(columns) or Counter(map(len, kept)).most_common(1)[0][0] if kept else 0
+
+    def parse(row: Sequence[str]) -> tuple[int, ...] | None:
+        values = [signs.get(field.lower()) for field in row]
+        return tuple(v for v in values if v is not None) if values and None not in values else None
+
+    found = _read(path, table, parse, "as many fields as there are columns, each 1 or -1", places)
     odd = {
         name: f"{path.name}: the row of {name} has {len(value)} attributes, others have {usual}"
         for name, value in found.values.items()
         if len(value) != usual
     }
     values = {name: value for name, value in found.values.items() if name not in odd}
-    return replace(found, values=values, errors=found.errors | odd)
+    _require(path, values, odd, "a file name and as many attributes as there are columns")
+    return Annotations(path, values, found.errors | odd, columns, found.warnings)
 
 
-def _numbers(fields: Sequence[str], columns: Sequence[str]) -> tuple[float, ...] | None:
-    return _floats(fields) if len(fields) == len(LANDMARK_COLUMNS) else None
+def _renamed(found: Annotations[Value], columns: tuple[str, ...]) -> Annotations[Value]:
+    return Annotations(found.path, found.values, found.errors, columns, found.warnings)
 
 
-def _split(fields: Sequence[str], columns: Sequence[str]) -> str | None:
-    return SPLITS.get(fields[0]) if len(fields) == 1 else None
+def _classes(rows: Sequence[Sequence[str]], fields: Mapping[str, int], places: Sequence[int] | None) -> list[str]:
+    """The classes of a single column, sorted (numbers by value); none where it is a yes or no, or no single column."""
+    if (len(places) != 1 if places is not None else any(len(row) != 1 for row in rows)) or set(fields) <= {
+        *SIGNS,
+        *ZEROS,
+    }:
+        return []
+    names = sorted({row[0] for row in rows if row and row[0]}, key=_class_order)
+    return names if len(names) <= MAX_CLASSES else []
 
 
-def _signs(fields: Sequence[str], columns: Sequence[str]) -> tuple[int, ...] | None:
-    if not fields or not {"1", "-1"}.issuperset(fields) or (columns and len(fields) != len(columns)):
+def _class_order(name: str) -> tuple[bool, int, str]:
+    return (False, int(name), "") if name.isdecimal() else (True, 0, name)
+
+
+def _faces_of_table(path: Path, table: Table) -> list[tuple[str, list[Face | None], str, str]]:
+    layout = None
+    if table.columns:
+        layout = five_points.layout_of_columns(table.columns)
+        if layout is None:
+            raise SourceError(
+                f"{path}: the header has the columns {' '.join(table.columns)}, expected are "
+                f"{' '.join(LANDMARK_COLUMNS)} in any order, or x_0 y_0 ... of 68, 468 or 478 points. Rename them."
+            )
+    rows: list[tuple[str, list[Face | None], str, str]] = []
+    for row in table.rows:
+        own = layout or five_points.layout_of_count(len(row.fields))
+        whole = own is not None and (not table.columns or len(row.fields) == len(table.columns))
+        rows.append((row.name, [five_points.pick(own, row.fields) if own and whole else None], row.where, row.text))
+    return rows
+
+
+def _is_normalised(values: Collection[tuple[Face, ...]]) -> bool:
+    """Whether coordinates are fractions of the photograph's size: nearly all lie in 0...1, and not all are whole."""
+    faces = [face for found in values for face in found if max(face) > min(face)]
+    small = [face for face in faces if max(map(abs, face)) <= NORMALISED_LIMIT]
+    return len(small) > 0.9 * len(faces) and any(not float(v).is_integer() for face in small for v in face)
+
+
+def _value_places(table: Table) -> list[int] | None:
+    """Which columns hold values: not an index, nor what a detector adds; None without a header."""
+    if not table.columns:
         return None
-    return tuple(1 if field == "1" else -1 for field in fields)
+    return [place for place, column in enumerate(table.columns) if plain(column) not in IGNORED_COLUMNS]
 
 
 def _read(
-    path: Path, parse: Callable[[Sequence[str], Sequence[str]], Value | None], expected: str
+    path: Path,
+    table: Table,
+    parse: Callable[[Sequence[str]], Value | None],
+    expected: str,
+    places: Sequence[int] | None,
 ) -> Annotations[Value]:
-    lines = _lines(path)
-    declared, columns, start = _head(lines)
     values: dict[str, Value] = {}
     errors: dict[str, str] = {}
-    for number, line in enumerate(itertools.islice(lines, start, None), start + 1):
-        if not (fields := line.split()):
-            continue
-        name, value = fields[0], parse(fields[1:], columns)
-        if name in values or name in errors:
-            values.pop(name, None)
-            errors[name] = f"{path.name}, line {number}: another row for {name}; keep one of them"
-        elif value is None:
-            errors[name] = f"{path.name}, line {number}: {line.strip()[:120]!r} is not a file name and {expected}"
-        else:
+    for row in table.rows:
+        name, value = row.name, _parsed(row, table, parse, places)
+        if value is not None and (value == values.get(name) or (name not in values and name not in errors)):
             values[name] = value
+        elif name in values or name in errors:
+            values.pop(name, None)
+            errors[name] = f"{path.name}, {row.where}: another row for {name}; keep one of them"
+        else:
+            errors[name] = f"{path.name}, {row.where}: {row.text[:120]!r} is not a file name and {expected}"
+    _require(path, values, errors, f"a file name and {expected}")
+    warnings = _count_warning(path, table.declared, len(table.rows))
+    return Annotations(path, values, errors, table.columns, tuple(warnings))
+
+
+def _parsed(
+    row: Row, table: Table, parse: Callable[[Sequence[str]], Value | None], places: Sequence[int] | None
+) -> Value | None:
+    if places is None:
+        return parse(row.fields)
+    if len(row.fields) != len(table.columns):
+        return None
+    return parse([row.fields[place] for place in places])
+
+
+def _count_warning(path: Path, declared: int | None, found: int) -> list[str]:
+    return [] if declared in (None, found) else [f"{path.name}: line 1 says {declared} rows, found are {found}"]
+
+
+def _require(path: Path, values: Mapping[str, object], errors: Mapping[str, str], expected: str) -> None:
     if not values:
         first = next(iter(errors.values()), "the file has no rows")
-        raise SourceError(
-            f"{path}: no row of a photograph could be read; a row is a file name and {expected}, separated by spaces "
-            f"(not by commas). The first: {first}."
-        )
-    warnings: list[str] = []
-    if declared not in (None, len(values) + len(errors)):
-        warnings.append(f"{path.name}: line 1 says {declared} rows, found are {len(values) + len(errors)}")
-    return Annotations(path, values, errors, columns, tuple(warnings))
+        raise SourceError(f"{path}: no row of a photograph could be read; a row is {expected}. The first: {first}.")
 
 
-def _lines(path: Path) -> list[str]:
+def _table(path: Path, counts: Collection[int], is_value: Callable[[str], bool]) -> Table:
+    source = _load(path, counts, is_value)
+    return source if isinstance(source, Table) else records.table_of(source)
+
+
+def _load(path: Path, counts: Collection[int], is_value: Callable[[str], bool]) -> Table | list[Record]:
+    """The table in a file or, where it has names of points or values, the records."""
+    if path.is_dir():
+        return _some_pts(path, records.pts_files(path))
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise SourceError(f"{path}: no such annotation file.") from error
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path}: no text file ({error}). Give the unpacked annotation file.") from error
+    if content.startswith(records.PARQUET_START):
+        try:
+            return records.read_parquet(content)
+        except ValueError as error:
+            raise SourceError(f"{path}: a damaged parquet file ({error}). Write it again.") from error
+    if content[257:262] == records.TAR_MARK:
+        return _some_pts(path, records.pts_members(content))
+    text = _decoded(path, content)
+    if records.is_pts(text):
+        return records.read_pts_files([(path.with_suffix(records.PTS).name, content)])
+    found = records.read_json(text)
+    return read_text(text, counts, is_value) if found is None else found
 
 
-def _head(lines: Sequence[str]) -> tuple[int | None, tuple[str, ...], int]:
-    """The declared number of rows, the column names, and how many lines these take."""
-    counted = bool(lines) and lines[0].strip().isdecimal()
-    declared = int(lines[0]) if counted else None
-    names = lines[counted].split() if len(lines) > counted else []
-    if len(names) < 2 or any(_floats([name]) for name in names[1:]):
-        return declared, (), int(counted)
-    return declared, tuple(names), counted + 1
+def _some_pts(path: Path, files: Iterator[tuple[str, bytes]]) -> list[Record]:
+    found = records.read_pts_files(files)
+    if not found:
+        raise SourceError(f"{path}: holds no .pts file. Name a file of landmarks, or a folder of .pts files.")
+    return found
 
 
-def _floats(fields: Sequence[str]) -> tuple[float, ...] | None:
+def _decoded(path: Path, content: bytes) -> str:
+    """The text of a file: UTF-8 or UTF-16, with or without a mark; else the code page of Western Windows."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings: Iterable[str] = ("utf-16",)
+    elif content[1:2] == b"\0" and content[3:4] == b"\0":
+        encodings = ("utf-16-le",)
+    elif content[:1] == b"\0" and content[2:3] == b"\0":
+        encodings = ("utf-16-be",)
+    else:
+        encodings = ("utf-8-sig", "cp1252")
+    fault: UnicodeDecodeError | None = None
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            fault = error
+            continue
+        if any(character < " " and character not in "\t\n\r\f\v" for character in text[:4096]):
+            break
+        return text
+    why = fault or "it holds control characters"
+    raise SourceError(f"{path}: no text file ({why}). Give the unpacked annotation file.")
+
+
+def _is_number(field: str) -> bool:
     try:
-        return tuple(map(float, fields))
+        float(field)
     except ValueError:
-        return None
+        return False
+    return True

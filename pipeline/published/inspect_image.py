@@ -105,7 +105,7 @@ def original_of_files(image: PublishedImage, photographs: Path, landmarks: Path)
     values = read_landmarks(landmarks).values.get(image.file)
     if values is None:
         raise RejectedInputError(DropReason.NO_LANDMARKS, f"{landmarks} has no row {image.file}")
-    return Original(path.read_bytes(), _points(values))
+    return Original(path.read_bytes(), _points(values[0]))
 
 
 def known_steps(image_list: Path) -> dict[int, dict[str, str]]:

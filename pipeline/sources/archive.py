@@ -24,6 +24,9 @@ from pipeline.sources.archive_safety import Entry, Limits, check_archive
 TAR_HEADER_BYTES_MAX = 1 << 20
 """The largest name or attribute of a tar's member, which tarfile reads into memory."""
 
+ZIP_UTF8 = 1 << 11
+"""The flag of a zip's member whose name is UTF-8; without it Python reads code page 437."""
+
 DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -38,17 +41,18 @@ DAMAGE = (
 """What the libraries raise on damaged bytes; and some an OSError, see `is_damage`."""
 
 
-def list_members(path: Path, limits: Limits | None = None) -> list[str]:
+def list_members(path: Path, limits: Limits | None = None, odd: dict[str, str] | None = None) -> list[str]:
     """Names of all regular files in the archive `path` (for a multi-part 7z: its first part), in its order.
 
-    `limits` is None only for an archive that this project made itself. Raises `SourceError` if there is no such
+    `limits` is None only for an archive that this project made itself. Members with an odd name are left out, and added
+    to `odd` with what is odd. Raises `SourceError` if there is no such
     archive, its format is unknown, its index is damaged, or a member must not be there.
     """
     with _naming(path):
         packed_bytes = sum(part.stat().st_size for part in sevenzip.files_of(path))
         index = sevenzip.entries if sevenzip.is_sevenzip(path) else _zip_entries if _is_zip(path) else _tar_entries
         with closing(index(path)) as entries:
-            return check_archive(path, packed_bytes, entries, limits)
+            return check_archive(path, packed_bytes, entries, limits, {} if odd is None else odd)
 
 
 def read_members(path: Path, names: Collection[str]) -> Generator[tuple[str, bytes]]:
@@ -104,14 +108,24 @@ def _zip_entries(path: Path) -> Generator[Entry]:
         for info in archive.infolist():
             if not info.is_dir() or info.file_size:
                 regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.is_dir()
-                yield Entry(info.filename, info.file_size, regular, bool(info.flag_bits & 1))
+                yield Entry(_zip_name(info), info.file_size, regular, bool(info.flag_bits & 1))
 
 
 def _read_zip(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            if info.filename in names:
-                yield info.filename, archive.read(info)
+            if (name := _zip_name(info)) in names:
+                yield name, archive.read(info)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The member's name. Some programs, such as macOS's Archive Utility, do not set the mark of UTF-8."""
+    if info.filename.isascii() or info.flag_bits & ZIP_UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _tar_entries(path: Path) -> Generator[Entry]:

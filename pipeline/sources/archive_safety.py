@@ -1,6 +1,7 @@
 """What an archive may hold: checked in its index, before a byte of it is unpacked.
 
-One hostile member refuses the whole archive.
+One hostile member refuses the whole archive. Names that are only odd, or that collide, do not: no member is written
+under its own name.
 """
 
 import unicodedata
@@ -29,6 +30,8 @@ class Entry:
     regular: bool
     encrypted: bool = False
     crc32: int | None = None
+    line_feed: bool = False
+    """Whether the name has a line feed, which `name` does not show."""
 
 
 class Limits(BaseModel):
@@ -45,20 +48,22 @@ OWN_LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 37, ratio=100.0)
 """Of archives that no manifest lists: the user's own."""
 
 
-def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None) -> list[str]:
-    """The members' names in the archive's order.
+def check_archive(
+    path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None, odd: dict[str, str]
+) -> list[str]:
+    """The members' names in the archive's order, without those whose name is odd, which are added to `odd` with why.
 
-    Raises `SourceError` at the first name that leaves the archive, that no file can have, or that collides with
-    another; at a link, a device or an encrypted member; at more unpacked bytes than `limits` allow.
+    Raises `SourceError` at the first name that leaves the archive or is there twice; at a link, a device or an
+    encrypted member; at more unpacked bytes than `limits` allow.
     """
     names: list[str] = []
-    taken: dict[str, str] = {}
-    folders: dict[str, str] = {}
+    taken: set[str] = set()
     total = 0
     for entry in entries:
-        fault = _fault(entry) or _collision(entry.name, taken, folders)
+        fault = _fault(entry) or ("is there twice" if entry.name in taken else None)
         if fault is not None:
             raise refused(path, entry.name, fault)
+        taken.add(entry.name)
         total += entry.size
         if limits is not None:
             if entry.size > limits.member_bytes:
@@ -67,7 +72,10 @@ def check_archive(path: Path, packed_bytes: int, entries: Iterable[Entry], limit
                 raise too_large(path, "", limits.total_bytes, "total_bytes")
             if total > limits.ratio * packed_bytes:
                 raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
-        names.append(entry.name)
+        if (oddity := _oddity(entry)) is not None:
+            odd[entry.name] = oddity
+        else:
+            names.append(entry.name)
     return names
 
 
@@ -84,45 +92,26 @@ def _fault(entry: Entry) -> str | None:
         (entry.encrypted, "is encrypted"),
         (parts[0] == "" or parts[0].endswith(":"), "has an absolute name"),
         (".." in parts, "has a name that leaves the archive"),
-        ("\\" in name or _is_odd(name), "has a backslash, a control character or broken Unicode in its name"),
-        (max(map(_bytes, parts)) > NAME_BYTES_MAX, f"has a name longer than the {NAME_BYTES_MAX} bytes of a file's"),
-        (_bytes(name) > PATH_BYTES_MAX, f"has a name longer than {PATH_BYTES_MAX} bytes"),
         (entry.size < 0, f"claims {entry.size} bytes"),
     )
     return next((fault for is_there, fault in faults if is_there), None)
 
 
-def _is_odd(name: str) -> bool:
-    if name.isascii():
-        return not name.isprintable()
-    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
+def _oddity(entry: Entry) -> str | None:
+    name = entry.name
+    if entry.line_feed or not (name.isprintable() or all(unicodedata.category(letter) != "Cc" for letter in name)):
+        return "a control character in its name"
+    if max(map(_bytes, name.split("/"))) > NAME_BYTES_MAX:
+        return f"a name longer than the {NAME_BYTES_MAX} bytes of a file's"
+    if _bytes(name) > PATH_BYTES_MAX:
+        return f"a name longer than {PATH_BYTES_MAX} bytes"
+    if not any(part not in ("", ".") for part in name.split("/")):
+        return "no name"
+    return None
 
 
 def _bytes(name: str) -> int:
     return len(name) if name.isascii() else len(name.encode(errors="replace"))
-
-
-def _collision(name: str, taken: dict[str, str], folders: dict[str, str]) -> str | None:
-    """Add the member, or name the one that has its path, also on file systems that ignore case and forms of accents."""
-    folded = unicodedata.normalize("NFC", name).casefold()
-    key = "/".join(part for part in folded.split("/") if part not in ("", "."))
-    if not key:
-        return "has no name"
-    if key in taken:
-        other = taken[key]
-        if other == name:
-            return "is there twice"
-        return f"has the place of {other!r}: some systems do not distinguish these names"
-    if key in folders:
-        return f"is a file, but {folders[key]!r} needs a folder of that name"
-    taken[name if key == name else key] = name
-    above = key
-    while above := above.rpartition("/")[0]:
-        if above in taken:
-            return f"lies in a folder that is also a file, {taken[above]!r}"
-        if folders.setdefault(above, name) != name:
-            break
-    return None
 
 
 def too_large(path: Path, member: str, allowed_bytes: int, limit: str) -> SourceError:

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from pipeline.errors import SourceError
 from pipeline.faces.annotations import AnnotationFiles
-from pipeline.params import PUBLISHED, AlignedCelebASource, CelebASource
-from pipeline.sources import sevenzip
+from pipeline.params import DETECT, PUBLISHED, AlignedCelebASource, CelebASource
+from pipeline.sources import folder_index, sevenzip
 from pipeline.sources.archive_safety import OWN_LIMITS
-from pipeline.sources.local import link_or_copy, link_or_pack_images, require_file
+from pipeline.sources.listing import find_images
+from pipeline.sources.local import copy_annotations, link_or_copy, require_annotations
 from pipeline.sources.published import Published
 from pipeline.sources.source import Contents, DataSource, Given
 
@@ -23,6 +24,8 @@ ANNOTATIONS = {
     "attributes": "Anno/list_attr_celeba.txt",
 }
 """Published paths by the field of the params."""
+ALIGNED_LANDMARKS = "list_landmarks_align_celeba"
+"""Without its suffix: Kaggle's copy is a table with commas."""
 
 
 class CelebA(DataSource[CelebASource]):
@@ -34,8 +37,13 @@ class CelebA(DataSource[CelebASource]):
         "deltas": ("celebahq-deltas", None),
     }
 
+    def locate(self, params: CelebASource) -> CelebASource:
+        """See `DataSource.locate`."""
+        return params.model_copy(update={"images": find_images(params.images, f"{Path(ARCHIVE).name}.001")})
+
     def check(self, params: CelebASource, known: Published | None) -> Given:
         """See `DataSource.check`."""
+        _check_aligned(params)
         given = _check(params, known, ARCHIVE)
         if params.deltas is not None:
             for path in _delta_archives(self._deltas(params)):
@@ -44,7 +52,7 @@ class CelebA(DataSource[CelebASource]):
 
     def fill(self, params: CelebASource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`. The result is the published tree."""
-        contents = _fill(params, known, folder, ARCHIVE)
+        contents = _fill(params, self.params, known, folder, ARCHIVE)
         if params.deltas is not None:
             for path in _delta_archives(self._deltas(params)):
                 link_or_copy(path, folder / "deltas" / path.name)
@@ -65,19 +73,41 @@ class AlignedCelebA(DataSource[AlignedCelebASource]):
         "images": ("celeba", ALIGNED),
     }
 
+    def locate(self, params: AlignedCelebASource) -> AlignedCelebASource:
+        """See `DataSource.locate`."""
+        return params.model_copy(update={"images": find_images(params.images, Path(ALIGNED).name)})
+
     def check(self, params: AlignedCelebASource, known: Published | None) -> Given:
         """See `DataSource.check`."""
         return _check(params, known, ALIGNED)
 
     def fill(self, params: AlignedCelebASource, known: Published | None, folder: Path) -> Contents:
         """See `DataSource.fill`. The result is the published tree."""
-        return _fill(params, known, folder, ALIGNED)
+        return _fill(params, self.params, known, folder, ALIGNED)
 
 
 def contents(images: str, annotations: set[str], photographs: int | None = None) -> Contents:
     """The description of a tree in CelebA's published layout; `annotations` holds the fields of those it has."""
     paths = {field: path for field, path in ANNOTATIONS.items() if field in annotations}
     return Contents.model_validate({"images": images, "numbering": "celeba", "photographs": photographs, **paths})
+
+
+def _check_aligned(params: CelebASource) -> None:
+    """Raise `SourceError` if, by their published names, landmarks are of other photographs than `images`."""
+    places = (*params.images.parts[-2:], *(path.name for path in params.images.glob("img_align_celeba*")))
+    aligned = any("img_align_celeba" in place for place in places)
+    own = params.landmarks.name.startswith(ALIGNED_LANDMARKS)
+    if own and not aligned:
+        raise SourceError(
+            f"{params.landmarks}: this file belongs to {Path(ALIGNED).name}: its points are of the aligned photographs "
+            f"of 178 x 218 pixels. Give {Path(ANNOTATIONS['landmarks']).name} in download.source.landmarks."
+        )
+    if aligned and params.landmarks.name.startswith(Path(ANNOTATIONS["landmarks"]).stem):
+        raise SourceError(
+            f"{params.landmarks}: this file belongs to {Path(ARCHIVE).name}, the photographs in the wild, but "
+            f"download.source.images names {params.images}. Give the photographs in the wild; or for the aligned ones "
+            f"set download.source.kind to celeba-128, which needs no landmarks."
+        )
 
 
 def _check(params: CelebASource | AlignedCelebASource, known: Published | None, archive: str) -> Given:
@@ -99,27 +129,39 @@ def _check(params: CelebASource | AlignedCelebASource, known: Published | None, 
         )
     given = _annotations(params)
     for path in given.values():
-        require_file(path)
+        require_annotations(path)
     known.check([*([] if images.is_dir() else sevenzip.files_of(images)), *given.values()])
-    annotations = AnnotationFiles(**{field: given.get(field) for field in ANNOTATIONS})
+    annotations = AnnotationFiles(**{field: getattr(params, field, None) for field in ANNOTATIONS})
     return Given(images, annotations, "celeba", known.limits or OWN_LIMITS, _photographs(images, known))
 
 
-def _fill(params: CelebASource | AlignedCelebASource, known: Published | None, folder: Path, archive: str) -> Contents:
+def _fill(
+    params: CelebASource | AlignedCelebASource,
+    stated: CelebASource | AlignedCelebASource,
+    known: Published | None,
+    folder: Path,
+    archive: str,
+) -> Contents:
+    """Link what was fetched, where `stated` names no file; copy the user's annotations; describe the user's images."""
     assert known is not None
-    target = folder / archive
-    name = link_or_pack_images(params.images, target.parent, f"{target.stem}.tar")
     given = _annotations(params)
     for field, path in given.items():
-        link_or_copy(path, folder / ANNOTATIONS[field])
-    place = (target.parent / name).relative_to(folder).as_posix()
-    return contents(place, set(given), _photographs(params.images, known))
+        bring = link_or_copy if getattr(stated, field) == PUBLISHED else copy_annotations
+        bring(path, folder / ANNOTATIONS[field])
+    photographs = _photographs(params.images, known)
+    if stated.images != PUBLISHED:
+        own = folder_index.describe(params.images, known.limits or OWN_LIMITS, folder)
+        return contents(own.pop("images"), set(given), photographs).model_copy(update=own)
+    target = (folder / archive).parent
+    for part in sevenzip.files_of(params.images):
+        link_or_copy(part, target / part.name)
+    return contents((target / params.images.name).relative_to(folder).as_posix(), set(given), photographs)
 
 
 def _annotations(params: CelebASource | AlignedCelebASource) -> dict[str, Path]:
     """The annotation files that `params` name, by field."""
     paths = {field: getattr(params, field, None) for field in ANNOTATIONS}
-    return {field: path for field, path in paths.items() if path is not None}
+    return {field: path for field, path in paths.items() if path not in (None, DETECT)}
 
 
 def _photographs(images: Path, known: Published) -> int | None:

@@ -1,20 +1,28 @@
-"""From the files of a source to containers of photographs: every byte kept, every member counted."""
+"""From the files of a source to photographs that later stages read: every byte kept, every member counted.
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+Members of archives are copied to containers. A user's folder is read in place: its table names the files themselves.
+"""
+
+import hashlib
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from tqdm import tqdm
 
-from pipeline import atomic, manifest
-from pipeline.container import writing_container
+from pipeline import atomic, manifest, provenance
+from pipeline.container import ContainerWriter, writing_container
 from pipeline.drops import DropLimit
-from pipeline.errors import RejectedInputError, SourceError
-from pipeline.faces.formats import check_picture
-from pipeline.manifest import Accounting, Drop, Photograph
-from pipeline.sources import archive, cifar10, mnist
+from pipeline.errors import DropReason, RejectedInputError, SourceError
+from pipeline.faces.formats import HEAD_BYTES, check_picture
+from pipeline.manifest import Accounting, Drop, Photograph, Stored
+from pipeline.sources import archive, cifar10, classes, folder_index, mnist, sevenzip
+from pipeline.sources.listing import Listing, is_named_as_photograph, list_archive, readable
+from pipeline.sources.local import located, open_regular
 from pipeline.sources.numbering import Numbered, check_complete, number
 from pipeline.sources.pictures import Pictures
 from pipeline.sources.source import Contents
@@ -22,6 +30,10 @@ from pipeline.sources.source import Contents
 STAGE = "extract"
 TABLE = f"{STAGE}.parquet"
 LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partition.txt", "attributes.txt"
+STATE = "state-of-images.txt"
+"""In an unfinished work folder: a digest of sizes and times of the user's images, as they were when it was begun."""
+
+BLOCK_BYTES = 1 << 20
 
 
 def extract(
@@ -35,24 +47,31 @@ def extract(
     """Write containers, their table and the annotations of the folder `download` to `work`.
 
     These are `extract-00000.tar` ..., `extract.parquet`, and those of `landmarks.txt`, `partition.txt` and
-    `attributes.txt` that the source has. `photographs_per_container` counts members of the source; those that cannot
-    be images are dropped. Containers that a killed run finished are used.
+    `attributes.txt` that the source has. Photographs of a user's folder have no container, but where a table cannot
+    hold their names. `photographs_per_container` counts members of the source; those that cannot be images are
+    dropped. Containers that a killed run finished are used, unless the user's images changed since.
 
     Raises `SourceError` if the archive is damaged or unsafe, or photographs are missing; `TooManyDroppedError` as soon
     as more than the fraction `max_dropped` of the members is dropped.
     """
     atomic.sweep(work)
+    images = located(download, contents.images)
+    in_place = contents.listing is not None
+    listing = folder_index.read(download / contents.listing) if contents.listing is not None else None
+    if not images.is_relative_to(download):
+        _start_again_if_changed(work, images, listing)
     annotations = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
     for name, source in annotations.items():
         if source is not None:
             atomic.write_bytes(work / name, (download / source).read_bytes())
     table = work / TABLE
     if table.exists():
+        (work / STATE).unlink(missing_ok=True)
         return manifest.account(table)
-    images = download / contents.images
     pictures = _pictures(images, contents)
-    names = archive.list_members(images, contents.limits) if pictures is None else pictures.names()
-    numbered = number(names, contents.numbering)
+    if listing is None:
+        listing = list_archive(images, contents.limits) if pictures is None else Listing(pictures.names())
+    numbered = number(listing, contents.numbering)
     if contents.photographs is not None:
         check_complete(images, numbered, contents.photographs)
     if pictures is not None:
@@ -66,14 +85,19 @@ def extract(
     for group in groups:
         if group not in missing:
             limit.add(group.part)
-    wanted = frozenset(entry.member for group in missing for entry in group.members)
-    with closing(archive.read_members(images, wanted) if pictures is None else pictures.read(wanted)) as members:
+    wanted = frozenset(entry.member for group in missing for entry in group.members if entry.lost is None)
+    with closing(_read(images, wanted, in_place, pictures)) as members:
         for group in tqdm(missing, unit="container", leave=False, disable=None):
-            manifest.write_rows(group.part, Photograph, list(_contain(group, members)))
+            outcomes = _note(group, images, contents.images) if in_place else _contain(group, members)
+            manifest.write_rows(group.part, Photograph, list(outcomes))
             limit.add(group.part)
-    account = manifest.join_parts(table, Photograph, [group.part for group in groups])
-    for group in groups:
-        group.part.unlink()
+    parts = [group.part for group in groups]
+    if contents.classes:
+        files = [row.file for part in parts for row in manifest.read_kept(part, Photograph)]
+        classes.write_attributes(work / ATTRIBUTES, files, wrapped=not in_place)
+    account = manifest.join_parts(table, Photograph, parts)
+    for left in (*parts, work / STATE):
+        left.unlink(missing_ok=True)
     return account
 
 
@@ -89,6 +113,29 @@ class _Group:
         return self.container.with_suffix(".part.parquet")
 
 
+def _start_again_if_changed(work: Path, images: Path, listing: Listing | None) -> None:
+    """Remove what a killed run made of the user's images, unless these are as they were."""
+    if listing is None:
+        files = sevenzip.files_of(images) if images.is_file() else []
+    else:
+        files = [images / name for name in listing.members]
+    digest = provenance.digest_of([_state(file) for file in files])
+    path = work / STATE
+    if path.is_file() and path.read_text() == digest:
+        return
+    for left in work.glob(f"{STAGE}*"):
+        left.unlink()
+    atomic.write_bytes(path, digest.encode())
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def _pictures(images: Path, contents: Contents) -> Pictures | None:
     """The images where they were published as arrays; None where they are photographs in an archive."""
     arrays = contents.arrays
@@ -99,23 +146,90 @@ def _pictures(images: Path, contents: Contents) -> Pictures | None:
     return mnist.load(images, images.with_name(arrays.labels), arrays.draw, arrays.seed, contents.limits)
 
 
+def _read(
+    images: Path, wanted: frozenset[str], in_place: bool, pictures: Pictures | None
+) -> Generator[tuple[str, bytes]]:
+    if pictures is not None:
+        yield from pictures.read(wanted)
+    elif not in_place:
+        yield from archive.read_members(images, wanted)
+
+
 def _contain(group: _Group, members: Iterator[tuple[str, bytes]]) -> Iterator[Photograph | Drop]:
+    """Copy the photographs among the members of an archive to the group's container."""
+    readable_members = [entry for entry in group.members if entry.lost is None]
     with writing_container(group.container, f"{STAGE}/{group.container.name}") as container:
-        for entry, (name, content) in zip(group.members, islice(members, len(group.members)), strict=True):
+        for entry, (name, content) in zip(readable_members, islice(members, len(readable_members)), strict=True):
             if entry.member != name:
                 raise SourceError(f"the archive gave {name} where its index names {entry.member}; pack it again.")
-            try:
-                check_picture(content)
-            except RejectedInputError as refused:
-                yield Drop(index=entry.index, file=entry.file, reason=refused.reason, detail=refused.detail)
+            if (drop := _check(entry, content, len(content))) is not None:
+                yield drop
                 continue
             stored = container.add(_safe_name(entry), content)
             yield Photograph(index=entry.index, file=entry.file, photograph=stored)
+    yield from (_drop(entry, *entry.lost) for entry in group.members if entry.lost is not None)
+
+
+def _note(group: _Group, folder: Path, reference: str) -> Iterator[Photograph | Drop]:
+    """Read each photograph of a folder once, and note where it is.
+
+    The path of some is no text and does not fit into a table: these are copied to the group's container.
+    """
+    with ExitStack() as stack:
+        container: ContainerWriter | None = None
+        for entry in group.members:
+            if entry.lost is not None:
+                yield _drop(entry, *entry.lost)
+                continue
+            is_text = entry.member == readable(entry.member)
+            try:
+                with open_regular(folder / entry.member) as file:
+                    head = file.read(HEAD_BYTES)
+                    drop = _check(entry, head, os.fstat(file.fileno()).st_size)
+                    rest = b"" if is_text or drop is not None else file.read()
+                    stored = _place(file, head, reference, entry.member) if is_text and drop is None else None
+            except OSError as error:
+                yield _drop(entry, DropReason.UNREADABLE, str(error.strerror))
+                continue
+            if drop is not None:
+                yield drop
+                continue
+            if stored is None:
+                if container is None:
+                    name = f"{STAGE}/{group.container.name}"
+                    container = stack.enter_context(writing_container(group.container, name))
+                stored = container.add(_safe_name(entry), head + rest)
+            yield Photograph(index=entry.index, file=entry.file, photograph=stored)
+
+
+def _place(file: BinaryIO, head: bytes, reference: str, member: str) -> Stored:
+    """A whole file where it is, of which `head` was read."""
+    md5, size = hashlib.md5(head, usedforsecurity=False), len(head)
+    while block := file.read(BLOCK_BYTES):
+        md5.update(block)
+        size += len(block)
+    # the folder's name is relative to data/download, the container's to data
+    container = f"{reference.removeprefix('../')}/{member}"
+    return Stored(container=container, offset=0, size=size, md5=md5.hexdigest())
+
+
+def _check(entry: Numbered, head: bytes, size: int) -> Drop | None:
+    """Drop a file that starts with `head` and is no photograph."""
+    try:
+        check_picture(head)
+    except RejectedInputError as refused:
+        unexpected = refused.reason != DropReason.NOT_AN_IMAGE or is_named_as_photograph(entry.member)
+        return _drop(entry, refused.reason if unexpected else DropReason.OTHER_FILE, f"{refused.detail} ({size} bytes)")
+    return None
+
+
+def _drop(entry: Numbered, reason: DropReason, detail: str) -> Drop:
+    return Drop(index=entry.index, file=entry.file, reason=reason, detail=detail)
 
 
 def _safe_name(entry: Numbered) -> str:
     """The member's name in the container: its own, or its index where a plain tar cannot hold that."""
-    if entry.file.isascii() and len(entry.file) < 100:
+    if entry.file.isascii() and len(entry.file) < 100 and entry.member.isascii():
         return entry.file
     suffix = PurePosixPath(entry.file).suffix
     return f"{entry.index:06d}{suffix if suffix.isascii() else ''}"

@@ -1,13 +1,17 @@
-"""Files of this machine: linked or copied to where a stage publishes them."""
+"""Files of this machine: linked or copied to where a stage publishes them, or named where they are."""
 
+import errno
+import io
 import os
 import shutil
+import stat
 import tarfile
 from pathlib import Path
+from typing import BinaryIO
 
-from pipeline import atomic, disk
+from pipeline import atomic
 from pipeline.errors import SourceError
-from pipeline.sources import sevenzip
+from pipeline.sources.junk import is_junk
 
 
 def require_file(file: Path) -> None:
@@ -25,17 +29,6 @@ def require_images(images: Path) -> None:
         )
 
 
-def files_below(folder: Path) -> dict[str, Path]:
-    """All files below `folder` by their relative names, which are sorted; `SourceError` if there is none.
-
-    Links to files are followed, links to folders are not.
-    """
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    if not files:
-        raise SourceError(f"{folder}: no file in this folder. Put the photographs there, or name another folder.")
-    return dict(sorted(files.items()))
-
-
 def link_or_copy(file: Path, target: Path) -> None:
     """Make `target` the same bytes as `file`: a hard link where the file system allows one, else a copy."""
     require_file(file)
@@ -47,28 +40,54 @@ def link_or_copy(file: Path, target: Path) -> None:
             shutil.copyfile(file, partial)
 
 
-def link_or_pack_images(images: Path, folder: Path, tar_name: str) -> str:
-    """Bring photographs into `folder` as one archive, all its parts; return its name (of its first part) there.
+def require_annotations(path: Path) -> None:
+    """Raise `SourceError` if at `path` there is neither a file nor a folder, which may hold a file per photograph."""
+    if not path.is_dir():
+        require_file(path)
 
-    A folder of photographs becomes the plain tar `tar_name`: DVC is slow with outputs of many files. Raises
-    `SourceError` if nothing is at `images`, or the folder holds no file.
+
+def copy_annotations(path: Path, target: Path) -> None:
+    """Make `target` the bytes of the user's file, which DVC must not mark as read-only: no link.
+
+    Of a folder it is a plain tar of its files of points (.pts).
     """
-    if images.is_dir():
-        pack(images, folder / tar_name)
-        return tar_name
-    require_images(images)
-    for part in sevenzip.files_of(images):
-        link_or_copy(part, folder / part.name)
-    return images.name
-
-
-def pack(folder: Path, target: Path) -> None:
-    """Write the files of `files_below` as one plain tar whose headers hold name and size."""
-    files = files_below(folder)
-    disk.require(target.parent, sum(file.stat().st_size for file in files.values()), f"a tar of {folder}")
+    if not path.is_dir():
+        require_file(path)
+        atomic.write_bytes(target, path.read_bytes())
+        return
     with atomic.writing(target) as partial, tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive:
-        for name, file in files.items():
-            member = tarfile.TarInfo(name)
-            with file.open("rb") as content:
-                member.size = os.fstat(content.fileno()).st_size
-                archive.addfile(member, content)
+        for file in sorted(path.rglob("*.pts")):
+            if file.is_file() and not is_junk(file.relative_to(path).as_posix()):
+                content = file.read_bytes()
+                member = tarfile.TarInfo(file.relative_to(path).as_posix())
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read. `OSError` if it is none, or no regular one: a pipe would be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file any more", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def reference(path: Path) -> str:
+    """A user's file or folder as `Contents` names it: relative to `data/download`, or absolute.
+
+    It is relative where it is below the current folder, which holds `data`: so nothing depends on where that lies.
+    """
+    absolute, root = _absolute(path), Path.cwd()
+    if not absolute.is_relative_to(root):
+        return absolute.as_posix()
+    return (Path("../..") / absolute.relative_to(root)).as_posix()
+
+
+def located(download: Path, images: str) -> Path:
+    """The file or folder that `Contents` names `images`, of the folder `download`. `..` is not what a link leads to."""
+    return Path(os.path.normpath(download / images))
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolves `..`, but not links

@@ -2,24 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence, Set
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.errors import RejectedInputError, SourceError, TooManyDroppedError
+from pipeline.faces import suspicious
 from pipeline.faces.annotations import PhotographAnnotations
 from pipeline.params import AlignParams
-from pipeline.sources import archive
-from pipeline.sources.local import files_below
+from pipeline.sources.listing import is_named_as_photograph, list_images
 from pipeline.sources.numbering import check_complete, number
 from pipeline.sources.source import Given
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Of files that are photographs, in lower case. `extract` looks at their first bytes; others it may drop."""
+from pipeline.suspicions import Suspicion
 
 EXAMPLES = 5
 
 
-def check(given: Given, align: AlignParams, only: Set[str] | None) -> list[str]:
-    """Read the annotations and compare them with the names of the photographs; return warnings.
+def check(given: Given, align: AlignParams, only: Set[str] | None) -> tuple[list[str], list[Suspicion]]:
+    """Read the annotations and compare them with the names of the photographs; return warnings and suspicions.
 
     `only`: the photographs that `align` uses, None for all.
 
@@ -30,21 +28,21 @@ def check(given: Given, align: AlignParams, only: Set[str] | None) -> list[str]:
     TooManyDroppedError
         For want of annotations `align` would drop more than `align.max_dropped`.
     """
-    names = files_below(given.images) if given.images.is_dir() else archive.list_members(given.images, given.limits)
-    numbered = number(list(names), given.numbering)
+    numbered = number(list_images(given.images, given.limits), given.numbering)
     if given.photographs is not None:
         check_complete(given.images, numbered, given.photographs)
-    photographs = [entry.file for entry in numbered if PurePosixPath(entry.file).suffix.lower() in SUFFIXES]
-    annotations = PhotographAnnotations(given.annotations, align)
+    photographs = [entry.file for entry in numbered if entry.lost is None and is_named_as_photograph(entry.file)]
+    annotations = PhotographAnnotations(given.annotations, align, photographs)
     for found in annotations.files:
         rows = [*found.values, *found.errors]
-        if photographs and not set(rows).intersection(photographs):
+        if photographs and not annotations.matches[found.path]:
             raise SourceError(
                 f"{found.path}: has no row for any of the {len(photographs)} photographs of {given.images}. Its first "
-                f"row is of {rows[0]}, the first photograph is {photographs[0]}: the names must be equal."
+                f"row is of {rows[0]}, the first photograph is {photographs[0]}: the names must be equal, "
+                f"but for folders, suffix and case."
             )
     _check_drops(given.images, photographs, annotations, align, only)
-    return annotations.warnings
+    return annotations.warnings, annotations.suspicions
 
 
 def _check_drops(
@@ -54,20 +52,31 @@ def _check_drops(
     align: AlignParams,
     only: Set[str] | None,
 ) -> None:
-    drops = dict(annotations.without_photograph(photographs))
-    total = len({*photographs, *drops} if only is None else only & {*photographs, *drops})
+    drops = [(file, error) for file, errors in annotations.without_photograph().items() for error in errors]
+    usable: list[str] = []
     for photograph in photographs:
         try:
-            annotations.of(photograph)
+            faces = annotations.of(photograph).faces
         except RejectedInputError as rejected:
-            drops[photograph] = rejected
+            faces = (rejected,)
+        for face in faces:
+            try:
+                if isinstance(face, RejectedInputError):
+                    raise face
+                if face is not None:
+                    suspicious.check_order(face, align)
+                usable.append(photograph)
+            except RejectedInputError as rejected:
+                drops.append((photograph, rejected))
     if only is not None:
-        drops = {file: rejected for file, rejected in drops.items() if file in only}
+        drops = [(file, rejected) for file, rejected in drops if file in only]
+        usable = [file for file in usable if file in only]
+    total = len(drops) + len(usable)
     if len(drops) <= align.max_dropped * total:
         return
-    counts = Counter(rejected.reason for rejected in drops.values()).most_common()
+    counts = Counter(rejected.reason for _, rejected in drops).most_common()
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
-    examples = "; ".join(f"{file}: {rejected.detail}" for file, rejected in list(drops.items())[:EXAMPLES])
+    examples = "; ".join(f"{file}: {rejected.detail}" for file, rejected in drops[:EXAMPLES])
     raise TooManyDroppedError(
         f"{images}: of {total} photographs and rows, align would drop {len(drops)} ({reasons}), allowed are "
         f"{align.max_dropped:.1%}. The first: {examples}. Complete the annotations, or raise align.max_dropped in "

@@ -10,11 +10,12 @@ import tempfile
 import zlib
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from pipeline.errors import SourceError
-from pipeline.sources.archive_safety import Entry, refused
+from pipeline.sources.archive_safety import Entry
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 COMPLAINT_BYTES = 500
@@ -70,9 +71,9 @@ def entries(path: Path) -> Generator[Entry]:
     """The index without folders, in the archive's order."""
     # 7-Zip prints a line feed in a name as an underscore, but its filters see it
     with closing(_listing(path, "-ir!*\n*")) as odd:
-        for entry in odd:
-            raise refused(path, entry.name, "has a control character, a line feed, in its name")
-    yield from _listing(path)
+        line_feeds = {entry.name for entry in odd}
+    for entry in _listing(path):
+        yield replace(entry, line_feed=True) if entry.name in line_feeds else entry
 
 
 def read(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]:

@@ -35,14 +35,19 @@ class Arrays(Fact):
 class Contents(Fact):
     """What lies where in `data/download`: paths relative to it, with `/`; None where the data set has no such file.
 
-    The annotations have CelebA's formats. `limits`: what `images` may unpack to before it counts as a bomb.
+    The user's own images stay where they are: `images` leads out of `data/download`, or is absolute. `limits`: what an
+    archive may unpack to before it counts as a bomb.
     """
 
-    images: str  # a tar, a zip, a 7z or the first part of a multi-part 7z
+    images: str  # a tar, a zip, a 7z, the first part of a multi-part 7z, or a folder
+    listing: str | None = None  # the table of the files of that folder, see `folder_index`; None of an archive
+    junk: int = 0  # files that systems and programs left between the user's photographs
+    junk_examples: tuple[str, ...] = ()
     numbering: Numbering
     landmarks: str | None = None
     partition: str | None = None
     attributes: str | None = None
+    classes: bool = False  # whether each folder directly below `images` is a class
     photographs: int | None = None  # how many it must hold, named 000001.jpg on; None where that is not known
     arrays: Arrays | None = None  # what `images` is where it is no archive of photographs
     limits: Limits = OWN_LIMITS
@@ -107,7 +112,7 @@ class DataSource(ABC, Generic[Params]):
         removed first. Terms are checked before anything is fetched. Raises the errors of `Downloads.fetch`;
         `SourceError` if a file is missing, or has a published name and other content.
         """
-        params = self._fetch(manifests, downloads)
+        params = self.locate(self._fetch(manifests, downloads))
         known = manifests[self.manifests[0]] if self.manifests else None
         given = self.check(params, known)
         if given is not None:
@@ -123,6 +128,10 @@ class DataSource(ABC, Generic[Params]):
         contents = contents.model_copy(update={"files": digests})
         atomic.write_json(folder / FILE, contents.model_dump(mode="json"))
         return contents
+
+    def locate(self, params: Params) -> Params:
+        """`params` with the archive in place of a folder that holds no photographs but that archive."""
+        return params
 
     def check(self, params: Params, known: Published | None) -> Given | None:
         """Check the files that `params` name; return the photographs and annotations among them, if there are any.

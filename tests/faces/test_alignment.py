@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline import drops, manifest
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.alignment import Annotated, Joined, align_photograph, join_annotations, keep_only
-from pipeline.manifest import Accounting, Drop, Photograph, Stored
+from pipeline.faces.alignment import Joined, Measured, align_photograph, join_annotations, keep_only, measure
+from pipeline.manifest import Accounting, Detected, Drop, Photograph, Stored
 from pipeline.params import AlignParams
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
@@ -22,6 +22,7 @@ def _params(**values: object) -> AlignParams:
     standard = {
         "photographs": "all",
         "rectangle": "landmarks",
+        "enlarge": False,
         "resolution": 1024,
         "min_side_pixels": 32,
         "max_landmark_distance": 1.0,
@@ -29,6 +30,7 @@ def _params(**values: object) -> AlignParams:
         "missing_attributes": "drop",
         "photographs_per_chunk": 8,
         "max_dropped": 0.5,
+        "max_suspicious": 0.5,
     }
     return AlignParams.model_validate(standard | values)
 
@@ -49,13 +51,14 @@ def _join(
     return join_annotations(table, _params(rectangle=rectangle, missing_attributes=missing_attributes))
 
 
-def _annotated(landmarks: tuple[float, ...] | None) -> Annotated:
-    return Annotated(index=0, file="000001.jpg", photograph=STORED, split=None, attributes=None, landmarks=landmarks)
+def _measured(landmarks: tuple[float, ...] | None, width: int, height: int) -> Measured:
+    values = {"index": 0, "file": "000001.jpg", "photograph": STORED, "split": None, "attributes": None}
+    return Measured(**values, landmarks=landmarks, width=width, height=height)
 
 
 def _reason(landmarks: tuple[float, ...] | None, width: int, height: int, **values: object) -> DropReason:
     with pytest.raises(RejectedInputError) as caught:
-        align_photograph(_annotated(landmarks), width, height, _params(**values))
+        align_photograph(_measured(landmarks, width, height), _params(**values))
     assert caught.value.detail
     return caught.value.reason
 
@@ -109,6 +112,98 @@ def test_split_and_attributes_go_with_the_photograph(tmp_path: Path, rectangle: 
     assert len(unknown.warnings) == 4
 
 
+OTHER = " ".join(f"{value + 100:g}" for value in FACE)
+SWAPPED = " ".join(f"{FACE[place]:g}" for place in (2, 3, 0, 1, 4, 5, 8, 9, 6, 7))
+
+
+def test_several_rows_are_faces_and_each_comes_out_once(tmp_path: Path) -> None:
+    files = {0: "000001.jpg", 1: "000002.jpg", 2: "000003.jpg"}
+    rows = [("000001.jpg", OTHER), ("000002.jpg", ROW), ("000001.jpg", ROW), ("000001.jpg", "1 2"),
+            ("000003.jpg", SWAPPED), ("000003.jpg", ROW), ("000009.jpg", ROW), ("000009.jpg", OTHER),
+            ("000077.jpg", "1 2")]  # fmt: skip
+    joined = _join(tmp_path, files, {"landmarks.txt": "".join(f"{file} {row}\n" for file, row in rows)})
+    kept = [(row.index, row.face) for row in joined.annotated]
+    assert kept == [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1)]
+    assert joined.annotated[1].landmarks == FACE
+    assert [(drop.file, drop.index, drop.face, drop.reason) for drop in joined.dropped] == [
+        ("000001.jpg", 0, 2, DropReason.ABSURD_LANDMARKS),
+        ("000009.jpg", 8, 0, DropReason.NO_PHOTOGRAPH),
+        ("000009.jpg", 8, 1, DropReason.NO_PHOTOGRAPH),
+        ("000077.jpg", 76, 0, DropReason.NO_PHOTOGRAPH),
+    ]
+    assert [str(found) for found in joined.suspicions] == [
+        "the first eye lies right of the second: 1 of 5 (000003.jpg)",
+        "the same five points in several photographs: 3 of 5 (000001.jpg, 000002.jpg, 000003.jpg)",
+    ]
+
+
+def test_eyes_in_the_other_order_are_mirrored_whichever_way_the_face_is_turned() -> None:
+    points = np.array(FACE).reshape(5, 2) - 50
+    for degrees in range(0, 360, 45):
+        angle = np.radians(degrees)
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        turned = points @ turn + 50
+        assert align_photograph(_measured(tuple(turned.ravel().tolist()), 100, 90), _params()).zoom > 0
+        swapped = tuple(turned[[1, 0, 2, 4, 3]].ravel().tolist())
+        assert _reason(swapped, 100, 90) is DropReason.MIRRORED
+    swapped = tuple(map(float, SWAPPED.split()))  # of published photographs the pixels are known
+    assert align_photograph(_measured(swapped, 100, 90), _params(photographs="published")).zoom > 0
+
+
+def test_rows_of_other_names_are_used_and_counted(tmp_path: Path) -> None:
+    files = {0: "set1/000001.png", 1: "set1/IMG 2.JPG", 2: "set1/c.jpg"}
+    annotations = {
+        "landmarks.txt": f"000001.jpg {ROW}\nimg 2.jpg {ROW}\nc.jpg {OTHER}\n",
+        "attributes.txt": "file,Young\nset1/000001,1\nset1/img 2,0\nc,1\n",
+    }
+    joined = _join(tmp_path, files, annotations)
+    assert [(row.file, row.attributes) for row in joined.annotated] == [
+        ("set1/000001.png", (1,)), ("set1/IMG 2.JPG", (-1,)), ("set1/c.jpg", (1,)),
+    ]  # fmt: skip
+    assert joined.dropped == []
+    assert all(found.harmless for found in joined.suspicions)
+    assert [str(found) for found in joined.suspicions] == [
+        f"rows of {name} matched to photographs of another name ({kind}): 1 of 3 ({example})"
+        for name, kind, example in (
+            ("landmarks", "folder and suffix", "set1/000001.png = 000001.jpg"),
+            ("landmarks", "folder and case", "set1/IMG 2.JPG = img 2.jpg"),
+            ("landmarks", "folder", "set1/c.jpg = c.jpg"),
+            ("attributes", "suffix", "set1/000001.png = set1/000001"),
+            ("attributes", "suffix and case", "set1/IMG 2.JPG = set1/img 2"),
+            ("attributes", "folder and suffix", "set1/c.jpg = c"),
+        )
+    ]
+
+
+def test_fractions_become_pixels(tmp_path: Path) -> None:
+    fractions = " ".join(str(value / side) for value, side in zip(FACE, (100, 80) * 5, strict=True))
+    (row,) = _join(tmp_path, {0: "000001.jpg"}, {"landmarks.txt": f"000001.jpg {fractions}\n"}).annotated
+    assert measure(row, 100, 80).landmarks == pytest.approx(FACE, abs=1e-4)
+    (row,) = _join(tmp_path, {0: "000001.jpg"}, {"landmarks.txt": f"000001.jpg {ROW}\n"}).annotated
+    assert measure(row, 100, 80).landmarks == FACE
+
+
+def test_landmarks_of_the_stage_detect(tmp_path: Path) -> None:
+    files = {0: "a.jpg", 1: "b.jpg", 2: "c.jpg", 3: "d.jpg"}
+    photographs = [Photograph(index=index, file=file, photograph=STORED) for index, file in files.items()]
+    manifest.write_rows(tmp_path / "extract.parquet", Photograph, photographs)
+    found = {"box": (1.0, 2.0, 3.0, 4.0), "score": 0.9, "landmarks": FACE, "orientation": 1}
+    detected = [
+        manifest.extend(photographs[place], Detected, **found, face=face) for place, face in ((0, 0), (0, 2), (1, 0))
+    ]
+    none = Drop.of(photographs[2], RejectedInputError(DropReason.NO_LANDMARKS, "no face"))
+    manifest.write_rows(tmp_path / "detect.parquet", Detected, [*detected, none])
+    (tmp_path / "attributes.txt").write_text("a.jpg 1 -1\nc.jpg 1 1\nd.jpg 1 1\n")
+    joined = join_annotations(tmp_path / "extract.parquet", _params(), tmp_path / "detect.parquet")
+    assert [(row.file, row.face, row.landmarks, row.attributes) for row in joined.annotated] == [
+        ("a.jpg", 0, FACE, (1, -1)), ("a.jpg", 2, FACE, (1, -1)),
+    ]  # fmt: skip
+    assert [(drop.file, drop.reason) for drop in joined.dropped] == [
+        ("b.jpg", DropReason.NO_ATTRIBUTES),
+        ("d.jpg", DropReason.NO_LANDMARKS),
+    ]
+
+
 def test_whole_images_need_no_landmarks(tmp_path: Path) -> None:
     joined = _join(tmp_path, {0: "a.png", 1: "b.png"}, {"partition.txt": "a.png 0\n"}, "whole")
     assert [(row.file, row.split, row.landmarks) for row in joined.annotated] == [
@@ -124,7 +219,7 @@ def test_a_source_without_landmarks_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_face_gets_its_rectangle() -> None:
-    row = align_photograph(_annotated(FACE), 100, 90, _params())
+    row = align_photograph(_measured(FACE, 100, 90), _params())
     assert (row.width, row.height, row.landmarks) == (100, 90, FACE)
     assert row.zoom == pytest.approx(1024 / 80)
     assert np.array(row.quad).reshape(4, 2).mean(axis=0) == pytest.approx([50.5, 42.7], abs=1e-4)
@@ -153,9 +248,9 @@ def test_landmarks_that_cannot_be_are_dropped(landmarks: tuple[float, ...], reas
 
 def test_the_limits_are_those_of_the_params() -> None:
     far = (-99, *FACE[1:])
-    assert align_photograph(_annotated(far), 100, 90, _params()).zoom > 0
+    assert align_photograph(_measured(far, 100, 90), _params()).zoom > 0
     assert _reason(far, 100, 90, max_landmark_distance=0.5) is DropReason.ABSURD_LANDMARKS
-    assert align_photograph(_annotated(FACE), 100, 90, _params(min_side_pixels=80)).zoom > 0
+    assert align_photograph(_measured(FACE, 100, 90), _params(min_side_pixels=80)).zoom > 0
     assert _reason(FACE, 100, 90, min_side_pixels=81) is DropReason.TOO_SMALL
 
 
@@ -168,10 +263,38 @@ def test_whole_images_of_other_shapes_are_dropped(width: int, height: int, reaso
     assert _reason(None, width, height, rectangle="whole", resolution=64) is reason
 
 
+@pytest.mark.parametrize(("width", "height"), [(64, 63), (96, 96)])
+def test_other_shapes_name_the_option_that_takes_them(width: int, height: int) -> None:
+    with pytest.raises(RejectedInputError, match=r"align\.rectangle: centre"):
+        align_photograph(_measured(None, width, height), _params(rectangle="whole", resolution=64))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "quad"),
+    [
+        (500, 500, (0, 0, 0, 500, 500, 500, 500, 0)),
+        (178, 218, (0, 20, 0, 198, 178, 198, 178, 20)),
+        (601, 400, (100, 0, 100, 400, 500, 400, 500, 0)),
+        (64, 64, (0, 0, 0, 64, 64, 64, 64, 0)),
+    ],
+)
+def test_the_largest_square_in_the_middle(width: int, height: int, quad: tuple[int, ...]) -> None:
+    row = align_photograph(_measured(None, width, height), _params(rectangle="centre", resolution=64))
+    assert row.quad == quad
+    assert row.zoom == 64 / min(width, height)
+
+
+def test_small_squares_are_enlarged_only_where_params_say_so() -> None:
+    assert _reason(None, 63, 90, rectangle="centre", resolution=64) is DropReason.TOO_SMALL
+    row = align_photograph(_measured(None, 63, 90), _params(rectangle="centre", resolution=64, enlarge=True))
+    assert row.quad == (0, 13, 0, 76, 63, 76, 63, 13)
+    assert _reason(None, 31, 90, rectangle="centre", resolution=64, enlarge=True) is DropReason.TOO_SMALL
+
+
 @given(st.sampled_from([4, 64, 1024]), st.integers(0, 4))
 def test_a_whole_image_is_its_own_rectangle(resolution: int, doublings: int) -> None:
     side = resolution << doublings
-    row = align_photograph(_annotated(None), side, side, _params(rectangle="whole", resolution=resolution))
+    row = align_photograph(_measured(None, side, side), _params(rectangle="whole", resolution=resolution))
     assert row.quad == (0, 0, 0, side, side, side, side, 0)
     assert row.zoom == resolution / side
 

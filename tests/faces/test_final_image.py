@@ -13,11 +13,12 @@ from PIL import Image
 from pipeline import provenance
 from pipeline.container import writing_container
 from pipeline.errors import NetworkError, SourceError
-from pipeline.faces.final_image import FinalRenderer, box_filtered
+from pipeline.faces.final_image import FinalRenderer
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import encode_png
 from pipeline.faces.region import Region
 from pipeline.faces.render import render
+from pipeline.faces.squares import Reduction, resized
 from pipeline.manifest import Denoised, Stored
 from pipeline.params import PhotographParams, SuperresParams
 from tests.published.exact import reference
@@ -32,8 +33,8 @@ PHOTOGRAPHS = PhotographParams(
 )
 
 
-def params(method: str) -> SuperresParams:
-    values = {"method": method, "renderer": "fast", "faces_per_chunk": 2, "tile_pixels": 96}
+def params(method: str, reduction: Reduction) -> SuperresParams:
+    values = {"method": method, "renderer": "fast", "reduction": reduction, "faces_per_chunk": 2, "tile_pixels": 96}
     return SuperresParams.model_validate(values | {"previews": 0, "max_dropped": 0.0})
 
 
@@ -69,9 +70,11 @@ def stored_row(data: Path, region_HWC: NDArray[np.uint8], *, whole: bool) -> Den
     )
 
 
-def renderer(method: str, data: Path) -> FinalRenderer:
+def renderer(method: str, data: Path, reduction: Reduction = "area") -> FinalRenderer:
     network = data / "fit_superres"
-    return FinalRenderer(params(method), PHOTOGRAPHS, render, resolution=RESOLUTION, network=network, data=data)
+    return FinalRenderer(
+        params(method, reduction), PHOTOGRAPHS, render, resolution=RESOLUTION, network=network, data=data
+    )
 
 
 def rendered(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
@@ -147,25 +150,20 @@ def test_a_larger_whole_image_is_averaged_over_boxes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(final.image_HWC[1, 3], np.rint(mean).astype(np.uint8))
 
 
-def test_means_halfway_go_to_the_even_level() -> None:
-    image_HWC = np.zeros((2, 4, 3), np.uint8)
-    image_HWC[0, :2], image_HWC[0, 2:] = 1, 3
-    square = np.concatenate([image_HWC, image_HWC])
-    assert box_filtered(square, 2)[0, :, 0].tolist() == [0, 2]  # 0.5 and 1.5
-
-
-@pytest.mark.parametrize(("width", "height"), [(96, 96), (64, 128), (32, 32)])
-def test_sizes_that_are_no_multiple_are_refused(width: int, height: int) -> None:
-    with pytest.raises(ValueError, match=f"{width} x {height}"):
-        box_filtered(np.zeros((height, width, 3), np.uint8), RESOLUTION)
+@pytest.mark.parametrize("reduction", ["area", "lanczos"])
+def test_a_square_of_any_size_is_reduced_as_params_say(tmp_path: Path, reduction: Reduction) -> None:
+    image_HWC = pixels(100, 100, 7)
+    final = renderer("none", tmp_path, reduction).render(stored_row(tmp_path, image_HWC, whole=True))
+    np.testing.assert_array_equal(final.image_HWC, resized(image_HWC, RESOLUTION, reduction))
 
 
 def test_torch_is_not_imported_without_a_network() -> None:
     code = (
         "import sys; from pathlib import Path; from pipeline.faces.final_image import FinalRenderer; "
         "from pipeline.faces.render import render; from pipeline.params import PhotographParams, SuperresParams; "
-        "p = SuperresParams(method='lanczos', renderer='fast', faces_per_chunk=1, tile_pixels=9, previews=0, "
-        "max_dropped=0.0); FinalRenderer(p, None, render, resolution=64, network=Path('x'), data=Path('x')); "
+        "p = SuperresParams(method='lanczos', renderer='fast', reduction='area', faces_per_chunk=1, tile_pixels=9, "
+        "previews=0, max_dropped=0.0); "
+        "FinalRenderer(p, None, render, resolution=64, network=Path('x'), data=Path('x')); "
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -18,7 +18,9 @@ MEMBERS = {
     "img/000003.jpg": JPEG + b"three",
     "img/000001.jpg": JPEG + b"one",
     "img/000002.jpg": b"<!DOCTYPE html>",
+    "img/notes.txt": b"notes",
     "img/Thumbs.db": b"\xd0\xcf\x11\xe0",
+    "__MACOSX/img/._000001.jpg": b"\0\5\x16\7",
     "img/000006.jpg": b"",
     "img/000005.jpg": JPEG + b"five",
 }
@@ -39,7 +41,7 @@ def _extract(folder: Path, contents: Contents, data: Path, per_container: int = 
 @pytest.mark.parametrize("pack", packing.ALL)
 def test_photographs_keep_their_bytes_and_the_rest_is_dropped_with_a_reason(pack: packing.Pack, tmp_path: Path) -> None:
     account = _extract(*_download(tmp_path, pack), tmp_path)
-    assert account == Accounting(6, 3, {"not an image": 3})
+    assert account == Accounting(6, 3, {"not an image": 2, "not an image, nor named as one": 1})
     table = tmp_path / "extract" / "extract.parquet"
     rows = manifest.read_kept(table, Photograph)
     assert [(row.index, row.file) for row in rows] == [(0, "000001.jpg"), (2, "000003.jpg"), (4, "000005.jpg")]
@@ -48,9 +50,9 @@ def test_photographs_keep_their_bytes_and_the_rest_is_dropped_with_a_reason(pack
     assert [(drop.index, drop.file, drop.reason) for drop in drops] == [
         (1, "000002.jpg", DropReason.NOT_AN_IMAGE),
         (5, "000006.jpg", DropReason.NOT_AN_IMAGE),
-        (6, "Thumbs.db", DropReason.NOT_AN_IMAGE),
+        (6, "img/notes.txt", DropReason.OTHER_FILE),
     ]
-    assert drops[0].detail == "HTML page"
+    assert drops[0].detail == "HTML page (15 bytes)"
 
 
 def test_only_the_final_files_are_left(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_members_that_are_missing_or_not_published_are_named(tmp_path: Path) -> 
     assert str(refused.value).startswith(
         f"{folder / 'images.zip'}: 6 members, published are 6: 1 missing (000004.jpg); "
     )
-    assert "1 not published (Thumbs.db)" in str(refused.value)
+    assert "1 not published (img/notes.txt)" in str(refused.value)
     with pytest.raises(SourceError, match=r"14 missing \(000004\.jpg, 000007\.jpg, .*000015\.jpg, \.\.\.\)"):
         _extract(folder, contents.model_copy(update={"photographs": 19}), tmp_path)
     assert not list((tmp_path / "extract").glob("*.tar"))

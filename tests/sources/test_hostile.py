@@ -11,10 +11,11 @@ import packing
 import pytest
 from hostile import Build, named
 
-from pipeline.errors import SourceError
+from pipeline.errors import DropReason, SourceError
 from pipeline.sources import extraction
 from pipeline.sources.archive import list_members, read_members
 from pipeline.sources.archive_safety import Limits
+from pipeline.sources.listing import list_archive
 from pipeline.sources.source import Contents
 
 LIMITS = Limits(member_bytes=1_000_000, total_bytes=2_000_000, ratio=20.0)
@@ -26,19 +27,8 @@ CASES: dict[str, tuple[dict[str, Build], str]] = {
     "traversal": (named("img/../../000001.jpg"), "leaves the archive"),
     "absolute": (named("/etc/000001.jpg"), "absolute name"),
     "drive": (named("C:/000001.jpg"), "absolute name"),
-    "backslash": (named("img\\000001.jpg"), "a backslash"),
     "backslash traversal": (named("img\\..\\..\\000001.jpg"), "leaves the archive"),
-    "control character": (named("0000\x0101.jpg"), "a control character"),
-    "line feed": (named("0000\n01.jpg"), "a control character"),
-    "line feed in a folder": (named("im\ng/000001.jpg"), "a control character"),
-    "overlong name": (named("x" * 300 + ".jpg"), "longer than the 255 bytes"),
-    "overlong path": (named("folder/" * 200 + "1.jpg"), "longer than 1024 bytes"),
     "duplicate": (named("000001.jpg", "000001.jpg"), "is there twice"),
-    "case": (named("img/a.JPG", "img/A.jpg"), "has the place of 'img/a.JPG'"),
-    "accents": (named("\u00e9.jpg", "e\u0301.jpg"), "has the place of"),
-    "dots": (named("img/1.jpg", "./img//1.jpg"), "has the place of"),
-    "file and folder": (named("img", "img/1.jpg"), "a folder that is also a file, 'img'"),
-    "folder and file": (named("img/1.jpg", "img"), "is a file, but 'img/1.jpg' needs a folder"),
     "symlink": (
         {"tar": hostile.special(SYMLINK), "zip": hostile.zip_link, "7z": hostile.sevenzip_link},
         "is a link",
@@ -107,6 +97,44 @@ CASES: dict[str, tuple[dict[str, Build], str]] = {
 }  # fmt: skip
 
 
+HARMLESS = {
+    "backslash": ("img\\000001.jpg",),
+    "case": ("img/a.JPG", "img/A.jpg"),
+    "accents": ("\u00e9.jpg", "e\u0301.jpg"),
+    "file and folder": ("img", "img/1.jpg"),
+    "folder and file": ("img/1.jpg", "img"),
+    "space": ("my photo (1).jpg", " a .jpg"),
+}
+ODD = {
+    "control character": ("0000\x0101.jpg", "a control character"),
+    "line feed": ("0000\n01.jpg", "a control character"),
+    "line feed in a folder": ("im\ng/000001.jpg", "a control character"),
+    "overlong name": ("x" * 300 + ".jpg", "longer than the 255 bytes"),
+    "overlong path": ("folder/" * 200 + "1.jpg", "longer than 1024 bytes"),
+    "dots": ("./img//b.jpg", "the name of another member, img/b.jpg"),
+}
+
+
+@pytest.mark.parametrize("form", ["tar", "zip", "7z"])
+@pytest.mark.parametrize("trick", HARMLESS)
+def test_names_that_only_some_systems_take_are_kept(trick: str, form: str, tmp_path: Path) -> None:
+    listing = list_archive(named(*HARMLESS[trick])[form](tmp_path), None)
+    assert (tuple(listing.members), listing.lost, listing.junk) == (HARMLESS[trick], {}, [])
+
+
+@pytest.mark.parametrize("form", ["tar", "zip", "7z"])
+@pytest.mark.parametrize("trick", ODD)
+def test_a_member_of_an_odd_name_is_left_out_and_the_others_are_read(trick: str, form: str, tmp_path: Path) -> None:
+    name, fault = ODD[trick]
+    path = named("img/b.jpg", name, "z.jpg")[form](tmp_path)
+    listing = list_archive(path, None)
+    assert listing.members == ["img/b.jpg", "z.jpg"]
+    ((reason, detail),) = listing.lost.values()
+    assert reason == DropReason.ODD_NAME
+    assert fault in detail
+    assert [read for read, _ in read_members(path, listing.members)] == listing.members
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -123,7 +151,7 @@ def test_is_refused(build: Build, message: str, tmp_path: Path) -> None:
 
 
 def test_there_are_enough_cases() -> None:
-    assert len(CASES) >= 30
+    assert len(CASES) + len(HARMLESS) + len(ODD) >= 30
 
 
 @pytest.mark.parametrize("pack", [packing.tar, packing.zipped, packing.sevenzip])
@@ -134,7 +162,7 @@ def test_an_archive_in_an_archive_is_no_photograph_and_stays_packed(pack: packin
     path = pack(tmp_path, {"000001.zip": inner.getvalue()})
     contents = Contents(images=path.name, numbering="sorted", landmarks=None, partition=None, attributes=None)
     account = extraction.extract(tmp_path, contents, 10, tmp_path / "extract", max_dropped=1.0)
-    assert (account.kept, account.dropped) == (0, {"not an image": 1})
+    assert (account.kept, account.dropped) == (0, {"not an image, nor named as one": 1})
 
 
 @pytest.mark.parametrize("pack", packing.ALL)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import packing
 import pytest
@@ -11,6 +12,7 @@ from pipeline.faces.annotations import AnnotationFiles
 from pipeline.params import AlignParams
 from pipeline.sources import preflight
 from pipeline.sources.source import Given, Numbering
+from pipeline.suspicions import Suspicion
 
 FILES = [f"{number:06d}.jpg" for number in range(1, 11)]
 ROW = "1 2 3 4 5 6 7 8 9 10"
@@ -18,22 +20,26 @@ LANDMARKS = "".join(f"{file} {ROW}\n" for file in FILES)
 ATTRIBUTES = "Bald Young\n" + "".join(f"{file} 1 -1\n" for file in FILES)
 
 
-def check(
+def check(images: Path, texts: Mapping[str, str], **values: Any) -> list[str]:
+    return checked(images, texts, **values)[0]
+
+
+def checked(
     images: Path,
     texts: Mapping[str, str],
     only: set[str] | None = None,
     numbering: Numbering = "celeba",
     photographs: int | None = None,
     **align: object,
-) -> list[str]:
+) -> tuple[list[str], list[Suspicion]]:
     paths: dict[str, Path | None] = dict.fromkeys(("landmarks", "partition", "attributes"))
     for name, text in texts.items():
         paths[name] = images.with_name(f"{name}.txt")
         images.with_name(f"{name}.txt").write_text(text)
     params = {
-        "photographs": "all", "rectangle": "landmarks", "resolution": 64, "min_side_pixels": 32,
+        "photographs": "all", "rectangle": "landmarks", "enlarge": False, "resolution": 64, "min_side_pixels": 32,
         "max_landmark_distance": 1.0, "max_megapixels": 100.0, "missing_attributes": "drop",
-        "photographs_per_chunk": 8, "max_dropped": 0.2,
+        "photographs_per_chunk": 8, "max_dropped": 0.2, "max_suspicious": 0.5,
     }  # fmt: skip
     given = Given(images, AnnotationFiles(**paths), numbering, photographs=photographs)
     return preflight.check(given, AlignParams.model_validate(params | align), only)
@@ -67,15 +73,27 @@ def test_archives_are_listed_not_unpacked(pack: packing.Pack, tmp_path: Path) ->
 def test_a_file_of_other_names_is_an_error_that_shows_both(folder: Path, name: str) -> None:
     texts = {"landmarks": LANDMARKS, "partition": "000001.jpg 0\n", "attributes": ATTRIBUTES}
     with pytest.raises(SourceError, match=rf"{name}\.txt: has no row for any of the 10 photographs of .*images\. Its "
-                       r"first row is of 00000\d\.png, the first photograph is 000001\.jpg"):  # fmt: skip
-        check(folder, texts | {name: texts[name].replace(".jpg", ".png")}, max_dropped=1.0)
+                       r"first row is of 90000\d\.jpg, the first photograph is 000001\.jpg"):  # fmt: skip
+        check(folder, texts | {name: texts[name].replace("0000", "9000")}, max_dropped=1.0)
 
 
-def test_a_table_with_commas_is_recognised(folder: Path) -> None:
-    with pytest.raises(
-        SourceError, match=r"attributes\.txt: no row .* separated by spaces \(not by commas\)\. The first:"
-    ):
-        check(folder, {"landmarks": LANDMARKS, "attributes": "image_id,Bald,Young\n000001.jpg,-1,1\n"})
+def test_eyes_in_the_other_order_are_counted_as_drops_and_equal_points_as_suspicions(folder: Path) -> None:
+    swapped = "106 113 69 109 77 142 108 154 73 152"
+    lines = [f"{file} {swapped.replace('142', str(140 + place))}\n" for place, file in enumerate(FILES)]
+    with pytest.raises(TooManyDroppedError, match=r"drop 10 \(10 mirrored landmarks\).*the first eye lies right of"):
+        check(folder, {"landmarks": "".join(lines)})
+    _, found = checked(folder, {"landmarks": "".join(lines)}, max_dropped=1.0)
+    assert [(each.count, each.of, each.harmless) for each in found] == [(10, 10, True)]
+    assert "the first eye lies right of the second" in found[0].kind
+    _, found = checked(folder, {"landmarks": "".join(f"{file} {ROW}\n" for file in FILES)})
+    assert [str(each).split(" (")[0] for each in found] == ["the same five points in several photographs: 10 of 10"]
+    assert not found[0].harmless
+
+
+def test_rows_of_other_names_count_as_rows_of_the_photographs(folder: Path) -> None:
+    warnings, found = checked(folder, {"landmarks": LANDMARKS.replace(".jpg", ".png")})
+    assert warnings == []
+    assert "(suffix): 10 of 10 (000001.jpg = 000001.png" in str(found[0])
 
 
 def test_too_many_photographs_without_rows_are_an_error_with_examples(folder: Path) -> None:

@@ -21,7 +21,6 @@ from pipeline.params import (
     MnistRgbSource,
     MnistSource,
 )
-from pipeline.sources.archive import list_members
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.published import Published, PublishedFile, Terms
 from pipeline.sources.registry import SOURCES
@@ -65,38 +64,39 @@ def _celeba(user: Path, images: Path) -> CelebASource:
     return CelebASource(kind="celeba", images=images, landmarks=landmarks, partition=None, attributes=None, deltas=None)
 
 
-def test_a_folder_of_photographs_is_staged_as_one_tar(user: Path, tmp_path: Path) -> None:
+def test_a_folder_of_photographs_is_listed_where_it_is(user: Path, tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     (photographs / "a.jpg").write_bytes(b"a")
-    source = FolderSource(
-        kind="folder", images=photographs, landmarks=user / "list_landmarks_celeba.txt", attributes=None
-    )
+    (photographs / "Thumbs.db").write_bytes(b"b")
+    marks = user / "list_landmarks_celeba.txt"
+    source = FolderSource(kind="folder", images=photographs, landmarks=marks, attributes=None)
     contents = stage(source, NOTHING, tmp_path / "data")
     assert contents == Contents.read(tmp_path / "data")
-    assert list_members(tmp_path / "data" / contents.images) == ["a.jpg"]
+    assert (contents.images, contents.junk, contents.junk_examples) == (str(photographs), 1, ("Thumbs.db",))
     assert contents.landmarks is not None
     assert (tmp_path / "data" / contents.landmarks).read_bytes() == LANDMARKS
+    left = sorted(path.name for path in (tmp_path / "data").iterdir())
+    assert left == ["contents.json", "files.parquet", "landmarks.txt"]
+    assert [path.stat().st_nlink for path in (marks, photographs / "a.jpg")] == [1, 1]
 
 
 @pytest.mark.parametrize("pack", packing.ALL)
-def test_an_archive_of_photographs_keeps_its_bytes(pack: packing.Pack, tmp_path: Path) -> None:
-    given = pack(tmp_path, {"a.jpg": b"a" * 500})
-    contents = stage(
-        FolderSource(kind="folder", images=given, landmarks=None, attributes=None), NOTHING, tmp_path / "data"
-    )
-    assert (tmp_path / "data" / contents.images).read_bytes() == given.read_bytes()
-    assert list_members(tmp_path / "data" / contents.images) == ["a.jpg"]
+def test_an_archive_of_photographs_stays_where_it_is(pack: packing.Pack, tmp_path: Path) -> None:
+    given = pack(tmp_path, {"a.jpg": b"a" * 500, "__MACOSX/._a.jpg": b"a"})
+    source = FolderSource(kind="folder", images=given, landmarks=Path("detect"), attributes=None)
+    contents = stage(source, NOTHING, tmp_path / "data")
+    assert (contents.images, contents.listing, contents.junk) == (str(given), None, 1)
+    assert given.stat().st_nlink == 1
     assert contents.landmarks is None
 
 
-def test_published_parts_are_linked_in_the_published_tree(user: Path, tmp_path: Path) -> None:
+def test_published_parts_stay_where_they_are(user: Path, tmp_path: Path) -> None:
     first = packing.sevenzip_parts(user, {"img_celeba/000001.jpg": os.urandom(500)}, 250)
     contents = stage(_celeba(user, first), _published(user, first), tmp_path / "data")
-    assert contents.images == "Img/img_celeba.7z/parts.7z.001"
+    assert contents.images == str(first)
     assert contents.landmarks == "Anno/list_landmarks_celeba.txt"
     assert contents.partition is None
-    assert list_members(tmp_path / "data" / contents.images) == ["img_celeba/000001.jpg"]
 
 
 @pytest.mark.parametrize("damage", ["short", "changed"])
@@ -129,7 +129,7 @@ def test_only_of_published_archives_the_number_of_photographs_is_known(user: Pat
     assert stage(_celeba(user, mine), published, tmp_path / "data").photographs is None
 
 
-def test_aligned_photographs_are_linked_in_the_published_tree(user: Path, tmp_path: Path) -> None:
+def test_aligned_photographs_are_checked(user: Path, tmp_path: Path) -> None:
     images = packing.zipped(user, {"img_align_celeba/000001.jpg": os.urandom(500)})
     partition = user / "list_eval_partition.txt"
     partition.write_text("000001.jpg 0\n")
@@ -142,7 +142,7 @@ def test_aligned_photographs_are_linked_in_the_published_tree(user: Path, tmp_pa
     )
     published = NOTHING.model_copy(update={"files": (file,), "photographs": 1})
     contents = stage(source, published, tmp_path / "data")
-    assert (contents.images, contents.partition) == ("Img/images.zip", "Eval/list_eval_partition.txt")
+    assert (contents.images, contents.partition) == (str(images), "Eval/list_eval_partition.txt")
     assert (contents.photographs, contents.landmarks, contents.attributes) == (1, None, None)
     images.write_bytes(images.read_bytes()[:-1] + b"x")
     with pytest.raises(SourceError, match=r"images\.zip: MD5 is"):
@@ -193,7 +193,7 @@ def test_nothing_of_an_earlier_run_stays(user: Path, tmp_path: Path) -> None:
     stage(_celeba(user, photographs), NOTHING, tmp_path / "data")
     stage(FolderSource(kind="folder", images=photographs, landmarks=None, attributes=None), NOTHING, tmp_path / "data")
     left = sorted(path.name for path in (tmp_path / "data").rglob("*") if path.is_file())
-    assert left == ["contents.json", "images.tar"]
+    assert left == ["contents.json", "files.parquet"]
 
 
 def test_a_folder_that_was_not_staged_is_an_error(tmp_path: Path) -> None:

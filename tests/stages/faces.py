@@ -55,6 +55,7 @@ def choose(address: str, **sections: dict[str, Any]) -> None:
     """Write `params.yaml`: the demo's, with values of some sections replaced."""
     params = yaml.safe_load(DEMO.read_text())
     params["cluster"]["scheduler"] = address
+    params["align"]["max_suspicious"] = 1.0  # the photographs share their landmarks
     for name, values in sections.items():
         params[name] |= values
     Path("params.yaml").write_text(yaml.safe_dump(params))

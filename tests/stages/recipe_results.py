@@ -15,6 +15,7 @@ import json
 import shutil
 import tempfile
 from contextlib import chdir
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ import yaml
 from safetensors.numpy import load_file
 
 from pipeline.container import read_stored
+from pipeline.faces.detection.detector import MTCNN_PACKAGE
 from pipeline.faces.png import decode_png
 from pipeline.manifest import Stored
 from stages import RECIPES, RECORD, recipe_of
 from stages.align import align
 from stages.crop import crop
 from stages.denoise import denoise
+from stages.detect import detect
 from stages.download import download
 from stages.evaluate import evaluate
 from stages.extract import extract
@@ -61,13 +64,26 @@ def results() -> dict[str, dict[str, Any]]:
         shutil.copytree(INPUT, "input")
         _write_database(Path("input/lsun/cat/data.mdb").parent)
         _write_params(address)
-        for stage in (download, extract, align, crop, fit_denoise, denoise, fit_superres, superres, select, shard):
+        for stage in (
+            download,
+            extract,
+            detect,
+            align,
+            crop,
+            fit_denoise,
+            denoise,
+            fit_superres,
+            superres,
+            select,
+            shard,
+        ):
             stage()
         _write_params(None)  # an LMDB cannot be opened twice in one process, so dask's workers must be processes
         lsun("cat")
         found: dict[str, dict[str, Any]] = {
             "download": {"digest": _digest_of_files(Path("data/download"))},
             "extract": {"digest": _digest([_rows("extract"), _digest_of_files(Path("data/extract"), "*.t[ax][rt]")])},
+            "detect": {"digest": _digest(_rows("detect"))},
             "align": {"digest": _digest(_rows("align"))},
             "crop": {"digest": _digest(_rows("crop"))},
             "superres": {"digest": _digest(_rows("superres"))},
@@ -83,6 +99,9 @@ def results() -> dict[str, dict[str, Any]]:
         _write_params(address, networks=True)
         for stage in (fit_denoise, denoise, fit_superres, superres):
             stage()
+        if find_spec(MTCNN_PACKAGE):
+            detect()
+            found["detect"]["numbers"] = _faces()
         found["fit_denoise"] = {"numbers": _history("fit_denoise")}
         found["fit_superres"] = {"numbers": _history("fit_superres")}
         found["denoise"] = {"numbers": [float(pixels.mean()) for pixels in _crops("denoise")]}
@@ -93,10 +112,13 @@ def results() -> dict[str, dict[str, Any]]:
 
 
 def _write_params(address: str | None, *, networks: bool = False) -> None:
+    """Write `params.yaml`; with `networks` landmarks are detected and images restored."""
     params = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     params["cluster"] |= {"scheduler": address, "workers": 1}
     folder = {"kind": "folder", "images": "input/photographs", "landmarks": "input/landmarks.txt", "attributes": None}
     params["download"] = {"watch": "input", "source": folder}
+    if networks:
+        folder["landmarks"] = "detect"
     params["align"]["resolution"] = 128
     params["align"]["min_side_pixels"] = 16
     params["select"]["keep"] = 4
@@ -150,6 +172,11 @@ def _plain(value: Any) -> Any:
 def _crops(stage: str) -> list[np.ndarray]:
     places = pq.read_table(f"data/{stage}/{stage}.parquet")["pixels"].drop_null().to_pylist()
     return [decode_png(read_stored(Path("data"), Stored(**place))) for place in places]
+
+
+def _faces() -> list[float]:
+    rows = pq.read_table("data/detect/detect.parquet", columns=["score", "box", "landmarks"]).to_pylist()
+    return [value for row in rows if row["score"] for value in (row["score"], *row["box"], *row["landmarks"])]
 
 
 def _images(folder: Path) -> dict[str, str]:

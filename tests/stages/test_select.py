@@ -138,7 +138,10 @@ def test_images_of_the_published_list_are_kept_by_their_number() -> None:
     files = [scored(2 * position, 0.5) for position in range(len(FIGURES))]
     images = [PublishedImage(idx, orig_idx, "0" * 32, "0" * 32) for idx, orig_idx in enumerate((4, 999, 0))]
     rows = [replace(row, file=f"{row.index + 1:06d}.jpg", quality=None) for row in files]
+    rows.insert(3, replace(rows[2], face=1))  # another face of the photograph 000005.jpg
     outcomes = keep_published(rows, images)
     kept = {outcome.file: outcome.rank for outcome in outcomes if isinstance(outcome, Selected)}
+    assert len(outcomes) == len(rows)
+    assert isinstance(outcomes[3], Drop)
     assert kept == {"000005.jpg": 0, "000001.jpg": 2}
     assert all(outcome.reason is DropReason.NOT_PUBLISHED for outcome in outcomes if isinstance(outcome, Drop))

@@ -110,7 +110,13 @@ def test_faces_are_rendered_as_they_were_scored(address: str) -> None:
     choose_shard(address, method="lanczos", codec="zstd")
     shard()
     params = SuperresParams(
-        method="lanczos", renderer="fast", faces_per_chunk=1, tile_pixels=64, previews=0, max_dropped=0.0
+        method="lanczos",
+        renderer="fast",
+        reduction="area",
+        faces_per_chunk=1,
+        tile_pixels=64,
+        previews=0,
+        max_dropped=0.0,
     )
     network, photographs = Path("none"), read_params().photographs
     renderer = FinalRenderer(params, photographs, render, resolution=RESOLUTION, network=network, data=DATA)

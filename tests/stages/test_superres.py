@@ -20,6 +20,7 @@ from stages import read_params
 from stages import superres as stage
 from stages.align import align
 from stages.crop import crop
+from stages.denoise import denoise
 from stages.superres import FACE_PIXELS, PREVIEW_PIXELS, superres
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
 
@@ -50,6 +51,26 @@ def _denoised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> 
     manifest.write_rows(DATA / "denoise" / "denoise.parquet", Denoised, unchanged)
     (DATA / "fit_superres").mkdir()
     (DATA / "fit_superres" / "network.json").write_text('{"kind": "none"}')
+
+
+def test_faces_of_one_photograph_are_told_apart(address: str) -> None:
+    files = {f"{number:06d}.jpg": photograph(number) for number in (1, 2)}
+    other = "30 40 60 42 44 55 32 70 58 72"
+    write_extract(files, f"000001.jpg {LANDMARKS}\n000001.jpg {other}\n000002.jpg {LANDMARKS}\n")
+    shutil.rmtree(DATA / "fit_denoise", ignore_errors=True)
+    (DATA / "fit_denoise").mkdir()
+    (DATA / "fit_denoise" / "network.json").write_text('{"kind": "none"}')
+    none = {"denoise": {"method": "none"}, "fit_denoise": {"network": {"kind": "none"}}}
+    choose(address, **SECTIONS | none | {"superres": SECTIONS["superres"] | {"previews": 1}})
+    for run in (align, crop, denoise, superres):
+        run()
+    rows = manifest.read_kept(TABLE, Scored)
+    assert [row.key for row in rows] == [(0, 0), (0, 1), (1, 0)]
+    assert len({row.quality for row in rows}) == 3
+    assert [row.label for row in rows] == ["000000", "000000-1", "000001"]
+    assert not list(OUT.glob("*.strip*"))
+    report = json.loads(Path("reports/align.json").read_text())
+    assert (report["given"], report["further_faces"]) == (3, 1)
 
 
 def test_every_face_has_the_quality_of_its_final_image() -> None:

@@ -1,0 +1,65 @@
+"""A table of annotations, whatever file it came from: rows by the name of a photograph."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+IMAGE_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("jpg", "jpeg", "jpe", "jfif", "jp2", "png", "webp", "bmp", "gif", "tif", "tiff"),
+        *("ppm", "pgm", "pbm", "pnm", "heic", "heif", "avif", "tga"),
+    )
+)
+"""Of the names of photographs, in lower case."""
+
+NAME_COLUMNS = (
+    *("file", "filename", "imageid", "imagename", "imagefile", "imagepath", "filepath", "image", "img", "imgname"),
+    *("photo", "photograph", "path", "name", "imgpath", "imgid", "id", "indexlevel0"),
+)
+"""Headers of the column of names, of lower-case letters and digits; of several the first in this order counts."""
+
+IGNORED_COLUMNS = frozenset({"", "index", "unnamed0", "face", "faceid", "facenumber", "score", "confidence", "box"})
+"""Headers, in the same form, of columns that are no labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row: the name, the values in the order of the table's columns, where it stands, and what is written there."""
+
+    name: str
+    fields: Sequence[Any]
+    where: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in the order of the file, the columns of their values (none without a header), and the count in its head."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+    declared: int | None
+
+
+def plain(column: str) -> str:
+    """A header in lower case, letters and digits alone."""
+    return re.sub(r"[^a-z0-9]", "", column.lower())
+
+
+def is_name_column(column: str) -> bool:
+    """Whether a header is that of the names of photographs; the empty one of an index is."""
+    return not column or plain(column) in NAME_COLUMNS
+
+
+def has_image_suffix(name: str) -> bool:
+    """Whether a field ends as the name of a photograph does."""
+    return PurePosixPath(name.rstrip("\"'")).suffix.lower() in IMAGE_SUFFIXES
+
+
+def unquoted(name: str) -> str:
+    """A name without the quotes around it."""
+    quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"
+    return name[1:-1] if quoted else name

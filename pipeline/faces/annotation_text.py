@@ -1,0 +1,181 @@
+"""Annotation tables as text: CelebA's, fields separated by spaces, and those that spreadsheets and pandas write.
+
+Separators are spaces, tabs, commas or semicolons; the first line may be the number of rows, the next one (or the first)
+a header. Names may hold spaces and separators: the values are the last fields of a row, the rest is the name.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+
+from pipeline.faces.annotation_table import (
+    NAME_COLUMNS,
+    Row,
+    Table,
+    has_image_suffix,
+    is_name_column,
+    plain,
+    unquoted,
+)
+
+SEPARATORS = ";\t,"
+SAMPLE = 200
+"""Rows that decide about separator, header and number of values."""
+
+Line = tuple[int, str]
+IsValue = Callable[[str], bool]
+
+
+def read_text(text: str, counts: Collection[int], is_value: IsValue) -> Table:
+    """Read a table.
+
+    `counts` are the numbers of values that a row may have, empty for any; `is_value` tells whether a field is a value.
+    Both decide where the name ends.
+    """
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    declared = None
+    if lines and lines[0][1].strip().isdecimal() and (len(lines) == 1 or not lines[1][1].strip().isdecimal()):
+        declared = int(lines.pop(0)[1])
+    separator = _separator([line for _, line in lines[1 : SAMPLE + 1]] or [line for _, line in lines], is_value)
+    columns, lines = _header(lines, separator, is_value)
+    if separator is None:
+        rows = _spaced(lines, columns, counts, is_value)
+        columns = columns[1:] if columns and is_name_column(columns[0]) else columns
+    else:
+        columns, rows = _separated(lines, columns, separator, counts, is_value)
+    return Table(columns, rows, declared)
+
+
+def _separator(sample: Sequence[str], is_value: IsValue) -> str | None:
+    """The separator by which most rows start or end with a value, and none where only spaces do that."""
+    for separator in SEPARATORS:
+        cells = [_cells(line, separator) for line in sample]
+        ends = [(_number(row[0], separator), _number(row[-1], separator)) for row in cells if len(row) > 1]
+        good = sum(any(map(is_value, pair)) for pair in ends)
+        if good * 2 > len(sample):
+            return separator
+    return None
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    if separator is None:
+        return line.split()
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+
+
+def _number(cell: str, separator: str) -> str:
+    """A cell with a decimal point in place of a decimal comma."""
+    if separator != "," and re.fullmatch(r"[-+]?\d*,\d+", cell):
+        return cell.replace(",", ".")
+    return cell
+
+
+def _header(lines: list[Line], separator: str | None, is_value: IsValue) -> tuple[tuple[str, ...], list[Line]]:
+    """The columns that the first line names, if it does so, and the other lines."""
+    if len(lines) < 2:
+        return (), lines
+    line = lines[0][1].lstrip("#")
+    cells = _cells(line, separator)
+    if len(cells) == 1:
+        cells = line.split()
+    cells = [cell.strip("\"' ") for cell in cells]
+    numbered = is_name_column(cells[0]) and cells[1:] == [str(place) for place in range(len(cells) - 1)]
+    if any(map(has_image_suffix, cells)):
+        return (), lines
+    if not numbered and any(_float(cell) is not None for cell in cells[len(cells) > 1 :]):
+        return (), lines
+    return tuple(cells), lines[1:]
+
+
+def _spaced(lines: Sequence[Line], columns: Sequence[str], counts: Collection[int], is_value: IsValue) -> list[Row]:
+    if columns:
+        count = len(columns) - is_name_column(columns[0])
+    else:
+        found = Counter(len(_after_suffix(line) or _values(line.split(), is_value)) for _, line in lines[:SAMPLE])
+        count = _commonest(found, counts)
+    rows: list[Row] = []
+    for number, line in lines:
+        text = line.strip()
+        fields = _after_suffix(text)
+        if fields is None or not (len(fields) == count or all(map(is_value, fields))):
+            last = text.rsplit(None, count) if count else []
+            if len(last) == count + 1 and all(map(is_value, last[1:])):
+                fields = last[1:]
+        if fields is None:
+            fields = text.split()[1:]
+        name = text
+        for field in reversed(fields):
+            name = name[: name.rindex(field)].rstrip()
+        rows.append(Row(unquoted(name), fields, f"line {number}", text))
+    return rows
+
+
+def _after_suffix(line: str) -> list[str] | None:
+    """The fields after the last one that ends as a photograph's name; None where none does."""
+    fields = line.split()
+    ends = [place for place, field in enumerate(fields) if has_image_suffix(field)]
+    return fields[ends[-1] + 1 :] if ends else None
+
+
+def _values(cells: Sequence[str], is_value: IsValue) -> Sequence[str]:
+    """The values at the end of a row, without its first cell."""
+    start = len(cells)
+    while start > 1 and is_value(cells[start - 1]):
+        start -= 1
+    return cells[start:]
+
+
+def _commonest(found: Counter[int], counts: Collection[int]) -> int:
+    """The number of values of most rows; of the allowed ones the largest that fits, where only names are longer."""
+    usual = found.most_common(1)[0][0] if found else 0
+    fitting = [count for count in counts if count <= usual]
+    return max(fitting, default=usual) if usual not in counts else usual
+
+
+def _separated(
+    lines: Sequence[Line], columns: tuple[str, ...], separator: str, counts: Collection[int], is_value: IsValue
+) -> tuple[tuple[str, ...], list[Row]]:
+    cells = [[_number(cell, separator) for cell in _cells(line, separator)] for _, line in lines]
+    sample = cells[:SAMPLE]
+    width = Counter(map(len, sample)).most_common(1)[0][0] if sample else 0
+    if columns and len(columns) == width - 1:
+        columns = ("", *columns)  # pandas and R name no column of names
+    if columns:
+        place, count = _name_place(columns, sample), len(columns)
+    else:
+        usual = _commonest(Counter(len(_values(row, is_value)) for row in sample), counts)
+        place = max(width - usual - 1, 0) if _counts_up(sample) else 0
+        count = place + 1 + usual
+    rows: list[Row] = []
+    for (number, line), found in zip(lines, cells, strict=True):
+        row = [*found, *[""] * (place + 1 - len(found))]
+        extra = max(len(row) - count, 0)
+        name = separator.join(row[place : place + extra + 1])
+        fields = row[:place] + row[place + extra + 1 :] if columns else row[place + extra + 1 :]
+        rows.append(Row(unquoted(name), fields, f"line {number}", line.strip()))
+    return tuple(columns[:place] + columns[place + 1 :]), rows
+
+
+def _name_place(columns: Sequence[str], sample: Sequence[Sequence[str]]) -> int:
+    """The column of names: by its header, else the first that holds something else than numbers."""
+    texts = [
+        any(len(row) > place and row[place] and _float(row[place]) is None for row in sample)
+        for place in range(len(columns))
+    ]
+    named = [place for place, column in enumerate(columns) if column and is_name_column(column)]
+    known = sorted(named, key=lambda place: NAME_COLUMNS.index(plain(columns[place])))
+    return next((place for place in (*known, *range(len(columns))) if texts[place]), known[0] if known else 0)
+
+
+def _counts_up(sample: Sequence[Sequence[str]]) -> bool:
+    """Whether the first cells count from 0 or 1, as an index that pandas wrote."""
+    first = [row[0] for row in sample]
+    return len(first) > 0 and any(first == [str(place + start) for place in range(len(first))] for start in (0, 1))
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

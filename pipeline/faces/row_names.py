@@ -1,0 +1,92 @@
+"""Which row of an annotation file belongs to which photograph.
+
+Equal names first. The rest by ever weaker likeness, each only where it is unique on both sides: of whole paths, then of
+their last parts (`set1/a.jpg` and `a.jpg`); in another Unicode form or with other slashes, in other case, with another
+suffix or none.
+"""
+
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pipeline.faces.annotation_table import has_image_suffix
+
+MAX_DEPTH = 8
+"""Parts of a path that are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The row of a photograph, and how its name differs; `difference` is empty where names are equal."""
+
+    row: str
+    difference: str
+
+
+def match(photographs: Collection[str], rows: Collection[str]) -> dict[str, Match]:
+    """The row of each photograph that has one, by name."""
+    known = set(rows)
+    found = {name: Match(name, "") for name in photographs if name in known}
+    found |= _match_others(
+        [name for name in photographs if name not in found], [name for name in rows if name not in found]
+    )
+    return {name: found[name] for name in photographs if name in found}
+
+
+def _match_others(photographs: Collection[str], rows: Collection[str]) -> dict[str, Match]:
+    found: dict[str, Match] = {}
+    left, rest = [_Name.of(name) for name in photographs], [_Name.of(name) for name in rows]
+    depth = min(max((len(name.parts) for name in names), default=0) for names in (left, rest))
+    for parts in range(min(depth, MAX_DEPTH), 0, -1):
+        for difference, key in _KEYS.items():
+            if not (left and rest):
+                return found
+            new = _unique_pairs(left, rest, parts, key)
+            for photograph, row in new:
+                same = len(photograph.parts) == len(row.parts)
+                words = [word for word in ("" if same else "folder", difference) if word]
+                found[photograph.name] = Match(row.name, " and ".join(words) or "Unicode form")
+            done = {id(name) for pair in new for name in pair}
+            left = [name for name in left if id(name) not in done]
+            rest = [name for name in rest if id(name) not in done]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    name: str
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str) -> "_Name":
+        parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+        return cls(name, tuple(part for part in parts if part not in ("", ".")))
+
+
+def _stem(path: str) -> str:
+    return str(PurePosixPath(path).with_suffix("")) if has_image_suffix(path) else path
+
+
+_KEYS: dict[str, Callable[[str], str]] = {
+    "": lambda path: path,
+    "case": lambda path: path.casefold(),
+    "suffix": _stem,
+    "suffix and case": lambda path: _stem(path).casefold(),
+}
+
+
+def _unique_pairs(
+    photographs: Iterable[_Name], rows: Iterable[_Name], parts: int, key: Callable[[str], str]
+) -> list[tuple[_Name, _Name]]:
+    """Photographs and rows whose last `parts` parts have a key that nothing else has; one has no more parts."""
+    by_key: dict[str, tuple[list[_Name], list[_Name]]] = {}
+    for side, names in enumerate((photographs, rows)):
+        for name in names:
+            if len(name.parts) >= parts:
+                by_key.setdefault(key("/".join(name.parts[-parts:])), ([], []))[side].append(name)
+    return [
+        (ours[0], theirs[0])
+        for ours, theirs in by_key.values()
+        if len(ours) == len(theirs) == 1 and parts in (len(ours[0].parts), len(theirs[0].parts))
+    ]

@@ -1,0 +1,164 @@
+"""Stage detect on a small source of drawn photographs, one of them with two people, some without a face."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from pipeline import manifest
+from pipeline.errors import NetworkError, SourceError, TooManyDroppedError
+from pipeline.faces.png import decode_png
+from pipeline.manifest import Detected
+from stages.detect import detect
+from tests.faces.detection.drawn import drawn, needs_mtcnn, pixels
+from tests.stages.faces import choose, photograph, write_extract
+
+TABLE = Path("data/detect/detect.parquet")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("manifests").symlink_to(ROOT / "manifests")
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    """Two portraits, two people in one picture, a picture without a face, and a damaged file."""
+    two = np.hstack([_square(pixels(drawn(number, side)[0])) for number, side in ((1, 100), (2, 220))])
+    stream = io.BytesIO()
+    Image.fromarray(two).save(stream, "PNG")
+    return {
+        "a.jpg": drawn(0)[0],
+        "sub/b.jpg": drawn(3)[0],
+        "two.png": stream.getvalue(),
+        "none.jpg": photograph(1),
+        "cut.jpg": drawn(4)[0][:900],
+    }
+
+
+def _square(picture_HWC: np.ndarray) -> np.ndarray:
+    side = 900
+    return np.pad(picture_HWC, [(0, side - picture_HWC.shape[0]), (0, side - picture_HWC.shape[1]), (0, 0)])
+
+
+def choose_detector(address: str | None, landmarks: str | None = "detect", **values: Any) -> None:
+    choose(address or "", detect={"max_dropped": 0.5, "photographs_per_chunk": 2} | values)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    source = {"kind": "folder", "images": "photographs", "landmarks": landmarks, "attributes": None}
+    params["download"] = {"watch": "photographs", "source": source}
+    params["cluster"]["scheduler"] = address
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+@needs_mtcnn
+def test_each_photograph_has_its_faces_or_a_reason(address: str, files: dict[str, bytes]) -> None:
+    write_extract(files, "")
+    choose_detector(address)
+    detect()
+    rows = manifest.read_kept(TABLE, Detected)
+    assert [(row.file, row.face) for row in rows] == [("a.jpg", 0), ("sub/b.jpg", 0), ("two.png", 0), ("two.png", 1)]
+    assert {row.file: row.reason.name for row in manifest.read_dropped(TABLE)} == {
+        "none.jpg": "NO_FACE",
+        "cut.jpg": "TRUNCATED",
+    }
+    first, second = rows[2:]
+    assert first.box[0] > 900 > second.box[0]  # the larger one is first
+    assert all(row.orientation == 1 and 0.9 <= row.score <= 1 for row in rows)
+    assert rows[0].landmarks[0] < rows[0].landmarks[2]  # the left eye for the viewer
+    report = json.loads(Path("reports/detect.json").read_text())
+    assert (report["given"], report["kept"], report["faces"]) == (5, 3, 4)
+    assert report["dropped"] == {"no face found": 1, "truncated image": 1}
+    sheet_HWC = decode_png(Path("data/detect/faces.png").read_bytes())
+    assert sheet_HWC.shape == (222, 4 * 192, 3)
+    assert {path.name for path in TABLE.parent.iterdir()} == {"detect.parquet", "faces.png", "record.json"}
+
+
+@needs_mtcnn
+@pytest.mark.parametrize("orientation", ["shown", "stored"])
+def test_landmarks_refer_to_the_picture_as_it_is_used(address: str, files: dict[str, bytes], orientation: str) -> None:
+    """Of a photograph on its side the tag is right; in the stored pixels its face lies and is not found upright."""
+    upright = Image.open(io.BytesIO(files["a.jpg"]))
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(stream, "JPEG", exif=exif, quality=95)
+    write_extract({"a.jpg": files["a.jpg"], "turned.jpg": stream.getvalue()}, "")
+    choose_detector(address, max_dropped=0.5)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["photographs"]["orientation"] = orientation
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    detect()
+    first, *others = manifest.read_kept(TABLE, Detected)
+    near = [np.abs(np.subtract(row.landmarks, first.landmarks)).max() < 0.1 * first.box[2] for row in others]
+    assert first.orientation == 1
+    assert all(row.orientation == 6 for row in others)
+    assert near == [True] if orientation == "shown" else not any(near)
+
+
+@needs_mtcnn
+def test_neither_chunks_nor_a_kill_change_a_byte(
+    address: str, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_extract(files, "")
+    contents: set[tuple[bytes, ...]] = set()
+    for size, stopped in ((1, True), (3, False), (50, False)):
+        choose_detector(address, photographs_per_chunk=size)
+        if stopped:
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr("pipeline.manifest.join_parts", _stop)
+                detect()
+            left = sorted(Path("data/.work").glob("detect-*/detect.chunks/detect-*"))
+            assert len(left) == 5
+            shutil.rmtree(left[3])  # of a photograph with two faces and those after it, one chunk is missing
+            choose_detector(address, photographs_per_chunk=4)
+        detect()
+        contents.add(tuple(path.read_bytes() for path in (TABLE, Path("data/detect/faces.png"))))
+    assert len(contents) == 1
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@needs_mtcnn
+def test_too_many_without_a_face_end_the_run(address: str, files: dict[str, bytes]) -> None:
+    write_extract(files, "")
+    choose_detector(address, max_dropped=0.1)
+    with pytest.raises(TooManyDroppedError, match=r"detect: [12] of 5 inputs dropped"):
+        detect()
+    assert not TABLE.exists()
+
+
+@pytest.mark.parametrize("landmarks", [None, "photographs/landmarks.txt"])
+def test_where_landmarks_are_given_the_table_is_empty_and_nothing_is_read(landmarks: str | None) -> None:
+    choose_detector(None, landmarks)
+    detect()
+    assert manifest.account(TABLE).given == 0
+    assert manifest.read_kept(TABLE, Detected) == []
+    assert json.loads(Path("reports/detect.json").read_text())["faces"] == 0
+
+
+def test_the_networks_of_yunet_are_the_published_ones_or_an_error(address: str, files: dict[str, bytes]) -> None:
+    write_extract(files, "")
+    Path("copy.onnx").write_bytes(b"x" * 232589)
+    choose_detector(address, engine="yunet", weights="copy.onnx")
+    with pytest.raises(SourceError, match=r"copy\.onnx: SHA256 is .* Only that file is used"):
+        detect()
+    choose_detector(address, engine="yunet", weights="nowhere.onnx")
+    with pytest.raises(SourceError, match=r"nowhere\.onnx: no such file"):
+        detect()
+
+
+def test_missing_networks_are_an_error_before_the_workers_start(files: dict[str, bytes], tmp_path: Path) -> None:
+    write_extract(files, "")
+    choose_detector(None, weights=str(tmp_path))
+    with pytest.raises(NetworkError, match=r"pnet\.onnx: no such file"):
+        detect()
