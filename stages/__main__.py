@@ -253,8 +253,9 @@ class _Head(Source):
 
 
 @app.command()
-def detect(  # noqa: PLR0917 - typer takes options as arguments
+def detect(
     images: Annotated[Path, typer.Argument(help="folder or archive of photographs")],
+    *,
     out: Annotated[Path, typer.Option(help="folder for faces.parquet, faces.png and dropped.csv")] = Path("faces"),
     engine: Annotated[str | None, typer.Option(help="mtcnn or yunet")] = None,
     weights: Annotated[Path | None, typer.Option(help="yunet's ONNX file, or the folder of mtcnn's")] = None,
@@ -262,9 +263,9 @@ def detect(  # noqa: PLR0917 - typer takes options as arguments
     min_score: Annotated[float | None, typer.Option(min=0, max=1, help="of the detector")] = None,
     max_side: Annotated[int | None, typer.Option(min=1, help="larger photographs are reduced for the search")] = None,
     largest_only: Annotated[bool, typer.Option(help="one face of each photograph")] = False,
-    orientation: Annotated[str | None, typer.Option(help="shown (as the Exif tag says) or stored")] = None,
+    orientation: Annotated[Orientation | None, typer.Option(help="shown: as the Exif tag says")] = None,
     sheet_faces: Annotated[int | None, typer.Option(min=0, help="faces on the contact sheet")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
     scheduler: Annotated[str | None, typer.Option(help="address of a dask scheduler, instead of own processes")] = None,
 ) -> None:
     """Find the faces of photographs and their five landmarks: a table and a contact sheet. A stopped run is resumed."""
