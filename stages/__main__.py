@@ -35,6 +35,7 @@ from stages import (
 )
 from stages import build as building
 from stages import plan as planning
+from stages.detect_folder import detect_folder
 from training import interop
 from training.generate import write_images
 from training.runtime.device import default_device
@@ -63,7 +64,7 @@ class Restore(StrEnum):
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-ANYWHERE = ("build", "convert", "generate")
+ANYWHERE = ("build", "convert", "detect", "generate")
 
 
 @app.callback()
@@ -249,6 +250,31 @@ class _Head(Source):
     """The head of a manifest; its files are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+@app.command()
+def detect(
+    images: Annotated[Path, typer.Argument(help="folder or archive of photographs")],
+    *,
+    out: Annotated[Path, typer.Option(help="folder for faces.parquet, faces.png and dropped.csv")] = Path("faces"),
+    engine: Annotated[str | None, typer.Option(help="mtcnn or yunet")] = None,
+    weights: Annotated[Path | None, typer.Option(help="yunet's ONNX file, or the folder of mtcnn's")] = None,
+    min_face: Annotated[int | None, typer.Option(min=1, help="pixels of the smallest face's longer side")] = None,
+    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="of the detector")] = None,
+    max_side: Annotated[int | None, typer.Option(min=1, help="larger photographs are reduced for the search")] = None,
+    largest_only: Annotated[bool, typer.Option(help="one face of each photograph")] = False,
+    orientation: Annotated[Orientation | None, typer.Option(help="shown: as the Exif tag says")] = None,
+    sheet_faces: Annotated[int | None, typer.Option(min=0, help="faces on the contact sheet")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
+    scheduler: Annotated[str | None, typer.Option(help="address of a dask scheduler, instead of own processes")] = None,
+) -> None:
+    """Find the faces of photographs and their five landmarks: a table and a contact sheet. A stopped run is resumed."""
+    given = {
+        "engine": engine, "weights": weights and str(weights), "min_face_pixels": min_face, "min_score": min_score,
+        "max_side_pixels": max_side, "largest_only": largest_only or None, "sheet_faces": sheet_faces,
+    }  # fmt: skip
+    values = {name: value for name, value in given.items() if value is not None}
+    print(detect_folder(images, out, values, orientation=orientation, workers=workers, scheduler=scheduler))
 
 
 @app.command()

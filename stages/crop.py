@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, read_picture, self_test
+from pipeline.faces.decode import decoding_mib, read_picture, self_test
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.region import crop_region, crop_square, md5_of
 from pipeline.manifest import Aligned, Cropped, Drop, extend
@@ -33,7 +33,7 @@ def crop() -> None:
             row_out=Cropped,
             rows_per_chunk=params.crop.faces_per_chunk,
             out=run.table,
-            memory_mib=int(DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels),
+            memory_mib=decoding_mib(params.photographs, params.align.max_megapixels),
             finished=run.drop_limit(params.crop.max_dropped, table("align")).add,
         )
         run.suspect(remarks_of(run.table, besides=table("align")))

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline import sizes
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import writing_container
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL
+from pipeline.faces.decode import decoding_mib
 from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
@@ -44,7 +44,7 @@ def denoise() -> None:
             out=run.table,
             memory_mib=int(
                 MEMORY_MIB * (params.denoise.tile_pixels / 256) ** 2
-                + DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels
+                + decoding_mib(params.photographs, params.align.max_megapixels)
             ),
             finished=run.drop_limit(params.denoise.max_dropped, table("crop")).add,
         )

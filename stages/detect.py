@@ -8,7 +8,7 @@ from pipeline import manifest
 from pipeline.cluster import map_rows
 from pipeline.container import read_stored
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL, decode, image_size, orientation_of, self_test
+from pipeline.faces.decode import decode, decoding_mib, image_size, orientation_of, self_test
 from pipeline.faces.detection.detector import find_faces, open_detector
 from pipeline.manifest import Accounting, Detected, Drop, Photograph
 from pipeline.params import PUBLISHED, ClusterParams, DetectParams, Params, PhotographParams
@@ -92,7 +92,7 @@ def detect_photographs(
     `finished`: see `map_rows`. The account counts photographs.
     """
     open_detector(params.engine, weights, params.min_face_pixels, params.min_score)  # an error now, not in a worker
-    decoded = partial(_decode, photographs=photographs, max_megapixels=max_megapixels, data=data.resolve())
+    decoded = partial(_decode, photographs=photographs, max_megapixels=max_megapixels, data=data.absolute())
     account = map_rows(
         cluster,
         partial(detect_chunk, params=params, weights=weights, decoded=decoded),
@@ -101,7 +101,7 @@ def detect_photographs(
         row_out=Detected,
         rows_per_chunk=params.photographs_per_chunk,
         out=out,
-        memory_mib=int(DECODED_MIB_PER_MEGAPIXEL * max_megapixels) + MIB_OF_A_SEARCH,
+        memory_mib=decoding_mib(photographs, max_megapixels) + MIB_OF_A_SEARCH,
         finished=finished,
         account=manifest.account_inputs,
     )

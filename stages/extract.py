@@ -49,7 +49,7 @@ def _suspicions(contents: Contents, source: Path, table: Path) -> list[Suspicion
         files = [row.file for row in manifest.read_kept(table, Photograph)]
         labelled = classes_of(files, wrapped=contents.listing is None)
         without = [file for file in files if file not in labelled]
-        found.append(Suspicion("a photograph in no folder of a class", len(without), len(files), without))
+        found.append(Suspicion("a photograph in no folder, so of no class", len(without), len(files), without))
     return [suspicion for suspicion in found if suspicion.count]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import manifest, provenance, sizes
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL
+from pipeline.faces.decode import decoding_mib
 from pipeline.faces.final_image import FinalRenderer
 from pipeline.manifest import Input, Sharded
 from pipeline.params import Params
@@ -77,7 +77,7 @@ def shard() -> None:
 
 def _memory_mib(params: Params) -> int:
     image = MEMORY_MIB * (params.align.resolution / 1024) ** 2
-    return int(image + DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels)
+    return int(image + decoding_mib(params.photographs, params.align.max_megapixels))
 
 
 def open_renderer(params: Params, *, data: Path, image_list: Path) -> Renderer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.faces import geometry
-from pipeline.faces.decode import DECODED_MIB_PER_MEGAPIXEL
+from pipeline.faces.decode import decoding_mib
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import best_first, quality
@@ -55,7 +55,7 @@ def superres() -> None:
             out=run.table,
             memory_mib=int(
                 MEMORY_MIB * (params.align.resolution / 1024) ** 2
-                + DECODED_MIB_PER_MEGAPIXEL * params.align.max_megapixels
+                + decoding_mib(params.photographs, params.align.max_megapixels)
             ),
             finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
         )

@@ -31,7 +31,7 @@ def _params() -> dict[str, Any]:
 
 def test_stage_file_section_and_test_are_one_to_one() -> None:
     files = {path.stem for path in Path("stages").glob("*.py") if not path.stem.startswith("__")}
-    helpers = {"build", "profiles", "plan", "probe", "reports"}
+    helpers = {"build", "detect_folder", "profiles", "plan", "probe", "reports"}
     assert files - helpers == set(STAGES), "each file of stages/ is one stage of dvc.yaml"
     assert set(Params.model_fields) - NOT_STAGES == set(STAGES), "each stage has its section in pipeline/params/"
     tests = {path.stem.removeprefix("test_") for path in Path("tests/stages").glob("test_*.py")}
@@ -95,7 +95,12 @@ def test_imports_point_one_way() -> None:
 
 
 def test_what_users_do_not_have_is_skipped_by_name() -> None:
-    nowhere = {"CELEBAHQ_VECTORS": "/nowhere/faces", "CELEBAHQ_REAL": "/nowhere/real", "PGGAN_VECTORS": "/nowhere/gan"}
+    nowhere = {
+        "CELEBAHQ_VECTORS": "/nowhere/faces",
+        "CELEBAHQ_REAL": "/nowhere/real",
+        "CELEBAHQ_CASES": "/nowhere/cases",
+        "PGGAN_VECTORS": "/nowhere/gan",
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-m", "vectors", "-p", "no:cacheprovider"]
     output = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False).stdout
     counts = re.search(r"\n(\d+) skipped, \d+ deselected in ", output)

@@ -22,9 +22,6 @@ from pipeline.params import PhotographParams
 
 Decoder = Literal["libjpeg-8d", "pillow"]
 
-DECODED_MIB_PER_MEGAPIXEL = 6
-"""Memory to decode a photograph: 3 bytes per pixel, and a copy while it is reduced."""
-
 SELF_TEST = Path(__file__).with_name("self_test.jpg")
 SELF_TEST_MD5: dict[Decoder, str] = {
     "libjpeg-8d": "870ac1136012052f9ba7081b0f5162fa",
@@ -54,6 +51,11 @@ class Picture:
 
     image_HWC: NDArray[np.uint8]
     remarks: frozenset[Remark]
+
+
+def decoding_mib(how: PhotographParams, max_megapixels: float) -> int:
+    """Memory to decode a photograph, in MiB: measured are 6 per megapixel of a JPEG as stored, else up to 14.4."""
+    return int((6 if how.orientation == how.colours == "stored" else 15) * max_megapixels)
 
 
 def decode(content: bytes, how: PhotographParams) -> NDArray[np.uint8]:

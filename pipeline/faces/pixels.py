@@ -115,7 +115,7 @@ def to_rgb(image: Image.Image, how: PhotographParams) -> tuple[NDArray[np.uint8]
     rgb = base if base.mode == "RGB" else base.convert("RGB")
     if alpha is not None and alpha.getextrema()[0] != 255:
         remarks.add(Remark.TRANSPARENT)
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, how.background), alpha)
+        rgb.paste(how.background, None, ImageChops.invert(alpha))
     return np.array(rgb), remarks
 
 
@@ -135,7 +135,7 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         grey, alpha = image.convert("LA").split()
         return grey, alpha
     if image.mode in ("RGBA", "RGBa", "PA") or transparency is not None:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         return rgba.convert("RGB"), rgba.getchannel("A")
     return image, None
 
@@ -152,7 +152,11 @@ def _deep_grey(image: Image.Image) -> Image.Image:
 def _convert(image: Image.Image, profile: bytes, mode: str) -> Image.Image | None:
     """The image in sRGB; None where the profile is broken or made for another kind of pixels."""
     try:
-        return ImageCms.applyTransform(image, _transform(profile, mode))
+        transform = _transform(profile, mode)
+        if mode == "RGB":
+            ImageCms.applyTransform(image, transform, inPlace=True)
+            return image
+        return ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
 

@@ -181,22 +181,25 @@ def _note(group: _Group, folder: Path, reference: str) -> Iterator[Photograph | 
             if entry.lost is not None:
                 yield _drop(entry, *entry.lost)
                 continue
+            is_text = entry.member == readable(entry.member)
             try:
                 with open_regular(folder / entry.member) as file:
                     head = file.read(HEAD_BYTES)
-                    if (drop := _check(entry, head, os.fstat(file.fileno()).st_size)) is not None:
-                        yield drop
-                        continue
-                    if entry.member == readable(entry.member):
-                        stored = _place(file, head, reference, entry.member)
-                    else:
-                        if container is None:
-                            name = f"{STAGE}/{group.container.name}"
-                            container = stack.enter_context(writing_container(group.container, name))
-                        stored = container.add(_safe_name(entry), head + file.read())
-                    yield Photograph(index=entry.index, file=entry.file, photograph=stored)
+                    drop = _check(entry, head, os.fstat(file.fileno()).st_size)
+                    rest = b"" if is_text or drop is not None else file.read()
+                    stored = _place(file, head, reference, entry.member) if is_text and drop is None else None
             except OSError as error:
                 yield _drop(entry, DropReason.UNREADABLE, str(error.strerror))
+                continue
+            if drop is not None:
+                yield drop
+                continue
+            if stored is None:
+                if container is None:
+                    name = f"{STAGE}/{group.container.name}"
+                    container = stack.enter_context(writing_container(group.container, name))
+                stored = container.add(_safe_name(entry), head + rest)
+            yield Photograph(index=entry.index, file=entry.file, photograph=stored)
 
 
 def _place(file: BinaryIO, head: bytes, reference: str, member: str) -> Stored:

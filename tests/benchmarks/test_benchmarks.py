@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import extraction, result, stages, workers
+from benchmarks import detection, extraction, result, stages, workers
 from pipeline.sources.archive import read_members
 
 NAMES = [f"{number:06d}.jpg" for number in (1, 2, 3)]
@@ -72,3 +72,12 @@ def test_peak_memory_includes_allocations() -> None:
             time.sleep(0.01)
     assert block.size
     assert result.anonymous_mib(2**22 + 1) == 0  # above any process id
+
+
+def test_landmarks_are_compared_but_for_a_similarity() -> None:
+    points = np.array([[60, 70], [100, 74], [80, 90], [62, 110], [92, 114]], float)
+    turned = 3 * points @ np.array([[0.8, 0.6], [-0.6, 0.8]]) + np.array([5, -40])
+    assert np.allclose(detection._similar(turned, points), points)
+    moved = points + np.array([0, 4])
+    assert np.allclose(detection._distance(moved, points), 4 / np.hypot(40, 4))
+    assert not np.allclose(detection._similar(points * np.array([1, -1]), points), points, atol=10)  # no reflection

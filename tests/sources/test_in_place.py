@@ -188,7 +188,7 @@ def test_other_files_do_not_count_as_lost_photographs() -> None:
     Path("mine/c.jpg").write_bytes(b"<html>")
     _, _, dropped = extract_again()
     assert dropped["c.jpg"].reason == DropReason.NOT_AN_IMAGE
-    assert dropped["clip.MOV"].detail == "8 bytes, starting b'no image'"
+    assert "text" in dropped["clip.MOV"].detail
 
 
 def extract_again() -> tuple[Accounting, dict[str, Photograph], dict[str, Drop]]:
@@ -202,7 +202,7 @@ def test_a_large_file_that_is_no_image_is_not_read() -> None:
         file.truncate(1 << 40)
     _, kept, dropped = extract()
     assert (set(kept), set(dropped)) == ({"a.jpg"}, {"film.MOV"})
-    assert dropped["film.MOV"].detail.startswith("1099511627776 bytes")
+    assert dropped["film.MOV"].detail.endswith("(1099511627776 bytes)")
 
 
 def test_a_photograph_that_changed_or_is_gone_is_named_with_the_remedy() -> None:

@@ -141,7 +141,7 @@ def test_a_profile_with_a_base_is_put_in_place_complete() -> None:
 def test_the_plan_of_a_profile_is_a_table_with_what_is_missing() -> None:
     lines = CliRunner().invoke(app, ["plan", "celebahq-network", "--quick"], catch_exceptions=False).output.splitlines()
     assert lines[0].split() == ["stage", "items", "time", "memory", "disk", "now", "result", "peak", "from"]
-    rows = {line.split()[0]: line.split() for line in lines[1:13]}
+    rows = {line.split()[0]: line.split() for line in lines[1:14]}
     assert rows["denoise"][:3] == ["denoise", "202599", "-"]
     assert rows["denoise"][6:8] == ["95.3", "GB"]
     assert rows["all"][-2:] == ["204.3", "GB"]

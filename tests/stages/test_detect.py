@@ -82,6 +82,28 @@ def test_each_photograph_has_its_faces_or_a_reason(address: str, files: dict[str
 
 
 @needs_mtcnn
+@pytest.mark.parametrize("orientation", ["shown", "stored"])
+def test_landmarks_refer_to_the_picture_as_it_is_used(address: str, files: dict[str, bytes], orientation: str) -> None:
+    """Of a photograph on its side the tag is right; in the stored pixels its face lies and is not found upright."""
+    upright = Image.open(io.BytesIO(files["a.jpg"]))
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(stream, "JPEG", exif=exif, quality=95)
+    write_extract({"a.jpg": files["a.jpg"], "turned.jpg": stream.getvalue()}, "")
+    choose_detector(address, max_dropped=0.5)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["photographs"]["orientation"] = orientation
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    detect()
+    first, *others = manifest.read_kept(TABLE, Detected)
+    near = [np.abs(np.subtract(row.landmarks, first.landmarks)).max() < 0.1 * first.box[2] for row in others]
+    assert first.orientation == 1
+    assert all(row.orientation == 6 for row in others)
+    assert near == [True] if orientation == "shown" else not any(near)
+
+
+@needs_mtcnn
 def test_neither_chunks_nor_a_kill_change_a_byte(
     address: str, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,3 +75,27 @@ def test_the_twenty_real_photographs_keep_their_bytes() -> None:
         assert row.index == int(row.file[:6]) - 1
         assert read_stored(Path("data"), row.photograph) == (images / row.file).read_bytes()
     assert Path("data/extract/landmarks.txt").read_bytes() == landmarks.read_bytes()
+
+
+def test_folders_are_classes_and_junk_and_others_are_reported(capsys: pytest.CaptureFixture) -> None:
+    files = ("cats/a b.png", "cats/old/c.png", "dogs/d.png", "top.png", "notes.txt", "cats/Thumbs.db", "same.png")
+    for name in files[:-1]:
+        path = Path("photographs/images", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" if name.endswith("png") else b"")
+    Path("photographs/images/same.png").symlink_to("top.png")
+    marks = Path("photographs/landmarks.txt")
+    marks.write_text("dogs/d.png 1 2 3 4 5 6 7 8 9 10\n")
+    source = {"kind": "folder", "images": "photographs/images", "landmarks": str(marks), "attributes": "folders"}
+    report = _run("photographs", source)
+    dropped = {"not an image, nor named as one": 1}
+    assert report == {"given": 6, "kept": 5, "dropped": dropped, "junk": 1, "suspicions": 3}
+    found = json.loads(Path("data/extract/attributes.txt").read_text())
+    assert found["classes"] == {"0": "cats", "1": "dogs"}
+    assert found["labels"] == [["cats/a b.png", [1, -1]], ["cats/old/c.png", [1, -1]], ["dogs/d.png", [-1, 1]]]
+    said = capsys.readouterr().err
+    assert "1 files of systems and programs are left out ('cats/Thumbs.db')" in said
+    assert "1 other files are no photographs: celebahq drops extract lists them" in said
+    assert "the same file under two names: 1 of 6 (top.png is same.png)" in said
+    assert "a photograph in no folder, so of no class: 2 of 5 (same.png, top.png)" in said
+    assert all(path.stat().st_nlink == 1 for path in Path("photographs").rglob("*") if path.is_file())
