@@ -91,7 +91,7 @@ def detect_photographs(
 
     `finished`: see `map_rows`. The account counts photographs.
     """
-    open_detector(params.engine, weights, params.min_face_pixels, params.min_score)  # an error now, not in a worker
+    open_detector(params.engine, weights, params.min_score)  # an error now, not in a worker
     decoded = partial(_decode, photographs=photographs, max_megapixels=max_megapixels, data=data.absolute())
     account = map_rows(
         cluster,
