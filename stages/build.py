@@ -182,19 +182,19 @@ def _write_lists(out: Path) -> list[tuple[str, Drop]]:
     """Write `dropped.csv` and `suspicions.csv` of finished and unfinished stages; return the drops with their stage."""
     with chdir(out / SCRATCH), redirect_stderr(io.StringIO()):
         drops = [(stage, drop) for stage in reports.with_drops() for drop in reports.drops(stage)]
-        found = [
-            suspicion
+        found = {  # align repeats what download found in the annotations
+            (suspicion.kind, suspicion.count, suspicion.of): suspicion
             for stage in reports.stages()
             for folder in (DATA / stage, *sorted(WORK.glob(f"{stage}-*")))
             for suspicion in suspicions.read(folder)
-        ]
+        }
     rows = [[drop.file, drop.face, stage, drop.reason.value, drop.detail] for stage, drop in drops]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "face", "stage", "reason", "detail"])
     writer.writerows(rows)
     atomic.write_bytes(out / DROPPED, text.getvalue().encode())
-    suspicions.write(out, found)
+    suspicions.write(out, [*found.values()])
     return drops
 
 

@@ -14,6 +14,7 @@ from pipeline.shards.layout import Header
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.lsun import published
 from pipeline.sources.lsun.convert import convert
+from pipeline.sources.lsun.image_folder import digest_of_names
 from pipeline.sources.lsun.published import PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import open_records
 from pipeline.sources.lsun.synthetic import make_category
@@ -25,7 +26,7 @@ DECIDING = ("source", "resolution", "images_per_shard", "codec")
 """Not `categories`: a change of that list must not run the other categories again."""
 
 INDICES = CHECKOUT / DATA / ".lsun-index"
-"""The keys of each database, by the hash of its zip or file: later runs with other params use them."""
+"""The keys of each database, by the hash of its zip, file or names: later runs with other params use them."""
 
 LIBRARIES = ("numpy", "pillow", "h5py", "hdf5plugin")
 
@@ -43,7 +44,8 @@ def lsun(spelling: str) -> None:
     index = scratch / "keys.arrow"
     known, published_zip = known_category(category), section.source.kind != "synthetic" and file.suffix == ".zip"
     if section.source.kind != "synthetic":
-        values["sha256"] = known.sha256 if published_zip else provenance.digest_of_file(file)
+        own = digest_of_names if file.is_dir() else provenance.digest_of_file
+        values["sha256"] = known.sha256 if published_zip else own(file)
         index = INDICES / f"{values['sha256']}.arrow"
     with stage_run(f"lsun@{spelling}", params=values, inputs=[MANIFEST]) as run:
         header = Header(
@@ -54,7 +56,7 @@ def lsun(spelling: str) -> None:
             renderer="pillow-lanczos",
             libraries=json.dumps({library: provenance.library_versions()[library] for library in LIBRARIES}),
         )
-        database = file if file.name == published.DATABASE else published.unpack(file, scratch / "unpacked")
+        database = published.unpack(file, scratch / "unpacked") if file.suffix == ".zip" else file
         if published_zip:
             run.report.update(_count(known, database, values["lsun.max_images"]))
         with connect(params.cluster) as client:
@@ -89,7 +91,7 @@ def _file(category: LsunCategory, params: LsunParams, scratch: Path, downloads: 
     """The category's database or zip: the user's, fetched, or made."""
     source, known = params.source, known_category(category)
     if source.kind == "local":
-        return published.find(source.directory, known)
+        return published.find(source.directory, category, known, only=len(params.categories) == 1)
     if source.kind == "network":
         manifest = read_manifest(MANIFEST, PublishedLsun)
         return downloads.fetch(manifest, [manifest.file(known)])[0]

@@ -45,6 +45,8 @@ VECTORS = Outside("CELEBAHQ_VECTORS", _SHARED / "vectors/celebahq")
 """Golden vectors of the exact rebuild."""
 REAL = Outside("CELEBAHQ_REAL", _SHARED / "data")
 """Real photographs and published lists."""
+CASES = Outside("CELEBAHQ_CASES", _SHARED / "cases")
+"""The script that makes small inputs that go wrong."""
 PGGAN = Outside("PGGAN_VECTORS", _SHARED / "vectors/pggan")
 """Golden vectors of the progressive GAN."""
 

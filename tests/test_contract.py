@@ -95,7 +95,12 @@ def test_imports_point_one_way() -> None:
 
 
 def test_what_users_do_not_have_is_skipped_by_name() -> None:
-    nowhere = {"CELEBAHQ_VECTORS": "/nowhere/faces", "CELEBAHQ_REAL": "/nowhere/real", "PGGAN_VECTORS": "/nowhere/gan"}
+    nowhere = {
+        "CELEBAHQ_VECTORS": "/nowhere/faces",
+        "CELEBAHQ_REAL": "/nowhere/real",
+        "CELEBAHQ_CASES": "/nowhere/cases",
+        "PGGAN_VECTORS": "/nowhere/gan",
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-m", "vectors", "-p", "no:cacheprovider"]
     output = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False).stdout
     counts = re.search(r"\n(\d+) skipped, \d+ deselected in ", output)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces import row_names, suspicious
@@ -88,7 +88,14 @@ class PhotographAnnotations:
             found.path: row_names.match(photographs, [*found.values, *(set(found.errors) - set(found.values))])
             for found in self.files
         }
-        self.suspicions = [found for file in self.files for found in self._differences(file)]
+        roles: dict[str, Annotations[Any] | None] = {
+            "landmarks": self._landmarks,
+            "partition": self._partition,
+            "attributes": self._attributes,
+        }
+        self.suspicions = [
+            found for role, file in roles.items() if file is not None for found in self._differences(role, file)
+        ]
         if self._landmarks is not None:
             values, matches = self._landmarks.values, self.matches[self._landmarks.path]
             faces = [(file, face) for file, match in matches.items() for face in values.get(match.row, ())]
@@ -142,13 +149,13 @@ class PhotographAnnotations:
         match = self.matches[annotations.path].get(file, Match(file, ""))
         return annotations.errors.get(match.row) or f"{annotations.path.name} has no row {file}"
 
-    def _differences(self, annotations: Annotations[Value]) -> list[Suspicion]:
+    def _differences(self, role: str, annotations: Annotations[Value]) -> list[Suspicion]:
         """The rows whose names differ from those of their photographs, by what differs."""
         matches = self.matches[annotations.path]
         kinds = Counter(match.difference for match in matches.values() if match.difference)
         return [
             Suspicion(
-                f"rows of {annotations.path.name} matched to photographs of another name ({kind})",
+                f"rows of {role} matched to photographs of another name ({kind})",
                 count,
                 len(matches),
                 [f"{file} = {match.row}" for file, match in matches.items() if match.difference == kind][:5],

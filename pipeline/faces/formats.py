@@ -125,6 +125,8 @@ def check_picture(content: bytes) -> Format:
     `RejectedInputError`: NOT_AN_IMAGE, or UNDECODABLE for a format of pictures that is not read; both name the format.
     """
     known = identify(content[:HEAD_BYTES])
+    if known in (AVIF, HEIC) and not _has_second_box(content):
+        raise RejectedInputError(DropReason.UNDECODABLE, f"{known.name} with nothing after its type")
     if known is not None and known.plugin is not None:
         return known
     if known is None:
@@ -147,6 +149,12 @@ def _identify_iso(head: bytes) -> Format:
     if _HEIC_BRANDS & {*brands}:
         return HEIC
     return Format("QuickTime video" if brands[0] == b"qt  " else "MP4 video", remedy="extract its frames")
+
+
+def _has_second_box(head: bytes) -> bool:
+    """Whether the first box of an ISO base media file, as far as it is in `head`, is followed by another one."""
+    end = int.from_bytes(head[:4])
+    return end + 8 > HEAD_BYTES or head[end + 4 : end + 8].isalnum()
 
 
 def _identify_text(head: bytes) -> Format | None:

@@ -11,7 +11,8 @@ from pipeline.faces.five_points import Face
 from pipeline.params import AlignParams
 from pipeline.suspicions import Suspicion
 
-MIRRORED = "the first eye lies right of the second, seen with the mouth below"
+MIRRORED = "the first eye lies right of the second"
+"""Seen with the mouth below the eyes."""
 SAME = "the same five points in several photographs"
 ALIGNED = (
     "nearly the same five points, those of CelebA's aligned images of 178 x 218 pixels, in photographs of another size"
@@ -47,7 +48,7 @@ def is_mirrored(face: Face) -> bool:
 def check_order(face: Face, params: AlignParams) -> None:
     """Raise `RejectedInputError` MIRRORED for eyes in the other order; not of published ones, which are known."""
     if params.photographs == "all" and is_mirrored(face):
-        raise RejectedInputError(DropReason.MIRRORED, f"{MIRRORED}: {[round(value, 3) for value in face]}")
+        raise RejectedInputError(DropReason.MIRRORED, f"mirrored ({MIRRORED}): {[round(value, 3) for value in face]}")
 
 
 def of_landmarks(faces: Sequence[tuple[str, Face]]) -> list[Suspicion]:

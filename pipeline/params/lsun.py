@@ -38,10 +38,10 @@ class SyntheticLsun(Section):
 
 
 class LocalLsun(Section):
-    """The published zips, or the unpacked LMDB folders, on disk."""
+    """The published zips, the unpacked LMDB folders, or a folder of images for each category, on disk."""
 
     kind: Literal["local"]
-    directory: Path
+    directory: Path  # holds CATEGORY_train_lmdb, its zip, or a folder CATEGORY; or is that folder, or a data.mdb
 
 
 class NetworkLsun(Section):

@@ -132,7 +132,7 @@ def test_several_rows_are_faces_and_each_comes_out_once(tmp_path: Path) -> None:
         ("000077.jpg", 76, 0, DropReason.NO_PHOTOGRAPH),
     ]
     assert [str(found) for found in joined.suspicions] == [
-        "the first eye lies right of the second, seen with the mouth below: 1 of 5 (000003.jpg)",
+        "the first eye lies right of the second: 1 of 5 (000003.jpg)",
         "the same five points in several photographs: 3 of 5 (000001.jpg, 000002.jpg, 000003.jpg)",
     ]
 
@@ -165,12 +165,12 @@ def test_rows_of_other_names_are_used_and_counted(tmp_path: Path) -> None:
     assert [str(found) for found in joined.suspicions] == [
         f"rows of {name} matched to photographs of another name ({kind}): 1 of 3 ({example})"
         for name, kind, example in (
-            ("landmarks.txt", "folder and suffix", "set1/000001.png = 000001.jpg"),
-            ("landmarks.txt", "folder and case", "set1/IMG 2.JPG = img 2.jpg"),
-            ("landmarks.txt", "folder", "set1/c.jpg = c.jpg"),
-            ("attributes.txt", "suffix", "set1/000001.png = set1/000001"),
-            ("attributes.txt", "suffix and case", "set1/IMG 2.JPG = set1/img 2"),
-            ("attributes.txt", "folder and suffix", "set1/c.jpg = c"),
+            ("landmarks", "folder and suffix", "set1/000001.png = 000001.jpg"),
+            ("landmarks", "folder and case", "set1/IMG 2.JPG = img 2.jpg"),
+            ("landmarks", "folder", "set1/c.jpg = c.jpg"),
+            ("attributes", "suffix", "set1/000001.png = set1/000001"),
+            ("attributes", "suffix and case", "set1/IMG 2.JPG = set1/img 2"),
+            ("attributes", "folder and suffix", "set1/c.jpg = c"),
         )
     ]
 

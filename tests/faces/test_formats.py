@@ -70,6 +70,7 @@ def test_other_files_are_named(content: bytes, name: str | None) -> None:
         (b"\xd3\x12\x81", DropReason.NOT_AN_IMAGE, "it starts with d3 12 81"),
         (b"%PDF-1.4", DropReason.NOT_AN_IMAGE, "PDF document; export it"),
         (b"8BPS\0\1", DropReason.UNDECODABLE, "Photoshop document; export it"),
+        (b"\0\0\0\x18ftypheic" + bytes(52), DropReason.UNDECODABLE, "HEIC with nothing after its type"),
         (b"version https://git-lfs.github.com/spec/v1\n", DropReason.NOT_AN_IMAGE, "git lfs pull"),
     ],
 )

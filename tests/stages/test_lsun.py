@@ -14,7 +14,7 @@ from pipeline import manifest
 from pipeline.errors import ParamsError, SourceError, TermsError, TooManyDroppedError
 from pipeline.shards.reader import DataSet
 from pipeline.sources.fetch.terms import TERMS_VARIABLE
-from pipeline.sources.lsun.records import LsunImage
+from pipeline.sources.lsun.records import LsunImage, open_records
 from pipeline.sources.lsun.synthetic import make_category
 from stages import RECORD
 from stages.lsun import known_category, lsun
@@ -75,6 +75,18 @@ def test_a_category_becomes_a_data_set_from_every_kind_of_source(address: str) -
     lsun("tower")
     assert {name: digest for name, digest in sums().items() if name.endswith((".parquet", ".png"))} == before
     assert Path("unpacked/tower_train_lmdb/data.mdb").is_file()
+
+    with open_records(Path("unpacked/tower_train_lmdb/data.mdb")) as records:
+        values = list(records.values(next(records.keys()), 10))
+    for key, value in values:
+        path = Path("exported/tower").joinpath(*key.decode()[:6], f"{key.decode()}.webp")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(value)
+    choose(address, source={"kind": "local", "directory": "exported"})
+    lsun("tower")
+    exported = manifest.read_kept(OUT / "lsun.parquet", LsunImage)
+    assert [(row.index, row.image_md5) for row in exported] == [(row.index, row.image_md5) for row in rows]
+    assert [Path(row.file).stem for row in exported] == [row.file for row in rows]
 
 
 def test_impossible_params_are_refused(address: str) -> None:

@@ -9,13 +9,14 @@ from typing import Any, cast
 import pyarrow as pa
 
 from pipeline import atomic
+from pipeline.sources.lsun.image_folder import ImageFolder
 from pipeline.sources.lsun.records import Records
 
 KEYS_AT_ONCE = 100_000
 
 
 @contextmanager
-def open_keys(records: Records, cache: Path) -> Generator[Sequence[Any]]:
+def open_keys(records: Records | ImageFolder, cache: Path) -> Generator[Sequence[Any]]:
     """The keys of `records` by their place, as pyarrow scalars, from the file `cache`.
 
     It is written first where it is absent, damaged or of another database.

@@ -1,5 +1,6 @@
 """The files of LSUN as published: one zip per category, holding one LMDB; where they are, and how they are unpacked."""
 
+import re
 import shutil
 import zipfile
 import zlib
@@ -11,6 +12,7 @@ from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.params import LsunCategory
 from pipeline.params.section import PositiveInt, Sha256
+from pipeline.sources.lsun.image_folder import has_images
 from pipeline.sources.published import Fact, PublishedFile, PublishedPath, Source
 
 DATABASE = "data.mdb"
@@ -51,19 +53,28 @@ class PublishedLsun(Source):
         return archive.file.model_copy(update={"urls": (f"{self.home}{archive.zip}",)})
 
 
-def find(directory: Path, category: PublishedCategory) -> Path:
-    """The category's `data.mdb` or zip below `directory`, in the publisher's tree or directly.
+def find(directory: Path, name: LsunCategory, category: PublishedCategory, *, only: bool) -> Path:
+    """The category `name` in `directory`: its `data.mdb`, zip or folder of images.
 
-    Raises `SourceError` if neither is there, or if the zip has not the published size and hash.
+    Looked for are the published names, in the publisher's tree or directly; then a folder named as the category, in any
+    spelling, that holds a `data.mdb` or images. `directory` itself may be that folder; with whatever name if the
+    category is the `only` one.
+
+    Raises `SourceError` if nothing is there, or if the zip has not the published size and hash.
     """
     trees = [directory, directory / PurePosixPath(category.zip).parent]
     unpacked = [tree / category.folder / DATABASE for tree in trees]
     zipped = [tree / PurePosixPath(category.zip).name for tree in trees]
     path = next((path for path in (*unpacked, *zipped) if path.is_file()), None)
     if path is None:
+        named = [below for tree in trees if tree.is_dir() for below in sorted(tree.iterdir()) if _is_of(below, name)]
+        own = [directory] if only or _is_of(directory.absolute(), name) else []
+        path = next((found for folder in [*named, *own] if (found := _in_folder(folder)) is not None), None)
+    if path is None:
         places = "\n  ".join(map(str, dict.fromkeys((*unpacked, *zipped))))
         raise SourceError(
-            f"{directory}: no database of this category; looked for\n  {places}\nSet lsun.source.directory."
+            f"{directory}: no database of this category; looked for\n  {places}\n  and a folder named {name} with a "
+            f"{DATABASE} or images.\nSet lsun.source.directory."
         )
     fault = category.file.fault_of(path) if path in zipped else None
     if fault is not None:
@@ -72,6 +83,21 @@ def find(directory: Path, category: PublishedCategory) -> Path:
             f"to {unpacked[0].parent}."
         )
     return path
+
+
+def _is_of(folder: Path, name: LsunCategory) -> bool:
+    """Whether a folder or file is named as the category, in LSUN's or the paper's spelling, or as its training part."""
+    plain = re.sub("[^a-z0-9]", "", folder.name.lower())
+    return re.fullmatch(f"(lsun)?{name}(train)?(lmdb|mdb|webp|jpg|png|images)?", plain) is not None
+
+
+def _in_folder(path: Path) -> Path | None:
+    """The database in a folder, or the folder itself if it holds images; a database file itself."""
+    if path.is_file():
+        return path if path.suffix == PurePosixPath(DATABASE).suffix else None
+    if (path / DATABASE).is_file():
+        return path / DATABASE
+    return path if path.is_dir() and has_images(path) else None
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.manifest import Input
+from pipeline.sources.lsun.image_folder import ImageFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,11 @@ class Records:
 
 
 @contextmanager
-def open_records(path: Path) -> Generator[Records]:
-    """Open the database file `path` to read: no lock, no other file, any number of processes."""
+def open_records(path: Path) -> Generator[Records | ImageFolder]:
+    """Open a database file or a folder of images to read: no lock, no other file, any number of processes."""
+    if path.is_dir():
+        yield ImageFolder(path)
+        return
     try:
         # access is random in the file (neighbouring keys lie anywhere), so reading ahead only evicts other pages
         environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
@@ -95,12 +99,14 @@ def decode(value: bytes, resolution: int) -> tuple[NDArray[np.uint8], str, tuple
     """Decode a record, cut out its central square, and resample it by Lanczos, as ProGAN's dataset tool does.
 
     Returns uint8 RGB (R, R, 3), the record's encoding, and its width and height. Raises `RejectedInputError` if the
-    value is neither WebP nor JPEG, or cannot be decoded whole.
+    value is neither WebP, JPEG nor PNG, or cannot be decoded whole.
     """
     if value[:4] == b"RIFF" and value[8:12] == b"WEBP":
         encoding = "WEBP"
     elif value[:3] == b"\xff\xd8\xff":
         encoding = "JPEG"
+    elif value[:8] == b"\x89PNG\r\n\x1a\n":
+        encoding = "PNG"
     else:
         detail = f"{len(value)} bytes, neither WebP nor JPEG: {value[:12].hex()}"
         raise RejectedInputError(DropReason.NOT_AN_IMAGE, detail)
