@@ -1,7 +1,7 @@
 """Stage detect: faces and their landmarks in the photographs, where the source has none."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from pipeline import manifest
@@ -92,10 +92,11 @@ def detect_photographs(
     `finished`: see `map_rows`. The account counts photographs.
     """
     open_detector(params.engine, weights, params.min_score)  # an error now, not in a worker
+    self_test(photographs.decoder)
     decoded = partial(_decode, photographs=photographs, max_megapixels=max_megapixels, data=data.absolute())
     account = map_rows(
         cluster,
-        partial(detect_chunk, params=params, weights=weights, decoded=decoded),
+        partial(detect_chunk, params=params, weights=weights, photographs=photographs, decoded=decoded),
         table=inputs,
         row_in=Photograph,
         row_out=Detected,
@@ -117,9 +118,14 @@ def detect_chunk(
     *,
     params: DetectParams,
     weights: Path | None,
+    photographs: PhotographParams,
     decoded: Callable[[Photograph], tuple[sheets.Picture, int]],
 ) -> Iterator[Detected | Drop]:
-    """The faces of some photographs: several rows for one with several, a drop for one without."""
+    """The faces of some photographs: several rows for one with several, a drop for one without.
+
+    Each worker tests its decoder first.
+    """
+    self_test(photographs.decoder)
     for row in rows:
         try:
             picture_HWC, orientation = decoded(row)
@@ -150,13 +156,9 @@ def _decode(
     row: Photograph, *, photographs: PhotographParams, max_megapixels: float, data: Path
 ) -> tuple[sheets.Picture, int]:
     """A photograph's pixels, and its Exif orientation."""
-    _check_decoder(photographs.decoder)
     content = read_stored(data, row.photograph)
     image_size(content, max_megapixels, photographs.orientation)
     return decode(content, photographs), orientation_of(content)
-
-
-_check_decoder = cache(self_test)
 
 
 if __name__ == "__main__":

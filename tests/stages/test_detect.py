@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from pipeline import manifest
 from pipeline.errors import NetworkError, SourceError, TooManyDroppedError
 from pipeline.faces.png import decode_png
 from pipeline.manifest import Detected
+from stages import detect as detect_module
 from stages.detect import detect
 from tests.faces.detection.drawn import drawn, needs_mtcnn, pixels
 from tests.stages.faces import choose, photograph, write_extract
@@ -135,6 +137,16 @@ def test_too_many_without_a_face_end_the_run(address: str, files: dict[str, byte
     with pytest.raises(TooManyDroppedError, match=r"detect: [12] of 5 inputs dropped"):
         detect()
     assert not TABLE.exists()
+
+
+def test_workers_get_the_task_of_a_stage_that_runs_as_a_program() -> None:
+    """`python -m stages.detect` is `__main__`, whose functions are sent by value, with the globals that they use."""
+    cloudpickle.register_pickle_by_value(detect_module)
+    try:
+        for function in (detect_module.detect_chunk, detect_module._decode):
+            cloudpickle.dumps(function)
+    finally:
+        cloudpickle.unregister_pickle_by_value(detect_module)
 
 
 @pytest.mark.parametrize("landmarks", [None, "photographs/landmarks.txt"])
