@@ -132,10 +132,12 @@ def detect_chunk(
             faces = find_faces(picture_HWC, params, weights)
             if not faces:
                 height, width = picture_HWC.shape[:2]
+                turned = f"; its Exif orientation {orientation} is not applied (photographs.orientation)"
                 raise RejectedInputError(
                     DropReason.NO_FACE,
                     f"{width} x {height} pixels; searched were faces of at least {params.min_face_pixels} pixels with "
-                    f"a score of at least {params.min_score:g}",
+                    f"a score of at least {params.min_score:g}"
+                    + (turned if orientation != 1 and photographs.orientation == "stored" else ""),
                 )
         except RejectedInputError as rejected:
             yield Drop.of(row, rejected)
