@@ -260,7 +260,7 @@ def test_the_preview_in_a_camera_raw_is_no_photograph() -> None:
 
 
 def test_heic_is_read_with_its_extra_and_else_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = b"\0\0\0\x18ftypheic" + bytes(52)
+    empty = b"\0\0\0\x18ftypheic" + bytes(12) + b"\0\0\0\x28meta" + bytes(32)
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(RejectedInputError, match=r"HEIC; install .*celebahq\[heic\]"):
         read_header(empty, 1, HOW)
