@@ -84,7 +84,7 @@ def is_in_place(stored: Stored) -> bool:
 
 
 def _read_in_place(path: Path, stored: Stored) -> bytes:
-    remedy = "Run dvc repro, which reads the folder again; or put the file back as it was."
+    remedy = "Run again (dvc repro): then the folder is read again; or put the file back as it was."
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -21,8 +21,10 @@ from pipeline import atomic, manifest, provenance, suspicions
 from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousInputError, TooManyDroppedError
 from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS, Params
+from pipeline.sources.extraction import state_of_images
 from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
+from pipeline.sources.source import Contents
 from pipeline.workers import connect
 from stages import DATA, MANIFESTS, PARAMS, RECORD, WORK, parse_params, profiles, read_json, reports
 from stages.align import align
@@ -173,7 +175,9 @@ def _run_stages(params: Params) -> None:
         used = params.model_copy(update={"cluster": params.cluster.model_copy(update={"scheduler": address})})
         PARAMS.write_text(yaml.safe_dump(used.model_dump(mode="json")), encoding="utf-8")
         download()
-        key = provenance.digest_of([download_params, (DATA / "download" / CONTENTS).read_text(encoding="utf-8")])
+        source = DATA / "download"
+        state = state_of_images(source, Contents.read(source))
+        key = provenance.digest_of([download_params, (source / CONTENTS).read_text(encoding="utf-8"), state])
         done: list[str] = before["stages"] if before.get("key") == key else []
         for stage in STAGES:
             name = stage.__name__

@@ -60,7 +60,7 @@ def extract(
     in_place = contents.listing is not None
     listing = folder_index.read(download / contents.listing) if contents.listing is not None else None
     if not images.is_relative_to(download):
-        _start_again_if_changed(work, images, listing)
+        _start_again_if_changed(work, state_of_images(download, contents))
     annotations = {LANDMARKS: contents.landmarks, PARTITION: contents.partition, ATTRIBUTES: contents.attributes}
     for name, source in annotations.items():
         if source is not None:
@@ -114,19 +114,26 @@ class _Group:
         return self.container.with_suffix(".part.parquet")
 
 
-def _start_again_if_changed(work: Path, images: Path, listing: Listing | None) -> None:
-    """Remove what a killed run made of the user's images, unless these are as they were."""
-    if listing is None:
-        files = sevenzip.files_of(images) if images.is_file() else []
+def state_of_images(download: Path, contents: Contents) -> str:
+    """A digest of sizes and times of the user's own images; equal for images that are in `download`."""
+    images = located(download, contents.images)
+    if images.is_relative_to(download):
+        files: list[Path] = []
+    elif contents.listing is not None:
+        files = [images / name for name in folder_index.read(download / contents.listing).members]
     else:
-        files = [images / name for name in listing.members]
-    digest = provenance.digest_of([_state(file) for file in files])
+        files = sevenzip.files_of(images) if images.is_file() else []
+    return provenance.digest_of([_state(file) for file in files])
+
+
+def _start_again_if_changed(work: Path, state: str) -> None:
+    """Remove what a killed run made of the user's images, unless these are as they were."""
     path = work / STATE
-    if path.is_file() and path.read_text() == digest:
+    if path.is_file() and path.read_text() == state:
         return
     for left in work.glob(f"{STAGE}*"):
         left.unlink()
-    atomic.write_bytes(path, digest.encode())
+    atomic.write_bytes(path, state.encode())
 
 
 def _state(file: Path) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -53,9 +54,9 @@ class Listing:
     twice: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def names(self) -> list[str]:
+    def names(self) -> Sequence[str]:
         """Members and what is lost."""
-        return [*self.members, *self.lost]
+        return [*self.members, *self.lost] if self.lost else self.members
 
 
 def list_images(images: Path, limits: Limits | None) -> Listing:
@@ -66,15 +67,14 @@ def list_images(images: Path, limits: Limits | None) -> Listing:
 def list_archive(path: Path, limits: Limits | None) -> Listing:
     """The files of an archive; errors as `archive.list_members`."""
     odd: dict[str, str] = {}
-    found = Listing()
+    names = archive.list_members(path, limits, odd)
+    found = Listing([name for name in names if not is_junk(name)], junk=[name for name in names if is_junk(name)])
     places: dict[str, str] = {}
-    for name in archive.list_members(path, limits, odd):
-        if is_junk(name):
-            found.junk.append(name)
-        elif (other := places.setdefault(_place(name), name)) is not name:
-            found.lost[name] = (DropReason.ODD_NAME, f"the name of another member, {readable(other)}")
-        else:
-            found.members.append(name)
+    if any(_place(name) is not name for name in found.members):
+        places = {place: name for name in reversed(found.members) if (place := _place(name))}
+    for name in [name for name in found.members if places.get(_place(name), name) != name]:
+        found.members.remove(name)
+        found.lost[name] = (DropReason.ODD_NAME, f"the name of another member, {readable(places[_place(name)])}")
     for name, fault in odd.items():
         if is_junk(name):
             found.junk.append(name)

@@ -211,10 +211,12 @@ def test_a_photograph_that_changed_or_is_gone_is_named_with_the_remedy() -> None
     stored = kept["a.jpg"].photograph
     for content in (b"longer than before", JPEG + b"a.jpG", b""):
         Path("mine/a.jpg").write_bytes(content)
-        with pytest.raises(SourceError, match=r"mine/a\.jpg: this photograph has changed since .*Run dvc repro, which"):
+        with pytest.raises(
+            SourceError, match=r"mine/a\.jpg: this photograph has changed since .*Run again .dvc repro.: then"
+        ):
             read_stored(DATA, stored)
     Path("mine/a.jpg").unlink()
-    with pytest.raises(SourceError, match=r"mine/a\.jpg: this photograph is gone since .*Run dvc repro"):
+    with pytest.raises(SourceError, match=r"mine/a\.jpg: this photograph is gone since .*Run again .dvc repro"):
         read_stored(DATA, stored)
     Path("mine/d/b.jpg").unlink()
     Path("mine/d").rmdir()

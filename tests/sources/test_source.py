@@ -70,15 +70,20 @@ def test_a_folder_of_photographs_is_listed_where_it_is(user: Path, tmp_path: Pat
     (photographs / "a.jpg").write_bytes(b"a")
     (photographs / "Thumbs.db").write_bytes(b"b")
     marks = user / "list_landmarks_celeba.txt"
-    source = FolderSource(kind="folder", images=photographs, landmarks=marks, attributes=None)
+    labels = user / "labels.csv"
+    labels.write_text("file,label\na.jpg,cat\n")
+    source = FolderSource(kind="folder", images=photographs, landmarks=marks, attributes=labels)
     contents = stage(source, NOTHING, tmp_path / "data")
+    assert contents.attributes is not None
+    assert (tmp_path / "data" / contents.attributes).read_bytes() == labels.read_bytes()
+    assert not contents.classes
     assert contents == Contents.read(tmp_path / "data")
     assert (contents.images, contents.junk, contents.junk_examples) == (str(photographs), 1, ("Thumbs.db",))
     assert contents.landmarks is not None
     assert (tmp_path / "data" / contents.landmarks).read_bytes() == LANDMARKS
     left = sorted(path.name for path in (tmp_path / "data").iterdir())
-    assert left == ["contents.json", "files.parquet", "landmarks.txt"]
-    assert [path.stat().st_nlink for path in (marks, photographs / "a.jpg")] == [1, 1]
+    assert left == ["attributes.txt", "contents.json", "files.parquet", "landmarks.txt"]
+    assert [path.stat().st_nlink for path in (marks, labels, photographs / "a.jpg")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("pack", packing.ALL)

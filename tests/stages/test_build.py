@@ -171,11 +171,11 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
     ran: list[str] = []
     own = building.STAGES
 
-    def stages(fails: bool) -> Iterator[Any]:
+    def stages(fails: str = "") -> Iterator[Any]:
         for stage in own:
 
             def run(stage: Any = stage) -> None:
-                if fails and stage.__name__ == "select":
+                if stage.__name__ == fails:
                     raise _KilledError
                 ran.append(stage.__name__)
                 stage()
@@ -184,16 +184,21 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
             yield run
 
     wanted = request(mixed, tmp_path / "out", address, rectangle="centre")
-    monkeypatch.setattr(building, "STAGES", tuple(stages(fails=True)))
+    monkeypatch.setattr(building, "STAGES", tuple(stages("select")))
     with pytest.raises(_KilledError):
         [*build(wanted)]
     assert ran[-1] == "superres"
     ran.clear()
-    monkeypatch.setattr(building, "STAGES", tuple(stages(fails=False)))
+    monkeypatch.setattr(building, "STAGES", tuple(stages()))
     [*build(wanted)]
     assert ran == ["select", "shard"]
     ran.clear()
-    (mixed / "portable.ppm").unlink()
+    monkeypatch.setattr(building, "STAGES", tuple(stages("align")))
+    with pytest.raises(_KilledError):
+        [*build(wanted)]
+    ran.clear()
+    (mixed / "portable.ppm").write_bytes(b"P6 of the same name, and no picture any more")
+    monkeypatch.setattr(building, "STAGES", tuple(stages()))
     [*build(wanted)]
     assert ran[0] == "extract"
     assert "portable.ppm" not in pictures_of(tmp_path / "out", 64)
