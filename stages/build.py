@@ -21,6 +21,7 @@ from pipeline import atomic, manifest, provenance, suspicions
 from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousInputError, TooManyDroppedError
 from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS, Params
+from pipeline.shards.layout import VIEW
 from pipeline.sources.extraction import state_of_images
 from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
@@ -45,7 +46,7 @@ HEAD = """# Made by celebahq build. In the root of a checkout, dvc repro shard m
 """
 ROOT = Path(__file__).parents[1]
 SCRATCH = ".work"
-FINISHED = "finished.json"
+FINISHED, LOCK = "finished.json", "build.lock"
 DROPPED = "dropped.csv"
 STAGES: tuple[Callable[[], None], ...] = (
     extract, detect, align, crop, fit_denoise, denoise, fit_superres, superres, select, shard,
@@ -115,12 +116,19 @@ def build(request: Request) -> Iterator[str]:
         No picture could be used; `dropped.csv` and `suspicions.csv` are written.
     ParamsError
         The folders cannot be used, or a value is impossible.
+    BusyError
+        Another process builds in the same folder.
     """
-    out, work = request.out, request.out / SCRATCH
     _check_folders(request)
     with chdir(ROOT):
         text = profiles.overlaid("folder", HEAD + yaml.safe_dump(request.params(), sort_keys=False))
-    params = parse_params(text, out / PARAMS)
+    params = parse_params(text, request.out / PARAMS)
+    with atomic.locked(request.out / SCRATCH / LOCK, "celebahq build"):
+        yield from _build(request.out, params, text)
+
+
+def _build(out: Path, params: Params, text: str) -> Iterator[str]:
+    work = out / SCRATCH
     for link in (MANIFESTS, Path(terms.FILE), DATA / ".downloads"):
         _link(work / link, ROOT / link)
     (out / RECORD).unlink(missing_ok=True)
@@ -130,8 +138,9 @@ def build(request: Request) -> Iterator[str]:
             _run_stages(params)
     except NOTHING as error:
         _write_lists(out)
+        earlier = f"\n{out / VIEW} is that of an earlier build." if (out / VIEW).exists() else ""
         raise NothingBuiltError(
-            f"nothing was built.\n{error}\n{out / DROPPED} and {out / suspicions.FILE} list what was found."
+            f"nothing was built.\n{error}\n{out / DROPPED} and {out / suspicions.FILE} list what was found.{earlier}"
         ) from error
     drops = _write_lists(out)
     _publish(out)
@@ -149,7 +158,7 @@ def _check_folders(request: Request) -> None:
         raise ParamsError(f"{out}: lies in the folder of the pictures. Name a folder elsewhere for the result.")
     if out.exists() and not out.is_dir():
         raise ParamsError(f"{out}: is a file. Name a folder for the result.")
-    if out.exists() and any(out.iterdir()) and not (out / PARAMS).is_file():
+    if out.exists() and {*out.iterdir()} - {out / SCRATCH} and not (out / PARAMS).is_file():
         raise ParamsError(f"{out}: holds other files. Name a new or empty folder for the result.")
     for path in (request.landmarks, request.attributes):
         if path not in (None, DETECT, FOLDERS) and not path.exists():
