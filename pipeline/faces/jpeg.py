@@ -164,7 +164,7 @@ def _decode_coarsely(content: bytes, *, strict: bool) -> tuple[int, int]:
 
 
 def _decode_unusual(content: bytes) -> tuple[int, int]:
-    """As `_decode_coarsely`, of kinds that simplejpeg does not read (odd sampling, lossless); Pillow shows no warnings."""
+    """As `_decode_coarsely`, of kinds that simplejpeg does not read (odd sampling, lossless): without warnings."""
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             width, height = image.size
