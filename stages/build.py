@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import yaml
 
-from pipeline import atomic, provenance, suspicions
+from pipeline import atomic, manifest, provenance, suspicions
 from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousInputError, TooManyDroppedError
-from pipeline.manifest import Drop
+from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS, Params
 from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
@@ -213,9 +213,11 @@ def _publish(out: Path) -> None:
 
 
 def _summary(out: Path, drops: Sequence[tuple[str, Drop]]) -> Iterator[str]:
-    report = read_json(out / RECORD)["report"]
-    reasons = Counter(drop.reason.value for _, drop in drops).most_common()
-    dropped = ", ".join(f"{count} {reason}" for reason, count in reasons)
-    yield f"{report['images']} images kept, {len(drops)} dropped{f' ({dropped})' if drops else ''}"
-    yield f"data set: {out}"
+    files = {row.index for row in manifest.read_kept(out / "shard.parquet", Face)}
+    images = read_json(out / RECORD)["report"]["images"]
+    lost = {drop.index: drop.reason.value for _, drop in drops if drop.index not in files}
+    reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(lost.values()).most_common())
+    faces = len(drops) - sum(drop.index in lost for _, drop in drops)
+    yield f"{len(files) + len(lost)} files: {len(files)} kept, {len(lost)} dropped{f' ({reasons})' if lost else ''}"
+    yield f"data set of {images} images{f', without {faces} other faces' if faces else ''}: {out}"
     yield "to train on it, in the root of the checkout: cp " + f"{out / PARAMS} . && dvc repro train@faces"

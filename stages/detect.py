@@ -1,7 +1,7 @@
 """Stage detect: faces and their landmarks in the photographs, where the source has none."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from pipeline import manifest
@@ -91,11 +91,12 @@ def detect_photographs(
 
     `finished`: see `map_rows`. The account counts photographs.
     """
-    open_detector(params.engine, weights, params.min_face_pixels, params.min_score)  # an error now, not in a worker
+    open_detector(params.engine, weights, params.min_score)  # an error now, not in a worker
+    self_test(photographs.decoder)
     decoded = partial(_decode, photographs=photographs, max_megapixels=max_megapixels, data=data.absolute())
     account = map_rows(
         cluster,
-        partial(detect_chunk, params=params, weights=weights, decoded=decoded),
+        partial(detect_chunk, params=params, weights=weights, photographs=photographs, decoded=decoded),
         table=inputs,
         row_in=Photograph,
         row_out=Detected,
@@ -117,19 +118,26 @@ def detect_chunk(
     *,
     params: DetectParams,
     weights: Path | None,
+    photographs: PhotographParams,
     decoded: Callable[[Photograph], tuple[sheets.Picture, int]],
 ) -> Iterator[Detected | Drop]:
-    """The faces of some photographs: several rows for one with several, a drop for one without."""
+    """The faces of some photographs: several rows for one with several, a drop for one without.
+
+    Each worker tests its decoder first.
+    """
+    self_test(photographs.decoder)
     for row in rows:
         try:
             picture_HWC, orientation = decoded(row)
             faces = find_faces(picture_HWC, params, weights)
             if not faces:
                 height, width = picture_HWC.shape[:2]
+                turned = f"; its Exif orientation {orientation} is not applied (photographs.orientation)"
                 raise RejectedInputError(
                     DropReason.NO_FACE,
                     f"{width} x {height} pixels; searched were faces of at least {params.min_face_pixels} pixels with "
-                    f"a score of at least {params.min_score:g}",
+                    f"a score of at least {params.min_score:g}"
+                    + (turned if orientation != 1 and photographs.orientation == "stored" else ""),
                 )
         except RejectedInputError as rejected:
             yield Drop.of(row, rejected)
@@ -150,13 +158,9 @@ def _decode(
     row: Photograph, *, photographs: PhotographParams, max_megapixels: float, data: Path
 ) -> tuple[sheets.Picture, int]:
     """A photograph's pixels, and its Exif orientation."""
-    _check_decoder(photographs.decoder)
     content = read_stored(data, row.photograph)
     image_size(content, max_megapixels, photographs.orientation)
     return decode(content, photographs), orientation_of(content)
-
-
-_check_decoder = cache(self_test)
 
 
 if __name__ == "__main__":

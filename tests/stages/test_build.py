@@ -136,7 +136,8 @@ def test_a_folder_of_all_kinds_becomes_a_data_set_and_a_list_of_the_rest(
     for kind, example in (("orientation", "turned.jpg"), ("transparent", "clear.png"), ("first eye", "mirrored.jpg")):
         (examples,) = [examples for found, examples in told.items() if kind in found]
         assert example in examples
-    assert lines[0].startswith("11 images kept, 6 dropped (")
+    assert lines[0].startswith("16 files: 10 kept, 6 dropped (")
+    assert lines[1] == f"data set of 11 images: {out}"
     assert sorted(mixed.rglob("*")) == before
     assert all(os.access(path, os.W_OK) for path in before if path.is_file())
     assert {"dataset.h5", "shard.parquet", "faces.png", "params.yaml"} <= {path.name for path in out.iterdir()}

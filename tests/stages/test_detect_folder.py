@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from pipeline import manifest
 from pipeline.errors import NetworkError, ParamsError, PipelineError, SourceError
+from pipeline.faces.landmarks import read_landmarks
 from pipeline.faces.png import decode_png
 from pipeline.manifest import Detected
 from stages.__main__ import app
@@ -51,6 +52,8 @@ def test_a_folder_gives_a_table_a_sheet_and_what_has_no_face(address: str) -> No
     assert decode_png(Path("out/faces.png").read_bytes()).shape == (222, 384, 3)
     assert {path.name for path in Path("out").iterdir()} == {"faces.parquet", "faces.png", "dropped.csv"}
     assert sorted(path.stat().st_mtime_ns for path in folder.rglob("*")) == before
+    read = read_landmarks(Path("out/faces.parquet"))  # the table is a landmarks file
+    assert read.values == {row.file: (row.landmarks,) for row in rows}
 
 
 @needs_mtcnn

@@ -28,8 +28,8 @@ DECIMALS = 2
 class Detector(Protocol):
     """What both detectors do."""
 
-    def detect(self, picture_HWC: NDArray[np.uint8]) -> list[Face]:
-        """The faces in an RGB picture, (height, width, 3) uint8."""
+    def detect(self, picture_HWC: NDArray[np.uint8], smallest_face: int) -> list[Face]:
+        """The faces in an RGB picture, (height, width, 3) uint8; those below `smallest_face` pixels may be missing."""
         ...
 
 
@@ -57,18 +57,18 @@ def find_faces(picture_HWC: NDArray[np.uint8], params: DetectParams, weights: Pa
         picture_HWC = np.asarray(cv2.resize(picture_HWC, size, interpolation=cv2.INTER_AREA), np.uint8)
     smallest = max(round(params.min_face_pixels * factor), SMALLEST_FACE)
     factors_2 = np.array([width / size[0], height / size[1]])
-    detector = open_detector(params.engine, weights, smallest, params.min_score)
-    faces = [_rounded(face.enlarged(factors_2)) for face in detector.detect(picture_HWC)]
+    detector = open_detector(params.engine, weights, params.min_score)
+    faces = [_rounded(face.enlarged(factors_2)) for face in detector.detect(picture_HWC, smallest)]
     faces = [face for face in faces if face.box_4[2:].max() >= params.min_face_pixels]
     faces.sort(key=lambda face: (-face.box_4[2] * face.box_4[3], *face.box_4))
     return faces[:1] if params.largest_only else faces
 
 
 @cache
-def open_detector(engine: str, weights: Path | None, smallest_face: int, smallest_score: float) -> Detector:
+def open_detector(engine: str, weights: Path | None, smallest_score: float) -> Detector:
     """The detector of that name, opened once in a process; errors as `Mtcnn` and `Yunet`."""
     if engine == "mtcnn":
-        return Mtcnn(mtcnn_folder() if weights is None else weights, smallest_face, smallest_score)
+        return Mtcnn(mtcnn_folder() if weights is None else weights, smallest_score)
     if weights is None:
         raise NetworkError("YuNet's network is not given.")
     return Yunet(weights, smallest_score)

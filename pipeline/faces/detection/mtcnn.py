@@ -23,19 +23,18 @@ Picture = NDArray[np.uint8]
 
 
 class Mtcnn:
-    """Finds faces of `smallest_face` pixels or more, with scores of `smallest_score` (0...1) or more.
+    """Finds faces with scores of `smallest_score` (0...1) or more.
 
     `folder` holds the three ONNX files; errors as `Networks`.
     """
 
-    def __init__(self, folder: Path, smallest_face: int, smallest_score: float) -> None:
+    def __init__(self, folder: Path, smallest_score: float) -> None:
         self._networks = Networks(folder)
-        self._smallest_face = smallest_face
         self._smallest_score = smallest_score
 
-    def detect(self, picture_HWC: Picture) -> list[Face]:
-        """The faces in an RGB picture, (height, width, 3) uint8, best score first."""
-        boxes = self._refined(picture_HWC, self._proposals(picture_HWC))
+    def detect(self, picture_HWC: Picture, smallest_face: int) -> list[Face]:
+        """The faces of `smallest_face` pixels or more in an RGB picture, (height, width, 3) uint8, best score first."""
+        boxes = self._refined(picture_HWC, self._proposals(picture_HWC, smallest_face))
         if not len(boxes):
             return []
         scores, offsets, points_N52 = self._networks.locate(_crops(picture_HWC, boxes, 48))
@@ -48,17 +47,16 @@ class Mtcnn:
             if scores[i] >= self._smallest_score
         ]
 
-    def _proposals(self, picture_HWC: Picture) -> Boxes:
-        found = [*self._proposals_by_scale(picture_HWC)]
+    def _proposals(self, picture_HWC: Picture, smallest_face: int) -> Boxes:
+        found = [*self._proposals_by_scale(picture_HWC, WINDOW / smallest_face)]
         if not found:
             return np.empty((0, 4))
         boxes, scores, offsets = (np.concatenate(parts) for parts in zip(*found, strict=True))
         kept = not_suppressed(boxes, scores, OVERLAP)
         return _square(_moved(boxes[kept], offsets[kept]))
 
-    def _proposals_by_scale(self, picture_HWC: Picture) -> Iterator[tuple[Boxes, NDArray, NDArray]]:
+    def _proposals_by_scale(self, picture_HWC: Picture, scale: float) -> Iterator[tuple[Boxes, NDArray, NDArray]]:
         height, width = picture_HWC.shape[:2]
-        scale = WINDOW / self._smallest_face
         while min(height, width) * scale >= WINDOW:
             size = (int(np.ceil(width * scale)), int(np.ceil(height * scale)))
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

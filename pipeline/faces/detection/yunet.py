@@ -1,5 +1,6 @@
 """YuNet (Wu, Peng, Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector"), run by OpenCV's FaceDetectorYN."""
 
+import threading
 from pathlib import Path
 
 import cv2
@@ -22,13 +23,14 @@ class Yunet:
     """
 
     def __init__(self, file: Path, smallest_score: float) -> None:
+        self._one_at_a_time = threading.Lock()  # a dask worker may have several threads
         try:
             self._network = cv2.FaceDetectorYN.create(str(file), "", (32, 32), smallest_score, OVERLAP, TOP_K)
         except cv2.error as error:
             raise NetworkError(f"{file}: OpenCV {cv2.__version__} cannot read this network ({error}).") from error
 
-    def detect(self, picture_HWC: NDArray[np.uint8]) -> list[Face]:
-        """The faces in an RGB picture, (height, width, 3) uint8, best score first."""
+    def detect(self, picture_HWC: NDArray[np.uint8], smallest_face: int = 0) -> list[Face]:
+        """The faces of any size in an RGB picture, (height, width, 3) uint8, best score first."""
         height, width = picture_HWC.shape[:2]
         faces = self._faces_at(picture_HWC, (width, height))
         factor = LARGEST_FACE / max(height, width)
@@ -44,8 +46,9 @@ class Yunet:
         height, width = picture_HWC.shape[:2]
         if size != (width, height):
             picture_HWC = np.asarray(cv2.resize(picture_HWC, size, interpolation=cv2.INTER_AREA), np.uint8)
-        self._network.setInputSize(size)
-        _, found = self._network.detect(np.ascontiguousarray(picture_HWC[..., ::-1]))
+        with self._one_at_a_time:
+            self._network.setInputSize(size)
+            _, found = self._network.detect(np.ascontiguousarray(picture_HWC[..., ::-1]))
         rows = np.asarray([] if found is None else found, np.float64)  # pyright: ignore[reportUnnecessaryComparison]
         factors_2 = np.array([width / size[0], height / size[1]])
         # 15 numbers: box, then right eye, left eye, nose, right and left mouth corner of the person, which are left,

@@ -1,5 +1,6 @@
 """OpenCV's FaceDetectorYN with a made-up network that takes red squares for faces: sizes, order, channels, scores."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,11 @@ def test_what_is_no_network_is_an_error_that_names_the_file(tmp_path: Path) -> N
     (tmp_path / "other.onnx").write_bytes(b"<html>not found</html>")
     with pytest.raises(NetworkError, match=r"other\.onnx: OpenCV .* cannot read"):
         Yunet(tmp_path / "other.onnx", 0.7)
+
+
+def test_threads_of_one_worker_do_not_disturb_each_other() -> None:
+    detector = Yunet(RED_SQUARE, 0.7)
+    pictures = [blue(256 + 32 * (n % 5), 192 + 32 * (n % 3), (32 * (n % 4), 64, 32)) for n in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        for number, faces in enumerate(pool.map(detector.detect, pictures)):
+            assert [face.box_4[0] for face in faces] == pytest.approx([32 * (number % 4)], abs=1e-3)
