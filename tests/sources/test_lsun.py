@@ -89,7 +89,8 @@ def test_bad_values_are_rejected_with_the_reason(value: bytes, reason: DropReaso
 
 
 def test_a_jpeg_with_damaged_data_is_rejected() -> None:
-    whole = encoded(np.random.default_rng(3).integers(0, 256, (96, 96, 3), dtype=np.uint8).repeat(2, 0), "jpeg")
+    image_HWC = np.random.default_rng(3).integers(0, 256, (96, 96, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1)
+    whole = encoded(image_HWC, "jpeg")
     middle = len(whole) * 2 // 3
     assert decode(whole, 16)[1] == "jpeg"
     for damaged in (whole[:middle] + b"\xff\xd9", whole[:middle] + bytes(100) + whole[middle + 100 :]):
@@ -116,10 +117,7 @@ def find(directory: Path, category: PublishedCategory = TOWER, *, only: bool = F
 
 
 def test_finds_zip_or_folder_in_the_publishers_tree_or_flat(tmp_path: Path) -> None:
-    with pytest.raises(
-        SourceError,
-        match=r"(?s)tower_train_lmdb/data\.mdb\n.*scenes/tower_train_lmdb\.zip\n.*named tower .*\nSet lsun\.",
-    ):
+    with pytest.raises(SourceError, match=r"(?s)_lmdb/data\.mdb\n.*tower_train_lmdb\.zip\n.*named tower .*\nSet lsun"):
         find(tmp_path)
     for place in ("scenes/tower_train_lmdb.zip", "tower_train_lmdb.zip"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
