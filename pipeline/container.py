@@ -6,6 +6,7 @@ Member headers hold only name and size, so equal members in equal order give equ
 import hashlib
 import io
 import os
+import socket
 import tarfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -87,7 +88,10 @@ def _read_in_place(path: Path, stored: Stored) -> bytes:
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SourceError(f"{path}: this photograph is gone since the stage extract noted it. {remedy}") from error
+        host = socket.gethostname()
+        raise SourceError(
+            f"{path}: this photograph is gone since the stage extract noted it, or {host} does not see it. {remedy}"
+        ) from error
     except OSError as error:
         raise SourceError(f"{path}: this photograph cannot be read any more ({error.strerror}). {remedy}") from error
     if len(content) != stored.size or _md5(content) != stored.md5:

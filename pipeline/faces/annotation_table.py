@@ -3,10 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
-IMAGE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = tuple(
     f".{suffix}"
     for suffix in (
         *("jpg", "jpeg", "jpe", "jfif", "jp2", "png", "webp", "bmp", "gif", "tif", "tiff"),
@@ -56,7 +55,7 @@ def is_name_column(column: str) -> bool:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a field ends as the name of a photograph does."""
-    return PurePosixPath(name.rstrip("\"'")).suffix.lower() in IMAGE_SUFFIXES
+    return name.rstrip("\"'").lower().endswith(IMAGE_SUFFIXES)
 
 
 def unquoted(name: str) -> str:

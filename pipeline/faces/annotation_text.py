@@ -97,11 +97,14 @@ def _spaced(lines: Sequence[Line], columns: Sequence[str], counts: Collection[in
     rows: list[Row] = []
     for number, line in lines:
         text = line.strip()
+        last = text.rsplit(None, count)
+        whole = len(last) == count + 1 and all(map(is_value, last[1:]))
+        if whole and has_image_suffix(last[0]):
+            rows.append(Row(unquoted(last[0]), last[1:], f"line {number}", text))
+            continue
         fields = _after_suffix(text)
-        if fields is None or not (len(fields) == count or all(map(is_value, fields))):
-            last = text.rsplit(None, count) if count else []
-            if len(last) == count + 1 and all(map(is_value, last[1:])):
-                fields = last[1:]
+        if whole and (fields is None or not (len(fields) == count or all(map(is_value, fields)))):
+            fields = last[1:]
         if fields is None:
             fields = text.split()[1:]
         name = text

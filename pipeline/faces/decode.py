@@ -58,15 +58,15 @@ def decoding_mib(how: PhotographParams, max_megapixels: float) -> int:
     return int((6 if how.orientation == how.colours == "stored" else 15) * max_megapixels)
 
 
-def decode(content: bytes, how: PhotographParams) -> NDArray[np.uint8]:
-    """Decode a photograph to RGB, (height, width, 3) uint8.
+def decode(content: bytes, how: PhotographParams, *, again: bool = False) -> NDArray[np.uint8]:
+    """Decode a photograph to RGB, (height, width, 3) uint8; a JPEG decoded before (`again`) is not checked as well.
 
     `RejectedInputError`: NOT_AN_IMAGE, TRUNCATED, UNDECODABLE or TOO_LARGE.
     """
-    return read_picture(content, how).image_HWC
+    return read_picture(content, how, again=again).image_HWC
 
 
-def read_picture(content: bytes, how: PhotographParams) -> Picture:
+def read_picture(content: bytes, how: PhotographParams, *, again: bool = False) -> Picture:
     """As `decode`, with the remarks about header and pixels."""
     image = open_image(content)
     name, orientation = image.format or "", pixels.orientation_of(image)
@@ -74,9 +74,9 @@ def read_picture(content: bytes, how: PhotographParams) -> Picture:
     image_HWC = None
     if content.startswith(jpeg.START):
         if how.decoder == "libjpeg-8d" and image.mode in ("L", "RGB"):
-            image_HWC, damaged = jpeg.decode_8d(content, how.damaged)
+            image_HWC, damaged = jpeg.decode_8d(content, how.damaged, again=again)
         else:
-            damaged = jpeg.check_data(content, how.damaged)
+            damaged = jpeg.check_data(content, how.damaged, again=again)
     try:
         if image_HWC is None:
             image.load()

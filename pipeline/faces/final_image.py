@@ -92,7 +92,7 @@ def read_region(data: Path, row: Cropped, photographs: PhotographParams) -> Regi
     if row.pixels is not None:
         pixels = decode_png(read_stored(data, row.pixels))
         return Region(pixels, Rectangle.from_row(row.quad, row.zoom), row.shrink, row.border)
-    region = crop_again(decode(read_stored(data, row.photograph), photographs), row)
+    region = crop_again(decode(read_stored(data, row.photograph), photographs, again=True), row)
     if md5_of(region) != row.region_md5:
         raise DecoderError(
             f"{row.file}: the photograph decodes to other pixels than in the stage crop. Use the same versions of "

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import DropReason, RejectedInputError
+from pipeline.faces import jpeg_codes
 
 START = b"\xff\xd8\xff"
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -32,6 +33,7 @@ _SCAN, _END = 0xDA, 0xD9
 _GREY, _RGB = 1, 2  # libjpeg's J_COLOR_SPACE
 _COLOUR_MARKERS = {0xE0, 0xEE}  # JFIF's and Adobe's: they say what the components mean
 _TABLES = {0xDB, 0xC4, 0xDD, 0xCC} | _FRAMES
+_LEFT_OVER = "extraneous bytes before marker"
 _UNUSUAL = "Could not determine subsampling"
 _PREMATURE_FILE = "Premature end of JPEG file"
 _END_MARKER = b"\xff\xd9"
@@ -58,13 +60,15 @@ class Frame:
             )
 
 
-def decode_8d(content: bytes, damaged: Literal["drop", "keep"] = "drop") -> tuple[NDArray[np.uint8], bool]:
+def decode_8d(
+    content: bytes, damaged: Literal["drop", "keep"] = "drop", *, again: bool = False
+) -> tuple[NDArray[np.uint8], bool]:
     """Decode a JPEG file to RGB, (height, width, 3) uint8, and say whether its data are damaged (see `check_data`).
 
     A grey plane is repeated, orientation tags are ignored. `RejectedInputError`: TRUNCATED or UNDECODABLE.
     """
     frame = read_frame(content)
-    fault = check_data(content, damaged, frame)
+    fault = check_data(content, damaged, frame, again=again)
     if _LibJpeg8d.version != "8d":
         _LibJpeg8d.set_version("8d")
     image_HWC = np.empty((frame.height, frame.width, frame.components), np.uint8)
@@ -107,26 +111,33 @@ def read_frame(content: bytes) -> Frame:
     raise RejectedInputError(DropReason.TRUNCATED, "JPEG without a complete header")
 
 
-def check_data(content: bytes, damaged: Literal["drop", "keep"], frame: Frame | None = None) -> bool:
+def check_data(
+    content: bytes, damaged: Literal["drop", "keep"], frame: Frame | None = None, *, again: bool = False
+) -> bool:
     """Decode all data of a JPEG file at an eighth of its size; whether they are damaged, and that is allowed.
 
-    Damage is what libjpeg-turbo reports by an error or a warning. Metadata and what follows the end are not looked at.
+    Damage is what libjpeg-turbo reports by an error or a warning, and unless the file was checked before (`again`) what
+    `jpeg_codes` finds. Metadata, bytes between segments, and what follows the end are not looked at.
 
     `RejectedInputError`: TRUNCATED or UNDECODABLE where data are missing or damaged; where `damaged` is keep, only if
     the file ends too early or nothing can be decoded. UNDECODABLE where the size is not that of `frame`.
     """
     content = _without_metadata(content, _TABLES)
+    fault = ""
     try:
         height, width = _decode_coarsely(content, strict=True)
-        fault = ""
-    except ValueError as error:
-        fault = str(error)
+    except ValueError as warning:
+        fault = str(warning)
         try:
             height, width = _decode_coarsely(content, strict=False)
         except ValueError as fatal:
             raise _damage(str(fatal), content) from fatal
-        if damaged == "drop" or fault == _PREMATURE_FILE:
-            raise _damage(fault, content) from error
+    if fault != _PREMATURE_FILE and not again:
+        found = jpeg_codes.find_fault(content)
+        harmless = found == "" and _LEFT_OVER in fault  # bytes of padding, which some cameras write
+        fault = "" if harmless else fault or found or ""
+    if fault and (damaged == "drop" or fault == _PREMATURE_FILE):
+        raise _damage(fault, content)
     if frame is not None and (width, height) != (frame.width, frame.height):
         raise RejectedInputError(DropReason.UNDECODABLE, f"two sizes in one JPEG: {width} x {height} and {frame}")
     return bool(fault)

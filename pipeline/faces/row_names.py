@@ -8,7 +8,6 @@ suffix or none.
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from pipeline.faces.annotation_table import has_image_suffix
 
@@ -65,7 +64,7 @@ class _Name:
 
 
 def _stem(path: str) -> str:
-    return str(PurePosixPath(path).with_suffix("")) if has_image_suffix(path) else path
+    return path.rpartition(".")[0] if has_image_suffix(path) else path
 
 
 _KEYS: dict[str, Callable[[str], str]] = {

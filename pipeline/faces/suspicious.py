@@ -11,8 +11,10 @@ from pipeline.faces.five_points import Face
 from pipeline.params import AlignParams
 from pipeline.suspicions import Suspicion
 
-MIRRORED = "the first eye lies right of the second"
-"""Seen with the mouth below the eyes."""
+SWAPPED = "the first eye lies right of the second"
+FLIPPED = "the mouth lies above the eyes, whose order is right"
+CAUSES = {SWAPPED: "the subject's left for the viewer's?", FLIPPED: "y from the lower edge?"}
+"""What most often causes mirrored landmarks."""
 SAME = "the same five points in several photographs"
 ALIGNED = (
     "nearly the same five points, those of CelebA's aligned images of 178 x 218 pixels, in photographs of another size"
@@ -38,17 +40,20 @@ NEAR_PIXELS = 4.0
 """How far nearly equal points of a set are from their mean, at the median."""
 
 
-def is_mirrored(face: Face) -> bool:
-    """Whether the eyes are in the other order: the mouth is on the wrong side of the line from the first eye on."""
+def mirrored(face: Face) -> str | None:
+    """How a face is mirrored: its mouth is on the wrong side of the line from the first eye to the second; else None."""
     points_52 = np.array(face).reshape(5, 2)
     eyes, mouth = points_52[1] - points_52[0], points_52[3:].mean(axis=0) - points_52[:2].mean(axis=0)
-    return bool(eyes[0] * mouth[1] - eyes[1] * mouth[0] < 0)
+    if not eyes[0] * mouth[1] - eyes[1] * mouth[0] < 0:
+        return None
+    return FLIPPED if eyes[0] > 0 else SWAPPED
 
 
 def check_order(face: Face, params: AlignParams) -> None:
     """Raise `RejectedInputError` MIRRORED for eyes in the other order; not of published ones, which are known."""
-    if params.photographs == "all" and is_mirrored(face):
-        raise RejectedInputError(DropReason.MIRRORED, f"mirrored ({MIRRORED}): {[round(value, 3) for value in face]}")
+    how = mirrored(face) if params.photographs == "all" else None
+    if how is not None:
+        raise RejectedInputError(DropReason.MIRRORED, f"mirrored ({how}): {[round(value, 3) for value in face]}")
 
 
 def of_landmarks(faces: Sequence[tuple[str, Face]]) -> list[Suspicion]:
@@ -56,8 +61,11 @@ def of_landmarks(faces: Sequence[tuple[str, Face]]) -> list[Suspicion]:
 
     Rows with mirrored eyes are harmless here: they are dropped, so `align.max_dropped` limits them.
     """
-    mirrored = [file for file, face in faces if is_mirrored(face)]
-    found = _suspicion(MIRRORED, mirrored, len(faces), harmless=True)
+    how = [(file, mirrored(face)) for file, face in faces]
+    found: list[Suspicion] = []
+    for kind, cause in CAUSES.items():
+        files = [file for file, each in how if each == kind]
+        found += _suspicion(f"{kind} ({cause})", files, len(faces), harmless=True)
     places: dict[Face, dict[str, None]] = {}
     for file, face in faces:
         places.setdefault(face, {})[file] = None

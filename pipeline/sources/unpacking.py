@@ -26,8 +26,13 @@ def unpack(data: Path, table: Path, folder: Path) -> tuple[int, int]:
             _check(path, path.read_bytes() if path.is_file() else b"", row, "move it away, or name another folder")
             continue
         content = read_stored(data, row.photograph)
-        _check(data / row.photograph.container, content, row, "run dvc repro extract")
-        atomic.write_bytes(path, content)
+        try:
+            atomic.write_bytes(path, content)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise SourceError(
+                f"{path}: cannot be written, since another photograph has the name of its folder. Read the photographs "
+                f"by the table {table}."
+            ) from error
         written += 1
     return written, len(rows) - written
 

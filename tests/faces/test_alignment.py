@@ -132,7 +132,7 @@ def test_several_rows_are_faces_and_each_comes_out_once(tmp_path: Path) -> None:
         ("000077.jpg", 76, 0, DropReason.NO_PHOTOGRAPH),
     ]
     assert [str(found) for found in joined.suspicions] == [
-        "the first eye lies right of the second: 1 of 5 (000003.jpg)",
+        "the first eye lies right of the second (the subject's left for the viewer's?): 1 of 5 (000003.jpg)",
         "the same five points in several photographs: 3 of 5 (000001.jpg, 000002.jpg, 000003.jpg)",
     ]
 
@@ -146,6 +146,9 @@ def test_eyes_in_the_other_order_are_mirrored_whichever_way_the_face_is_turned()
         assert align_photograph(_measured(tuple(turned.ravel().tolist()), 100, 90), _params()).zoom > 0
         swapped = tuple(turned[[1, 0, 2, 4, 3]].ravel().tolist())
         assert _reason(swapped, 100, 90) is DropReason.MIRRORED
+    flipped = tuple((np.array(FACE).reshape(5, 2) * (1, -1) + (0, 90)).ravel().tolist())
+    with pytest.raises(RejectedInputError, match=r"mirrored.*the mouth lies above the eyes"):
+        align_photograph(_measured(flipped, 100, 90), _params())
     swapped = tuple(map(float, SWAPPED.split()))  # of published photographs the pixels are known
     assert align_photograph(_measured(swapped, 100, 90), _params(photographs="published")).zoom > 0
 

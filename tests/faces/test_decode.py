@@ -19,6 +19,7 @@ from pipeline.errors import DecoderError, DropReason, RejectedInputError
 from pipeline.faces import decode as decoding
 from pipeline.faces.decode import AS_PUBLISHED, SELF_TEST, SELF_TEST_MD5, Decoder, image_size, self_test
 from pipeline.faces.jpeg import decode_8d
+from pipeline.faces.pixels import Remark
 from tests.outside import REAL, VECTORS, cases
 
 DECODERS: list[Decoder] = ["libjpeg-8d", "pillow"]
@@ -116,6 +117,85 @@ def test_unusual_sampling_costs_no_photograph(sampling: Any, tmp_path: Path) -> 
     for decoder in DECODERS:
         assert decode(content, decoder).shape == PICTURE_HWC.shape
         assert _rejection(content[:-300], decoder).reason is DropReason.TRUNCATED
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"subsampling": "4:4:4", "quality": 95}],
+    ids=str,
+)
+def test_damaged_data_cost_the_photograph_or_are_kept_by_choice(options: dict[str, Any], decoder: Decoder) -> None:
+    content = _encoded(**options)
+    start = content.index(b"\xff\xda") + 14
+    middle = (start + len(content)) // 2
+    damages = [
+        *(content[: start + int((len(content) - start) * share)] + b"\xff\xd9" for share in (0.05, 0.5, 0.9, 0.97)),
+        *(content[:place] + bytes(60) + content[place + 60 :] for place in (start + 20, middle)),
+    ]
+    if "restart_marker_blocks" in options:
+        damages.append(content.replace(b"\xff\xd3", b"", 1))
+    for damaged in damages:
+        rejected = _rejection(damaged, decoder)
+        assert "truncated or damaged" in rejected.detail
+        assert rejected.reason in (DropReason.TRUNCATED, DropReason.UNDECODABLE)
+    hole = content[:-50] + bytes(30) + content[-20:]
+    assert _rejection(hole, decoder)
+    picture = decoding.read_picture(hole, AS_PUBLISHED.model_copy(update={"decoder": decoder}))
+    assert picture.image_HWC.shape == PICTURE_HWC.shape
+    assert {*picture.remarks} == {Remark.DAMAGED}
+    with pytest.raises(RejectedInputError, match="truncated or damaged"):  # without its end it is never kept
+        decode(content[:middle], decoder, damaged="keep")
+
+
+def test_most_small_damage_is_found() -> None:
+    rng = np.random.default_rng(5)
+    found: dict[str, int] = dict.fromkeys(("zeros", "noise", "missing"), 0)
+    for quality in range(40, 100, 3):
+        content = _encoded(quality=quality, optimize=bool(quality % 2))
+        place = int(rng.integers(content.index(b"\xff\xda") + 14, len(content) - 60))
+        for name, middle in (("zeros", bytes(40)), ("noise", rng.bytes(40)), ("missing", b"")):
+            damaged = content[:place] + middle + content[place + 40 :]
+            try:
+                decode(damaged, "libjpeg-8d")
+            except RejectedInputError:
+                found[name] += 1
+    assert found["zeros"] >= 19, found
+    assert min(found.values()) >= 16, found
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"optimize": True, "quality": 100}], ids=str)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_whole_files_with_odd_bytes_are_not_damaged(mode: str, options: dict[str, Any]) -> None:
+    content = _encoded(mode, **options)
+    head = content.index(b"\xff\xdb")
+    for odd in (
+        content[:head] + b"\0\0\0" + content[head:],  # between segments
+        content[:-2] + bytes(3) + content[-2:],  # padding before the end
+        content[:-2] + b"\xff\xff" + content[-2:],
+        content + content,  # a second picture, as in multi-picture files
+        content[:2] + b"\xff\xe0\x00\x10JFIF\0\x07\x09\0\0\x01\0\x01\0\0" + content[2:],  # an unknown version
+    ):
+        picture = decoding.read_picture(odd, HOW)
+        assert Remark.DAMAGED not in picture.remarks
+        assert picture.image_HWC.shape == PICTURE_HWC.shape
+
+
+def test_extreme_pictures_are_not_damaged() -> None:
+    noise_HWC = np.random.default_rng(2).integers(0, 2, (64, 64, 3), dtype=np.uint8) * 255
+    for options in ({}, {"quality": 100, "subsampling": "4:4:4"}, {"progressive": True, "quality": 1}):
+        for image_HWC in (noise_HWC, noise_HWC[::4, ::4].repeat(4, 0).repeat(4, 1)):
+            stream = io.BytesIO()
+            Image.fromarray(image_HWC).save(stream, "JPEG", **options)
+            assert decode(stream.getvalue(), "libjpeg-8d").shape == image_HWC.shape
+
+
+def test_flat_pictures_are_not_holes() -> None:
+    for value in (0, 128, 255):
+        for options in ({}, {"optimize": True}, {"progressive": True}, {"quality": 100}):
+            stream = io.BytesIO()
+            Image.new("RGB", (640, 480), (value,) * 3).save(stream, "JPEG", **options)
+            assert (decode(stream.getvalue(), "libjpeg-8d") == value).all()
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -205,3 +205,21 @@ def test_a_fault_of_our_own_is_not_called_damage(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sevenzip, "Entry", broken)
     with pytest.raises(TypeError, match="ours"):
         list_members(path)
+
+
+def test_names_of_a_zip_are_utf8_though_it_does_not_say_so(tmp_path: Path) -> None:
+    """As macOS's Archive Utility writes them; others are of code page 437."""
+    names = ["Gru\u0308\u00dfe/\u5199\u771f.jpg", "a.jpg"]
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, name.encode())
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + place + 1] &= ~8
+    path.write_bytes(content)
+    assert list_members(path) == names
+    assert dict(read_members(path, names)) == {name: name.encode() for name in names}
+    content = content.replace("Gru\u0308\u00df".encode(), b"Gr\x81\xe1   ")
+    path.write_bytes(content)
+    assert list_members(path)[0].startswith("Gr\u00fc\u00df   e/")

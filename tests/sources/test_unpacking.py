@@ -1,6 +1,7 @@
 """Photographs as plain files: the published bytes under the published names, resumed, checked."""
 
 from pathlib import Path
+from typing import cast
 
 import packing
 import pytest
@@ -8,7 +9,10 @@ from typer.testing import CliRunner
 
 from pipeline import atomic
 from pipeline.errors import SourceError, TableError
+from pipeline.params import FolderSource
 from pipeline.sources import extraction
+from pipeline.sources.fetch.downloads import Downloads
+from pipeline.sources.folder import Folder
 from pipeline.sources.source import Contents
 from pipeline.sources.unpacking import unpack
 from stages.__main__ import app
@@ -76,3 +80,21 @@ def test_nothing_is_overwritten_and_nothing_wrong_is_written(data: Path, tmp_pat
         unpack(data, table, tmp_path / "other")
     with pytest.raises(TableError, match="dvc repro extract"):
         unpack(data, data / "absent/extract.parquet", folder)
+
+
+def test_photographs_of_a_folder_are_unpacked_too_and_a_name_that_no_folder_takes_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("mine/a b.jpg").write_bytes(b"\xff\xd8\xffa")
+    source = Folder(FolderSource(kind="folder", images=Path("mine"), landmarks=None, attributes=None))
+    contents = source.stage({}, cast(Downloads, None), Path("data/download"), lambda _: None)
+    extraction.extract(Path("data/download"), contents, 2, Path("data/extract"), max_dropped=1.0)
+    assert unpack(Path("data"), Path("data/extract/extract.parquet"), Path("out")) == (1, 0)
+    assert _files(tmp_path / "out") == {"a b.jpg": b"\xff\xd8\xffa"}
+    zipped = packing.zipped(tmp_path, {"img": b"\xff\xd8\xff1", "img/1.jpg": b"\xff\xd8\xff2"})
+    contents = Contents(images=zipped.name, numbering="sorted")
+    extraction.extract(tmp_path, contents, 2, tmp_path / "two/extract", max_dropped=1.0)
+    with pytest.raises(SourceError, match=r"img/1\.jpg: cannot be written, since another photograph has the name of"):
+        unpack(tmp_path / "two", tmp_path / "two/extract/extract.parquet", tmp_path / "out")

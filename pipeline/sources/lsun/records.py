@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
+from pipeline.faces import jpeg
 from pipeline.manifest import Input
 from pipeline.sources.lsun.image_folder import ImageFolder
 
@@ -99,7 +100,7 @@ def decode(value: bytes, resolution: int) -> tuple[NDArray[np.uint8], str, tuple
     """Decode a record, cut out its central square, and resample it by Lanczos, as ProGAN's dataset tool does.
 
     Returns uint8 RGB (R, R, 3), the record's encoding, and its width and height. Raises `RejectedInputError` if the
-    value is neither WebP, JPEG nor PNG, or cannot be decoded whole.
+    value is neither WebP, JPEG nor PNG, cannot be decoded whole, or is a JPEG with damaged data.
     """
     if value[:4] == b"RIFF" and value[8:12] == b"WEBP":
         encoding = "WEBP"
@@ -118,6 +119,8 @@ def decode(value: bytes, resolution: int) -> tuple[NDArray[np.uint8], str, tuple
         raise RejectedInputError(DropReason.UNDECODABLE, f"{len(value)} bytes of {encoding}: broken header") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RejectedInputError(DropReason.UNDECODABLE, f"{len(value)} bytes of {encoding}: {error}") from error
+    if encoding == "JPEG":
+        jpeg.check_data(value, "drop")
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
