@@ -41,7 +41,7 @@ NEAR_PIXELS = 4.0
 
 
 def mirrored(face: Face) -> str | None:
-    """How a face is mirrored: its mouth is on the wrong side of the line from the first eye to the second; else None."""
+    """How a face is mirrored: its mouth is on the wrong side of the line between the eyes; else None."""
     points_52 = np.array(face).reshape(5, 2)
     eyes, mouth = points_52[1] - points_52[0], points_52[3:].mean(axis=0) - points_52[:2].mean(axis=0)
     if not eyes[0] * mouth[1] - eyes[1] * mouth[0] < 0:
