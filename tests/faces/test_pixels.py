@@ -166,6 +166,16 @@ def test_samples_without_a_rule_are_refused_by_name(values: NDArray[Any], words:
     assert words in caught.value.detail
 
 
+def test_a_deep_grey_tiff_of_the_other_byte_order() -> None:
+    values = (LEVELS_HW.astype(np.uint16) * 257).astype(">u2").tobytes()
+    height, width = LEVELS_HW.shape
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(values)}
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"MM\0*" + struct.pack(">I", 8 + len(values))
+    content = head + values + struct.pack(">H", len(tags)) + entries + bytes(4)
+    assert np.array_equal(_pixels(content), LEVELS_HW[..., None].repeat(3, 2))
+
+
 def test_a_grey_tiff_whose_zero_is_white() -> None:
     content = bytearray(_file(Image.fromarray(LEVELS_HW.astype(np.uint16) * 257), "TIFF"))
     entry = content.index(struct.pack("<HHIH", 262, 3, 1, 1))
