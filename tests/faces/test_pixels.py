@@ -11,6 +11,7 @@ import pillow_heif
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces.decode import AS_PUBLISHED, orientation_of, read_header, read_picture
@@ -104,6 +105,17 @@ def test_orientation_after_the_pixels_of_a_png_and_none_where_the_tag_is_broken(
         exif[0x0112] = broken
         assert orientation_of(_file(QUARTERS_HWC, "JPEG", exif=exif)) == 1
     assert orientation_of(_file(QUARTERS_HWC, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")) == 1
+
+
+def test_only_exif_says_how_a_picture_is_turned() -> None:
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for form in ("JPEG", "PNG", "WEBP"):
+        assert orientation_of(_file(QUARTERS_HWC, form, xmp=xmp)) == 1
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    text = PngInfo()  # as ImageMagick writes it
+    text.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes())}\n{exif.tobytes().hex()}\n")
+    assert orientation_of(_file(QUARTERS_HWC, "PNG", pnginfo=text)) == 8
 
 
 def test_sixteen_bits_become_their_high_byte() -> None:
@@ -212,6 +224,36 @@ def test_profiles_are_applied_ignored_or_named() -> None:
     assert _mean_difference(image_HWC[9:], expected_HWC[9:]) < 3
 
 
+def test_a_grey_profile_is_applied_by_both_decoders() -> None:
+    content = _file(
+        Image.fromarray(LEVELS_HW).resize((64, 16)), "JPEG", quality=100, icc_profile=_linear_grey_profile()
+    )
+    pixels = [_pixels(content, HOW.model_copy(update={"decoder": each})) for each in ("libjpeg-8d", "pillow")]
+    assert np.array_equal(*pixels)
+    assert _remarks(content) == set()
+    assert pixels[0].mean() > LEVELS_HW.mean() + 30, "linear light is brighter in sRGB"
+
+
+def _linear_grey_profile() -> bytes:
+    """A grey profile of version 2.4 whose curve is the identity."""
+    white = struct.pack(">4sIiii", b"XYZ ", 0, 63190, 65536, 54061)
+    text = b"linear\0"
+    name = struct.pack(">4sII", b"desc", 0, len(text)) + text + bytes(78)
+    parts = {
+        b"wtpt": white,
+        b"kTRC": struct.pack(">4sII", b"curv", 0, 0),
+        b"desc": name,
+        b"cprt": b"text\0\0\0\0none\0",
+    }
+    table, body, place = struct.pack(">I", len(parts)), b"", 128 + 4 + 12 * len(parts)
+    for tag, part in parts.items():
+        table += tag + struct.pack(">II", place + len(body), len(part))
+        body += part + bytes(-len(part) % 4)
+    head = struct.pack(">I4sI4s4s4s12x4s", place + len(body), bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    head += bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + body
+
+
 def _matrix_profile() -> bytes:
     """sRGB with red and green exchanged: the tags of their primaries swapped."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -270,7 +312,7 @@ def test_the_preview_in_a_camera_raw_is_no_photograph() -> None:
 
 
 def test_heic_is_read_with_its_extra_and_else_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = b"\0\0\0\x18ftypheic" + bytes(12) + b"\0\0\0\x28meta" + bytes(32)
+    empty = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x20meta" + bytes(52)
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(RejectedInputError, match=r"HEIC; install .*celebahq\[heic\]"):
         read_header(empty, 1, HOW)
