@@ -110,6 +110,18 @@ TABLES: dict[str, str | bytes] = {
         f"NAME,{VALUES}",
     ),
     "numbered points": _csv("file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5", f"NAME,{VALUES}"),
+    "a box before numbered points": _csv(
+        "file,x1,y1,x2,y2," + ",".join(f"lm{point}_{axis}" for point in range(1, 6) for axis in "xy"),
+        f"NAME,1,2,3,4,{VALUES}",
+    ),
+    "a box after numbered points": _csv(
+        "file," + ",".join(f"lm{point}_{axis}" for point in range(1, 6) for axis in "xy") + ",x1,y1,x2,y2",
+        f"NAME,{VALUES},1,2,3,4",
+    ),
+    "OpenFace, with points in space": _csv(
+        "file," + ",".join(f"{axis}_{point}" for axis in "xyXYZ" for point in range(5)),
+        "NAME," + ",".join(f"{value:g}" for value in (*POINTS[::2], *POINTS[1::2], *range(15))),
+    ),
     "x before y": _csv(
         "file,x_0,x_1,x_2,x_3,x_4,y_0,y_1,y_2,y_3,y_4",
         "NAME," + ",".join(f"{value:g}" for value in (*POINTS[::2], *POINTS[1::2])),
