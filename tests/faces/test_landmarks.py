@@ -362,6 +362,16 @@ def test_a_single_column_of_names_or_numbers_is_a_class(tmp_path: Path, content:
 
 
 @pytest.mark.vectors
+@pytest.mark.parametrize("values", [("1", "0"), ("True", "False"), ("nobody", "somebody")])
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL"])
+def test_no_value_is_no_class(tmp_path: Path, values: tuple[str, str], missing: str) -> None:
+    (tmp_path / "labels").write_text(f"file,A\na.jpg,{values[0]}\nb.jpg,{missing}\nc.jpg,{values[1]}\n")
+    found = read_attributes(tmp_path / "labels")
+    assert (set(found.values), set(found.errors)) == ({"a.jpg", "c.jpg"}, {"b.jpg"})
+    assert found.values["a.jpg"][0] == 1
+    assert len(found.columns) == (2 if values[0] == "nobody" else 1)
+
+
 def test_a_column_of_measurements_is_no_class(tmp_path: Path) -> None:
     (tmp_path / "classes").write_text("file,smile\na.jpg,0.93\nb.jpg,0.2\n")
     with pytest.raises(SourceError, match=r"a\.jpg,0\.93"):
