@@ -136,8 +136,7 @@ TABLES: dict[str, str | bytes] = {
     "quoted decimal commas": _csv("", "NAME," + ",".join(f'"{value},0"' for value in ROW.split())),
     "bars": _csv("", f"NAME|{ROW.replace(' ', '|')}"),
     "Excel's first line": _csv(f"sep=;\r\nfile;{HEAD.replace(' ', ';')}", f"NAME;{ROW.replace(' ', ';')}"),
-    "comments": f"# by hand\n# 2 faces, 5 points\n{NAMES[0]} {ROW}\n{NAMES[1]} {ROW}\n",
-    "a comment and a header": f"#by me\n#image_id {HEAD}\n{NAMES[0]} {ROW}\n{NAMES[1]} {ROW}\n",
+    "comments and a header": f"# by me\n# 2 faces, 5 points\n#image_id {HEAD}\n{NAMES[0]} {ROW}\n{NAMES[1]} {ROW}\n",
     "a mark": b"\xef\xbb\xbf" + _csv("", f"NAME,{VALUES}").encode(),
     "PowerShell": f"{NAMES[0]} {ROW}\r\n{NAMES[1]} {ROW}\r\n".encode("utf-16"),
     "UTF-16, no mark": _csv("", f"NAME,{VALUES}").encode("utf-16-le"),
@@ -168,16 +167,15 @@ def test_tables_as_people_have_them_read_the_same(tmp_path: Path, form: str) -> 
 
 @pytest.mark.parametrize("row", [f"NAME,{VALUES},0.98", f"NAME,1,2,3,4,{VALUES}", f"NAME {ROW} 0.98"])
 def test_without_a_header_other_numbers_are_no_part_of_the_name(tmp_path: Path, row: str) -> None:
-    (tmp_path / "landmarks").write_text(_csv("", row))
     with pytest.raises(SourceError, match="is not a file name and 10 or"):
-        read_landmarks(tmp_path / "landmarks")
+        read_landmarks(_file(tmp_path, _csv("", row)))
 
 
 def test_names_may_hold_line_breaks_in_quotes(tmp_path: Path) -> None:
-    (tmp_path / "landmarks").write_text(f'file,{HEAD.replace(" ", ",")}\n"a\nb.jpg",{VALUES}\nc.jpg,{VALUES}\n')
-    assert list(read_landmarks(tmp_path / "landmarks").values) == ["a\nb.jpg", "c.jpg"]
-    (tmp_path / "landmarks").write_text(_csv("", f"NAME,{VALUES}") + f'\n"c.jpg,{VALUES}\nd.jpg,{VALUES}\n')
-    assert {*NAMES, "d.jpg"} <= read_landmarks(tmp_path / "landmarks").values.keys()
+    found = read_landmarks(_file(tmp_path, f'"a\nb.jpg",{VALUES}', f"c.jpg,{VALUES}"))
+    assert list(found.values) == ["a\nb.jpg", "c.jpg"]
+    found = read_landmarks(_file(tmp_path, _csv("", f"NAME,{VALUES}"), f'"c.jpg,{VALUES}', f"d.jpg,{VALUES}"))
+    assert {*NAMES, "d.jpg"} <= found.values.keys()
 
 
 def test_tables_of_parquet(tmp_path: Path) -> None:
@@ -361,23 +359,19 @@ def test_a_single_column_of_names_or_numbers_is_a_class(tmp_path: Path, content:
     assert found.values == one_is_second
 
 
-@pytest.mark.vectors
-@pytest.mark.parametrize("values", [("1", "0"), ("True", "False"), ("nobody", "somebody")])
 @pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL"])
-def test_no_value_is_no_class(tmp_path: Path, values: tuple[str, str], missing: str) -> None:
-    (tmp_path / "labels").write_text(f"file,A\na.jpg,{values[0]}\nb.jpg,{missing}\nc.jpg,{values[1]}\n")
-    found = read_attributes(tmp_path / "labels")
-    assert (set(found.values), set(found.errors)) == ({"a.jpg", "c.jpg"}, {"b.jpg"})
-    assert found.values["a.jpg"][0] == 1
-    assert len(found.columns) == (2 if values[0] == "nobody" else 1)
+@pytest.mark.parametrize(("yes", "no", "labels"), [("1", "0", 1), ("True", "False", 1), ("no one", "Ann", 2)])
+def test_no_value_is_no_class(tmp_path: Path, yes: str, no: str, labels: int, missing: str) -> None:
+    found = read_attributes(_file(tmp_path, "file,A", f"a.jpg,{yes}", f"b.jpg,{missing}", f"c.jpg,{no}"))
+    assert (list(found.values), list(found.errors), len(found.columns)) == (["a.jpg", "c.jpg"], ["b.jpg"], labels)
 
 
 def test_a_column_of_measurements_is_no_class(tmp_path: Path) -> None:
-    (tmp_path / "classes").write_text("file,smile\na.jpg,0.93\nb.jpg,0.2\n")
     with pytest.raises(SourceError, match=r"a\.jpg,0\.93"):
-        read_attributes(tmp_path / "classes")
+        read_attributes(_file(tmp_path, "file,smile", "a.jpg,0.93", "b.jpg,0.2"))
 
 
+@pytest.mark.vectors
 def test_real_points_of_ibug() -> None:
     (face,) = read_landmarks(REAL.needed("photos/portraits/einstein.pts")).values["einstein"]
     eyes, mouth = np.array(face).reshape(5, 2)[:2], np.array(face).reshape(5, 2)[3:]
