@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from pipeline.errors import ParamsError
 from pipeline.params import FOLDERS
 from stages import build as building
+from stages import pictures
 from stages.__main__ import app
 from stages.build import Request, build
 from stages.download import download
@@ -141,7 +142,7 @@ def test_a_folder_of_all_kinds_becomes_a_data_set_and_a_list_of_the_rest(
     assert sorted(mixed.rglob("*")) == before
     assert all(os.access(path, os.W_OK) for path in before if path.is_file())
     assert {"dataset.h5", "shard.parquet", "faces.png", "params.yaml"} <= {path.name for path in out.iterdir()}
-    assert not (out / building.SCRATCH).exists()
+    assert not (out / pictures.SCRATCH).exists()
     with h5py.File(out / "dataset.h5", locking=False) as file:
         assert len(file["data64x64"]) == 11
     assert "extract" in capsys.readouterr().err
@@ -152,7 +153,7 @@ def test_its_params_do_the_same_stage_by_stage(mixed: Path, address: str, tmp_pa
     [*build(request(mixed, out, address, landmarks=tmp_path / "landmarks.csv"))]
     again.mkdir()
     shutil.copy(out / "params.yaml", again)
-    (again / "manifests").symlink_to(building.ROOT / "manifests")
+    (again / "manifests").symlink_to(pictures.ROOT / "manifests")
     with chdir(again):
         download()
         for stage in building.STAGES:
