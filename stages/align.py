@@ -64,8 +64,8 @@ def align() -> None:
         )
         faces = read_kept(measured, Measured)
         remarks = [replace(found, harmless=found.kind != Remark.NOT_TURNED) for found in remarks_of(measured)]
-        found = [*joined.suspicions, *alignment.suspicions_of(faces), *remarks]
-        run.suspect(found, params.align.max_suspicious)
+        found = {each.kind: each for each in (*joined.suspicions, *alignment.suspicions_of(faces), *remarks)}
+        run.suspect([*found.values()], params.align.max_suspicious)
         aligned = outcomes(faces, partial(alignment.align_photograph, params=params.align))
         account = write_rows(run.table, Aligned, [*joined.dropped, *read_dropped(measured), *aligned])
         run.report["further_faces"] = sum(row.face > 0 for row in (*joined.annotated, *joined.dropped))

@@ -145,12 +145,19 @@ def _check_folders(request: Request) -> None:
         raise ParamsError(f"{images}: no such file or folder.")
     if not (ROOT / profiles.PROFILES).is_dir():
         raise ParamsError(f"{ROOT}: has no {profiles.PROFILES}. Install the checkout in place: make env.")
-    if images.is_dir() and (out == images or images in out.parents):
+    if images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
         raise ParamsError(f"{out}: lies in the folder of the pictures. Name a folder elsewhere for the result.")
     if out.exists() and not out.is_dir():
         raise ParamsError(f"{out}: is a file. Name a folder for the result.")
     if out.exists() and any(out.iterdir()) and not (out / PARAMS).is_file():
         raise ParamsError(f"{out}: holds other files. Name a new or empty folder for the result.")
+    for path in (request.landmarks, request.attributes):
+        if path not in (None, DETECT, FOLDERS) and not path.exists():
+            raise ParamsError(f"{path}: no such file. Correct the path after --landmarks or --attributes.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParamsError(f"{out}: cannot be made ({error.strerror}). Name another folder for the result.") from error
 
 
 def _link(path: Path, target: Path) -> None:

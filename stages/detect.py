@@ -37,7 +37,8 @@ def detect() -> None:
             manifest.write_rows(run.table, Detected, [])
             run.report["faces"] = 0
             return
-        weights, run.notes["downloads"] = find_weights(params)
+        weights, fetched = find_weights(params)
+        run.notes.update(fetched)
         account = detect_photographs(
             table("extract"),
             run.table,

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections import Counter
 from collections.abc import Generator
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -65,13 +66,16 @@ def detect_folder(
         for path, name in zip(results, (TABLE, SHEET), strict=True):
             if path.exists():
                 atomic.write_bytes(out / name, path.read_bytes())
+            else:
+                (out / name).unlink(missing_ok=True)  # of an earlier run
         shutil.rmtree(out / WORK)
-    photographs = len({face.index for face in faces})
-    sheet = f"\nlook at {out / SHEET}" if (out / SHEET).exists() else ""
-    return (
-        f"{out / TABLE}: {len(faces)} faces in {photographs} photographs; {len(drops)} files without a face "
-        f"({out / DROPPED}){sheet}"
-    )
+    lines = [f"{out / TABLE}: {len(faces)} faces in {len({face.index for face in faces})} photographs"]
+    if drops:
+        reasons = Counter(drop.reason.value for _, drop in drops).most_common()
+        lines.append(f"{out / DROPPED}: {len(drops)} files ({', '.join(f'{n} {reason}' for reason, n in reasons)})")
+    if (out / SHEET).exists():
+        lines.append(f"{out / SHEET}: look at it before you use the table")
+    return "\n".join(lines)
 
 
 def _params(images: Path, values: dict[str, Any], orientation: str | None) -> dict[str, Any]:

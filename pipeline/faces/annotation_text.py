@@ -1,13 +1,14 @@
 """Annotation tables as text: CelebA's, fields separated by spaces, and those that spreadsheets and pandas write.
 
-Separators are spaces, tabs, commas or semicolons; the first line may be the number of rows, the next one (or the first)
-a header. Names may hold spaces and separators: the values are the last fields of a row, the rest is the name.
+Separators are spaces, tabs, commas, semicolons or bars; the first line may be the number of rows, the next one (or the
+first) a header. Comments before it (#) and Excel's line `sep=;` count for nothing. Names may hold spaces and
+separators: the values are the last fields of a row, the rest is the name.
 """
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from pipeline.faces.annotation_table import (
     NAME_COLUMNS,
@@ -19,9 +20,12 @@ from pipeline.faces.annotation_table import (
     unquoted,
 )
 
-SEPARATORS = ";\t,"
+SEPARATORS = ";\t,|"
 SAMPLE = 200
 """Rows that decide about separator, header and number of values."""
+
+_OPEN_QUOTE = re.compile(r'^(?:[^"]*(?:"[^"]*")*[;,\t|])?"[^"]*$')
+"""A line whose last cell begins with a quote and does not end."""
 
 Line = tuple[int, str]
 IsValue = Callable[[str], bool]
@@ -33,11 +37,15 @@ def read_text(text: str, counts: Collection[int], is_value: IsValue) -> Table:
     `counts` are the numbers of values that a row may have, empty for any; `is_value` tells whether a field is a value.
     Both decide where the name ends.
     """
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in _lines(text) if line.strip()]
     declared = None
     if lines and lines[0][1].strip().isdecimal() and (len(lines) == 1 or not lines[1][1].strip().isdecimal()):
         declared = int(lines.pop(0)[1])
+    if lines and re.fullmatch(r"sep=.", lines[0][1].strip()):
+        lines.pop(0)
     separator = _separator([line for _, line in lines[1 : SAMPLE + 1]] or [line for _, line in lines], is_value)
+    while len(lines) > 1 and _is_comment(lines[0][1], lines[1][1], separator):
+        lines.pop(0)
     columns, lines = _header(lines, separator, is_value)
     if separator is None:
         rows = _spaced(lines, columns, counts, is_value)
@@ -47,11 +55,28 @@ def read_text(text: str, counts: Collection[int], is_value: IsValue) -> Table:
     return Table(columns, rows, declared)
 
 
+def _lines(text: str) -> Iterator[Line]:
+    """The lines by number; a quoted cell may hold line breaks, and is then part of one line."""
+    begun: list[str] = []
+    first = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if begun or _OPEN_QUOTE.search(line):
+            begun.append(line)
+            first = number if len(begun) == 1 else first
+            if len(begun) == 1 or line.count('"') % 2 == 0:
+                continue
+            yield first, "\n".join(begun)
+            begun = []
+        else:
+            yield number, line
+    yield from enumerate(begun, first)  # no quote closes it
+
+
 def _separator(sample: Sequence[str], is_value: IsValue) -> str | None:
     """The separator by which most rows start or end with a value, and none where only spaces do that."""
     for separator in SEPARATORS:
         cells = [_cells(line, separator) for line in sample]
-        ends = [(_number(row[0], separator), _number(row[-1], separator)) for row in cells if len(row) > 1]
+        ends = [(_number(row[0]), _number(row[-1] or row[-2])) for row in cells if len(row) > 1]
         good = sum(any(map(is_value, pair)) for pair in ends)
         if good * 2 > len(sample):
             return separator
@@ -64,11 +89,19 @@ def _cells(line: str, separator: str | None) -> list[str]:
     return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
 
 
-def _number(cell: str, separator: str) -> str:
-    """A cell with a decimal point in place of a decimal comma."""
-    if separator != "," and re.fullmatch(r"[-+]?\d*,\d+", cell):
-        return cell.replace(",", ".")
-    return cell
+def _number(cell: str) -> str:
+    """A cell with a decimal point in place of a decimal comma, which is in quotes where commas separate."""
+    return cell.replace(",", ".") if re.fullmatch(r"[-+]?\d*,\d+", cell) else cell
+
+
+def _is_comment(line: str, following: str, separator: str | None) -> bool:
+    """Whether a line that begins with # is no header: it names no photograph, and has other cells than the next."""
+    if not line.startswith("#"):
+        return False
+    cells = _cells(line.lstrip("# "), separator)
+    if any(map(has_image_suffix, cells)):
+        return False
+    return following.startswith("#") or abs(len(cells) - len(_cells(following, separator))) > 1
 
 
 def _header(lines: list[Line], separator: str | None, is_value: IsValue) -> tuple[tuple[str, ...], list[Line]]:
@@ -139,9 +172,13 @@ def _commonest(found: Counter[int], counts: Collection[int]) -> int:
 def _separated(
     lines: Sequence[Line], columns: tuple[str, ...], separator: str, counts: Collection[int], is_value: IsValue
 ) -> tuple[tuple[str, ...], list[Row]]:
-    cells = [[_number(cell, separator) for cell in _cells(line, separator)] for _, line in lines]
+    cells = [[_number(cell) for cell in _cells(line, separator)] for _, line in lines]
     sample = cells[:SAMPLE]
     width = Counter(map(len, sample)).most_common(1)[0][0] if sample else 0
+    named = len(columns) == width and columns[-1:] != ("",)
+    if not named and all(len(row) > 1 and not row[-1] for row in sample):  # a separator at the end of each row
+        cells, width = [row[:-1] for row in cells], width - 1
+        sample, columns = cells[:SAMPLE], columns[:-1] if columns[-1:] == ("",) else columns
     if columns and len(columns) == width - 1:
         columns = ("", *columns)  # pandas and R name no column of names
     if columns:
@@ -153,7 +190,8 @@ def _separated(
     rows: list[Row] = []
     for (number, line), found in zip(lines, cells, strict=True):
         row = [*found, *[""] * (place + 1 - len(found))]
-        extra = max(len(row) - count, 0)
+        ends = [end for end, cell in enumerate(row) if has_image_suffix(cell) and end >= place]
+        extra = max(len(row) - count, 0) if columns or not ends else ends[-1] - place
         name = separator.join(row[place : place + extra + 1])
         fields = row[:place] + row[place + extra + 1 :] if columns else row[place + extra + 1 :]
         rows.append(Row(unquoted(name), fields, f"line {number}", line.strip()))

@@ -99,7 +99,7 @@ class PhotographAnnotations:
         if self._landmarks is not None:
             values, matches = self._landmarks.values, self.matches[self._landmarks.path]
             faces = [(file, face) for file, match in matches.items() for face in values.get(match.row, ())]
-            self.suspicions += suspicious.of_landmarks(faces)
+            self.suspicions += suspicious.of_landmarks(faces, normalised=self._landmarks.normalised)
         self.normalised = self._landmarks is not None and self._landmarks.normalised
 
     @property

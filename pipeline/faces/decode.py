@@ -82,7 +82,7 @@ def read_picture(content: bytes, how: PhotographParams, *, again: bool = False) 
             image.load()
             image_HWC, found = pixels.to_rgb(image, how)
         elif pixels.is_converted(image, how):
-            decoded = Image.fromarray(image_HWC)
+            decoded = Image.fromarray(image_HWC[..., 0] if image.mode == "L" else image_HWC)
             decoded.info = image.info
             image_HWC, found = pixels.to_rgb(decoded, how)
     except PILLOW_FAULTS as error:

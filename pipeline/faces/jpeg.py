@@ -34,7 +34,7 @@ _GREY, _RGB = 1, 2  # libjpeg's J_COLOR_SPACE
 _COLOUR_MARKERS = {0xE0, 0xEE}  # JFIF's and Adobe's: they say what the components mean
 _TABLES = {0xDB, 0xC4, 0xDD, 0xCC} | _FRAMES
 _LEFT_OVER = "extraneous bytes before marker"
-_UNUSUAL = "Could not determine subsampling"
+_UNUSUAL = ("Could not determine subsampling", "Unsupported color conversion")
 _PREMATURE_FILE = "Premature end of JPEG file"
 _END_MARKER = b"\xff\xd9"
 
@@ -158,13 +158,13 @@ def _decode_coarsely(content: bytes, *, strict: bool) -> tuple[int, int]:
         simplejpeg.decode_jpeg(content, output, True, True, 1, 1, 8, strict=strict)
         return int(height), int(width)
     except (ValueError, KeyError) as error:
-        if not isinstance(error, KeyError) and _UNUSUAL not in str(error):
+        if not isinstance(error, KeyError) and not any(kind in str(error) for kind in _UNUSUAL):
             raise
     return _decode_unusual(content)
 
 
 def _decode_unusual(content: bytes) -> tuple[int, int]:
-    """As `_decode_coarsely`, of sampling factors that simplejpeg does not know; Pillow shows no warnings."""
+    """As `_decode_coarsely`, of kinds that simplejpeg does not read (odd sampling, lossless): without warnings."""
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
             width, height = image.size

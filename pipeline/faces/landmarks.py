@@ -16,7 +16,7 @@ from pipeline.errors import SourceError
 from pipeline.faces import annotation_records as records
 from pipeline.faces import five_points
 from pipeline.faces.annotation_records import Record
-from pipeline.faces.annotation_table import IGNORED_COLUMNS, Row, Table, has_image_suffix, plain
+from pipeline.faces.annotation_table import IGNORED_COLUMNS, NAME_COLUMNS, Row, Table, has_image_suffix, plain
 from pipeline.faces.annotation_text import read_text
 from pipeline.faces.five_points import Face
 
@@ -150,14 +150,18 @@ def _renamed(found: Annotations[Value], columns: tuple[str, ...]) -> Annotations
 
 
 def _classes(rows: Sequence[Sequence[str]], fields: Mapping[str, int], places: Sequence[int] | None) -> list[str]:
-    """The classes of a single column, sorted (numbers by value); none where it is a yes or no, or no single column."""
+    """The classes of a single column, sorted (numbers by value).
+
+    None where it is a yes or no, has fractions, which are measurements, or is no single column.
+    """
     if (len(places) != 1 if places is not None else any(len(row) != 1 for row in rows)) or set(fields) <= {
         *SIGNS,
         *ZEROS,
     }:
         return []
     names = sorted({row[0] for row in rows if row and row[0]}, key=_class_order)
-    return names if len(names) <= MAX_CLASSES else []
+    fractions = any(_is_number(name) and not float(name).is_integer() for name in names)
+    return names if len(names) <= MAX_CLASSES and not fractions else []
 
 
 def _class_order(name: str) -> tuple[bool, int, str]:
@@ -189,10 +193,12 @@ def _is_normalised(values: Collection[tuple[Face, ...]]) -> bool:
 
 
 def _value_places(table: Table) -> list[int] | None:
-    """Which columns hold values: not an index, nor what a detector adds; None without a header."""
+    """Which columns hold values: not an index, a second name, nor what a detector adds; None without a header."""
     if not table.columns:
         return None
-    return [place for place, column in enumerate(table.columns) if plain(column) not in IGNORED_COLUMNS]
+    places = [place for place, column in enumerate(table.columns) if plain(column) not in IGNORED_COLUMNS]
+    others = [place for place in places if plain(table.columns[place]) not in NAME_COLUMNS]
+    return others or places  # of a person's name or id alone, a class
 
 
 def _read(

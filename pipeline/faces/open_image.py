@@ -11,6 +11,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces import formats
+from pipeline.faces.jpeg import read_frame
 from pipeline.faces.samples import to_bytes
 
 PILLOW_FAULTS = (
@@ -39,6 +40,8 @@ def open_image(content: bytes) -> Image.Image:
     except PILLOW_FAULTS as error:
         if known is formats.TIFF:
             return _open_tiff(content)
+        if known is formats.JPEG:
+            read_frame(content)  # names kinds that are not read, and a header that is cut
         detail = f"{known.name} of {len(content)} bytes without a header that can be read"
         raise RejectedInputError(DropReason.UNDECODABLE, detail) from error
     if known is formats.TIFF:

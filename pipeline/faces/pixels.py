@@ -48,13 +48,24 @@ INVERSE = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 def orientation_of(image: Image.Image) -> int:
     """The Exif orientation of an opened image, 1...8; 1 where there is no valid one.
 
-    To be called before the pixels are loaded: Pillow turns a TIFF, and then forgets its tag.
+    To be called before the pixels are loaded: Pillow turns a TIFF, and then forgets its tag. An orientation in XMP does
+    not count: viewers ignore it, and programs leave it there after they have turned the pixels.
     """
     try:
-        tag = Image.Image.getexif(image).get(ORIENTATION, 1)  # PNG's own method would load the pixels
+        tag = _exif(image).get(ORIENTATION, 1)
     except PILLOW_FAULTS:
         return 1
     return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """The Exif data, without loading the pixels, as the method of PNG images does."""
+    if image.format == "TIFF":
+        return image.getexif()
+    exif = Image.Exif()
+    text = image.info.get("Raw profile type exif")  # in a PNG by ImageMagick: name, length, hexadecimal digits
+    exif.load(bytes.fromhex("".join(text.split("\n")[3:])) if text else image.info.get("exif", b""))
+    return exif
 
 
 def turn(image_HWC: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

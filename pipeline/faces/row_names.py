@@ -2,7 +2,7 @@
 
 Equal names first. The rest by ever weaker likeness, each only where it is unique on both sides: of whole paths, then of
 their last parts (`set1/a.jpg` and `a.jpg`); in another Unicode form or with other slashes, in other case, with another
-suffix or none.
+suffix or none, with other spaces.
 """
 
 import unicodedata
@@ -45,11 +45,15 @@ def _match_others(photographs: Collection[str], rows: Collection[str]) -> dict[s
             for photograph, row in new:
                 same = len(photograph.parts) == len(row.parts)
                 words = [word for word in ("" if same else "folder", difference) if word]
-                found[photograph.name] = Match(row.name, " and ".join(words) or "Unicode form")
+                found[photograph.name] = Match(row.name, " and ".join(words) or _form(row.name))
             done = {id(name) for pair in new for name in pair}
             left = [name for name in left if id(name) not in done]
             rest = [name for name in rest if id(name) not in done]
     return found
+
+
+def _form(row: str) -> str:
+    return "slashes" if "\\" in row else "Unicode form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ _KEYS: dict[str, Callable[[str], str]] = {
     "case": lambda path: path.casefold(),
     "suffix": _stem,
     "suffix and case": lambda path: _stem(path).casefold(),
+    "spaces": lambda path: "/".join(" ".join(part.split()) for part in path.split("/")),
 }
 
 

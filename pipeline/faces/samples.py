@@ -19,7 +19,7 @@ def to_bytes(values: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     """
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
-    if values.dtype == np.uint16:
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:  # of either byte order
         return (values.astype(np.uint16) >> 8).astype(np.uint8)
     if values.dtype.kind == "f":
         low, high = float(values.min()), float(values.max())

@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Collection, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -26,6 +26,9 @@ TAR_HEADER_BYTES_MAX = 1 << 20
 
 ZIP_UTF8 = 1 << 11
 """The flag of a zip's member whose name is UTF-8; without it Python reads code page 437."""
+
+ZIP_WINDOWS = 0
+"""The system of a zip's member whose names may have \\ for /."""
 
 DAMAGE = (
     tarfile.TarError,
@@ -106,9 +109,11 @@ def _is_zip(path: Path) -> bool:
 def _zip_entries(path: Path) -> Generator[Entry]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            if not info.is_dir() or info.file_size:
-                regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not info.is_dir()
-                yield Entry(_zip_name(info), info.file_size, regular, bool(info.flag_bits & 1))
+            name = _zip_name(info)
+            is_folder = name.endswith("/")
+            if not is_folder or info.file_size:
+                regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not is_folder
+                yield Entry(name, info.file_size, regular, bool(info.flag_bits & 1))
 
 
 def _read_zip(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]:
@@ -119,13 +124,15 @@ def _read_zip(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The member's name. Some programs, such as macOS's Archive Utility, do not set the mark of UTF-8."""
-    if info.filename.isascii() or info.flag_bits & ZIP_UTF8:
-        return info.filename
-    try:
-        return info.filename.encode("cp437").decode()
-    except UnicodeError:
-        return info.filename
+    """The member's name, with /.
+
+    Some programs, such as macOS's Archive Utility, do not set the mark of UTF-8; some of Windows separate by \\.
+    """
+    name = info.filename
+    if not (name.isascii() or info.flag_bits & ZIP_UTF8):
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode()
+    return name.replace("\\", "/") if info.create_system == ZIP_WINDOWS else name
 
 
 def _tar_entries(path: Path) -> Generator[Entry]:

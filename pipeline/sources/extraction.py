@@ -21,6 +21,7 @@ from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces.formats import HEAD_BYTES, check_picture
 from pipeline.manifest import Accounting, Drop, Photograph, Stored
 from pipeline.sources import archive, cifar10, classes, folder_index, mnist, sevenzip
+from pipeline.sources.archive_safety import OWN_LIMITS
 from pipeline.sources.listing import Listing, is_named_as_photograph, list_archive, readable
 from pipeline.sources.local import located, open_regular
 from pipeline.sources.numbering import Numbered, check_complete, number
@@ -221,12 +222,15 @@ def _place(file: BinaryIO, head: bytes, reference: str, member: str) -> Stored:
 
 
 def _check(entry: Numbered, head: bytes, size: int) -> Drop | None:
-    """Drop a file that starts with `head` and is no photograph."""
+    """Drop a file that starts with `head` and is no photograph, or too large to be read into memory."""
     try:
         check_picture(head)
     except RejectedInputError as refused:
         unexpected = refused.reason != DropReason.NOT_AN_IMAGE or is_named_as_photograph(entry.member)
         return _drop(entry, refused.reason if unexpected else DropReason.OTHER_FILE, f"{refused.detail} ({size} bytes)")
+    if size > OWN_LIMITS.member_bytes:
+        detail = f"a file of {size} bytes; photographs are read up to {OWN_LIMITS.member_bytes}"
+        return _drop(entry, DropReason.TOO_LARGE, detail)
     return None
 
 

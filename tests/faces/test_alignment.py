@@ -132,7 +132,8 @@ def test_several_rows_are_faces_and_each_comes_out_once(tmp_path: Path) -> None:
         ("000077.jpg", 76, 0, DropReason.NO_PHOTOGRAPH),
     ]
     assert [str(found) for found in joined.suspicions] == [
-        "the first eye lies right of the second (the subject's left for the viewer's?): 1 of 5 (000003.jpg)",
+        "the first eye lies right of the second (the subject's left for the viewer's, or y before x?): "
+        "1 of 5 (000003.jpg)",
         "the same five points in several photographs: 3 of 5 (000001.jpg, 000002.jpg, 000003.jpg)",
     ]
 

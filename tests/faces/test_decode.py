@@ -278,6 +278,18 @@ def test_a_damaged_head_costs_one_photograph_and_not_the_process(content: bytes)
         assert rejected.reason in (DropReason.UNDECODABLE, DropReason.TRUNCATED)
 
 
+@pytest.mark.parametrize(("place", "value", "words"), [(4, b"\x0c", "12 bits per sample"), (1, b"\xc3", "0xc3")])
+def test_kinds_of_jpeg_that_are_not_read_are_named(place: int, value: bytes, words: str) -> None:
+    content = _with(_encoded(), b"\xff\xc0", place, value)
+    assert words in _rejection(content).detail
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_damaged() -> None:
+    content = _encoded(progressive=True)
+    scan = content.rindex(b"\xff\xda")
+    assert "data end too early" in _rejection(content[:scan] + b"\xff\xd9").detail
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow says what it skips in a damaged TIFF
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
 @given(data=st.data())

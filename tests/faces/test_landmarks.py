@@ -118,6 +118,14 @@ TABLES: dict[str, str | bytes] = {
     "pandas, names as index": _csv(f",{HEAD.replace(' ', ',')}", f"NAME,{VALUES}"),
     "pandas, other columns": _csv(f"Unnamed: 0,face,score,file,{HEAD.replace(' ', ',')}", f"7,0,0.9,NAME,{VALUES}"),
     "pandas, index without header": f"0,{NAMES[0]},{VALUES}\n1,{NAMES[1]},{VALUES}\n",
+    "separators at the ends of rows": _csv("", f"NAME,{VALUES},"),
+    "separators at the ends, not of the header": _csv(f"file,{HEAD.replace(' ', ',')}", f"NAME,{VALUES},"),
+    "a last column without values": _csv(f"file,{HEAD.replace(' ', ',')},note", f"NAME,{VALUES},"),
+    "quoted decimal commas": _csv("", "NAME," + ",".join(f'"{value},0"' for value in ROW.split())),
+    "bars": _csv("", f"NAME|{ROW.replace(' ', '|')}"),
+    "Excel's first line": _csv(f"sep=;\r\nfile;{HEAD.replace(' ', ';')}", f"NAME;{ROW.replace(' ', ';')}"),
+    "comments": f"# by hand\n# 2 faces, 5 points\n{NAMES[0]} {ROW}\n{NAMES[1]} {ROW}\n",
+    "a comment and a header": f"#by me\n#image_id {HEAD}\n{NAMES[0]} {ROW}\n{NAMES[1]} {ROW}\n",
     "a mark": b"\xef\xbb\xbf" + _csv("", f"NAME,{VALUES}").encode(),
     "PowerShell": f"{NAMES[0]} {ROW}\r\n{NAMES[1]} {ROW}\r\n".encode("utf-16"),
     "UTF-16, no mark": _csv("", f"NAME,{VALUES}").encode("utf-16-le"),
@@ -144,6 +152,20 @@ def test_tables_as_people_have_them_read_the_same(tmp_path: Path, form: str) -> 
     found = read_landmarks(path)
     assert found.values == dict.fromkeys(NAMES, (POINTS,))
     assert (found.errors, found.warnings, found.normalised) == ({}, (), False)
+
+
+@pytest.mark.parametrize("row", [f"NAME,{VALUES},0.98", f"NAME,1,2,3,4,{VALUES}", f"NAME {ROW} 0.98"])
+def test_without_a_header_other_numbers_are_no_part_of_the_name(tmp_path: Path, row: str) -> None:
+    (tmp_path / "landmarks").write_text(_csv("", row))
+    with pytest.raises(SourceError, match="is not a file name and 10 or"):
+        read_landmarks(tmp_path / "landmarks")
+
+
+def test_names_may_hold_line_breaks_in_quotes(tmp_path: Path) -> None:
+    (tmp_path / "landmarks").write_text(f'file,{HEAD.replace(" ", ",")}\n"a\nb.jpg",{VALUES}\nc.jpg,{VALUES}\n')
+    assert list(read_landmarks(tmp_path / "landmarks").values) == ["a\nb.jpg", "c.jpg"]
+    (tmp_path / "landmarks").write_text(_csv("", f"NAME,{VALUES}") + f'\n"c.jpg,{VALUES}\nd.jpg,{VALUES}\n')
+    assert {*NAMES, "d.jpg"} <= read_landmarks(tmp_path / "landmarks").values.keys()
 
 
 def test_tables_of_parquet(tmp_path: Path) -> None:
@@ -297,6 +319,8 @@ SIGNS = "Bald Smiling Young"
         json.dumps({"IMG 1.jpg": {"Bald": 0, "Smiling": 1, "Young": 1},
                     "b.jpg": {"Bald": 1, "Smiling": 0, "Young": 0}}),
         "IMG 1.jpg,-1,1,1\nb.jpg,1,-1,-1\n",
+        "id,filename,Bald,Smiling,Young\n7,IMG 1.jpg,0,1,1\n8,b.jpg,1,0,0\n",
+        "path,name,Bald,Smiling,Young\nIMG 1.jpg,Ann,0,1,1\nb.jpg,Bob,1,0,0\n",
     ],
 )  # fmt: skip
 def test_tables_of_attributes(tmp_path: Path, content: str) -> None:
@@ -311,6 +335,7 @@ def test_tables_of_attributes(tmp_path: Path, content: str) -> None:
     ("content", "classes"),
     [
         ("file,label\na b.jpg,cat\nb.jpg,big dog\nc.jpg,cat\n", ("big dog", "cat")),
+        ("file,id\na b.jpg,10\nb.jpg,9\nc.jpg,10\n", ("9", "10")),
         ("a b.jpg,cat\nb.jpg,big dog\nc.jpg,cat\n", ("big dog", "cat")),
         ("file,label\na b.jpg,10\nb.jpg,9\nc.jpg,10\n", ("9", "10")),
         ('{"labels": [["a b.jpg", 10], ["b.jpg", 9], ["c.jpg", 10]]}', ("9", "10")),
@@ -325,6 +350,12 @@ def test_a_single_column_of_names_or_numbers_is_a_class(tmp_path: Path, content:
 
 
 @pytest.mark.vectors
+def test_a_column_of_measurements_is_no_class(tmp_path: Path) -> None:
+    (tmp_path / "classes").write_text("file,smile\na.jpg,0.93\nb.jpg,0.2\n")
+    with pytest.raises(SourceError, match=r"a\.jpg,0\.93"):
+        read_attributes(tmp_path / "classes")
+
+
 def test_real_points_of_ibug() -> None:
     (face,) = read_landmarks(REAL.needed("photos/portraits/einstein.pts")).values["einstein"]
     eyes, mouth = np.array(face).reshape(5, 2)[:2], np.array(face).reshape(5, 2)[3:]

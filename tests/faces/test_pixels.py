@@ -11,6 +11,7 @@ import pillow_heif
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces.decode import AS_PUBLISHED, orientation_of, read_header, read_picture
@@ -106,6 +107,17 @@ def test_orientation_after_the_pixels_of_a_png_and_none_where_the_tag_is_broken(
     assert orientation_of(_file(QUARTERS_HWC, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")) == 1
 
 
+def test_only_exif_says_how_a_picture_is_turned() -> None:
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for form in ("JPEG", "PNG", "WEBP"):
+        assert orientation_of(_file(QUARTERS_HWC, form, xmp=xmp)) == 1
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    text = PngInfo()  # as ImageMagick writes it
+    text.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes())}\n{exif.tobytes().hex()}\n")
+    assert orientation_of(_file(QUARTERS_HWC, "PNG", pnginfo=text)) == 8
+
+
 def test_sixteen_bits_become_their_high_byte() -> None:
     grey = LEVELS_HW.astype(np.uint16) * 257
     colour = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=2)
@@ -154,6 +166,16 @@ def test_samples_without_a_rule_are_refused_by_name(values: NDArray[Any], words:
     assert words in caught.value.detail
 
 
+def test_a_deep_grey_tiff_of_the_other_byte_order() -> None:
+    values = (LEVELS_HW.astype(np.uint16) * 257).astype(">u2").tobytes()
+    height, width = LEVELS_HW.shape
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(values)}
+    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"MM\0*" + struct.pack(">I", 8 + len(values))
+    content = head + values + struct.pack(">H", len(tags)) + entries + bytes(4)
+    assert np.array_equal(_pixels(content), LEVELS_HW[..., None].repeat(3, 2))
+
+
 def test_a_grey_tiff_whose_zero_is_white() -> None:
     content = bytearray(_file(Image.fromarray(LEVELS_HW.astype(np.uint16) * 257), "TIFF"))
     entry = content.index(struct.pack("<HHIH", 262, 3, 1, 1))
@@ -200,6 +222,36 @@ def test_profiles_are_applied_ignored_or_named() -> None:
     image_HWC = _pixels(_file(transparent, "PNG", icc_profile=swapped))
     assert (image_HWC[:9] == HOW.background).all()
     assert _mean_difference(image_HWC[9:], expected_HWC[9:]) < 3
+
+
+def test_a_grey_profile_is_applied_by_both_decoders() -> None:
+    content = _file(
+        Image.fromarray(LEVELS_HW).resize((64, 16)), "JPEG", quality=100, icc_profile=_linear_grey_profile()
+    )
+    pixels = [_pixels(content, HOW.model_copy(update={"decoder": each})) for each in ("libjpeg-8d", "pillow")]
+    assert np.array_equal(*pixels)
+    assert _remarks(content) == set()
+    assert pixels[0].mean() > LEVELS_HW.mean() + 30, "linear light is brighter in sRGB"
+
+
+def _linear_grey_profile() -> bytes:
+    """A grey profile of version 2.4 whose curve is the identity."""
+    white = struct.pack(">4sIiii", b"XYZ ", 0, 63190, 65536, 54061)
+    text = b"linear\0"
+    name = struct.pack(">4sII", b"desc", 0, len(text)) + text + bytes(78)
+    parts = {
+        b"wtpt": white,
+        b"kTRC": struct.pack(">4sII", b"curv", 0, 0),
+        b"desc": name,
+        b"cprt": b"text\0\0\0\0none\0",
+    }
+    table, body, place = struct.pack(">I", len(parts)), b"", 128 + 4 + 12 * len(parts)
+    for tag, part in parts.items():
+        table += tag + struct.pack(">II", place + len(body), len(part))
+        body += part + bytes(-len(part) % 4)
+    head = struct.pack(">I4sI4s4s4s12x4s", place + len(body), bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    head += bytes(28) + struct.pack(">iii", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + body
 
 
 def _matrix_profile() -> bytes:
@@ -260,7 +312,7 @@ def test_the_preview_in_a_camera_raw_is_no_photograph() -> None:
 
 
 def test_heic_is_read_with_its_extra_and_else_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = b"\0\0\0\x18ftypheic" + bytes(12) + b"\0\0\0\x28meta" + bytes(32)
+    empty = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic\0\0\0\x20meta" + bytes(52)
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(RejectedInputError, match=r"HEIC; install .*celebahq\[heic\]"):
         read_header(empty, 1, HOW)

@@ -109,6 +109,18 @@ def test_a_zip_that_cannot_be_unpacked_is_named_with_the_remedy(
         list(read_members(path, ["1.jpg"]))
 
 
+def test_a_zip_of_windows_may_separate_by_backslashes(tmp_path: Path) -> None:
+    path = tmp_path / "photographs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for system, name in ((0, "cats\\"), (0, "cats\\1.jpg"), (3, "back\\slash.jpg")):
+            info = zipfile.ZipInfo(name)
+            info.create_system = system
+            archive.writestr(info, b"" if name.endswith("\\") else b"one")
+    names = ["cats/1.jpg", "back\\slash.jpg"]
+    assert list_members(path) == names
+    assert list(read_members(path, names)) == [(name, b"one") for name in names]
+
+
 def test_members_of_a_7z_in_many_blocks_keep_their_names(tmp_path: Path) -> None:
     members = {f"{number:06d}.jpg": os.urandom(200 + 5000 * (number % 7)) for number in range(40)}
     path = packing.sevenzip(tmp_path, members, "-ms=off")

@@ -15,7 +15,7 @@ from pipeline.sources.source import Given, Numbering
 from pipeline.suspicions import Suspicion
 
 FILES = [f"{number:06d}.jpg" for number in range(1, 11)]
-ROW = "1 2 3 4 5 6 7 8 9 10"
+ROW = "69 109 106 113 77 142 73 152 108 154"
 LANDMARKS = "".join(f"{file} {ROW}\n" for file in FILES)
 ATTRIBUTES = "Bald Young\n" + "".join(f"{file} 1 -1\n" for file in FILES)
 
@@ -88,6 +88,17 @@ def test_eyes_in_the_other_order_are_counted_as_drops_and_equal_points_as_suspic
     _, found = checked(folder, {"landmarks": "".join(f"{file} {ROW}\n" for file in FILES)})
     assert [str(each).split(" (")[0] for each in found] == ["the same five points in several photographs: 10 of 10"]
     assert not found[0].harmless
+
+
+def test_columns_of_another_order_are_suspected(folder: Path) -> None:
+    nose_first = "196 249 165 184 244 176 194 271 266 260"
+    lines = [f"{file} {nose_first.replace('249', str(240 + place))}\n" for place, file in enumerate(FILES)]
+    (found,) = checked(folder, {"landmarks": "".join(lines)})[1]
+    assert str(found).startswith("the five points do not lie as those of a face (columns in another order?): 10 of 10")
+    assert not found.harmless
+    corners = "165 184 244 176 196 249 266 260 194 271"  # of the mouth: their order decides nothing
+    lines = [f"{file} {corners.replace('249', str(240 + place))}\n" for place, file in enumerate(FILES)]
+    assert checked(folder, {"landmarks": "".join(lines)})[1] == []
 
 
 def test_rows_of_other_names_count_as_rows_of_the_photographs(folder: Path) -> None:

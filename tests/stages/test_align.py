@@ -42,7 +42,7 @@ def test_every_input_is_kept_or_dropped_with_its_reason(address: str, capsys: py
     assert kept[0].landmarks == tuple(map(float, LANDMARKS.split()))
     assert {row.file: row.reason.name for row in manifest.read_dropped(TABLE)} == {
         "000002.jpg": "NO_LANDMARKS",
-        "000003.jpg": "UNDECODABLE",
+        "000003.jpg": "TRUNCATED",
         "000005.jpg": "ABSURD_LANDMARKS",
         "000006.jpg": "OUTSIDE_IMAGE",
         "000007.jpg": "TOO_SMALL",

@@ -236,13 +236,21 @@ def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_pat
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.jpg").write_bytes(b"")
+    (tmp_path / "link").symlink_to("images")
     for images, out, words in (
+        ("images", "link/out", "lies in the folder of the pictures"),
+        ("link", "images/out", "lies in the folder of the pictures"),
+        ("images", "images/a.jpg/out", "lies in the folder of the pictures"),
+        ("images/a.jpg", "images/a.jpg/out", "cannot be made"),
         ("none", "out", "no such file or folder"),
         ("images", "images/out", "lies in the folder of the pictures"),
         ("images", "images", "lies in the folder of the pictures"),
     ):
         with pytest.raises(ParamsError, match=words):
             [*build(request(tmp_path / images, tmp_path / out, None))]
+    with pytest.raises(ParamsError, match=r"points\.csv: no such file"):
+        [*build(request(tmp_path / "images", tmp_path / "out", None, landmarks=tmp_path / "points.csv"))]
+    assert not (tmp_path / "out").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
     with pytest.raises(ParamsError, match="holds other files"):

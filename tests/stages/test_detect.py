@@ -1,5 +1,6 @@
 """Stage detect on a small source of drawn photographs, one of them with two people, some without a face."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -13,12 +14,13 @@ import yaml
 from PIL import Image
 
 from pipeline import manifest
-from pipeline.errors import NetworkError, SourceError, TooManyDroppedError
+from pipeline.errors import FetchError, NetworkError, SourceError, TermsError, TooManyDroppedError
 from pipeline.faces.png import decode_png
 from pipeline.manifest import Detected
 from stages import detect as detect_module
 from stages.detect import detect
 from tests.faces.detection.drawn import drawn, needs_mtcnn, pixels
+from tests.faces.detection.test_yunet import POINTS, RED_SQUARE, blue
 from tests.stages.faces import choose, photograph, write_extract
 
 TABLE = Path("data/detect/detect.parquet")
@@ -178,3 +180,34 @@ def test_missing_networks_are_an_error_before_the_workers_start(files: dict[str,
     choose_detector(None, weights=str(tmp_path))
     with pytest.raises(NetworkError, match=r"pnet\.onnx: no such file"):
         detect()
+
+
+def test_yunet_is_fetched_under_its_terms_and_finds_faces(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest of this test publishes the made-up network of tests/golden/yunet; `network.local` has a copy."""
+    squares, none = io.BytesIO(), io.BytesIO()
+    Image.fromarray(blue(64, 64)).save(none, "PNG")
+    Image.fromarray(blue(256, 192, (96, 64, 32), (32, 128, 32))).save(squares, "PNG")
+    write_extract({"squares.png": squares.getvalue(), "none.png": none.getvalue()}, "")
+    content = RED_SQUARE.read_bytes()
+    published = yaml.safe_load((ROOT / "manifests/weights.yaml").read_text())
+    published["files"][0] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    Path("manifests").unlink()
+    Path("manifests").mkdir()
+    Path("manifests/weights.yaml").write_text(yaml.safe_dump(published))
+    choose_detector(address, engine="yunet", min_face_pixels=20)
+    with pytest.raises(TermsError, match="--accept-terms weights"):
+        detect()
+    monkeypatch.setenv("CELEBAHQ_ACCEPT_TERMS", "weights")
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["network"] |= {"offline": True, "local": "copies"}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(FetchError, match=r"weights/yunet/face_detection_yunet_2023mar\.onnx"):
+        detect()
+    Path("copies").mkdir()
+    Path("copies/face_detection_yunet_2023mar.onnx").write_bytes(content)
+    detect()
+    first, second = manifest.read_kept(TABLE, Detected)
+    assert (first.file, first.box, second.box) == ("squares.png", (32, 128, 32, 32), (96, 64, 32, 32))
+    assert second.landmarks == pytest.approx([*(POINTS + np.array([96, 64])).ravel()], abs=0.01)
+    record = json.loads(Path("data/detect/record.json").read_text())
+    assert "weights/yunet/face_detection_yunet_2023mar.onnx" in record["fetched"]

@@ -24,10 +24,15 @@ class Yunet:
 
     def __init__(self, file: Path, smallest_score: float) -> None:
         self._one_at_a_time = threading.Lock()  # a dask worker may have several threads
+        level = cv2.utils.logging.setLogLevel(
+            cv2.utils.logging.LOG_LEVEL_ERROR
+        )  # OpenCV 5 warns of a default of its own
         try:
             self._network = cv2.FaceDetectorYN.create(str(file), "", (32, 32), smallest_score, OVERLAP, TOP_K)
         except cv2.error as error:
             raise NetworkError(f"{file}: OpenCV {cv2.__version__} cannot read this network ({error}).") from error
+        finally:
+            cv2.utils.logging.setLogLevel(level)
 
     def detect(self, picture_HWC: NDArray[np.uint8], smallest_face: int = 0) -> list[Face]:
         """The faces of any size in an RGB picture, (height, width, 3) uint8, best score first."""
