@@ -263,18 +263,20 @@ def detect(
     min_score: Annotated[float | None, typer.Option(min=0, max=1, help="of the detector")] = None,
     max_side: Annotated[int | None, typer.Option(min=1, help="larger photographs are reduced for the search")] = None,
     largest_only: Annotated[bool, typer.Option(help="one face of each photograph")] = False,
-    orientation: Annotated[Orientation | None, typer.Option(help="shown: as the Exif tag says")] = None,
+    orientation: Annotated[Orientation, typer.Option(help="apply Exif orientation tags or not")] = Orientation.shown,
     sheet_faces: Annotated[int | None, typer.Option(min=0, help="faces on the contact sheet")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
     scheduler: Annotated[str | None, typer.Option(help="address of a dask scheduler, instead of own processes")] = None,
 ) -> None:
     """Find the faces of photographs and their five landmarks: a table and a contact sheet. A stopped run is resumed."""
     given = {
-        "engine": engine, "weights": weights and str(weights), "min_face_pixels": min_face, "min_score": min_score,
+        "engine": engine, "weights": weights and str(_file_or(str(weights), PUBLISHED)),
+        "min_face_pixels": min_face, "min_score": min_score,
         "max_side_pixels": max_side, "largest_only": largest_only or None, "sheet_faces": sheet_faces,
     }  # fmt: skip
     values = {name: value for name, value in given.items() if value is not None}
-    print(detect_folder(images, out, values, orientation=orientation, workers=workers, scheduler=scheduler))
+    cluster = {"workers": workers, "scheduler": scheduler or None}
+    print(detect_folder(images, out, values, orientation=orientation.value, cluster=cluster))
 
 
 @app.command()

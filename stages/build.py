@@ -1,38 +1,25 @@
 """`celebahq build`: a data set from pictures in one command, by the same stages as `dvc repro`.
 
-The stages run in `OUT/.work`, with one set of workers for all of them. A build that was killed goes on there.
+The stages run in `OUT/.work`, with one set of workers for all of them; a build that was killed goes on there.
 """
 
-import csv
-import io
-import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from pipeline import atomic, manifest, provenance, suspicions
+from pipeline import atomic, manifest, suspicions
 from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousInputError, TooManyDroppedError
 from pipeline.manifest import Drop, Face
-from pipeline.params import DETECT, FOLDERS, Params
+from pipeline.params import DETECT, FOLDERS
 from pipeline.shards.layout import VIEW
-from pipeline.sources.extraction import state_of_images
-from pipeline.sources.fetch import terms
-from pipeline.sources.source import FILE as CONTENTS
-from pipeline.sources.source import Contents
-from pipeline.workers import connect
-from stages import DATA, MANIFESTS, PARAMS, RECORD, WORK, parse_params, profiles, read_json, reports
+from stages import DATA, PARAMS, RECORD, pictures, read_json
 from stages.align import align
 from stages.crop import crop
 from stages.denoise import denoise
 from stages.detect import detect
-from stages.download import download
 from stages.extract import extract
 from stages.fit_denoise import fit_denoise
 from stages.fit_superres import fit_superres
@@ -44,10 +31,6 @@ HEAD = """# Made by celebahq build. In the root of a checkout, dvc repro shard m
 # dvc repro train@faces trains a small GAN on the data set that was built (a minute to half an hour on a CPU). On a GPU
 # raise its resolution, networks and total_kimg (profiles/one-gpu.yaml).
 """
-ROOT = Path(__file__).parents[1]
-SCRATCH = ".work"
-FINISHED, LOCK = "finished.json", "build.lock"
-DROPPED = "dropped.csv"
 STAGES: tuple[Callable[[], None], ...] = (
     extract, detect, align, crop, fit_denoise, denoise, fit_superres, superres, select, shard,
 )  # fmt: skip
@@ -83,15 +66,10 @@ class Request:
         network = self.restore == "network" and self.rectangle == "landmarks"
         none = {"network": {"kind": "none"}}
         enlarge = "lanczos" if self.rectangle == "landmarks" else "none"
-        files = {path for path in (self.images, self.landmarks, self.attributes) if path} - {DETECT, FOLDERS}
-        source = {"images": self.images, "landmarks": self.landmarks, "attributes": self.attributes}
         values: dict[str, Any] = {
             "cluster": self.cluster,
             "photographs": {"orientation": self.orientation},
-            "download": {
-                "watch": os.path.commonpath(files),
-                "source": {"kind": "folder", **{key: path and str(path) for key, path in source.items()}},
-            },
+            "download": pictures.source(self.images, self.landmarks, self.attributes),
             "detect": self.detect,
             "align": {"rectangle": self.rectangle, "resolution": self.resolution},
             "superres": {"method": "network" if network else enlarge},
@@ -119,108 +97,41 @@ def build(request: Request) -> Iterator[str]:
     BusyError
         Another process builds in the same folder.
     """
-    _check_folders(request)
-    with chdir(ROOT):
-        text = profiles.overlaid("folder", HEAD + yaml.safe_dump(request.params(), sort_keys=False))
-    params = parse_params(text, request.out / PARAMS)
-    with atomic.locked(request.out / SCRATCH / LOCK, "celebahq build"):
-        yield from _build(request.out, params, text)
+    out = request.out
+    _check(request)
+    text, params = pictures.params_of(request.params(), HEAD, out / PARAMS)
+    with pictures.working_in(out) as work:
+        (out / RECORD).unlink(missing_ok=True)
+        atomic.write_bytes(out / PARAMS, text.encode())
+        try:
+            pictures.run_stages(work, params, STAGES)
+        except NOTHING as error:
+            pictures.write_dropped(out)
+            pictures.write_suspicions(out)
+            earlier = f"\n{out / VIEW} is that of an earlier build." if (out / VIEW).exists() else ""
+            found = f"{out / pictures.DROPPED} and {suspicions.FILE} list what was found.{earlier}"
+            raise NothingBuiltError(f"nothing was built.\n{error}\n{found}") from error
+        drops = pictures.write_dropped(out)
+        pictures.write_suspicions(out)
+        _publish(out)
+        yield from _summary(out, drops)
+        shutil.rmtree(work)
 
 
-def _build(out: Path, params: Params, text: str) -> Iterator[str]:
-    work = out / SCRATCH
-    for link in (MANIFESTS, Path(terms.FILE), DATA / ".downloads"):
-        _link(work / link, ROOT / link)
-    (out / RECORD).unlink(missing_ok=True)
-    atomic.write_bytes(out / PARAMS, text.encode())
-    try:
-        with chdir(work):
-            _run_stages(params)
-    except NOTHING as error:
-        _write_lists(out)
-        earlier = f"\n{out / VIEW} is that of an earlier build." if (out / VIEW).exists() else ""
-        raise NothingBuiltError(
-            f"nothing was built.\n{error}\n{out / DROPPED} and {out / suspicions.FILE} list what was found.{earlier}"
-        ) from error
-    drops = _write_lists(out)
-    _publish(out)
-    yield from _summary(out, drops)
-    shutil.rmtree(work)
-
-
-def _check_folders(request: Request) -> None:
-    images, out = request.images, request.out
-    if not images.exists():
-        raise ParamsError(f"{images}: no such file or folder.")
-    if not (ROOT / profiles.PROFILES).is_dir():
-        raise ParamsError(f"{ROOT}: has no {profiles.PROFILES}. Install the checkout in place: make env.")
-    if images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
-        raise ParamsError(f"{out}: lies in the folder of the pictures. Name a folder elsewhere for the result.")
-    if out.exists() and not out.is_dir():
-        raise ParamsError(f"{out}: is a file. Name a folder for the result.")
-    if out.exists() and {*out.iterdir()} - {out / SCRATCH} and not (out / PARAMS).is_file():
+def _check(request: Request) -> None:
+    out = request.out
+    pictures.check_folders(request.images, out)
+    others = [path for path in out.iterdir() if not path.name.startswith(pictures.SCRATCH)]
+    if others and not (out / PARAMS).is_file():
         raise ParamsError(f"{out}: holds other files. Name a new or empty folder for the result.")
     for path in (request.landmarks, request.attributes):
         if path not in (None, DETECT, FOLDERS) and not path.exists():
             raise ParamsError(f"{path}: no such file. Correct the path after --landmarks or --attributes.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ParamsError(f"{out}: cannot be made ({error.strerror}). Name another folder for the result.") from error
-
-
-def _link(path: Path, target: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and not path.is_symlink():
-        path.symlink_to(target)
-
-
-def _run_stages(params: Params) -> None:
-    """Run the stages that a killed build with equal params and files has not finished."""
-    before = read_json(Path(FINISHED))
-    download_params = params.model_dump_json()
-    with connect(params.cluster) as client:
-        address = str(client.scheduler_info()["address"])
-        used = params.model_copy(update={"cluster": params.cluster.model_copy(update={"scheduler": address})})
-        PARAMS.write_text(yaml.safe_dump(used.model_dump(mode="json")), encoding="utf-8")
-        download()
-        source = DATA / "download"
-        state = state_of_images(source, Contents.read(source))
-        key = provenance.digest_of([download_params, (source / CONTENTS).read_text(encoding="utf-8"), state])
-        done: list[str] = before["stages"] if before.get("key") == key else []
-        for stage in STAGES:
-            name = stage.__name__
-            if name in done:
-                continue
-            print(f"{name} ...", file=sys.stderr)
-            stage()
-            done.append(name)
-            atomic.write_json(Path(FINISHED), {"key": key, "stages": done})
-
-
-def _write_lists(out: Path) -> list[tuple[str, Drop]]:
-    """Write `dropped.csv` and `suspicions.csv` of finished and unfinished stages; return the drops with their stage."""
-    with chdir(out / SCRATCH), redirect_stderr(io.StringIO()):
-        drops = [(stage, drop) for stage in reports.with_drops() for drop in reports.drops(stage)]
-        found = {  # align repeats what download found in the annotations
-            (suspicion.kind, suspicion.count, suspicion.of): suspicion
-            for stage in reports.stages()
-            for folder in (DATA / stage, *sorted(WORK.glob(f"{stage}-*")))
-            for suspicion in suspicions.read(folder)
-        }
-    rows = [[drop.file, drop.face, stage, drop.reason.value, drop.detail] for stage, drop in drops]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "face", "stage", "reason", "detail"])
-    writer.writerows(rows)
-    atomic.write_bytes(out / DROPPED, text.getvalue().encode())
-    suspicions.write(out, [*found.values()])
-    return drops
 
 
 def _publish(out: Path) -> None:
     """Move the data set and copy the sheets to `out`, in place of an earlier one; the record is the last file."""
-    data = out / SCRATCH / DATA
+    data = out / pictures.SCRATCH / DATA
     for old in [*out.glob("shard-*.h5"), *(out / name for name in SHEETS.values())]:
         old.unlink(missing_ok=True)
     (out / "dataset-labels.npy").unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from fnmatch import translate
-from pathlib import PurePosixPath
 
 FOLDERS = (
     "__MACOSX", ".AppleDouble", ".Spotlight-V100", ".fseventsd", ".Trash*", ".TemporaryItems",
@@ -43,5 +42,5 @@ def is_junk_file(name: str) -> bool:
 
 def is_junk(path: str) -> bool:
     """Whether a file is junk by its name or lies in a folder that is; `path` is relative, with `/`."""
-    *folders, name = PurePosixPath(path).parts or ("",)
+    *folders, name = path.split("/")  # no PurePath, which keeps the parts of every path in Python's table of names
     return is_junk_file(name) or any(map(is_junk_folder, folders))

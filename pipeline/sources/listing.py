@@ -186,7 +186,7 @@ def readable(name: str) -> str:
 
 def is_named_as_photograph(name: str) -> bool:
     """Whether the name has the suffix of an image file."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return name[name.rfind("/") + 1 :].lower().endswith(SUFFIXES)
 
 
 def find_images(images: Path, prefer: str | None = None) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import manifest
-from pipeline.errors import NetworkError, ParamsError, PipelineError, SourceError
+from pipeline.errors import NetworkError, ParamsError, PipelineError, SourceError, TermsError
 from pipeline.faces.landmarks import read_landmarks
 from pipeline.faces.png import decode_png
 from pipeline.manifest import Detected
@@ -35,7 +35,7 @@ def make_folder(faces: int = 2) -> Path:
 
 def detect(folder: Path, out: str, address: str, *options: str) -> str:
     words = ["detect", str(folder), "--out", out, "--scheduler", address, *options]
-    return CliRunner().invoke(app, words, catch_exceptions=False).output
+    return CliRunner().invoke(app, words, catch_exceptions=False).stdout
 
 
 @needs_mtcnn
@@ -66,8 +66,8 @@ def test_a_stopped_run_is_resumed_and_gives_the_same(address: str, monkeypatch: 
     detect(folder, "whole", address)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("pipeline.report.sheets.write_sheet", _stop)
-        detect_folder(folder, Path("stopped"), {}, orientation=None, workers=1, scheduler=address)
-    assert [*Path("stopped").glob(".detect/data/.work/detect-*/detect.parquet")]
+        detect_folder(folder, Path("stopped"), {}, orientation="shown", cluster={"scheduler": address})
+    assert [*Path("stopped").glob(".work/data/.work/detect-*/detect.parquet")]
     monkeypatch.setattr("pipeline.chunks.run_chunks", _stop)  # nothing is searched again
     detect(folder, "stopped", address)
     for name in ("faces.parquet", "faces.png", "dropped.csv"):
@@ -88,10 +88,10 @@ def test_a_folder_without_faces_is_an_error_with_the_reasons(address: str) -> No
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (["--engine", "yunet"], ParamsError, "Run celebahq detect in the root .* or give a copy .* --weights"),
+        (["--engine", "yunet"], TermsError, "celebahq terms --accept-terms weights"),
         (["--engine", "yunet", "--weights", "none.onnx"], SourceError, r"none\.onnx: no such file"),
         (["--weights", "nowhere"], NetworkError, r"nowhere/pnet\.onnx: no such file"),
-        (["--out", "my photographs/faces"], ParamsError, "lies in my photographs, whose files are read"),
+        (["--out", "my photographs/faces"], ParamsError, "lies in the folder of the pictures"),
         (["--engine", "haar"], ParamsError, "(?s)detect.engine.*'mtcnn' or 'yunet'"),
     ],
 )
@@ -101,5 +101,5 @@ def test_wrong_options_are_named(address: str, options: list[str], error: type[P
 
 
 def test_a_folder_that_is_not_there_is_named(address: str) -> None:
-    with pytest.raises(SourceError, match="holidays: no such file or folder"):
+    with pytest.raises(ParamsError, match="holidays: no such file or folder"):
         detect(Path("holidays"), "out", address)

@@ -85,7 +85,7 @@ def test_folders_are_classes_and_junk_and_others_are_reported(capsys: pytest.Cap
         path.write_bytes(b"\x89PNG\r\n\x1a\n" if name.endswith("png") else b"")
     Path("photographs/images/same.png").symlink_to("top.png")
     marks = Path("photographs/landmarks.txt")
-    marks.write_text("dogs/d.png 1 2 3 4 5 6 7 8 9 10\n")
+    marks.write_text("dogs/d.png 10 10 30 10 20 20 12 30 28 30\n")
     source = {"kind": "folder", "images": "photographs/images", "landmarks": str(marks), "attributes": "folders"}
     report = _run("photographs", source)
     dropped = {"not an image, nor named as one": 1}
