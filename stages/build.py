@@ -14,6 +14,7 @@ from pipeline import atomic, manifest, suspicions
 from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousInputError, TooManyDroppedError
 from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS
+from pipeline.shards.layout import VIEW
 from stages import DATA, PARAMS, RECORD, pictures, read_json
 from stages.align import align
 from stages.crop import crop
@@ -93,6 +94,8 @@ def build(request: Request) -> Iterator[str]:
         No picture could be used; `dropped.csv` and `suspicions.csv` are written.
     ParamsError
         The folders cannot be used, or a value is impossible.
+    BusyError
+        Another process builds in the same folder.
     """
     out = request.out
     _check(request)
@@ -105,8 +108,9 @@ def build(request: Request) -> Iterator[str]:
         except NOTHING as error:
             pictures.write_dropped(out)
             pictures.write_suspicions(out)
+            earlier = f" {VIEW} there is that of an earlier build." if (out / VIEW).exists() else ""
             raise NothingBuiltError(
-                f"nothing was built.\n{error}\n{out / pictures.DROPPED} and {suspicions.FILE} list what was found."
+                f"nothing was built.\n{error}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
             ) from error
         drops = pictures.write_dropped(out)
         pictures.write_suspicions(out)
@@ -118,7 +122,7 @@ def build(request: Request) -> Iterator[str]:
 def _check(request: Request) -> None:
     out = request.out
     pictures.check_folders(request.images, out)
-    if out.is_dir() and any(out.iterdir()) and not (out / PARAMS).is_file():
+    if out.exists() and {*out.iterdir()} - {out / pictures.SCRATCH} and not (out / PARAMS).is_file():
         raise ParamsError(f"{out}: holds other files. Name a new or empty folder for the result.")
     for path in (request.landmarks, request.attributes):
         if path not in (None, DETECT, FOLDERS) and not path.exists():

@@ -56,15 +56,19 @@ def layout_of_count(count: int) -> Layout | None:
 @cache
 def layout_of_columns(columns: tuple[str, ...]) -> Layout | None:
     """The layout of named columns, in any order: of our names and their variants, or of numbered points."""
-    named = {key: place for place, column in enumerate(columns) if (key := _named(column)) is not None}
-    if len(named) == 10:
-        return tuple((named[point, axis],) for point in range(5) for axis in (0, 1))
-    numbered = {key: place for place, column in enumerate(columns) if (key := _numbered(column)) is not None}
-    count, first = len(numbered) // 2, min((point for point, _ in numbered), default=0)
-    if count in POINTS and set(numbered) == {(first + point, axis) for point in range(count) for axis in (0, 1)}:
-        return tuple(
-            tuple(numbered[first + point, axis] for point in group) for group in POINTS[count] for axis in (0, 1)
-        )
+    named = [(key, place) for place, column in enumerate(columns) if (key := _named(column)) is not None]
+    if len(named) == len(dict(named)) == 10:
+        return tuple((dict(named)[point, axis],) for point in range(5) for axis in (0, 1))
+    styles: dict[str, dict[tuple[int, int], int]] = {}  # lm1_x, x1 of a box and X_1 of another camera are not mixed
+    for place, column in enumerate(columns):
+        if (key := _numbered(column)) is not None:
+            styles.setdefault(_style(column), {}).setdefault(key, place)
+    for numbered in styles.values():
+        count, first = len(numbered) // 2, min(point for point, _ in numbered)
+        if count in POINTS and set(numbered) == {(first + point, axis) for point in range(count) for axis in (0, 1)}:
+            return tuple(
+                tuple(numbered[first + point, axis] for point in group) for group in POINTS[count] for axis in (0, 1)
+            )
     if columns == tuple(str(place) for place in range(len(columns))):
         return layout_of_count(len(columns))
     return None
@@ -149,6 +153,11 @@ def _named(column: str) -> tuple[int, int] | None:
                 return (2, axis) if not side else None
             return (first + _SIDES[side], axis) if side in _SIDES else None
     return None
+
+
+def _style(column: str) -> str:
+    """A header without its number and axis: alike in columns of the same points."""
+    return re.sub(r"\d+", "0", re.sub(r"Y(?![A-Za-z])", "X", re.sub(r"y(?![A-Za-z])", "x", column.strip())))
 
 
 def _numbered(column: str) -> tuple[int, int] | None:

@@ -33,6 +33,9 @@ SIGNS = {
 ZEROS = frozenset({"0", "0.0"})
 """Stand for no where a file has no -1."""
 
+MISSING = frozenset({"", "na", "n/a", "nan", "null"})
+"""Stand for no value; in lower case."""
+
 MAX_CLASSES = 1000
 """More classes than this in one column are taken for names of something else."""
 
@@ -157,9 +160,10 @@ def _classes(rows: Sequence[Sequence[str]], fields: Mapping[str, int], places: S
     if (len(places) != 1 if places is not None else any(len(row) != 1 for row in rows)) or set(fields) <= {
         *SIGNS,
         *ZEROS,
+        *MISSING,
     }:
         return []
-    names = sorted({row[0] for row in rows if row and row[0]}, key=_class_order)
+    names = sorted({row[0] for row in rows if row and row[0].lower() not in MISSING}, key=_class_order)
     fractions = any(_is_number(name) and not float(name).is_integer() for name in names)
     return names if len(names) <= MAX_CLASSES and not fractions else []
 

@@ -65,7 +65,7 @@ def list_images(images: Path, limits: Limits | None) -> Listing:
 
 
 def list_archive(path: Path, limits: Limits | None) -> Listing:
-    """The files of an archive; errors as `archive.list_members`."""
+    """The files of an archive; errors as `archive.list_members`, and `SourceError` if there is none."""
     odd: dict[str, str] = {}
     names = archive.list_members(path, limits, odd)
     found = Listing([name for name in names if not is_junk(name)], junk=[name for name in names if is_junk(name)])
@@ -80,6 +80,8 @@ def list_archive(path: Path, limits: Limits | None) -> Listing:
             found.junk.append(name)
         else:
             found.lost[name] = (DropReason.ODD_NAME, fault)
+    if not found.members and not found.lost:
+        raise SourceError(f"{path}: no file in this archive{_junk_left(found)}. Name an archive of photographs.")
     return found
 
 
@@ -101,7 +103,7 @@ def list_folder(folder: Path) -> Listing:
             walk.found.lost[here.above[:-1]] = (DropReason.UNREADABLE, f"a folder: {error.strerror}")
     found = walk.found
     if not found.members and not found.lost:
-        left = f" but {len(found.junk)} files of systems and programs" if found.junk else ""
+        left = _junk_left(found)
         raise SourceError(f"{folder}: no file in this folder{left}. Put the photographs there, or name another folder.")
     found.members.sort(key=sort_key)
     found.lost = dict(sorted(found.lost.items(), key=lambda item: sort_key(item[0])))
@@ -211,6 +213,10 @@ def find_images(images: Path, prefer: str | None = None) -> Path:
         first = PurePosixPath(parts[0]).with_suffix(".001")
         raise SourceError(f"{images}: holds {parts[0]}, but not {first}, the first part of that archive. Put it there.")
     return images / found[0] if found else images
+
+
+def _junk_left(found: Listing) -> str:
+    return f" but {len(found.junk)} files of systems and programs" if found.junk else ""
 
 
 def _place(name: str) -> str:

@@ -110,6 +110,18 @@ TABLES: dict[str, str | bytes] = {
         f"NAME,{VALUES}",
     ),
     "numbered points": _csv("file,x1,y1,x2,y2,x3,y3,x4,y4,x5,y5", f"NAME,{VALUES}"),
+    "a box before numbered points": _csv(
+        "file,x1,y1,x2,y2," + ",".join(f"lm{point}_{axis}" for point in range(1, 6) for axis in "xy"),
+        f"NAME,1,2,3,4,{VALUES}",
+    ),
+    "a box after numbered points": _csv(
+        "file," + ",".join(f"lm{point}_{axis}" for point in range(1, 6) for axis in "xy") + ",x1,y1,x2,y2",
+        f"NAME,{VALUES},1,2,3,4",
+    ),
+    "OpenFace, with points in space": _csv(
+        "file," + ",".join(f"{axis}_{point}" for axis in "xyXYZ" for point in range(5)),
+        "NAME," + ",".join(f"{value:g}" for value in (*POINTS[::2], *POINTS[1::2], *range(15))),
+    ),
     "x before y": _csv(
         "file,x_0,x_1,x_2,x_3,x_4,y_0,y_1,y_2,y_3,y_4",
         "NAME," + ",".join(f"{value:g}" for value in (*POINTS[::2], *POINTS[1::2])),
@@ -350,6 +362,16 @@ def test_a_single_column_of_names_or_numbers_is_a_class(tmp_path: Path, content:
 
 
 @pytest.mark.vectors
+@pytest.mark.parametrize("values", [("1", "0"), ("True", "False"), ("nobody", "somebody")])
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL"])
+def test_no_value_is_no_class(tmp_path: Path, values: tuple[str, str], missing: str) -> None:
+    (tmp_path / "labels").write_text(f"file,A\na.jpg,{values[0]}\nb.jpg,{missing}\nc.jpg,{values[1]}\n")
+    found = read_attributes(tmp_path / "labels")
+    assert (set(found.values), set(found.errors)) == ({"a.jpg", "c.jpg"}, {"b.jpg"})
+    assert found.values["a.jpg"][0] == 1
+    assert len(found.columns) == (2 if values[0] == "nobody" else 1)
+
+
 def test_a_column_of_measurements_is_no_class(tmp_path: Path) -> None:
     (tmp_path / "classes").write_text("file,smile\na.jpg,0.93\nb.jpg,0.2\n")
     with pytest.raises(SourceError, match=r"a\.jpg,0\.93"):

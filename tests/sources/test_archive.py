@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline.errors import SourceError
 from pipeline.sources import sevenzip
 from pipeline.sources.archive import list_members, read_members
+from pipeline.sources.listing import list_archive
 
 MEMBERS = {
     "folder/000002.jpg": b"\xff\xd8\xff" + bytes(range(256)) * 9,
@@ -93,6 +94,15 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
         list_members(tmp_path / "page.7z")
     with pytest.raises(SourceError, match="no such archive"):
         list_members(tmp_path / "absent.7z")
+
+
+def test_an_archive_without_photographs_is_named(tmp_path: Path) -> None:
+    for members, words in (([], "no file in this archive"), (["._a.jpg"], "archive but 1 files of systems")):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+            for name in members:
+                archive.writestr(name, b"junk")
+        with pytest.raises(SourceError, match=rf"x\.zip: .*{words}"):
+            list_archive(tmp_path / "x.zip", None)
 
 
 @pytest.mark.parametrize(("local", "central", "value"), [(6, 8, 1), (8, 10, 99)], ids=["encrypted", "unknown method"])

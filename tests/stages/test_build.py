@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from pipeline.errors import ParamsError
+from pipeline import atomic
+from pipeline.errors import BusyError, ParamsError
 from pipeline.params import FOLDERS
 from stages import build as building
 from stages import pictures
@@ -205,6 +206,16 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
     assert "portable.ppm" not in pictures_of(tmp_path / "out", 64)
 
 
+def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> None:
+    first = request(mixed, tmp_path / "out", None, rectangle="centre")
+    with (
+        atomic.locked(first.out / pictures.SCRATCH / pictures.LOCK, ""),
+        pytest.raises(BusyError, match=r"out is running already"),
+    ):
+        [*build(first)]
+    assert not (first.out / "params.yaml").exists()
+
+
 def test_squares_from_a_folder_for_each_class(tmp_path: Path, address: str) -> None:
     images = tmp_path / "images"
     for name, size in {"cats/a.png": (300, 200), "cats/b.png": (90, 90), "big dogs/c.png": (64, 128)}.items():
@@ -232,6 +243,8 @@ def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_pat
     assert "nothing was built" in result.output
     assert "a.jpg,0,extract,not an image" in (tmp_path / "out/dropped.csv").read_text()
     assert not (tmp_path / "out/dataset.h5").exists()
+    (tmp_path / "out/dataset.h5").touch()
+    assert "dataset.h5 there is that of an earlier build" in CliRunner().invoke(app, words).output.replace("\n", " ")
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
