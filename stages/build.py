@@ -108,9 +108,10 @@ def build(request: Request) -> Iterator[str]:
         except NOTHING as error:
             pictures.write_dropped(out)
             pictures.write_suspicions(out)
-            earlier = f"\n{out / VIEW} is that of an earlier build." if (out / VIEW).exists() else ""
-            found = f"{out / pictures.DROPPED} and {suspicions.FILE} list what was found.{earlier}"
-            raise NothingBuiltError(f"nothing was built.\n{error}\n{found}") from error
+            earlier = f" {VIEW} there is that of an earlier build." if (out / VIEW).exists() else ""
+            raise NothingBuiltError(
+                f"nothing was built.\n{error}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
+            ) from error
         drops = pictures.write_dropped(out)
         pictures.write_suspicions(out)
         _publish(out)
@@ -121,8 +122,7 @@ def build(request: Request) -> Iterator[str]:
 def _check(request: Request) -> None:
     out = request.out
     pictures.check_folders(request.images, out)
-    others = [path for path in out.iterdir() if not path.name.startswith(pictures.SCRATCH)]
-    if others and not (out / PARAMS).is_file():
+    if out.exists() and {*out.iterdir()} - {out / pictures.SCRATCH} and not (out / PARAMS).is_file():
         raise ParamsError(f"{out}: holds other files. Name a new or empty folder for the result.")
     for path in (request.landmarks, request.attributes):
         if path not in (None, DETECT, FOLDERS) and not path.exists():

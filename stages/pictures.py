@@ -25,7 +25,7 @@ from stages.download import download
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRATCH = ".work"
-FINISHED = "finished.json"
+FINISHED, LOCK = "finished.json", "lock"
 DROPPED = "dropped.csv"
 
 
@@ -52,27 +52,27 @@ def params_of(values: Mapping[str, Any], head: str, path: Path) -> tuple[str, Pa
 
 
 def check_folders(images: Path, out: Path) -> None:
-    """Raise `ParamsError` if there are no pictures at `images`, or `out` is among them or cannot be made; make it."""
+    """Raise `ParamsError` if there are no pictures at `images`, or `out` is among them or a file."""
     if not images.exists():
         raise ParamsError(f"{images}: no such file or folder.")
     if images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
         raise ParamsError(f"{out}: lies in the folder of the pictures. Name a folder elsewhere for the result.")
     if out.exists() and not out.is_dir():
         raise ParamsError(f"{out}: is a file. Name a folder for the result.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ParamsError(f"{out}: cannot be made ({error.strerror}). Name another folder for the result.") from error
 
 
 @contextmanager
 def working_in(out: Path) -> Generator[Path]:
     """Make the work folder inside `out`, where the stages find manifests, accepted terms and downloads of the checkout.
 
-    `BusyError`: another process works there.
+    `BusyError`: another process works there. `ParamsError`: the folder cannot be made.
     """
     work = out / SCRATCH
-    with atomic.locked(out / f"{SCRATCH}.lock", str(out)):
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ParamsError(f"{out}: cannot be made ({error.strerror}). Name another folder for the result.") from error
+    with atomic.locked(work / LOCK, str(out)):
         for link in (MANIFESTS, Path(terms.FILE), DATA / ".downloads"):
             (work / link).parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / link).exists() and not (work / link).is_symlink():

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
+from pipeline import atomic
 from pipeline.errors import BusyError, ParamsError
 from pipeline.params import FOLDERS
 from stages import build as building
@@ -206,10 +207,13 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
 
 
 def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> None:
-    second = request(mixed, tmp_path / "out", None, rectangle="centre")
-    with pictures.working_in(second.out), pytest.raises(BusyError, match=r"out is running already"):
-        [*build(second)]
-    assert not (second.out / "params.yaml").exists()
+    first = request(mixed, tmp_path / "out", None, rectangle="centre")
+    with (
+        atomic.locked(first.out / pictures.SCRATCH / pictures.LOCK, ""),
+        pytest.raises(BusyError, match=r"out is running already"),
+    ):
+        [*build(first)]
+    assert not (first.out / "params.yaml").exists()
 
 
 def test_squares_from_a_folder_for_each_class(tmp_path: Path, address: str) -> None:
@@ -240,7 +244,7 @@ def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_pat
     assert "a.jpg,0,extract,not an image" in (tmp_path / "out/dropped.csv").read_text()
     assert not (tmp_path / "out/dataset.h5").exists()
     (tmp_path / "out/dataset.h5").touch()
-    assert "dataset.h5 is that of an earlier build" in CliRunner().invoke(app, words).output.replace("\n", " ")
+    assert "dataset.h5 there is that of an earlier build" in CliRunner().invoke(app, words).output.replace("\n", " ")
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
@@ -260,6 +264,7 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
             [*build(request(tmp_path / images, tmp_path / out, None))]
     with pytest.raises(ParamsError, match=r"points\.csv: no such file"):
         [*build(request(tmp_path / "images", tmp_path / "out", None, landmarks=tmp_path / "points.csv"))]
+    assert not (tmp_path / "out").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
     with pytest.raises(ParamsError, match="holds other files"):
