@@ -101,7 +101,8 @@ def test_what_users_do_not_have_is_skipped_by_name() -> None:
         "CELEBAHQ_CASES": "/nowhere/cases",
         "PGGAN_VECTORS": "/nowhere/gan",
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "vectors", "-p", "no:cacheprovider"]
+    marked = [str(path) for path in Path("tests").rglob("test_*.py") if "mark.vectors" in path.read_text()]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "vectors", "-p", "no:cacheprovider", *sorted(marked)]
     output = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True, check=False).stdout
     counts = re.search(r"\n(\d+) skipped, \d+ deselected in ", output)
     assert counts, f"without the vectors some test fails where it should be skipped (tests/outside.py):\n{output}"
