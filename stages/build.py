@@ -15,6 +15,7 @@ from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousI
 from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS
 from pipeline.shards.layout import VIEW
+from pipeline.sources.local import link_or_copy
 from stages import DATA, PARAMS, RECORD, pictures, read_json
 from stages.align import align
 from stages.crop import crop
@@ -116,7 +117,7 @@ def build(request: Request) -> Iterator[str]:
         pictures.write_suspicions(out)
         _publish(out)
         yield from _summary(out, drops)
-        shutil.rmtree(work)
+        pictures.remove_work(work)
 
 
 def _check(request: Request) -> None:
@@ -130,7 +131,10 @@ def _check(request: Request) -> None:
 
 
 def _publish(out: Path) -> None:
-    """Move the data set and copy the sheets to `out`, in place of an earlier one; the record is the last file."""
+    """Link or copy data set and sheets to `out`, in place of an earlier one; the record is the last file.
+
+    The stages keep theirs: a build that was killed here does it again.
+    """
     data = out / pictures.SCRATCH / DATA
     for old in [*out.glob("shard-*.h5"), *(out / name for name in SHEETS.values())]:
         old.unlink(missing_ok=True)
@@ -140,7 +144,8 @@ def _publish(out: Path) -> None:
             shutil.copyfile(data / source, out / name)
     files = sorted((data / "shard").iterdir(), key=lambda path: path.name == RECORD)
     for path in files:
-        path.replace(out / path.name)
+        (out / path.name).unlink(missing_ok=True)  # a link to the same file would not be replaced
+        link_or_copy(path, out / path.name)
 
 
 def _summary(out: Path, drops: Sequence[tuple[str, Drop]]) -> Iterator[str]:

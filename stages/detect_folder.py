@@ -1,6 +1,5 @@
 """`celebahq detect`: the stages download, extract and detect on any folder of photographs."""
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +54,7 @@ def detect_folder(
             target.unlink(missing_ok=True)  # of an earlier run
             if source.exists():
                 atomic.write_bytes(target, source.read_bytes())
-        shutil.rmtree(work)
+        pictures.remove_work(work)
     lines = [f"{out / TABLE}: {len(faces)} faces in {len({face.index for face in faces})} photographs"]
     if drops:
         reasons = Counter(drop.reason.value for _, drop in drops).most_common()

@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 from pipeline import atomic
 from pipeline.errors import BusyError, ParamsError
 from pipeline.params import FOLDERS
+from stages import RECORD, pictures
 from stages import build as building
-from stages import pictures
 from stages.__main__ import app
 from stages.build import Request, build
 from stages.download import download
@@ -204,6 +204,36 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
     [*build(wanted)]
     assert ran[0] == "extract"
     assert "portable.ppm" not in pictures_of(tmp_path / "out", 64)
+
+
+@pytest.mark.parametrize("while_it", ["publishes", "removes"])
+def test_a_build_that_was_killed_at_its_end_publishes_all(
+    while_it: str, mixed: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(mixed, tmp_path / "out", address, rectangle="centre")
+    replace, rmtree = Path.replace, shutil.rmtree
+
+    def replace_until_the_record(self: Path, target: Path) -> Path:
+        if target == wanted.out / RECORD:
+            raise _KilledError
+        return replace(self, target)
+
+    def remove_some(path: Path, *rest: Any, **named: Any) -> None:
+        if path == wanted.out / pictures.SCRATCH:
+            rmtree(path / "data/shard")
+            raise _KilledError
+        rmtree(path, *rest, **named)
+
+    with monkeypatch.context() as patched, pytest.raises(_KilledError):
+        if while_it == "publishes":
+            patched.setattr(Path, "replace", replace_until_the_record)
+        else:
+            patched.setattr(shutil, "rmtree", remove_some)
+        [*build(wanted)]
+    [*build(wanted)]
+    assert {"dataset.h5", "shard-00000.h5", "shard.parquet", RECORD} <= {path.name for path in wanted.out.iterdir()}
+    assert not (wanted.out / pictures.SCRATCH).exists()
+    assert "plain.jpg" in pictures_of(wanted.out, 64)
 
 
 def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> None:
