@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline import atomic, manifest, suspicions
-from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousInputError, TooManyDroppedError
+from pipeline.errors import (
+    DropReason,
+    ParamsError,
+    PipelineError,
+    SourceError,
+    SuspiciousInputError,
+    TooManyDroppedError,
+)
 from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS
 from pipeline.shards.layout import VIEW
@@ -37,6 +44,9 @@ STAGES: tuple[Callable[[], None], ...] = (
 )  # fmt: skip
 SHEETS = {"detect/faces.png": "detected.png", "superres/faces.png": "faces.png"}
 """By file below `data`, the name of its copy in OUT."""
+APART = """# DVC looks at all of {watch}, which holds the pictures and the tables.
+# Before dvc repro put these into a folder of their own, and correct the paths below.
+"""
 ALL = 10**9
 NOTHING = (TooManyDroppedError, SuspiciousInputError, SourceError)
 """Errors after which nothing can be built of these pictures."""
@@ -100,7 +110,10 @@ def build(request: Request) -> Iterator[str]:
     """
     out = request.out
     _check(request)
-    text, params = pictures.params_of(request.params(), HEAD, out / PARAMS)
+    values = request.params()
+    watch = values["download"]["watch"]
+    head = HEAD if watch == str(request.images) else HEAD + APART.format(watch=watch)
+    text, params = pictures.params_of(values, head, out / PARAMS)
     with pictures.working_in(out) as work:
         (out / RECORD).unlink(missing_ok=True)
         atomic.write_bytes(out / PARAMS, text.encode())
@@ -110,8 +123,12 @@ def build(request: Request) -> Iterator[str]:
             pictures.write_dropped(out)
             pictures.write_suspicions(out)
             earlier = f" {VIEW} there is that of an earlier build." if (out / VIEW).exists() else ""
+            why = pictures.reasons_of(error).rstrip() if isinstance(error, TooManyDroppedError) else str(error)
+            if isinstance(error, SuspiciousInputError):
+                here = f"in {out / PARAMS}, copy that to the root of the checkout, and run dvc repro shard"
+                why = why.replace(f"in {PARAMS}", here)
             raise NothingBuiltError(
-                f"nothing was built.\n{error}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
+                f"nothing was built.\n{why}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
             ) from error
         drops = pictures.write_dropped(out)
         pictures.write_suspicions(out)
@@ -151,9 +168,13 @@ def _publish(out: Path) -> None:
 def _summary(out: Path, drops: Sequence[tuple[str, Drop]]) -> Iterator[str]:
     files = {row.index for row in manifest.read_kept(out / "shard.parquet", Face)}
     images = read_json(out / RECORD)["report"]["images"]
+    rows = sum(drop.reason == DropReason.NO_PHOTOGRAPH for _, drop in drops)
+    drops = [(stage, drop) for stage, drop in drops if drop.reason != DropReason.NO_PHOTOGRAPH]
     lost = {drop.index: drop.reason.value for _, drop in drops if drop.index not in files}
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(lost.values()).most_common())
     faces = len(drops) - sum(drop.index in lost for _, drop in drops)
     yield f"{len(files) + len(lost)} files: {len(files)} kept, {len(lost)} dropped{f' ({reasons})' if lost else ''}"
+    if rows:
+        yield f"{rows} rows of landmarks name no file there"
     yield f"data set of {images} images{f', without {faces} other faces' if faces else ''}: {out}"
     yield "to train on it, in the root of the checkout: cp " + f"{out / PARAMS} . && dvc repro train@faces"

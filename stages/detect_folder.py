@@ -45,8 +45,7 @@ def detect_folder(
         try:
             pictures.run_stages(work, params, (extract, detect))
         except TooManyDroppedError as error:  # all of them, since that is the limit
-            reasons = str(error).partition("celebahq drops")[0]
-            raise SourceError(f"{images}: no face was found. {reasons}") from error
+            raise SourceError(f"{images}: no face was found. {pictures.reasons_of(error)}") from error
         found = work / DATA / "detect"
         faces = manifest.read_kept(found / "detect.parquet", Detected)
         drops = pictures.write_dropped(out)
