@@ -45,7 +45,8 @@ STAGES: tuple[Callable[[], None], ...] = (
 SHEETS = {"detect/faces.png": "detected.png", "superres/faces.png": "faces.png"}
 """By file below `data`, the name of its copy in OUT."""
 APART = """# DVC looks at all of {watch}, which holds the pictures and the tables.
-# Before dvc repro put these into a folder of their own, and correct the paths below.
+# Where that holds more, put the tables into the folder of the pictures and build again: DVC would read all of it, and
+# refuses a folder that holds the checkout.
 """
 ALL = 10**9
 NOTHING = (TooManyDroppedError, SuspiciousInputError, SourceError)
@@ -134,6 +135,7 @@ def build(request: Request) -> Iterator[str]:
         pictures.write_suspicions(out)
         _publish(out)
         yield from _summary(out, drops)
+        yield how_to_train(out, Path(watch))
         pictures.remove_work(work)
 
 
@@ -177,4 +179,13 @@ def _summary(out: Path, drops: Sequence[tuple[str, Drop]]) -> Iterator[str]:
     if rows:
         yield f"{rows} rows of landmarks name no file there"
     yield f"data set of {images} images{f', without {faces} other faces' if faces else ''}: {out}"
-    yield "to train on it, in the root of the checkout: cp " + f"{out / PARAMS} . && dvc repro train@faces"
+
+
+def how_to_train(out: Path, watch: Path) -> str:
+    """What to do next; `watch` is the folder that DVC would follow."""
+    if pictures.ROOT.is_relative_to(watch):
+        return (
+            "to train on it, put the tables into the folder of the pictures and build again: they lie apart, and DVC "
+            f"cannot watch {watch}, which holds the checkout"
+        )
+    return f"to train on it, in the root of the checkout: cp {out / PARAMS} . && dvc repro train@faces"

@@ -25,7 +25,7 @@ from pipeline.params import FOLDERS
 from stages import RECORD, pictures
 from stages import build as building
 from stages.__main__ import app
-from stages.build import NothingBuiltError, Request, build
+from stages.build import NothingBuiltError, Request, build, how_to_train
 from stages.download import download
 from tests.cases import build_case, centre_of, faults, pictures_of
 from tests.outside import CASES
@@ -237,6 +237,11 @@ def test_a_build_that_was_killed_at_its_end_publishes_all(
     assert {"dataset.h5", "shard-00000.h5", "shard.parquet", RECORD} <= {path.name for path in wanted.out.iterdir()}
     assert not (wanted.out / pictures.SCRATCH).exists()
     assert "plain.jpg" in pictures_of(wanted.out, 64)
+
+
+def test_it_says_how_to_train_and_where_that_cannot_work(tmp_path: Path) -> None:
+    assert how_to_train(tmp_path, tmp_path / "images").endswith("params.yaml . && dvc repro train@faces")
+    assert "into the folder of the pictures" in how_to_train(tmp_path, pictures.ROOT.parent)
 
 
 def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> None:
