@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline import atomic, manifest, suspicions
-from pipeline.errors import ParamsError, PipelineError, SourceError, SuspiciousInputError, TooManyDroppedError
+from pipeline.errors import (
+    DropReason,
+    ParamsError,
+    PipelineError,
+    SourceError,
+    SuspiciousInputError,
+    TooManyDroppedError,
+)
 from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS
 from pipeline.shards.layout import VIEW
+from pipeline.sources.local import link_or_copy
 from stages import DATA, PARAMS, RECORD, pictures, read_json
 from stages.align import align
 from stages.crop import crop
@@ -36,6 +44,10 @@ STAGES: tuple[Callable[[], None], ...] = (
 )  # fmt: skip
 SHEETS = {"detect/faces.png": "detected.png", "superres/faces.png": "faces.png"}
 """By file below `data`, the name of its copy in OUT."""
+APART = """# DVC looks at all of {watch}, which holds the pictures and the tables.
+# Where that holds more, put the tables into the folder of the pictures and build again: DVC would read all of it, and
+# refuses a folder that holds the checkout.
+"""
 ALL = 10**9
 NOTHING = (TooManyDroppedError, SuspiciousInputError, SourceError)
 """Errors after which nothing can be built of these pictures."""
@@ -99,7 +111,10 @@ def build(request: Request) -> Iterator[str]:
     """
     out = request.out
     _check(request)
-    text, params = pictures.params_of(request.params(), HEAD, out / PARAMS)
+    values = request.params()
+    watch = values["download"]["watch"]
+    head = HEAD if watch == str(request.images) else HEAD + APART.format(watch=watch)
+    text, params = pictures.params_of(values, head, out / PARAMS)
     with pictures.working_in(out) as work:
         (out / RECORD).unlink(missing_ok=True)
         atomic.write_bytes(out / PARAMS, text.encode())
@@ -109,14 +124,19 @@ def build(request: Request) -> Iterator[str]:
             pictures.write_dropped(out)
             pictures.write_suspicions(out)
             earlier = f" {VIEW} there is that of an earlier build." if (out / VIEW).exists() else ""
+            why = pictures.reasons_of(error).rstrip() if isinstance(error, TooManyDroppedError) else str(error)
+            if isinstance(error, SuspiciousInputError):
+                here = f"in {out / PARAMS}, copy that to the root of the checkout, and run dvc repro shard"
+                why = why.replace(f"in {PARAMS}", here)
             raise NothingBuiltError(
-                f"nothing was built.\n{error}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
+                f"nothing was built.\n{why}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
             ) from error
         drops = pictures.write_dropped(out)
         pictures.write_suspicions(out)
         _publish(out)
         yield from _summary(out, drops)
-        shutil.rmtree(work)
+        yield how_to_train(out, Path(watch))
+        pictures.remove_work(work)
 
 
 def _check(request: Request) -> None:
@@ -130,7 +150,10 @@ def _check(request: Request) -> None:
 
 
 def _publish(out: Path) -> None:
-    """Move the data set and copy the sheets to `out`, in place of an earlier one; the record is the last file."""
+    """Link or copy data set and sheets to `out`, in place of an earlier one; the record is the last file.
+
+    The stages keep theirs: a build that was killed here does it again.
+    """
     data = out / pictures.SCRATCH / DATA
     for old in [*out.glob("shard-*.h5"), *(out / name for name in SHEETS.values())]:
         old.unlink(missing_ok=True)
@@ -140,15 +163,29 @@ def _publish(out: Path) -> None:
             shutil.copyfile(data / source, out / name)
     files = sorted((data / "shard").iterdir(), key=lambda path: path.name == RECORD)
     for path in files:
-        path.replace(out / path.name)
+        (out / path.name).unlink(missing_ok=True)  # a link to the same file would not be replaced
+        link_or_copy(path, out / path.name)
 
 
 def _summary(out: Path, drops: Sequence[tuple[str, Drop]]) -> Iterator[str]:
     files = {row.index for row in manifest.read_kept(out / "shard.parquet", Face)}
     images = read_json(out / RECORD)["report"]["images"]
+    rows = sum(drop.reason == DropReason.NO_PHOTOGRAPH for _, drop in drops)
+    drops = [(stage, drop) for stage, drop in drops if drop.reason != DropReason.NO_PHOTOGRAPH]
     lost = {drop.index: drop.reason.value for _, drop in drops if drop.index not in files}
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(lost.values()).most_common())
     faces = len(drops) - sum(drop.index in lost for _, drop in drops)
     yield f"{len(files) + len(lost)} files: {len(files)} kept, {len(lost)} dropped{f' ({reasons})' if lost else ''}"
+    if rows:
+        yield f"{rows} rows of landmarks name no file there"
     yield f"data set of {images} images{f', without {faces} other faces' if faces else ''}: {out}"
-    yield "to train on it, in the root of the checkout: cp " + f"{out / PARAMS} . && dvc repro train@faces"
+
+
+def how_to_train(out: Path, watch: Path) -> str:
+    """What to do next; `watch` is the folder that DVC would follow."""
+    if pictures.ROOT.is_relative_to(watch):
+        return (
+            "to train on it, put the tables into the folder of the pictures and build again: they lie apart, and DVC "
+            f"cannot watch {watch}, which holds the checkout"
+        )
+    return f"to train on it, in the root of the checkout: cp {out / PARAMS} . && dvc repro train@faces"

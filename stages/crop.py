@@ -1,4 +1,4 @@
-"""Stage crop: decodes each photograph once and notes where the region of each face lies and which pixels it has.
+"""Stage crop: decodes the photograph of each face, and notes where the face's region lies and which pixels it has.
 
 The regions are not stored: to decode and cut one again takes less time than to compress it as PNG.
 """

@@ -15,7 +15,7 @@ from pipeline.params import PUBLISHED, ClusterParams, DetectParams, Params, Phot
 from pipeline.report import sheets
 from pipeline.report.face_sheet import PER_ROW, draw_face
 from pipeline.sources.published import Published
-from stages import DATA, MANIFESTS, main, open_downloads, read_manifest, read_params, stage_run, table
+from stages import CHECKOUT, DATA, MANIFESTS, main, open_downloads, read_manifest, read_params, stage_run, table
 
 MANIFEST = MANIFESTS / "weights.yaml"
 YUNET = "yunet/face_detection_yunet_2023mar.onnx"
@@ -57,10 +57,10 @@ def find_weights(params: Params) -> tuple[Path | None, dict[str, object]]:
     """Where the detector's networks are, and what was fetched for it; None for those of an installed package."""
     section = params.detect
     if section.engine == "mtcnn":
-        return (None if section.weights == PUBLISHED else section.weights.absolute()), {}
+        return (None if section.weights == PUBLISHED else (CHECKOUT / section.weights).absolute()), {}
     published = read_manifest(MANIFEST, Published)
     if section.weights != PUBLISHED:
-        return check_yunet(section.weights, published), {}
+        return check_yunet(CHECKOUT / section.weights, published), {}
     downloads = open_downloads(params)
     (file,) = downloads.fetch(published, [published.at(YUNET)])
     return file.absolute(), downloads.record

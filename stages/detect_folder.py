@@ -1,6 +1,5 @@
 """`celebahq detect`: the stages download, extract and detect on any folder of photographs."""
 
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,8 +45,7 @@ def detect_folder(
         try:
             pictures.run_stages(work, params, (extract, detect))
         except TooManyDroppedError as error:  # all of them, since that is the limit
-            reasons = str(error).partition("celebahq drops")[0]
-            raise SourceError(f"{images}: no face was found. {reasons}") from error
+            raise SourceError(f"{images}: no face was found. {pictures.reasons_of(error)}") from error
         found = work / DATA / "detect"
         faces = manifest.read_kept(found / "detect.parquet", Detected)
         drops = pictures.write_dropped(out)
@@ -55,7 +53,7 @@ def detect_folder(
             target.unlink(missing_ok=True)  # of an earlier run
             if source.exists():
                 atomic.write_bytes(target, source.read_bytes())
-        shutil.rmtree(work)
+        pictures.remove_work(work)
     lines = [f"{out / TABLE}: {len(faces)} faces in {len({face.index for face in faces})} photographs"]
     if drops:
         reasons = Counter(drop.reason.value for _, drop in drops).most_common()

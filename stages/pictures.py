@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from pipeline import atomic, provenance, suspicions
-from pipeline.errors import ParamsError
+from pipeline.errors import ParamsError, TooManyDroppedError
 from pipeline.manifest import Drop
 from pipeline.params import DETECT, FOLDERS, Params
 from pipeline.sources.extraction import state_of_images
@@ -20,7 +21,7 @@ from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
 from pipeline.workers import connect
-from stages import DATA, MANIFESTS, PARAMS, WORK, parse_params, profiles, read_json, reports
+from stages import DATA, MANIFESTS, PARAMS, RECIPES, WORK, parse_params, profiles, read_json, reports
 from stages.download import download
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +82,7 @@ def working_in(out: Path) -> Generator[Path]:
 
 
 def run_stages(work: Path, params: Params, stages: Sequence[Callable[[], None]]) -> None:
-    """Run `download`, and those of `stages` that a killed run with equal params and files has not finished.
+    """Run `download`, and those of `stages` that a killed run with equal params, files and recipes has not finished.
 
     One set of workers serves all of them.
     """
@@ -94,7 +95,8 @@ def run_stages(work: Path, params: Params, stages: Sequence[Callable[[], None]])
         folder = DATA / "download"
         decided = params.model_dump(mode="json", exclude={"cluster"})
         state = state_of_images(folder, Contents.read(folder))
-        key = provenance.digest_of([decided, (folder / CONTENTS).read_text(encoding="utf-8"), state])
+        texts = [path.read_text(encoding="utf-8") for path in (folder / CONTENTS, RECIPES)]
+        key = provenance.digest_of([decided, texts, state])
         done: list[str] = before["stages"] if before.get("key") == key else []
         for stage in stages:
             name = stage.__name__
@@ -104,6 +106,17 @@ def run_stages(work: Path, params: Params, stages: Sequence[Callable[[], None]])
             stage()
             done.append(name)
             atomic.write_json(Path(FINISHED), {"key": key, "stages": done})
+
+
+def reasons_of(error: TooManyDroppedError) -> str:
+    """Its message without the remedy, which is for params.yaml: build and detect allow any share of drops."""
+    return str(error).partition("celebahq drops")[0]
+
+
+def remove_work(work: Path) -> None:
+    """Remove the work folder. What a kill leaves of it does not count as finished."""
+    (work / FINISHED).unlink()
+    shutil.rmtree(work)
 
 
 def write_dropped(out: Path) -> list[tuple[str, Drop]]:

@@ -236,7 +236,8 @@ def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
     stage, workers = need.stage.partition("@")[0], params.cluster.workers
     split = workers if stage in PARALLEL else 1
     record = read_json(RATES / f"{need.stage.replace('@', '/')}.json")
-    if record and _same(record["params"], params.model_dump(mode="json")):
+    searched = stage != "detect" or record.get("items")  # with landmarks given it takes no time, and notes that
+    if record and searched and _same(record["params"], params.model_dump(mode="json")):
         scale = need.items / record["items"] if record["items"] else 1.0
         seconds = record["seconds"] * scale * (record["workers"] / workers if split > 1 else 1)
         return _filled(need, seconds, record["memory"], "record")

@@ -16,6 +16,8 @@ from pipeline.published.image_list import PublishedImage, read_list
 from stages import main, read_params, stage_run, table
 
 BEFORE = ("extract", "align", "crop", "denoise", "superres")
+"""And `detect`, where it finds the landmarks: align has no row of a photograph in which it found no face."""
+
 BINS_PER_UNIT = 50
 
 
@@ -25,7 +27,8 @@ def select() -> None:
     With the published list also `absent.parquet`: the images of the list that are missing, and why.
     """
     params = read_params()
-    inputs = [table(stage) for stage in BEFORE]
+    before = (BEFORE[0], "detect", *BEFORE[1:]) if params.detects else BEFORE
+    inputs = [table(stage) for stage in before]
     if params.select.method == "published":
         inputs.append(params.exact.image_list)
     with stage_run("select", params={"select": params.select}, inputs=inputs) as run:
@@ -33,14 +36,14 @@ def select() -> None:
         if params.select.method == "published":
             images = read_list(params.exact.image_list)[: params.select.keep]
             outcomes = keep_published(rows, images)
-            manifest.write_rows(run.work / "absent.parquet", Input, _absent(images, outcomes))
+            manifest.write_rows(run.work / "absent.parquet", Input, _absent(images, outcomes, before))
         else:
             outcomes = keep_best(rows, params.select)
         # dropping is the purpose of this stage, so no fraction of it is too much
         run.count(manifest.write_rows(run.table, Selected, outcomes), max_dropped=1.0)
         run.report["asked"] = params.select.keep
         _write_csv(run.work / "quality_histogram.csv", ("quality", "kept", "dropped"), _histogram(rows, outcomes))
-        counts = [*(_counts(table(stage)) for stage in BEFORE), _counts(run.table)]
+        counts = [*(_counts(table(stage)) for stage in before), _counts(run.table)]
         _write_csv(run.work / "funnel.csv", ("stage", "kept", "dropped", "reasons"), counts)
 
 
@@ -78,10 +81,10 @@ def keep_published(rows: Sequence[Scored], images: Sequence[PublishedImage]) -> 
     return outcomes
 
 
-def _absent(images: Sequence[PublishedImage], outcomes: Sequence[Selected | Drop]) -> list[Drop]:
+def _absent(images: Sequence[PublishedImage], outcomes: Sequence[Selected | Drop], before: Sequence[str]) -> list[Drop]:
     """The images of the list without a row: the drop of their photograph, or NO_PHOTOGRAPH."""
     found = {outcome.file for outcome in outcomes if isinstance(outcome, Selected)}
-    dropped = {drop.file: drop for stage in BEFORE for drop in manifest.read_dropped(table(stage))}
+    dropped = {drop.file: drop for stage in before for drop in manifest.read_dropped(table(stage))}
     missing = RejectedInputError(DropReason.NO_PHOTOGRAPH, "the source has no such file")
     return [
         dropped.get(image.file) or Drop.of(Input(index=image.orig_idx, file=image.file), missing)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.faces.annotation_table import NAME_COLUMNS, Row, Table, has_image_suffix, plain
 
 PTS = ".pts"
+SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
 PARQUET_START, TAR_MARK = b"PAR1", b"ustar"
 
 Record = tuple[str, Any, str]
@@ -29,10 +30,11 @@ def read_pts_files(files: Iterable[tuple[str, bytes]]) -> list[Record]:
 
 
 def pts_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of all files of points below a folder, in sorted order."""
+    """Names and bytes of all files of points below a folder, in sorted order; hidden ones are left out."""
     for path in sorted(folder.rglob(f"*{PTS}")):
-        if path.is_file() and not path.name.startswith("."):
-            yield path.relative_to(folder).as_posix(), path.read_bytes()
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") or part in SYSTEM_FOLDERS for part in name.parts):
+            yield name.as_posix(), path.read_bytes()
 
 
 def pts_members(content: bytes) -> Iterator[tuple[str, bytes]]:

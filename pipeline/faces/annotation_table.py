@@ -8,8 +8,8 @@ from typing import Any
 IMAGE_SUFFIXES = tuple(
     f".{suffix}"
     for suffix in (
-        *("jpg", "jpeg", "jpe", "jfif", "jp2", "png", "webp", "bmp", "gif", "tif", "tiff"),
-        *("ppm", "pgm", "pbm", "pnm", "heic", "heif", "avif", "tga"),
+        *("jpg", "jpeg", "jpe", "jfif", "jp2", "j2k", "jxl", "png", "webp", "bmp", "dib", "gif", "tif", "tiff"),
+        *("ppm", "pgm", "pbm", "pnm", "heic", "heif", "hif", "avif", "tga"),
     )
 )
 """Of the names of photographs, in lower case."""

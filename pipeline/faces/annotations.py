@@ -85,8 +85,7 @@ class PhotographAnnotations:
         if self._attributes is not None and params.missing_attributes == "unknown":
             self.warnings += self._attributes.errors.values()
         self.matches = {
-            found.path: row_names.match(photographs, [*found.values, *(set(found.errors) - set(found.values))])
-            for found in self.files
+            found.path: row_names.match(photographs, {**found.values, **found.errors}) for found in self.files
         }
         roles: dict[str, Annotations[Any] | None] = {
             "landmarks": self._landmarks,

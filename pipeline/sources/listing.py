@@ -12,15 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import DropReason, SourceError
+from pipeline.faces.annotation_table import IMAGE_SUFFIXES
 from pipeline.sources import archive
 from pipeline.sources.archive_safety import Limits
 from pipeline.sources.junk import is_junk, is_junk_file, is_junk_folder
 
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
-    ".pnm", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".hif", ".avif", ".tga", ".cr2", ".cr3", ".nef", ".arw", ".dng",
-    ".orf", ".raf", ".rw2",
-)  # fmt: skip
+SUFFIXES = (*IMAGE_SUFFIXES, ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2")
 """Of files that are named as photographs, in lower case; their first bytes decide whether they are."""
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".7z.001")

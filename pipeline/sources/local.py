@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from pipeline import atomic
 from pipeline.errors import SourceError
-from pipeline.sources.junk import is_junk
+from pipeline.faces.annotation_records import pts_files
 
 
 def require_file(file: Path) -> None:
@@ -56,12 +56,10 @@ def copy_annotations(path: Path, target: Path) -> None:
         atomic.write_bytes(target, path.read_bytes())
         return
     with atomic.writing(target) as partial, tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive:
-        for file in sorted(path.rglob("*.pts")):
-            if file.is_file() and not is_junk(file.relative_to(path).as_posix()):
-                content = file.read_bytes()
-                member = tarfile.TarInfo(file.relative_to(path).as_posix())
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
+        for name, content in pts_files(path):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -44,9 +44,10 @@ def test_a_copy_shares_nothing_with_the_users_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_points_becomes_one_tar_of_the_same_bytes(tmp_path: Path) -> None:
-    contents = {"b.pts": b"2", "set/a.pts": b"1", "notes.txt": b"3", "._b.pts": b"4"}
+    contents = {"b.pts": b"2", "set/a.pts": b"1", "notes.txt": b"3", "._b.pts": b"4", "@eaDir/b.pts": b"5"}
     for folder in ("one", "two"):
         (tmp_path / folder / "set").mkdir(parents=True)
+        (tmp_path / folder / "@eaDir").mkdir()
         for name, content in contents.items():
             (tmp_path / folder / name).write_bytes(content)
         local.copy_annotations(tmp_path / folder, tmp_path / f"{folder}.tar")

@@ -22,10 +22,10 @@ from typer.testing import CliRunner
 from pipeline import atomic
 from pipeline.errors import BusyError, ParamsError
 from pipeline.params import FOLDERS
+from stages import RECORD, pictures
 from stages import build as building
-from stages import pictures
 from stages.__main__ import app
-from stages.build import Request, build
+from stages.build import NothingBuiltError, Request, build, how_to_train
 from stages.download import download
 from tests.cases import build_case, centre_of, faults, pictures_of
 from tests.outside import CASES
@@ -99,6 +99,7 @@ def mixed(tmp_path: Path) -> Path:
     names = [name for name in files if name.endswith((".jpg", ".JPG", ".png", ".ppm", ".heic")) and "._" not in name]
     rows = [row(name) for name in names if name not in ("mirrored.jpg", "norow.jpg")]
     rows += [row("pair.jpg", points_of("pair.jpg") + np.array([250, 0]))]
+    rows += [row("elsewhere.jpg")]
     rows += [row("mirrored.jpg", points_of("mirrored.jpg")[[1, 0, 2, 4, 3]])]
     with (tmp_path / "landmarks.csv").open("w", newline="", encoding="utf-8-sig") as file:
         points = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
@@ -127,6 +128,7 @@ def test_a_folder_of_all_kinds_becomes_a_data_set_and_a_list_of_the_rest(
         drops = {entry["file"]: (entry["stage"], entry["reason"]) for entry in csv.DictReader(file)}
     assert drops == {
         "cut.jpg": ("crop", "truncated image"),
+        "elsewhere.jpg": ("align", "landmark row without photograph"),
         "gone.jpg": ("extract", "broken link"),
         "mirrored.jpg": ("align", "mirrored landmarks"),
         "norow.jpg": ("align", "no landmark row"),
@@ -139,7 +141,8 @@ def test_a_folder_of_all_kinds_becomes_a_data_set_and_a_list_of_the_rest(
         (examples,) = [examples for found, examples in told.items() if kind in found]
         assert example in examples
     assert lines[0].startswith("16 files: 10 kept, 6 dropped (")
-    assert lines[1] == f"data set of 11 images: {out}"
+    assert lines[1] == "1 rows of landmarks name no file there"
+    assert lines[2] == f"data set of 11 images: {out}"
     assert sorted(mixed.rglob("*")) == before
     assert all(os.access(path, os.W_OK) for path in before if path.is_file())
     assert {"dataset.h5", "shard.parquet", "faces.png", "params.yaml"} <= {path.name for path in out.iterdir()}
@@ -206,6 +209,41 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
     assert "portable.ppm" not in pictures_of(tmp_path / "out", 64)
 
 
+@pytest.mark.parametrize("while_it", ["publishes", "removes"])
+def test_a_build_that_was_killed_at_its_end_publishes_all(
+    while_it: str, mixed: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = request(mixed, tmp_path / "out", address, rectangle="centre")
+    replace, rmtree = Path.replace, shutil.rmtree
+
+    def replace_until_the_record(self: Path, target: Path) -> Path:
+        if target == wanted.out / RECORD:
+            raise _KilledError
+        return replace(self, target)
+
+    def remove_some(path: Path, *rest: Any, **named: Any) -> None:
+        if path == wanted.out / pictures.SCRATCH:
+            rmtree(path / "data/shard")
+            raise _KilledError
+        rmtree(path, *rest, **named)
+
+    with monkeypatch.context() as patched, pytest.raises(_KilledError):
+        if while_it == "publishes":
+            patched.setattr(Path, "replace", replace_until_the_record)
+        else:
+            patched.setattr(shutil, "rmtree", remove_some)
+        [*build(wanted)]
+    [*build(wanted)]
+    assert {"dataset.h5", "shard-00000.h5", "shard.parquet", RECORD} <= {path.name for path in wanted.out.iterdir()}
+    assert not (wanted.out / pictures.SCRATCH).exists()
+    assert "plain.jpg" in pictures_of(wanted.out, 64)
+
+
+def test_it_says_how_to_train_and_where_that_cannot_work(tmp_path: Path) -> None:
+    assert how_to_train(tmp_path, tmp_path / "images").endswith("params.yaml . && dvc repro train@faces")
+    assert "into the folder of the pictures" in how_to_train(tmp_path, pictures.ROOT.parent)
+
+
 def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> None:
     first = request(mixed, tmp_path / "out", None, rectangle="centre")
     with (
@@ -241,10 +279,24 @@ def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_pat
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 3
     assert "nothing was built" in result.output
+    assert "not an image: 1 (a.jpg)" in result.output
+    assert "max_dropped" not in result.output  # it is 1 already
     assert "a.jpg,0,extract,not an image" in (tmp_path / "out/dropped.csv").read_text()
     assert not (tmp_path / "out/dataset.h5").exists()
     (tmp_path / "out/dataset.h5").touch()
+    assert "DVC looks at all" not in (tmp_path / "out/params.yaml").read_text()
     assert "dataset.h5 there is that of an earlier build" in CliRunner().invoke(app, words).output.replace("\n", " ")
+
+
+def test_what_is_suspicious_is_refused_with_the_file_to_edit(mixed: Path, tmp_path: Path, address: str) -> None:
+    points = " ".join(map(str, POINTS.ravel()))
+    names = ("plain.jpg", "b.jpg", "B.JPG", "inks.jpg")
+    (tmp_path / "same.txt").write_text("".join(f"{name} {points}\n" for name in names))
+    with pytest.raises(NothingBuiltError) as error:
+        [*build(request(mixed, tmp_path / "out", address, landmarks=tmp_path / "same.txt"))]
+    assert "the same five points" in str(error.value)
+    assert f"DVC looks at all of {tmp_path}, which" in (tmp_path / "out/params.yaml").read_text()
+    assert f"raise align.max_suspicious in {tmp_path / 'out/params.yaml'}, copy that" in str(error.value)
 
 
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import disk
+from pipeline import atomic, disk
 from pipeline.params import Params
-from stages import RATES, plan, probe, profiles, read_json, read_params
+from stages import RATES, parse_params, plan, probe, profiles, read_json, read_params
 from stages.align import align
 from stages.crop import crop
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
@@ -86,6 +86,17 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
     choose(address, **other)
     need = planned(read_params())
     assert (need.source, need.memory, need.seconds) == ("probe", 7, need.items / 2), "two workers share the faces"
+
+
+def test_a_run_that_searched_no_face_says_nothing_about_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    atomic.write_json(RATES / "detect.json", {"params": {"detected": False}, "seconds": 0.0, "items": 0, "workers": 2})
+    need = plan.Need("detect", items=1000, now=0, result=0, peak=0)
+    params = parse_params((ROOT / "profiles/demo.yaml").read_text(), Path("demo.yaml"))
+    (need,) = plan.with_rates(params, [need], {})
+    assert need.seconds == pytest.approx(1000 * plan.DETECT_SECONDS / 2)
 
 
 @pytest.mark.usefixtures("_cropped")

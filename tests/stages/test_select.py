@@ -122,6 +122,18 @@ def test_the_funnel_names_every_stage_so_far() -> None:
     assert (funnel["select"]["kept"], funnel["select"]["dropped"]) == ("3", "2")
 
 
+@pytest.mark.usefixtures("_tables")
+def test_the_funnel_has_the_photographs_without_a_face_where_faces_are_detected() -> None:
+    none = Drop(index=3, file="000004.jpg", reason=DropReason.NO_FACE, detail="")
+    manifest.write_rows(Path("data/detect/detect.parquet"), Scored, [scored(0, 0.5), none])
+    source = {"kind": "folder", "images": "in", "landmarks": "detect", "attributes": None}
+    choose("tcp://not-used", select={"method": "quality", "keep": 3}, download={"source": source, "watch": "in"})
+    select()
+    funnel = {row["stage"]: row for row in records(FUNNEL)}
+    assert list(funnel)[:3] == ["extract", "detect", "align"]
+    assert funnel["detect"]["reasons"] == f"{DropReason.NO_FACE}: 1"
+
+
 @given(figures=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, max_size=20), keep=st.integers(1, 25))
 def test_in_equals_kept_and_dropped_and_no_dropped_one_is_better(figures: list[float], keep: int) -> None:
     rows = [scored(index, figure) for index, figure in enumerate(figures)]
