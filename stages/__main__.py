@@ -91,7 +91,7 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
         print(f"{PARAMS} already equals {path}")
         return
     sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(PARAMS), str(path)))
-    if old and old not in map(profiles.content_of, profiles.names()):
+    if old and old not in profiles.contents():
         print(f"\nyour edited {PARAMS} is kept as {shutil.copyfile(PARAMS, 'params.previous.yaml')}")
     atomic.write_bytes(PARAMS, new.encode())
     print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")

@@ -20,12 +20,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in PROFILES.glob("[!_]*.yaml"))
 
 
-def content_of(name: str, derived: tuple[str, ...] = ()) -> str:
+def content_of(name: str, derived: tuple[str, ...] = (), known: dict[str, str] | None = None) -> str:
     """The complete text of a profile, ready to be written to params.yaml.
 
     A profile is merged into its base key by key. A section of another `kind` and a table by resolution replace those of
     the base. A run with a new name replaces the base's only run and inherits what it does not set. `derived` names the
-    profiles that this one is a base of.
+    profiles that this one is a base of, `known` the texts of those that need not be merged again.
 
     Raises
     ------
@@ -37,21 +37,23 @@ def content_of(name: str, derived: tuple[str, ...] = ()) -> str:
         raise ParamsError(f"{path}: no such profile. There are: {', '.join(names())}. For one: make profile NAME=demo")
     if name in derived:
         raise ParamsError(f"{path}: its base leads back to itself ({' <- '.join((*derived, name))})")
-    text = path.read_text(encoding="utf-8")
-    own = _yaml().load(text)
-    if not isinstance(own, dict) or "base" not in own:
-        return text
-    return overlaid(own.pop("base"), text, (*derived, name))
+    known = {} if known is None else known
+    if name not in known:
+        text = path.read_text(encoding="utf-8")
+        own = _yaml().load(text)
+        whole = not isinstance(own, dict) or "base" not in own
+        known[name] = text if whole else overlaid(own["base"], text, (*derived, name), known)
+    return known[name]
 
 
-def overlaid(base: str, text: str, derived: tuple[str, ...] = ()) -> str:
+def overlaid(base: str, text: str, derived: tuple[str, ...] = (), known: dict[str, str] | None = None) -> str:
     """The complete text of the profile `base`, with the values of the YAML `text` in place of its own, and its head.
 
     Errors as `content_of`.
     """
     own = _yaml().load(text)
     own.pop("base", None)
-    merged = _yaml().load(content_of(base, derived))
+    merged = _yaml().load(content_of(base, derived, known))
     _rename_run(merged, own)
     _overlay(merged, own)
     stream = io.StringIO()
@@ -60,6 +62,12 @@ def overlaid(base: str, text: str, derived: tuple[str, ...] = ()) -> str:
     body = re.sub(r"(?m)(?<!\A)^(?=\w)", "\n", re.sub(r"\n{2,}", "\n", body.lstrip()))
     head = re.match(r"(#.*\n)+", text)
     return f"{head[0] if head else ''}\n{re.sub(r' {2,}#', ' #', body)}"
+
+
+def contents() -> list[str]:
+    """The complete texts of all profiles; each is merged once, however many others it is a base of."""
+    known: dict[str, str] = {}
+    return [content_of(name, known=known) for name in names()]
 
 
 def read_profile(name: str) -> Params:
