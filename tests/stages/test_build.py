@@ -305,6 +305,14 @@ def test_what_is_suspicious_is_refused_with_the_file_to_edit(mixed: Path, tmp_pa
     assert f"raise align.max_suspicious in {tmp_path / 'out/params.yaml'}, copy that" in str(error.value)
 
 
+def test_faces_are_restored_by_both_networks_and_squares_by_none(tmp_path: Path) -> None:
+    for rectangle, kind in (("landmarks", "train"), ("centre", "none")):
+        wanted = request(tmp_path, tmp_path / "out", None, rectangle=rectangle, restore="network")
+        _, params = pictures.params_of(wanted.params(), building.HEAD, tmp_path / "params.yaml")
+        assert (params.fit_denoise.network.kind, params.fit_superres.network.kind) == (kind, kind)
+        assert {params.denoise.method, params.superres.method} == {"network" if kind == "train" else "none"}
+
+
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.jpg").write_bytes(b"")
