@@ -206,8 +206,9 @@ def schema_of(row_type: type[Input]) -> pa.Schema:
 
 
 def extend(row: Input, row_type: type[Row], /, **added: Any) -> Row:
-    """A row of the next stage: the columns of `row`, extended or replaced by `added`."""
-    return row_type(**{field.name: getattr(row, field.name) for field in fields(row)} | added)
+    """A row of the next stage: the columns of `row` that it has, extended or replaced by `added`."""
+    wanted = {field.name for field in fields(row_type)} & {field.name for field in fields(row)}
+    return row_type(**{name: getattr(row, name) for name in wanted} | added)
 
 
 def write_rows(path: Path, row_type: type[Row], outcomes: Iterable[Row | Drop]) -> Accounting:

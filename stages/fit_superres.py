@@ -1,17 +1,12 @@
 """Stage fit_superres: the x4 network, trained on the extracted photographs, the user's own, or none."""
 
-from pipeline.restoration.load_or_train import load_or_train
-from stages import DATA, main, read_params, stage_run, table
+from stages import main
+from stages.fitting import fit_network
 
 
 def fit_superres() -> None:
-    """Write `data/fit_superres/`: network.json, and the weights, history and sheet of the network, if any."""
-    params = read_params()
-    section, how = params.fit_superres, params.photographs
-    keys = {"fit_superres": section, "photographs": how}
-    with stage_run("fit_superres", params=keys, inputs=[table("extract")]) as run:
-        where = {"table": table("extract"), "data": DATA, "work": run.work}
-        run.report.update(load_or_train("srresnet", section.network, how=how, **where))
+    """Write `data/fit_superres/`: see `fit_network`."""
+    fit_network("fit_superres", "srresnet")
 
 
 if __name__ == "__main__":

@@ -74,11 +74,23 @@ def working_in(out: Path) -> Generator[Path]:
     except OSError as error:
         raise ParamsError(f"{out}: cannot be made ({error.strerror}). Name another folder for the result.") from error
     with atomic.locked(work / LOCK, str(out)):
-        for link in (MANIFESTS, Path(terms.FILE), DATA / ".downloads"):
-            (work / link).parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / link).exists() and not (work / link).is_symlink():
-                (work / link).symlink_to(ROOT / link)
+        for name in (MANIFESTS, Path(terms.FILE), DATA / ".downloads"):
+            _bring(ROOT / name, work / name)
         yield work
+
+
+def _bring(source: Path, target: Path) -> None:
+    """Link what stands in the checkout; copy it where the file system has no links (exFAT), but for large downloads."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.exists() or os.path.lexists(target):
+        return
+    try:
+        target.symlink_to(source)
+    except OSError:
+        if source.is_file():
+            shutil.copyfile(source, target)
+        elif source.name == MANIFESTS.name:
+            shutil.copytree(source, target)
 
 
 def run_stages(work: Path, params: Params, stages: Sequence[Callable[[], None]]) -> None:

@@ -153,18 +153,7 @@ def measure(row: Annotated, width: int, height: int, remarks: Remarks = ()) -> M
     landmarks = row.landmarks
     if landmarks is not None and row.normalised:
         landmarks = tuple(value * (width, height)[place % 2] for place, value in enumerate(landmarks))
-    return Measured(
-        index=row.index,
-        file=row.file,
-        face=row.face,
-        photograph=row.photograph,
-        split=row.split,
-        attributes=row.attributes,
-        landmarks=landmarks,
-        width=width,
-        height=height,
-        remarks=remarks,
-    )
+    return manifest.extend(row, Measured, landmarks=landmarks, width=width, height=height, remarks=remarks)
 
 
 def suspicions_of(rows: Iterable[Measured]) -> list[Suspicion]:

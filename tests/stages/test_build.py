@@ -313,6 +313,18 @@ def test_faces_are_restored_by_both_networks_and_squares_by_none(tmp_path: Path)
         assert {params.denoise.method, params.superres.method} == {"network" if kind == "train" else "none"}
 
 
+def test_a_file_system_without_links_will_do(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (80, 70), (9, 90, 200)).save(tmp_path / "images/a.png")
+    for name in ("pathlib.Path.symlink_to", "os.link", "pathlib.Path.hardlink_to"):
+        monkeypatch.setattr(name, refuse)
+    [*build(request(tmp_path / "images", tmp_path / "out", address, rectangle="centre"))]
+    assert (pictures_of(tmp_path / "out", 64)["a.png"][0] == (9, 90, 200)).all()
+
+
 def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.jpg").write_bytes(b"")
