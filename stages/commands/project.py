@@ -1,0 +1,103 @@
+"""Commands about the whole project: profiles, plan, reports of the stages, terms."""
+
+import difflib
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+from pydantic import ConfigDict
+
+from pipeline import atomic
+from pipeline.errors import ParamsError
+from pipeline.sources.fetch import terms as acceptance
+from pipeline.sources.published import Source
+from stages import (
+    MANIFESTS,
+    PARAMS,
+    probe,
+    profiles,
+    read_manifest,
+    read_params,
+    reports,
+)
+from stages import plan as planning
+from stages.commands import app
+
+
+@app.command()
+def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")] = "") -> None:
+    """Validate a profile, print the difference, and write it to params.yaml; an edited old file is kept."""
+    new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
+    profiles.read_profile(name)
+    old = PARAMS.read_text(encoding="utf-8") if PARAMS.is_file() else ""
+    if old == new:
+        print(f"{PARAMS} already equals {path}")
+        return
+    sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(PARAMS), str(path)))
+    if old and old not in profiles.contents():
+        print(f"\nyour edited {PARAMS} is kept as {shutil.copyfile(PARAMS, 'params.previous.yaml')}")
+    atomic.write_bytes(PARAMS, new.encode())
+    print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")
+
+
+@app.command()
+def plan(
+    name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml; default: params.yaml")] = "",
+    quick: Annotated[bool, typer.Option(help="only disk and records: without the probe of about a minute")] = False,
+) -> None:
+    """Print what each stage needs: items, time, memory, disk now, of its result, and at the peak so far."""
+    params = profiles.read_profile(name) if name else read_params()
+    needs = planning.disk_needs(params)
+    known = {
+        need.stage for need in planning.with_rates(params, needs, {}) if need.seconds is not None or not need.items
+    }
+    stages = {stage.__name__ for stage in probe.STAGES} - {"download"}
+    rates = {} if quick or stages <= known else probe.measure(params)
+    print("\n".join(planning.lines(params, planning.with_rates(params, needs, rates))))
+
+
+@app.command()
+def summary() -> None:
+    """Print the report of each stage in a few lines (dvc metrics show prints one wide table)."""
+    for line in reports.summary():
+        print(line)
+
+
+@app.command()
+def drops(stage: Annotated[str, typer.Argument(help="a stage, such as crop or lsun@cat; default: all")] = "") -> None:
+    """List the dropped inputs with their reasons: those of an unfinished run, if there is one."""
+    for name in [stage] if stage else reports.with_drops():
+        for drop in reports.drops(name):
+            file = f"{drop.file} (face {drop.face})" if drop.face else drop.file
+            print(name, file, drop.reason, drop.detail, sep="\t")
+
+
+@app.command()
+def terms(
+    accept_terms: Annotated[list[str] | None, typer.Option(help="accept terms of a data set; repeatable")] = None,
+    accept_unverified: Annotated[list[str] | None, typer.Option(help="accept files without published hash")] = None,
+) -> None:
+    """Print the terms of each data set and who accepted them; a data set is fetched only after that."""
+    sources = {path.stem: read_manifest(path, _Head) for path in sorted(MANIFESTS.glob("*.yaml"))}
+    for name in (*(accept_terms or []), *(accept_unverified or [])):
+        if name not in sources:
+            raise ParamsError(f"{name!r} is no data set of {MANIFESTS}; there are {', '.join(sources)}")
+    for name in accept_terms or []:
+        acceptance.accept("terms", sources[name])
+    for name in accept_unverified or []:
+        acceptance.accept("unverified", sources[name])
+    accepted = acceptance.Acceptance.read()
+    for name, source in sources.items():
+        print(acceptance.describe(source))
+        for what, signatures in (("terms", accepted.terms), ("files without a published hash", accepted.unverified)):
+            if name in signatures:
+                print(f"  {what} accepted by {signatures[name].by} at {signatures[name].at}")
+        print()
+    print(f"To accept: celebahq terms --accept-terms NAME (kept in {acceptance.FILE} and in the record of each run)")
+
+
+class _Head(Source):
+    """The head of a manifest; its files are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)

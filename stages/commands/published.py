@@ -1,0 +1,74 @@
+"""Commands about CelebA-HQ as published, and the photographs that it is made of."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import ExactMatchError, ParamsError, RejectedInputError
+from pipeline.published import inspect_image
+from pipeline.published.exact.render import self_test
+from pipeline.published.image_list import read_list
+from pipeline.published.ledger import Verdict
+from pipeline.sources.unpacking import unpack as unpack_photographs
+from stages import (
+    DATA,
+    read_params,
+    table,
+)
+from stages.commands import app
+
+
+@app.command()
+def exact(
+    only: Annotated[str, typer.Option(help="numbers of images in the published list, such as 5212,9575")],
+    photographs: Annotated[Path | None, typer.Option(help="folder of CelebA's photographs, instead of data/")] = None,
+    landmarks: Annotated[Path | None, typer.Option(help="CelebA's landmarks file, with --photographs")] = None,
+    deltas: Annotated[Path | None, typer.Option(help="folder of delta archives; default: data/download/deltas")] = None,
+) -> None:
+    """Inspect images of CelebA-HQ: print the MD5 after each step, and the first step that differs, where known."""
+    params = read_params()
+    if (photographs is None) != (landmarks is None):
+        raise ParamsError("--photographs and --landmarks go together; without both, the tables of data/ are read.")
+    downloaded = DATA / "download" / "deltas"
+    if deltas is None and downloaded.is_dir():
+        deltas = downloaded
+    self_test()
+    images, known = read_list(params.exact.image_list), inspect_image.known_steps(params.exact.image_list)
+    numbers = only.split(",")
+    failed = 0
+    for number in numbers:
+        if not number.strip().isdecimal() or int(number) >= len(images):
+            raise ParamsError(f"--only {only}: {number!r} is no number from 0 to {len(images) - 1}")
+        image = images[int(number)]
+        try:
+            if photographs is not None and landmarks is not None:
+                original = inspect_image.original_of_files(image, photographs, landmarks)
+            else:
+                original = inspect_image.original_of_run(image, table("align"), DATA)
+            inspection = inspect_image.inspect_image(image, original, deltas, known.get(image.idx, {}))
+        except RejectedInputError as rejected:
+            inspection = inspect_image.rejection(image, rejected)
+        failed += inspection.verdict is not Verdict.MATCH
+        _print_inspection(inspection)
+    if failed:
+        raise ExactMatchError(f"{failed} of {len(numbers)} images are not the published ones.")
+
+
+def _print_inspection(inspection: inspect_image.Inspection) -> None:
+    print(f"{inspection.image.idx} ({inspection.image.file}): {inspection.verdict.value}, {inspection.detail}")
+    for step, md5 in inspection.steps:
+        result = "" if md5 is None else "as published" if md5 == step.md5 else f"published is {md5}"
+        print(f"  {step.name:10} {step.width:5} x {step.height:<5} {step.md5}  {result}".rstrip())
+    if inspection.mismatch == "proc":
+        print(
+            "  Of this image only the last step is known. If the images of manifests/celebahq/steps.csv match here, "
+            "its photograph or its landmarks are not the published ones."
+        )
+
+
+@app.command()
+def unpack(folder: Annotated[Path, typer.Argument(help="target folder; an interrupted run is resumed")]) -> None:
+    """Write the extracted photographs as plain files, with their published names and bytes."""
+    written, kept = unpack_photographs(DATA, table("extract"), folder)
+    print(f"{folder}: {written} photographs written, {kept} were there already")
