@@ -6,9 +6,6 @@ from typing import Annotated
 import typer
 
 from stages.commands import app
-from training import interop
-from training.generate import write_images
-from training.runtime.device import default_device
 
 
 @app.command()
@@ -17,6 +14,8 @@ def convert(
     network: Annotated[Path, typer.Argument(help="network file (.safetensors) to write")],
 ) -> None:
     """Convert a snapshot of the original TensorFlow implementation to a network file; no code in it is executed."""
+    from training import interop
+
     original = interop.read(snapshot)
     interop.write(network, original)
     side = original.average.resolution_at(original.lod)
@@ -31,5 +30,8 @@ def generate(
     seed: Annotated[int, typer.Option(min=0)] = 1,
 ) -> None:
     """Write random images of a network as PNG files."""
+    from training.generate import write_images
+    from training.runtime.device import default_device
+
     write_images(network, folder, count=count, seed=seed, device=default_device())
     print(f"{count} images in {folder}")
