@@ -67,6 +67,10 @@ class DiskFullError(PipelineError):
     """There is, or will be, no space for a result; finished parts are kept."""
 
 
+class ChecksumError(PipelineError):
+    """A file of digests has another form, or cannot be used."""
+
+
 class NetworkError(PipelineError):
     """The weights of a network are missing or do not fit it."""
 

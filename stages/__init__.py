@@ -24,7 +24,7 @@ from pydantic_core import to_jsonable_python
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, disk, provenance
+from pipeline import atomic, checksums, disk, provenance
 from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError, SuspiciousInputError
 from pipeline.params import Params
 
@@ -264,6 +264,7 @@ def stage_run(
     seconds = round(time.monotonic() - started, 2)
     atomic.write_json(work / RECORD, {**facts, "report": run.report, **run.notes})
     atomic.write_json(REPORTS / f"{path}.json", {**run.report, "seconds": seconds})
+    checksums.write(work)
     atomic.publish(work, out)
     if fresh:
         atomic.write_json(RATES / f"{path}.json", {"params": made_from["params"], "seconds": seconds, **_measured(run)})

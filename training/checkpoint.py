@@ -20,6 +20,7 @@ from torch import Tensor
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
+from training.network_files import METADATA
 from training.run_identity import SavedRun, network_options_before
 
 FORMAT = 5
@@ -29,8 +30,6 @@ state the images."""
 RESUMABLE = 2
 """Checkpoints kept to resume from: the newest, and the one before in case the newest is damaged."""
 
-METADATA = "celebahq"
-"""The key of safetensors' metadata that holds the `NetworkInfo` as JSON."""
 SIDES = ("generator", "discriminator")
 """The keys of `NetworkInfo` that hold options."""
 
