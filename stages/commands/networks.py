@@ -1,13 +1,15 @@
 """Commands about networks of the progressive GAN."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.errors import ParamsError
 from stages.commands import app
-from training import interop
-from training.generate import write_images
+from training import interop, sampling
+from training.generate import SHEET, load, write_images, write_seeds
 from training.runtime.device import default_device
 
 
@@ -23,13 +25,57 @@ def convert(
     print(f"{network}: G, D and Gs of {snapshot}, which makes images of {side}x{side}")
 
 
+class Which(StrEnum):
+    """A generator of a network file."""
+
+    average = "Gs"
+    trained = "G"
+
+
+class Snapshot(StrEnum):
+    """Of a run."""
+
+    last = "last"
+    best = "best"
+
+
+Network = Annotated[Path, typer.Argument(help="network file (.safetensors), or the folder of a run")]
+WhichOption = Annotated[Which, typer.Option(help="Gs, the running average; or G as trained")]
+SnapshotOption = Annotated[Snapshot, typer.Option(help="of a run: the last one, or the nearest to the reals")]
+ClassOption = Annotated[str, typer.Option("--class", help="classes or attributes that are set, by number or name")]
+AttributesOption = Annotated[Path | None, typer.Option(help="file with the classes' names; default: of the run's data")]
+
+
 @app.command()
 def generate(
-    network: Annotated[Path, typer.Argument(help="network file (.safetensors)")],
+    network: Network,
     folder: Annotated[Path, typer.Argument(help="folder for the images")],
-    count: Annotated[int, typer.Option(min=1)] = 16,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    *,
+    seeds: Annotated[str, typer.Option(help="an image of each, as in 1,2,10-20; seed 7 is always the same")] = "",
+    count: Annotated[int | None, typer.Option(min=1, help="without --seeds: so many images of one seed; 16")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="without --seeds; 1")] = None,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    grid: Annotated[str, typer.Option(help="columns and rows, as in 8x4: one sheet, grid.png")] = "",
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    truncation: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Write random images of a network as PNG files."""
-    write_images(network, folder, count=count, seed=seed, device=default_device())
-    print(f"{count} images in {folder}")
+    """Write images of a network as PNG files, or as one sheet."""
+    if truncation is not None:
+        raise ParamsError(sampling.NO_TRUNCATION)
+    layout = sampling.parse_grid(grid) if grid else None
+    numbers = sampling.parse_seeds(seeds) if seeds else []
+    if numbers and (count, seed) != (None, None):
+        raise ParamsError("--seeds names each image's seed: leave out --count and --seed.")
+    total = len(numbers) or count or (layout.cells if layout else 16)
+    if layout and total != layout.cells:
+        raise ParamsError(f"--grid {grid} has {layout.cells} cells, for {total} images: make both numbers equal.")
+    path = sampling.network_file(network, snapshot)
+    loaded = load(path, default_device(), which)
+    chosen = sampling.parse_label(label, loaded.info, path, attributes) if label else None
+    if numbers:
+        write_seeds(loaded, folder, numbers, label=chosen, grid=layout)
+    else:
+        write_images(loaded, folder, count=total, seed=1 if seed is None else seed, label=chosen, grid=layout)
+    print(f"{total} images in {folder / SHEET if layout else folder}")
