@@ -1,14 +1,17 @@
 """Commands about networks of the progressive GAN."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import torch
 import typer
 
 from pipeline.errors import ParamsError
 from stages.commands import app
 from training import interop, sampling
+from training.export import Format, export
 from training.generate import SHEET, load, write_images, write_seeds
 from training.runtime.device import default_device
 
@@ -44,6 +47,8 @@ WhichOption = Annotated[Which, typer.Option(help="Gs, the running average; or G 
 SnapshotOption = Annotated[Snapshot, typer.Option(help="of a run: the last one, or the nearest to the reals")]
 ClassOption = Annotated[str, typer.Option("--class", help="classes or attributes that are set, by number or name")]
 AttributesOption = Annotated[Path | None, typer.Option(help="file with the classes' names; default: of the run's data")]
+Json = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
+CPU = torch.device("cpu")
 
 
 @app.command()
@@ -79,3 +84,38 @@ def generate(
     else:
         write_images(loaded, folder, count=total, seed=1 if seed is None else seed, label=chosen, grid=layout)
     print(f"{total} images in {folder / SHEET if layout else folder}")
+
+
+@app.command("export-network")
+def export_network(
+    network: Network,
+    out: Annotated[Path, typer.Argument(help="file to write: .onnx, or .pt for TorchScript")],
+    *,
+    form: Annotated[Format | None, typer.Option("--format", help="default: by the name of OUT")] = None,
+    uint8: Annotated[bool, typer.Option(help="images as bytes, in place of float -1...1")] = False,
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    as_json: Json = False,
+) -> None:
+    """Write the generator as ONNX or TorchScript, for other programs, and compare their images."""
+    form = form or (Format.onnx if out.suffix == ".onnx" else Format.torchscript)
+    loaded = load(sampling.network_file(network, snapshot), CPU, which)
+    difference = export(loaded, out, form, uint8=uint8)
+    info = loaded.info
+    latents, labels = f"latents (N, {info.generator.latent_size})", f", labels (N, {info.label_size})"
+    side = info.resolution
+    images = f"images (N, {info.channels}, {side}, {side}) {'uint8' if uint8 else 'float32, -1...1'}"
+    facts = {
+        "file": str(out), "format": form.value, "latent_size": info.generator.latent_size,
+        "label_size": info.label_size, "resolution": side, "uint8": uint8, "largest_difference": difference,
+    }  # fmt: skip
+    _print(
+        facts,
+        f"{out}: {form.value}, {latents}{labels if info.label_size else ''} to {images}; its images differ from the "
+        f"network's own by {difference:.1e} at most",
+        as_json,
+    )
+
+
+def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:
+    print(json.dumps(facts, sort_keys=True) if as_json else line)
