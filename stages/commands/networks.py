@@ -1,6 +1,7 @@
 """Commands about networks of the progressive GAN."""
 
 import json
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,10 @@ from stages.commands import app
 from training import interop, sampling
 from training.export import Format, export
 from training.generate import SHEET, load, write_images, write_seeds
+from training.progress_video import Source, sheets_of_networks, sheets_of_run
+from training.progress_video import frames as progress_frames
 from training.runtime.device import default_device
+from training.video import Written, encode, interpolation
 
 
 @app.command()
@@ -115,6 +119,76 @@ def export_network(
         f"network's own by {difference:.1e} at most",
         as_json,
     )
+
+
+video = typer.Typer(no_args_is_help=True, help="Videos of a network or a run (H.264, MP4).")
+app.add_typer(video, name="video")
+Fps = Annotated[int, typer.Option(min=1, max=240, help="frames per second")]
+Crf = Annotated[int, typer.Option(min=0, max=51, help="constant rate factor: higher is smaller and worse")]
+
+
+@video.command("interpolation")
+def video_interpolation(
+    network: Network,
+    out: Annotated[Path | None, typer.Argument(help="default: interpolation.mp4 in the network's folder")] = None,
+    *,
+    grid: Annotated[str, typer.Option(help="columns and rows")] = "4x2",
+    seconds: Annotated[float, typer.Option(min=0.01, help="length of the loop")] = 20.0,
+    fps: Fps = 60,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    crf: Crf = 16,
+    as_json: Json = False,
+) -> None:
+    """A loop through the latent space: one latent per frame and cell, smoothed over time."""
+    path = sampling.network_file(network, snapshot)
+    out = out or sampling.run_folder(network) / "interpolation.mp4"
+    loaded = load(path, default_device(), which)
+    chosen = sampling.parse_label(label, loaded.info, path, attributes) if label else None
+    layout = sampling.parse_grid(grid)
+    count, frames = interpolation(loaded, layout, seconds=seconds, fps=fps, seed=seed, label=chosen)
+    _print_video(out, encode(out, frames, count=count, fps=fps, crf=crf), as_json)
+
+
+@video.command("progress")
+def video_progress(
+    run: Annotated[Path, typer.Argument(help="folder of a run, finished or not")],
+    out: Annotated[Path | None, typer.Argument(help="default: progress.mp4 in the run's folder")] = None,
+    *,
+    source: Annotated[Source | None, typer.Option(help="the run's sheets of samples, or its kept networks")] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="time of each snapshot")] = 0.75,
+    fps: Fps = 30,
+    most_pixels: Annotated[int, typer.Option(min=64, help="longest side; larger sheets are reduced")] = 1920,
+    grid: Annotated[str, typer.Option(help="with networks: columns and rows")] = "8x4",
+    seed: Annotated[int, typer.Option(min=0, help="with networks: of the latents")] = 1,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    crf: Crf = 16,
+    as_json: Json = False,
+) -> None:
+    """What a run learned: the same latents at its snapshots, growing and fading, with the thousands of images shown."""
+    sheets = [] if source is Source.networks else sheets_of_run(run, most_pixels)
+    if not sheets and source is not Source.sheets:
+        sheets = sheets_of_networks(
+            run, sampling.parse_grid(grid), most_pixels,
+            seed=seed, device=default_device(), label=label, attributes=attributes,
+        )  # fmt: skip
+    count, frames = progress_frames(run, sheets, seconds=seconds, fps=fps)
+    out = out or run / "progress.mp4"
+    _print_video(out, encode(out, frames, count=count, fps=fps, crf=crf), as_json)
+
+
+def _print_video(out: Path, made: Written, as_json: bool) -> None:
+    size, seconds = out.stat().st_size, made.frames / made.fps
+    facts = {"file": str(out), **asdict(made), "seconds": seconds, "bytes": size}
+    line = (
+        f"{out}: {made.frames} frames of {made.width}x{made.height}, {seconds:g} s at {made.fps} per second, "
+        f"{size / 1e6:.1f} MB"
+    )
+    _print(facts, line, as_json)
 
 
 def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:

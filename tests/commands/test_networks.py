@@ -1,5 +1,6 @@
 """Commands about networks (stages/commands/networks.py)."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,14 @@ def test_what_does_not_go_together_is_named(network: Path, tmp_path: Path, words
     with pytest.raises(ParamsError, match=message):
         celebahq("generate", network, tmp_path, *words)
     assert not list(tmp_path.iterdir())
+
+
+def test_videos_lie_in_the_run_by_default(network: Path) -> None:
+    made = json.loads(celebahq("video", "interpolation", network.parent, "--seconds", "0.1", "--grid", "1x1", "--json"))
+    path = network.parent / "interpolation.mp4"
+    assert made == {
+        "file": str(path), "frames": 6, "fps": 60, "width": 128, "height": 128, "seconds": 0.1,
+        "bytes": path.stat().st_size,
+    }  # fmt: skip
+    line = celebahq("video", "progress", network.parent, "--grid", "2x1", "--fps", "5", "--class", "1")
+    assert line.startswith(f"{network.parent / 'progress.mp4'}: 10 frames of 256x160, 2 s at 5 per second, 0.0 MB")

@@ -11,8 +11,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from pipeline.errors import NetworkError, ParamsError
+from stages.__main__ import app
 from tests.training.small import make_network
 from training import export, generate, interop
 from training.export import Format
@@ -103,17 +105,18 @@ def test_a_snapshot_of_the_original_is_exported(tmp_path: Path) -> None:
 
 
 def test_a_torchscript_file_runs_without_this_project(tmp_path: Path) -> None:
-    snapshot = snapshot_of(tmp_path, lod=3.0)
-    export.export(snapshot, tmp_path / "g.pt", Format.torchscript, uint8=False)
+    network = make_network(tmp_path, lod=3.0, label_size=2)
+    result = CliRunner().invoke(app, ["export-network", str(network), str(tmp_path / "g.pt")], catch_exceptions=False)
+    assert "g.pt: torchscript, latents (N, 8), labels (N, 2) to images (N, 3, 4, 4) float32, -1...1; " in result.output
     code = (
         "import sys, torch; extra = {'celebahq.json': ''}; g = torch.jit.load('g.pt', _extra_files=extra)\n"
-        "print(tuple(g(torch.zeros(3, 8)).shape), extra['celebahq.json'].decode())\n"
+        "print(tuple(g(torch.zeros(3, 8), torch.zeros(3, 2)).shape), extra['celebahq.json'].decode())\n"
         "assert not {'training', 'pipeline'} & set(sys.modules)"
     )
-    result = subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-P", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True, check=True
     )
-    assert result.stdout.startswith('(3, 3, 4, 4) {"channels": 3')
+    assert ran.stdout.startswith('(3, 3, 4, 4) {"channels": 3')
 
 
 def test_an_export_that_makes_other_images_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
