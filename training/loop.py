@@ -136,12 +136,14 @@ def _end_tick(step: Step, snapshots: Snapshots, reporter: Reporter, group: Proce
     """Report the figures, check them, and write a snapshot where it is due."""
     run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
     snapshot_due = history.snapshot_due(run, trainer.images_shown)
+    d_rate = step.discriminator_learning_rate
     row = {
         "images": trainer.images_shown,
         "lod": step.lod,
         "resolution": step.resolution,
         "minibatch": step.minibatch,
         "learning_rate": step.learning_rate,
+        **({} if d_rate is None else {"discriminator_learning_rate": d_rate}),
         **trainer.take_figures(),
     }
     if snapshot_due:

@@ -18,7 +18,7 @@ FREE = (
 """Options that do not decide the weights: they may change when a run is resumed. The folder of the data set is among
 them, since its images are compared instead."""
 
-BEFORE: dict[str, Any] = {}
+BEFORE: dict[str, Any] = {"schedule.discriminator_rates": None, "start": None}
 """Options that were added after the first release, by dotted name, each with the value at which everything is as it was
 without the option: `{"networks.new_option": False}`. At this value they are no part of a run's identity, and network
 files do not state them."""
