@@ -10,8 +10,8 @@ from training.runtime import preflight
 HEADER = ("resolution", "phase", "from kimg", "to kimg", "minibatch", "steps", "learning rate", "GPU MiB", "data")
 
 
-def table(run: TrainRun, reals: Reals | None, device: torch.device) -> str:
-    """A line for each phase of the run.
+def table(run: TrainRun, reals: Reals | None, device: torch.device, first: int = 0) -> str:
+    """A line for each phase of the run, which starts after `first` images.
 
     On a GPU with data the largest step of every resolution is taken, and its memory is shown. Of the data set: the size
     of the level in MiB, and where it is kept.
@@ -23,7 +23,7 @@ def table(run: TrainRun, reals: Reals | None, device: torch.device) -> str:
     """
     loads = {} if reals is None else {load.resolution: load.mib for load in preflight.check(run, reals, device)}
     rows: list[tuple[str, ...]] = [HEADER]
-    for phase in schedule.phases(run.schedule, run.resolution):
+    for phase in schedule.phases(run.schedule, run.resolution, first):
         step = phase.first
         mib = loads.get(step.resolution, 0.0)
         rows.append(

@@ -148,16 +148,24 @@ class Trainer:
 
     def restore(self, images_shown: int, networks: Mapping[str, StateDict], state: Mapping[str, Any]) -> None:
         """Resume from a checkpoint."""
+        self.start(images_shown, networks, state)
+        for means, saved in zip((self._means_d, self._means_g), state["tallies"], strict=True):
+            means.load_state_dict(saved)
+        self._skipped_before = state["skipped_before"]
+
+    def start(
+        self, images_shown: int, networks: Mapping[str, StateDict], state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start with trained networks and, where the `state_dict` of a checkpoint is given, its optimisers."""
         self.images_shown = images_shown
         self.generator.load_state_dict(networks["G"])
         self.discriminator.load_state_dict(networks["D"])
         self.average.load_state_dict(networks["Gs"])
-        self._g.load_state_dict(state["G"])
-        self._d.load_state_dict(state["D"])
-        self._fake_score.value = state["winning"].to(self._device)
-        for means, saved in zip((self._means_d, self._means_g), state["tallies"], strict=True):
-            means.load_state_dict(saved)
-        self._skipped_before = state["skipped_before"]
+        if state is not None:
+            self._g.load_state_dict(state["G"])
+            self._d.load_state_dict(state["D"])
+            self._fake_score.value = state["winning"].to(self._device)
+            self._skipped_before = self._g.optimizer.skipped + self._d.optimizer.skipped
         self._graphs.clear()
 
 
