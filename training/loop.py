@@ -14,6 +14,7 @@ import torch
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
 from training import checkpoint, health, run_identity, schedule
+from training import start as starts
 from training.data.real_images import Reals
 from training.distributed.batch_split import rows_of_part
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
@@ -25,6 +26,7 @@ from training.runtime.device import prepare
 from training.runtime.run_lock import run_lock
 from training.schedule import Step
 from training.snapshots import Snapshots
+from training.start import Start
 from training.trainer import Trainer
 
 
@@ -50,8 +52,11 @@ def train(
     *,
     group: ProcessGroup = SINGLE_PROCESS,
     stop_requested: Callable[[], bool] = lambda: False,
+    start: Start | None = None,
 ) -> RunHistory:
     """Train until `run.schedule.total_kimg`, from the newest checkpoint in `folder` if there is one.
+
+    Without one, from the networks of `start`, or from new ones.
 
     `folder` then holds the kept network files (`checkpoint.kept`, and the best by the snapshots' distance), the newest
     checkpoint, and the pictures of `training.snapshots`. Only the main process writes and reports. The last row of the
@@ -75,7 +80,7 @@ def train(
             stack.enter_context(run_lock(folder, reporter.log))
         metric = stack.enter_context(snapshot_metric(run, reals, folder)) if group.is_main else None
         trainer, history = Trainer(run, reals, device, group), RunHistory()
-        snapshots = Snapshots(run, reals, folder, trainer, history, metric)
+        snapshots = Snapshots(run, reals, folder, trainer, history, metric, start)
         _initialise_or_resume(snapshots, reporter, group)
         while not schedule.run_ends(run.schedule, trainer.images_shown):
             step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
@@ -119,7 +124,9 @@ def _initialise_or_resume(snapshots: Snapshots, reporter: Reporter, group: Proce
     folder, trainer, history = snapshots.folder, snapshots.trainer, snapshots.history
     found = checkpoint.newest(folder, reporter.log) if group.is_main else None
     images_shown = group.broadcast(found.info.images_shown if found else None)
-    if images_shown is None:
+    if images_shown is None and snapshots.start is not None:
+        _start(snapshots, snapshots.start, reporter)
+    elif images_shown is None:
         trainer.initialise()
     else:
         found = found or checkpoint.read(folder, images_shown)
@@ -132,16 +139,28 @@ def _initialise_or_resume(snapshots: Snapshots, reporter: Reporter, group: Proce
         reporter.begin(history.rows)
 
 
+def _start(snapshots: Snapshots, start: Start, reporter: Reporter) -> None:
+    """Load trained networks. What is no part of them, ticks, snapshots and the best of them, begins anew."""
+    run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
+    loaded = starts.load(start, run, snapshots.reals.label_size)
+    trainer.start(start.images_shown, loaded.networks, loaded.trainer)
+    history.tick_start, history.step_start = start.images_shown, loaded.step_start
+    for message in (starts.description(start, run), *loaded.remarks):
+        reporter.log(message)
+
+
 def _end_tick(step: Step, snapshots: Snapshots, reporter: Reporter, group: ProcessGroup) -> None:
     """Report the figures, check them, and write a snapshot where it is due."""
     run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
     snapshot_due = history.snapshot_due(run, trainer.images_shown)
+    d_rate = step.discriminator_learning_rate
     row = {
         "images": trainer.images_shown,
         "lod": step.lod,
         "resolution": step.resolution,
         "minibatch": step.minibatch,
         "learning_rate": step.learning_rate,
+        **({} if d_rate is None else {"discriminator_learning_rate": d_rate}),
         **trainer.take_figures(),
     }
     if snapshot_due:
@@ -183,7 +202,8 @@ def _check_equal_weights(trainer: Trainer, group: ProcessGroup) -> None:
 def _check_same_run(snapshots: Snapshots, saved: SavedRun) -> None:
     """Raise where the checkpoint is of a run that learns otherwise, learns from other images, or is longer already."""
     run, folder = snapshots.run, snapshots.folder
-    fault = run_identity.fault(saved, run, snapshots.reals.digest())
+    start = None if snapshots.start is None else snapshots.start.identity
+    fault = run_identity.fault(saved, run, snapshots.reals.digest(), start)
     if fault is not None:
         raise TrainingError(
             f"{folder}: holds another run ({fault}). Train into another folder, or delete this one by hand."

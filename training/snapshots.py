@@ -18,6 +18,7 @@ from training.history import Row, RunHistory
 from training.image_grid import Pixels, image_grid, progress, write_png
 from training.metrics.snapshot_swd import SnapshotMetric
 from training.schedule import Step
+from training.start import Start
 from training.trainer import CHANNELS, Trainer
 
 
@@ -31,6 +32,7 @@ class Snapshots:
     trainer: Trainer
     history: RunHistory
     metric: SnapshotMetric | None
+    start: Start | None = None
 
     def preview(self, step: Step) -> Row:
         """Write the grid of samples at `step`, the last that was trained; returns the figures of the samples."""
@@ -59,7 +61,9 @@ class Snapshots:
             self.run, channels=CHANNELS, label_size=size, images_shown=trainer.images_shown, lod=step.lod
         )
         state = {"trainer": trainer.state_dict(), "story": self.history.to_json()}
-        checkpoint.save(self.folder, info, trainer.networks(), state, run=self.run, images=self.reals.digest())
+        start = None if self.start is None else self.start.identity
+        images = self.reals.digest()
+        checkpoint.save(self.folder, info, trainer.networks(), state, run=self.run, images=images, start=start)
         self._prune(checkpoint.RESUMABLE)
 
     def finish(self) -> None:

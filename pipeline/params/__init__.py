@@ -44,8 +44,10 @@ from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
     AlarmOptions,
     AnyLoss,
+    EmaHalfLife,
     EvaluateParams,
     InceptionOptions,
+    LearningRates,
     LsganLoss,
     MeasuredSnapshots,
     ModesOptions,
@@ -55,6 +57,7 @@ from pipeline.params.training import (
     Snapshots,
     SnapshotSwd,
     SpeedOptions,
+    StartOptions,
     TrainParams,
     TrainRun,
     WganLoss,
