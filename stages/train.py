@@ -25,13 +25,11 @@ from training.loop import Reporter
 from training.loop import train as train_run
 from training.run_identity import SavedRun
 from training.runtime.device import default_device
-from training.runtime.signals import stop_signals
+from training.runtime.signals import UNDER_DVC, stop_signals
 from training.sizes import run_bytes
 
 RUNS = Path("runs")
 DRY_RUN = "--dry-run"
-UNDER_DVC = "DVC_STAGE"
-"""Environment variable of every process that DVC starts."""
 
 
 def train(name: str, *options: str) -> None:
@@ -53,6 +51,8 @@ def train(name: str, *options: str) -> None:
 
 def train_process(name: str) -> None:
     """One process of the run. On a stop signal it saves and returns; under DVC it fails, so that nothing is committed.
+
+    A second signal ends it at once, as does the first one before the first step and where gradients are compiled.
 
     Raises
     ------

@@ -24,6 +24,7 @@ from training.run_identity import SavedRun
 from training.runtime import preflight
 from training.runtime.device import prepare
 from training.runtime.run_lock import run_lock
+from training.runtime.signals import nothing_to_save
 from training.schedule import Step
 from training.snapshots import Snapshots
 from training.timing import TickTimer, Timing
@@ -77,7 +78,8 @@ def train(
     """
     _check_splits(run, group)
     prepare(run, device)
-    preflight.check(run, reals, device, group)
+    with nothing_to_save("the largest steps of all resolutions were tried"):
+        preflight.check(run, reals, device, group)
     with ExitStack() as stack:
         if group.is_main:
             stack.enter_context(run_lock(folder, reporter.log))
