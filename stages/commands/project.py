@@ -59,7 +59,7 @@ def plan(
 
 @app.command()
 def summary() -> None:
-    """Print the report of each stage in a few lines (dvc metrics show prints one wide table)."""
+    """Print the report of each stage in a few lines (dvc metrics show: only the headline figures)."""
     for line in reports.summary():
         print(line)
 
