@@ -38,13 +38,14 @@ class Tiles:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under `columns`; `folded`: closed until it is opened."""
+    """Rows under `columns`; `folded`: closed until it is opened. `half`: two next to each other on a wide screen."""
 
     kind: ClassVar = "table"
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     folded: bool = False
+    half: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,14 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Pictures side by side. `small`: thumbnails."""
+    """Pictures side by side. `small`: thumbnails; `half`: two galleries next to each other on a wide screen."""
 
     kind: ClassVar = "gallery"
     title: str
     pictures: Sequence[Picture]
     description: str = ""
     small: bool = False
+    half: bool = False
 
 
 @dataclass(frozen=True, slots=True)

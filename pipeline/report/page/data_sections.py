@@ -43,7 +43,7 @@ def data_sections(results: Results, limits: ReportParams) -> Iterator[Section]:
             yield Section("exact", "CelebA-HQ as published", list(_ledger(ledger)), level=3)
     for name in results.categories:
         stage = results.stage(f"lsun@{name}")
-        blocks = [*_accounts([stage]), *_dropped(results, [stage], limits), *_data_set(stage, limits)]
+        blocks = [_accounts([stage]), *_dropped(results, [stage], limits), *_data_set(stage, limits)]
         yield Section(f"lsun-{name}", f"LSUN: {name}", blocks)
 
 
@@ -64,22 +64,20 @@ def build_sections(folder: Path, limits: ReportParams) -> Iterator[Section]:
     ):
         picture = pictures.of_file(folder / name, limits.sheet_pixels, f"Contact sheet: {alt}")
         if picture:
-            blocks.append(Gallery(alt.capitalize(), [picture]))
+            blocks.append(Gallery(alt.capitalize(), [picture], half=True))
     yield Section("data", f"Data set {folder.resolve().name}", blocks)
 
 
 def _funnel(stages: Sequence[Stage]) -> Iterator[Block]:
-    yield from _accounts(stages)
-    counted = [(stage.name, found) for stage in stages if (found := dropped.counts(stage)) and found[0]]
+    counted = {stage.name: found for stage in stages if (found := _counted(stage))}
     if counted:
-        kept, lost = [found[1] for _, found in counted], [sum(found[2].values()) for _, found in counted]
-        svg = figures.stacked_bars(
-            "funnel", [name for name, _ in counted], {"kept": kept, "dropped": lost}, x_label="inputs"
-        )
+        kept, lost = [found[1] for found in counted.values()], [sum(found[2].values()) for found in counted.values()]
+        svg = figures.stacked_bars("funnel", list(counted), {"kept": kept, "dropped": lost}, x_label="inputs")
         yield Chart("funnel", "What each stage kept", svg, "Each stage reads what the one above it kept.")
+    yield _accounts(stages)
 
 
-def _accounts(stages: Sequence[Stage]) -> Iterator[Block]:
+def _accounts(stages: Sequence[Stage]) -> Block:
     rows = [
         (
             stage.name,
@@ -89,13 +87,18 @@ def _accounts(stages: Sequence[Stage]) -> Iterator[Block]:
             "; ".join(f"{count:,} {reason}" for reason, count in lost.items()),
         )
         for stage in stages
-        if (found := dropped.counts(stage)) and found[0]  # detect has no row where landmarks were given
+        if (found := _counted(stage))
         for given, kept, lost in [found]
     ]
-    if rows:
-        yield Table("In, kept, and dropped by reason", ("stage", "in", "kept", "dropped", "reasons"), rows)
-    else:
-        yield Note("No stage has counted its inputs.", missing=True)
+    if not rows:
+        return Note("No stage has counted its inputs.", missing=True)
+    return Table("In, kept, and dropped by reason", ("stage", "in", "kept", "dropped", "reasons"), rows, half=True)
+
+
+def _counted(stage: Stage) -> tuple[int, int, dict[str, int]] | None:
+    """The counts of a stage that has inputs: detect has none where landmarks were given."""
+    found = dropped.counts(stage)
+    return found if found and found[0] else None
 
 
 def _dropped(results: Results, stages: Sequence[Stage], limits: ReportParams) -> Iterator[Block]:
@@ -136,7 +139,8 @@ def _quality(results: Results, limits: ReportParams) -> Iterator[Block]:
         "Sheet: the best eight images with a detail of each, then the worst eight",
     )
     if best:
-        yield Gallery("The best and the worst", [best], "Above the best eight with a detail each, below the worst.")
+        note = "Above the best eight with a detail each, below the worst."
+        yield Gallery("The best and the worst", [best], note, half=True)
 
 
 def _cut(table: Path) -> float | None:
@@ -169,11 +173,16 @@ def _restoration(results: Results, limits: ReportParams) -> Iterator[Block]:
         )
     else:
         yield Note("No faces to compare: superres.previews in params.yaml is 0, or superres has not run.", missing=True)
-    for stage, what in (("fit_denoise", "JPEG artefact removal"), ("fit_superres", "super-resolution")):
-        yield from _fit(results.stage(stage), what, limits)
+    fits = [
+        (results.stage("fit_denoise"), "JPEG artefact removal"),
+        (results.stage("fit_superres"), "super-resolution"),
+    ]
+    for draw in (_fit_curve, _fit_patches):
+        for stage, what in fits:
+            yield from draw(stage, what, limits)
 
 
-def _fit(stage: Stage, what: str, limits: ReportParams) -> Iterator[Block]:
+def _fit_curve(stage: Stage, what: str, _: ReportParams) -> Iterator[Block]:
     points = read_points(stage.folder / "history.csv", "step", "psnr")
     if points:
         base = read_points(stage.folder / "history.csv", "step", "psnr_before")
@@ -182,11 +191,14 @@ def _fit(stage: Stage, what: str, limits: ReportParams) -> Iterator[Block]:
         gain = number(stage.numbers.get("psnr_gain"))
         note = f"On held-out photographs{'' if gain is None else f'; gain {gain:.2f} dB'}."
         yield Chart(f"{stage.name}-psnr", f"Training of the network for {what}", svg, note)
-    picture = pictures.of_file(
+
+
+def _fit_patches(stage: Stage, what: str, limits: ReportParams) -> Iterator[Block]:
+    sheet = pictures.of_file(
         stage.folder / "before_after.png", limits.sheet_pixels, f"Sheet: patches before and after {what}"
     )
-    if picture:
-        yield Gallery(f"Patches before and after {what}", [picture])
+    if sheet:
+        yield Gallery(f"Patches before and after {what}", [sheet], half=True)
 
 
 def _data_set(stage: Stage, limits: ReportParams) -> Iterator[Block]:
@@ -209,13 +221,13 @@ def _data_set(stage: Stage, limits: ReportParams) -> Iterator[Block]:
     for name, alt in sheets:
         picture = pictures.of_file(stage.folder / name, limits.sheet_pixels, f"Contact sheet: {alt}")
         if picture:
-            yield Gallery(alt.capitalize(), [picture])
+            yield Gallery(alt.capitalize(), [picture], half=True)
     if stage.name == "shard":
         for name, alt in (("superres", "faces spread over all that were scored"), ("detect", "detected faces")):
             path = stage.folder.parent / name / "faces.png"
             picture = pictures.of_file(path, limits.sheet_pixels, f"Contact sheet: {alt}")
             if picture:
-                yield Gallery(alt.capitalize(), [picture])
+                yield Gallery(alt.capitalize(), [picture], half=True)
 
 
 def _ledger(path: Path) -> Iterator[Block]:

@@ -47,7 +47,7 @@ def blocks(data: Path, stages: Sequence[Stage], *, shown: int, pixels: int) -> I
             title = f"{stage.name}: {reason} ({count:,})"
             if any(picture.uri for picture in found):
                 more = f"{len(found)} of {count:,}" if len(found) < count else "all"
-                yield Gallery(title, found, f"{more}, in the order of the table", small=True)
+                yield Gallery(title, found, f"{more}, in the order of the table", small=True, half=len(found) <= 3)
             else:
                 rows = [(example["file"], example["drop_detail"]) for example in examples]
                 yield Table(title, ("file", "what was found"), rows, folded=True)

@@ -19,12 +19,12 @@ SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006", "#0a
 """Placeholders, which become the page's variables: no drawing uses them otherwise."""
 
 VARIABLES = {INK: "ink", FAINT: "faint", BAND: "band", **{hue: f"series{n}" for n, hue in enumerate(SERIES, 1)}}
-WIDTH, HEIGHT = 6.4, 3.2  # inches of 72 units
+WIDTH, HEIGHT = 5.0, 2.9  # inches of 72 units: letters are readable on a phone and not huge on a large screen
 MOST_POINTS = 600
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 10,
+    "font.size": 9,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -37,7 +37,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
-    "lines.linewidth": 1.6,
+    "lines.linewidth": 1.3,
     "path.simplify": True,
 }
 
@@ -63,8 +63,9 @@ def lines(
     bands: Sequence[Band] = (),
     baselines: Mapping[str, float] | None = None,
     zero: bool = False,
+    steps: bool = False,
 ) -> str:
-    """Curves by name. Few points are marked; `baselines` are dashed, in the colour of the curve of that name."""
+    """Curves by name, or `steps`. Few points are marked; `baselines` are dashed, in the colour of the curve."""
     with mpl.rc_context(STYLE):
         figure, axes = _figure()
         baselines = baselines or {}
@@ -73,7 +74,8 @@ def lines(
             colour = SERIES[number % len(SERIES)]
             marker = "o" if len(shown) <= 40 else ""
             xs, ys = [x for x, _ in shown], [y for _, y in shown]
-            axes.plot(xs, ys, color=colour, marker=marker, markersize=3.5, label=label, zorder=3)
+            style = "steps-pre" if steps else "default"
+            axes.plot(xs, ys, color=colour, marker=marker, markersize=2.6, label=label, zorder=3, drawstyle=style)
             if label in baselines:
                 axes.axhline(baselines[label], color=colour, linestyle="--", linewidth=1)
         if zero:
@@ -81,14 +83,14 @@ def lines(
         _draw_bands(axes, bands)
         _finish(axes, x_label, y_label)
         if len(series) > 1:
-            figure.legend(loc="outside lower center", ncols=min(len(series), 4), fontsize=9)
+            figure.legend(loc="outside lower center", ncols=min(len(series), 4), fontsize=8)
         return _svg(figure, name)
 
 
 def stacked_bars(name: str, labels: Sequence[str], parts: Mapping[str, Sequence[float]], *, x_label: str) -> str:
     """Horizontal bars, the first label on top; each is divided into `parts`."""
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(max(1.4, 0.32 * len(labels) + 1.0))
+        figure, axes = _figure(max(1.3, 0.25 * len(labels) + 0.9))
         starts = [0.0] * len(labels)
         for number, (label, values) in enumerate(parts.items()):
             axes.barh(range(len(labels)), values, left=starts, color=SERIES[number], label=label, height=0.7, zorder=2)
@@ -98,7 +100,7 @@ def stacked_bars(name: str, labels: Sequence[str], parts: Mapping[str, Sequence[
         _finish(axes, x_label, "")
         axes.grid(axis="y", visible=False)
         if len(parts) > 1:
-            figure.legend(loc="outside lower center", ncols=len(parts), fontsize=9)
+            figure.legend(loc="outside lower center", ncols=len(parts), fontsize=8)
         return _svg(figure, name)
 
 
@@ -116,7 +118,7 @@ def histogram(
         if cut is not None:
             axes.axvline(cut, color=INK, linestyle="--", linewidth=1.2, label=f"cut at {cut:.3f}", zorder=4)
         _finish(axes, x_label, "images")
-        figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8)
         return _svg(figure, name)
 
 
@@ -157,7 +159,7 @@ def _draw_bands(axes: Axes, bands: Sequence[Band]) -> None:
         if band.stop - band.start >= 0.05 * whole:
             middle = (band.start + band.stop) / 2
             label = f"{band.resolution}²"
-            axes.text(middle, 1.01, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8.5)
+            axes.text(middle, 1.01, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
     axes.set_xlim(bands[0].start, bands[-1].stop)
 
 

@@ -9,7 +9,7 @@ from pipeline.params import ReportParams
 from pipeline.report.page import dropped, figures, words
 from pipeline.report.page.blocks import Block, Chart, Note, Section, Table, Tiles
 from pipeline.report.page.data_sections import build_sections, data_sections
-from pipeline.report.page.headlines import is_headline
+from pipeline.report.page.headlines import headlines, is_headline
 from pipeline.report.page.results import VIEW, Results, Stage, number
 from pipeline.report.page.run_sections import run_sections
 
@@ -84,6 +84,17 @@ def _overview(results: Results) -> Iterator[Block]:
     total = sum(value for value in seconds if value is not None)
     tiles.append(("time", words.seconds(total), "sum over the stages"))
     yield Tiles(tiles)
+    if len(results.runs) > 1:
+        yield _runs(results)
+
+
+def _runs(results: Results) -> Table:
+    """All runs with their headline figures, to compare them."""
+    files = headlines(results)
+    found = {name: files.get(f"runs/{name}", {}) for name in results.runs}
+    columns = list(dict.fromkeys(key for values in found.values() for key in values))
+    rows = [(name, *(words.figure(values.get(column)) for column in columns)) for name, values in found.items()]
+    return Table("Runs", ("run", *columns), rows)
 
 
 def _cost(stages: Sequence[Stage]) -> Iterator[Block]:

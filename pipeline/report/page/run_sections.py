@@ -36,6 +36,20 @@ CURVES: Sequence[tuple[str, str, Sequence[tuple[str, str]], str]] = (
 )
 """Name, title, files below live/plots/metrics with their labels, remark."""
 
+STEPS = ("learning-rate", "minibatch")
+
+SOURCES = {
+    "synthetic": "drawn faces (the demo)",
+    "celebahq": "CelebA, as CelebA-HQ",
+    "celeba": "photographs of CelebA",
+    "celeba-128": "CelebA's aligned photographs",
+    "folder": "a folder of photographs",
+    "cifar10": "CIFAR-10",
+    "mnist": "MNIST",
+    "mnist-rgb": "MNIST, three digits in red, green and blue",
+}
+"""In words, what a data set was made from."""
+
 VIDEOS = {"interpolation.mp4": "Interpolation between latents", "progress.mp4": "Progress of the run"}
 METRIC_WORDS = (
     (r"swd(\w+?)_(\d+|mean)$", "Sliced Wasserstein distance x 1,000, level {1}, over {0} images; lower is better"),
@@ -93,7 +107,8 @@ def _overview(results: Results, train: Stage) -> Iterator[Block]:
     yield Tiles([tile for tile in tiles if tile[1]])
     dataset = run.get("dataset")
     if dataset:
-        yield Note(f"Trained on {dataset}, made from {source_of(results, str(dataset))}.")
+        kind = source_of(results, str(dataset))
+        yield Note(f"Trained on {dataset}, made from {SOURCES.get(kind, kind)}.")
     if run:
         yield Table("Params of the run", ("key", "value"), words.flat(dict(run)), folded=True)
 
@@ -138,13 +153,15 @@ def bands(folder: Path) -> list[Band]:
 
 def _curves(train: Stage, name: str) -> Iterator[Block]:
     plots, shaded = train.folder / "live" / "plots" / "metrics", bands(train.folder)
+    if shaded:
+        yield Note("Every second resolution is shaded. While the grey bar below is there, new layers fade in.")
     for chart, title, files, remark in CURVES:
         series = {label: read_points(plots / f"{file}.tsv", "step", Path(file).name, 1000) for file, label in files}
         series = {label: points for label, points in series.items() if points}
         if chart == "skipped" and not any(value for points in series.values() for _, value in points):
             continue
         if series:
-            yield _chart(f"{name}-{chart}", title, series, shaded, remark=remark)
+            yield _chart(f"{name}-{chart}", title, series, shaded, remark=remark, steps=chart in STEPS)
     for path in sorted(plots.glob("swd*.tsv")):
         points = read_points(path, "step", path.stem, 1000)
         if points:
@@ -163,10 +180,13 @@ def _chart(
     *,
     remark: str = "",
     baselines: Mapping[str, float] | None = None,
+    steps: bool = False,
     zero: bool = False,
 ) -> Chart:
-    label = next(iter(series)) if len(series) == 1 else title.lower()
-    svg = figures.lines(name, series, x_label=IMAGES, y_label=label, bands=shaded, baselines=baselines, zero=zero)
+    label = next(iter(series)) if len(series) == 1 else title
+    svg = figures.lines(
+        name, series, x_label=IMAGES, y_label=label, bands=shaded, baselines=baselines, zero=zero or steps, steps=steps
+    )
     return Chart(name, title, svg, remark, _numbers_of(title, series))
 
 
@@ -241,7 +261,8 @@ def _samples(folder: Path, name: str, limits: ReportParams) -> Iterator[Block]:
         yield Gallery("Generated and real", shown)
     rows = pictures.of_file(folder / "progress.png", limits.sheet_pixels, "A row of samples for each resolution")
     if rows:
-        yield Gallery("One row per resolution", [rows], "The same latents at the end of each resolution, 4² on top.")
+        note = "The same latents at the end of each resolution, the lowest on top."
+        yield Gallery("One row per resolution", [rows], note)
     if not frames and not shown:
         yield Note("The sheets of samples are not here.", missing=True)
 
@@ -269,10 +290,12 @@ def _metrics(results: Results, train: Stage, evaluation: Stage, name: str) -> It
             words.figure(figures_[key].value) if key in figures_ else "",
             meaning_of(key),
         )
-        for key, value in numbers.items()
+        for key, value in sorted(numbers.items(), key=lambda item: _place(item[0]))
         if meaning_of(key)
     ]
     columns = ("metric", "last snapshot", "reals", "published", "what it is")
+    if not figures_:
+        columns, rows = (*columns[:3], columns[4]), [(*row[:3], row[4]) for row in rows]
     yield Table("Metrics of the last snapshot, and of real images against other real images", columns, rows)
     sources = sorted({figures_[key].source for key, *_ in rows if key in figures_})
     yield Note(
@@ -300,11 +323,17 @@ def _metric_charts(
         series = {column: read_points(path, "kimg", column) for column in group}
         series = {column: points for column, points in series.items() if points}
         if series:
-            title = "Sliced Wasserstein distance x 1,000" if path.stem == "swd" else next(iter(series))
+            title = "SWD x 1,000" if path.stem == "swd" else next(iter(series))
             base = {column: float(reals[column]) for column in series if number(reals.get(column)) is not None}
             remark = "Dashed: real images against other real images." if base else ""
             chart = f"{name}-metric-{_slug(group[0] if path.stem != 'swd' else 'swd')}"
             yield _chart(chart, title, series, shaded, remark=remark, baselines=base, zero=path.stem == "swd")
+
+
+def _place(metric: str) -> tuple[str, int]:
+    """Levels of a metric from the finest to the coarsest, then their mean."""
+    kind, _, level = metric.partition("_")
+    return kind, -int(level) if level.isdecimal() else 0
 
 
 def meaning_of(metric: str) -> str:
