@@ -69,7 +69,8 @@ def train(
     """
     _check_splits(run, group)
     prepare(run, device)
-    preflight.check(run, reals, device, group)
+    earliest = group.broadcast(checkpoint.earliest(folder) if group.is_main else None)
+    preflight.check(run, reals, device, group, images_shown=earliest)
     with ExitStack() as stack:
         if group.is_main:
             stack.enter_context(run_lock(folder, reporter.log))
