@@ -83,8 +83,9 @@ def train(
     """
     _check_splits(run, group)
     prepare(run, device)
+    earliest = group.broadcast(checkpoint.earliest(folder) if group.is_main else None)
     with nothing_to_save("the largest steps of all resolutions were tried"):
-        preflight.check(run, reals, device, group)
+        preflight.check(run, reals, device, group, images_shown=earliest)
     with ExitStack() as stack:
         if group.is_main:
             stack.enter_context(run_lock(folder, reporter.log))
