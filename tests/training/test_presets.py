@@ -131,7 +131,7 @@ def test_its_networks_take_one_minibatch_of_every_resolution(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_it_trains_with_finite_losses(name: str, tmp_path: Path) -> None:
-    size = {"maps": 16, "minibatch": 2, "highest": 32} if STEPS < 10 else {"maps": 64, "minibatch": 8}
+    size = {"maps": 32, "minibatch": 2, "highest": 32} if STEPS < 10 else {"maps": 64, "minibatch": 8}
     small, _ = _reduced(RUNS[name], steps=STEPS, **size)
     drawn: Any = DrawnImages(small.resolution, 1000)
     row = train(small, Reals(drawn, small), tmp_path, Reporter(), torch.device("cpu")).rows[-1]
