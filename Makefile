@@ -32,6 +32,7 @@ repro: env ## rebuild data, model and metrics: dvc repro on params.yaml (the dem
 plots: env ## curves and pictures as DVC shows them, to compare revisions: dvc_plots/index.html
 	dvc plots show
 
+test: export OMP_NUM_THREADS := 1 # pytest's processes take the cores already
 test: env ## the whole test suite, on up to four cores
 	pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
