@@ -179,6 +179,11 @@ def step_start(state: Mapping[str, Any]) -> int | None:
     return json.loads(state["story"])["step_start"]
 
 
+def earliest(folder: Path) -> int:
+    """The images shown at the oldest checkpoint in `folder`, from which a run resumes at the least; 0 without any."""
+    return min(map(_images_shown, _records(folder)), default=0)
+
+
 def write_network(path: Path, info: NetworkInfo, networks: Mapping[str, StateDict]) -> None:
     """Write networks as one safetensors file; tensors are named `<network>.<parameter>`."""
     tensors = {f"{name}.{key}": value for name, network in networks.items() for key, value in network.items()}

@@ -27,7 +27,7 @@ from stages import train as stage
 from stages.train import UNDER_DVC, train
 from tests.golden.training import make as golden
 from tests.training.small import ROOT, make_dataset, make_run, run_of_today
-from training import run_identity
+from training import run_identity, timing
 from training.snapshots import Snapshots
 from training.trainer import Trainer
 
@@ -48,7 +48,9 @@ def write_params(place: Path, run: TrainRun) -> None:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The content of all files, except the times."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != timing.FILE]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def curve(place: Path, name: str) -> list[tuple[int, float]]:

@@ -78,4 +78,4 @@ def run_of_today(options: dict[str, Any]) -> TrainRun:
     """A run by the params of an earlier version, with the values that were added since."""
     added = {"speed": {"float32_penalty": True, "compile": False}, "schedule": {"discriminator_rates": None}}
     sections = {key: {**values, **options[key]} for key, values in added.items()}
-    return TrainRun.model_validate_json(json.dumps({"start": None, **options, **sections}))
+    return TrainRun.model_validate_json(json.dumps({"start": None, "loggers": ["dvclive"], **options, **sections}))
