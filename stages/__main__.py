@@ -1,9 +1,9 @@
 """The `celebahq` command."""
 
 from stages import main
-from stages.commands import app, networks, pictures, project, published
+from stages.commands import app, networks, pictures, project, published, runs
 
-__all__ = ["app", "networks", "pictures", "project", "published"]
+__all__ = ["app", "networks", "pictures", "project", "published", "runs"]
 
 
 def command_line() -> None:
