@@ -1,9 +1,9 @@
 """The `celebahq` command."""
 
 from stages import main
-from stages.commands import app, networks, pictures, project, published, runs
+from stages.commands import app, datasets, networks, pictures, project, published, report, runs, trust
 
-__all__ = ["app", "networks", "pictures", "project", "published", "runs"]
+__all__ = ["app", "datasets", "networks", "pictures", "project", "published", "report", "runs", "trust"]
 
 
 def command_line() -> None:

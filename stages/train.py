@@ -4,79 +4,35 @@ import json
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 import yaml
-from dvclive.live import Live
 
 from pipeline.errors import ParamsError, ShardError, StoppedError, TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import WORK, main, read_params, stage_run, work_folder, work_folders
+from stages.loggers import RunReporter
 from training import checkpoint, dry_run, run_identity
 from training import start as starts
 from training.data.real_images import Reals
 from training.distributed.launch import launch, process_count
 from training.distributed.process_group import ProcessGroup, init_process_group
-from training.history import Row, RunHistory
+from training.history import RunHistory
 from training.loop import Reporter
 from training.loop import train as train_run
 from training.run_identity import SavedRun
 from training.runtime.device import default_device
-from training.runtime.signals import stop_signals
+from training.runtime.signals import UNDER_DVC, stop_signals
 from training.sizes import run_bytes
 from training.start import Start
 
 RUNS = Path("runs")
 DRY_RUN = "--dry-run"
-UNDER_DVC = "DVC_STAGE"
-"""Environment variable of every process that DVC starts."""
-
-
-class LiveReporter(Reporter):
-    """Writes each tick to dvclive's files, with images shown as the step, and one line of it to the terminal."""
-
-    _live: Live  # these are set by `begin`
-    _then: float
-    _shown: float
-
-    def __init__(self, folder: Path, run: TrainRun) -> None:
-        self._folder = folder
-        self._total = run.schedule.total_kimg
-
-    def begin(self, rows: Sequence[Row]) -> None:
-        """Write the files anew from the history of the checkpoint, without ticks that were lost."""
-        self._live = Live(str(self._folder), save_dvc_exp=False, dvcyaml=False)
-        for row in rows:
-            self._write(row)
-        self._then, self._shown = time.monotonic(), rows[-1]["images"] if rows else 0.0
-
-    def tick(self, row: Row) -> None:
-        """Write one tick. The speed goes to the terminal only: files of equal runs are equal."""
-        self._write(row)
-        now, shown = time.monotonic(), row["images"]
-        self.log(
-            f"{shown / 1000:8.1f} of {self._total:g} kimg  {row['resolution']:4.0f} px  lod {row['lod']:5.2f}  "
-            f"loss D {row['loss/discriminator']:8.3f} G {row['loss/generator']:8.3f}  "
-            f"{(shown - self._shown) / (now - self._then):6.1f} images/s"
-        )
-        self._then, self._shown = now, shown
-
-    def log(self, message: str) -> None:
-        """Print a message to the terminal."""
-        print(message, file=sys.stderr, flush=True)
-
-    def _write(self, row: Row) -> None:
-        self._live.step = int(row["images"])
-        for name, value in row.items():
-            if name != "images":
-                self._live.log_metric(name, value)
-        self._live.sync()
 
 
 def train(name: str, *options: str) -> None:
@@ -98,6 +54,8 @@ def train(name: str, *options: str) -> None:
 
 def train_process(name: str) -> None:
     """One process of the run. On a stop signal it saves and returns; under DVC it fails, so that nothing is committed.
+
+    A second signal ends it at once, as does the first one before the first step and where gradients are compiled.
 
     Raises
     ------
@@ -138,12 +96,15 @@ def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, sta
         room=run_bytes(run, reals.label_size),
     ) as stage:
         group.broadcast([str(stage.work), began and began.model_dump(mode="json")])
-        reporter = LiveReporter(stage.work / "live", run)
+        reporter = RunReporter(name, run, stage.work)
         reporter.log(
             f"train@{name}: {len(reals)} images of {run.dataset}, {run.resolution} px, on {default_device().type}, "
             f"{group.world_size} process(es) for schedule.devices {run.schedule.devices}"
         )
-        history = start(stage.work, reporter, start=began)
+        try:
+            history = start(stage.work, reporter, start=began)
+        finally:
+            reporter.close()
         stage.report.update(history.rows[-1])
         if history.best is not None:
             shown, figure, value = history.best

@@ -20,6 +20,7 @@ from torch import Tensor
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
+from training.network_files import METADATA
 from training.run_identity import SavedRun, network_options_before
 
 FORMAT = 5
@@ -29,8 +30,6 @@ state the images."""
 RESUMABLE = 2
 """Checkpoints kept to resume from: the newest, and the one before in case the newest is damaged."""
 
-METADATA = "celebahq"
-"""The key of safetensors' metadata that holds the `NetworkInfo` as JSON."""
 SIDES = ("generator", "discriminator")
 """The keys of `NetworkInfo` that hold options."""
 
@@ -179,6 +178,11 @@ def history_of(folder: Path, images_shown: int) -> dict[str, Any]:
     """The attributes of the `RunHistory` in a checkpoint, without reading the moments of its optimisers."""
     state_file = _paths(folder, images_shown)[1]
     return json.loads(torch.load(state_file, map_location="cpu", weights_only=True, mmap=True)["story"])
+
+
+def earliest(folder: Path) -> int:
+    """The images shown at the oldest checkpoint in `folder`, from which a run resumes at the least; 0 without any."""
+    return min(map(_images_shown, _records(folder)), default=0)
 
 
 def write_network(path: Path, info: NetworkInfo, networks: Mapping[str, StateDict]) -> None:

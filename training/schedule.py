@@ -82,6 +82,17 @@ def phases(options: ScheduleOptions, resolution: int, images: int = 0) -> list[P
     return found
 
 
+def growth(options: ScheduleOptions, resolution: int) -> list[tuple[int, int]]:
+    """After how many images each resolution that a run reaches is first shown, and that resolution."""
+    found, phase = list[tuple[int, int]](), options.train_kimg + options.fade_kimg
+    for number in range((resolution // options.initial_resolution).bit_length() if phase > 0 else 1):
+        # the fade into the resolution of phase n is the end of phase n - 1
+        start = math.ceil(max(number * phase - options.fade_kimg, 0) * 1000) if number else 0
+        if start < options.total_kimg * 1000:
+            found.append((start, options.initial_resolution << number))
+    return found
+
+
 def images_per_step(options: ScheduleOptions, step: Step) -> int:
     """The reals that D is trained on in one step."""
     return step.minibatch * (1 if options.joint_steps else options.discriminator_repeats)

@@ -120,6 +120,11 @@ class Trainer:
         estimate = () if isinstance(self._run.loss, WganLoss) else (self._fake_score.value,)
         self._means_d.add(*figures.values(), *estimate)
 
+    def take_data_wait(self) -> float:
+        """Seconds that steps waited for images since the last call."""
+        seconds, self._loader.wait_seconds = self._loader.wait_seconds, 0.0
+        return seconds
+
     def take_figures(self) -> dict[str, float]:
         """Means since the last call, all updates skipped so far (see `Adam`), and the share skipped since then."""
         skipped = self._g.optimizer.skipped + self._d.optimizer.skipped

@@ -40,6 +40,7 @@ from pipeline.params.data import (
     TrainedNetwork,
 )
 from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, NetworkLsun, SyntheticLsun
+from pipeline.params.report import ReportParams
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
     AlarmOptions,
@@ -85,6 +86,7 @@ class Params(Section):
     lsun: LsunParams
     train: TrainParams
     evaluate: EvaluateParams
+    report: ReportParams
 
     @property
     def detects(self) -> bool:

@@ -186,6 +186,7 @@ class TrainRun(Section):
     keep_snapshots: PositiveInt  # newest network files; the best one by `snapshot_swd` is kept as well
     snapshot_swd: SnapshotSwd | None
     alarms: AlarmOptions | None
+    loggers: list[Literal["dvclive", "tensorboard", "wandb"]]  # where curves are shown; the last two are extras
     deterministic: bool  # on a GPU: the same bits on every run. A CPU run always is
     grid_columns: PositiveInt  # of the sample images
     grid_rows: PositiveInt

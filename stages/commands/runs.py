@@ -18,8 +18,8 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON list instead of a table")] = False,
 ) -> None:
     """List the training runs in runs/ and data/.work: how far, network files, best, size, resumable or why not."""
-    from stages.train import RUNS  # noqa: PLC0415 - imports torch
-    from training import run_folders  # noqa: PLC0415
+    from stages.train import RUNS
+    from training import run_folders
 
     published = {path.name: path for path in sorted(RUNS.glob("*/")) if not path.name.endswith(".retired")}
     names = sorted({*published, *(path.name[len("train@") : -17] for path in work_folders("train@*"))})
