@@ -21,7 +21,7 @@ from training.networks.adaptive_noise import FakeScoreEma
 from training.networks.progressive import FadeLod
 from training.runtime.compiled import compiles
 from training.runtime.cuda_graphs import Capture, GraphedUpdate, graphs_up_to
-from training.runtime.device import to_device
+from training.runtime.device import has_bfloat16, to_device
 from training.schedule import Step
 from training.train_step import Figures, OptimizedNetwork, TrainStep
 
@@ -159,12 +159,15 @@ class Trainer:
 
 def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple[Generator, Discriminator, Generator]:
     """G, D and the average of G, with uninitialised weights; the average computes in full precision."""
+    dtype = COMPUTE_DTYPES[run.speed.precision]
+    if dtype == torch.bfloat16 and not has_bfloat16(device):
+        dtype = None
     sizes = {"resolution": run.resolution, "channels": CHANNELS, "label_size": label_size}
     networks = Generator(run.networks, **sizes), Discriminator(run.networks, **sizes), Generator(run.networks, **sizes)
     for network in networks:
         network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in its types
     for network in networks[:2]:
-        network.set_compute_dtype(COMPUTE_DTYPES[run.speed.precision])
+        network.set_compute_dtype(dtype)
     networks[1].float32_penalty = run.speed.float32_penalty
     networks[2].requires_grad_(False).eval()
     return networks
