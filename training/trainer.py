@@ -57,8 +57,8 @@ class Trainer:
         self._loader = DeviceLoader(run, reals, device, group, self._fake_score)
         self._step = TrainStep(run, self._g, self._d, self.average, group, compiles(run, device))
         self._graphs: dict[Callable[..., Any], GraphedUpdate[Any]] = {}
-        self._graphs_up_to = graphs_up_to(run, device, group)
-        self._capture = Capture() if self._graphs_up_to else None
+        self._graphs_up_to = graphs_up_to(run, device)
+        self._capture = Capture(group) if self._graphs_up_to else None
         self._means_d = RunningMeans(discriminator_figures(run, reals.label_size), device)
         self._means_g = RunningMeans(GENERATOR_FIGURES, device)
         self._skipped_before = 0
