@@ -9,13 +9,9 @@ from pydantic import ValidationError
 
 from pipeline.errors import ParamsError
 from pipeline.params import ReportParams
-from pipeline.report.page import words
-from pipeline.report.page.results import VIEW, Results
 from stages import PARAMS, REPORTS, load_yaml
 from stages.commands import app
-from stages.pictures import ROOT
 from stages.profiles import PROFILES
-from stages.report import PAGE, write_page
 
 
 @app.command()
@@ -28,6 +24,10 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="print path and size as JSON")] = False,
 ) -> None:
     """Write one page about all results that are there, also of stages that have not finished the whole pipeline."""
+    from pipeline.report.page import words
+    from pipeline.report.page.results import VIEW, Results
+    from stages.report import PAGE, write_page
+
     is_data_set = (folder / VIEW).is_file()
     target = out or folder / (PAGE.name if is_data_set else PAGE)
     known = Results(folder, page=target)
@@ -47,6 +47,8 @@ def report(
 
 def _limits(folder: Path) -> ReportParams:
     """The section `report` of the params in the folder, or of the demo's where results are older than the section."""
+    from stages.pictures import ROOT
+
     for path in (folder / PARAMS, ROOT / PROFILES / "demo.yaml"):
         section = load_yaml(path.read_text(encoding="utf-8")).get("report") if path.is_file() else None
         if section is not None:
