@@ -11,7 +11,7 @@ from pipeline.report.page.blocks import Block, Chart, Note, Section, Table, Tile
 from pipeline.report.page.data_sections import build_sections, data_sections
 from pipeline.report.page.headlines import headlines, is_headline
 from pipeline.report.page.results import VIEW, Results, Stage, number
-from pipeline.report.page.run_sections import run_sections
+from pipeline.report.page.run_sections import run_seconds, run_sections
 
 TITLE = "celebahq report"
 
@@ -80,7 +80,7 @@ def _overview(results: Results) -> Iterator[Block]:
             )
         headline = [(key, value) for key, value in evaluation.numbers.items() if is_headline(key)]
         tiles += [(key, words.figure(value), f"run {name}") for key, value in headline]
-    seconds = [number(stage.report.get("seconds")) for stage in results.stages()]
+    seconds = [_seconds(stage) for stage in results.stages()]
     total = sum(value for value in seconds if value is not None)
     tiles.append(("time", words.seconds(total), "sum over the stages"))
     yield Tiles(tiles)
@@ -97,12 +97,16 @@ def _runs(results: Results) -> Table:
     return Table("Runs", ("run", *columns), rows)
 
 
+def _seconds(stage: Stage) -> float | None:
+    return run_seconds(stage) if stage.name.startswith("train@") else number(stage.report.get("seconds"))
+
+
 def _cost(stages: Sequence[Stage]) -> Iterator[Block]:
     rows: list[tuple[str | int | float | None, ...]] = []
     seconds: dict[str, float] = {}
     sizes: dict[str, int] = {}
     for stage in stages:
-        took, size = number(stage.report.get("seconds")), stage.bytes
+        took, size = _seconds(stage), stage.bytes
         items = number(stage.rate.get("items")) or number(stage.numbers.get("given")) or None
         each = f"{took / items:.4g} s" if took is not None and items else ""
         memory, workers = number(stage.rate.get("memory")), stage.rate.get("workers", "")
@@ -128,7 +132,8 @@ def _cost(stages: Sequence[Stage]) -> Iterator[Block]:
         yield Chart("disk", "Disk", figures.stacked_bars("disk", list(sizes), {"size": values}, x_label=unit))
     yield Note(
         "The time is that of the last execution of each stage: one that was resumed does not count what was finished "
-        "before. Items, memory and workers are of the last execution from the start on this machine."
+        "before, except for training that has a timing.csv. Items, memory and workers are of the last execution from "
+        "the start on this machine."
     )
 
 
