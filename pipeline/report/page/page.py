@@ -23,7 +23,9 @@ def page(results: Results, limits: ReportParams) -> str:
     itself, the page is about that.
     """
     if (results.root / VIEW).is_file():
-        return _rendered(list(build_sections(results.root, limits)))
+        made = Stage("shard", results.root, {}, {})
+        provenance = Section("provenance", "Provenance", list(_provenance([made])))
+        return _rendered([*build_sections(made, limits), provenance])
     sections = [Section("overview", "Overview", list(_overview(results)))]
     sections += data_sections(results, limits)
     for name in results.runs:
@@ -107,7 +109,7 @@ def _cost(stages: Sequence[Stage]) -> Iterator[Block]:
     sizes: dict[str, int] = {}
     for stage in stages:
         took, size = _seconds(stage), stage.bytes
-        items = number(stage.rate.get("items")) or number(stage.numbers.get("given")) or None
+        items = number(stage.numbers.get("given")) or number(stage.rate.get("items")) or None
         each = f"{took / items:.4g} s" if took is not None and items else ""
         memory, workers = number(stage.rate.get("memory")), stage.rate.get("workers", "")
         row = (words.seconds(took), words.figure(items), each, words.size(memory), workers, words.size(size))

@@ -221,6 +221,8 @@ def _timing(path: Path, name: str, shaded: Sequence[Band]) -> Iterator[Block]:
         points = read_points(path, "kimg", column)
         if column not in NO_CURVES and any(value for _, value in points):
             label = column.replace("_", " ")
+            if column == "seconds" and points[-1][1] > 7200:
+                label, points = "hours", [(x, seconds / 3600) for x, seconds in points]
             remark = "Depends on the machine: equal runs differ in it."
             title = f"Time: {label}"
             yield _chart(f"{name}-timing-{_slug(column)}", title, {label: points}, shaded, remark=remark, zero=True)
