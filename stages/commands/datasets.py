@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.shards.export.run import Request
-from pipeline.shards.export.run import export as run_export
 from stages.commands import app
 
 
@@ -39,6 +37,9 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="print the facts as JSON")] = False,
 ) -> None:
     """Export a data set to the files of other programs: PNG, StyleGAN's zip, webdataset, TFRecords, parquet or zarr."""
+    from pipeline.shards.export.run import Request
+    from pipeline.shards.export.run import export as run_export
+
     request = Request(dataset, out, format.value, resolution, split, images_per_file)
     done = run_export(request, workers)
     if as_json:

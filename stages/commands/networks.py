@@ -2,22 +2,17 @@
 
 import json
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 import typer
 
 from pipeline.errors import ParamsError
 from stages.commands import app
-from training import interop, sampling
-from training.export import Format, export
-from training.generate import SHEET, load, write_images, write_seeds
-from training.progress_video import Source, sheets_of_networks, sheets_of_run
-from training.progress_video import frames as progress_frames
-from training.runtime.device import default_device
-from training.video import Written, encode, interpolation
+from training.choices import Format, Snapshot, Source, Which
+
+if TYPE_CHECKING:
+    from training.video import Written
 
 
 @app.command()
@@ -34,27 +29,12 @@ def convert(
     print(f"{network}: G, D and Gs of {snapshot}, which makes images of {side}x{side}")
 
 
-class Which(StrEnum):
-    """A generator of a network file."""
-
-    average = "Gs"
-    trained = "G"
-
-
-class Snapshot(StrEnum):
-    """Of a run."""
-
-    last = "last"
-    best = "best"
-
-
 Network = Annotated[Path, typer.Argument(help="network file (.safetensors), or the folder of a run")]
 WhichOption = Annotated[Which, typer.Option(help="Gs, the running average; or G as trained")]
 SnapshotOption = Annotated[Snapshot, typer.Option(help="of a run: the last one, or the nearest to the reals")]
 ClassOption = Annotated[str, typer.Option("--class", help="classes or attributes that are set, by number or name")]
 AttributesOption = Annotated[Path | None, typer.Option(help="file with the classes' names; default: of the run's data")]
 Json = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
-CPU = torch.device("cpu")
 
 
 @app.command()
@@ -73,6 +53,10 @@ def generate(
     truncation: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Write images of a network as PNG files, or as one sheet."""
+    from training import sampling
+    from training.generate import SHEET, load, write_images, write_seeds
+    from training.runtime.device import default_device
+
     if truncation is not None:
         raise ParamsError(sampling.NO_TRUNCATION)
     layout = sampling.parse_grid(grid) if grid else None
@@ -104,8 +88,14 @@ def export_network(
     as_json: Json = False,
 ) -> None:
     """Write the generator as ONNX or TorchScript, for other programs, and compare their images."""
+    import torch
+
+    from training import sampling
+    from training.export import export
+    from training.generate import load
+
     form = form or (Format.onnx if out.suffix == ".onnx" else Format.torchscript)
-    loaded = load(sampling.network_file(network, snapshot), CPU, which)
+    loaded = load(sampling.network_file(network, snapshot), torch.device("cpu"), which)
     difference = export(loaded, out, form, uint8=uint8)
     info = loaded.info
     latents, labels = f"latents (N, {info.generator.latent_size})", f", labels (N, {info.label_size})"
@@ -146,6 +136,11 @@ def video_interpolation(
     as_json: Json = False,
 ) -> None:
     """A loop through the latent space: one latent per frame and cell, smoothed over time."""
+    from training import sampling
+    from training.generate import load
+    from training.runtime.device import default_device
+    from training.video import encode, interpolation
+
     path = sampling.network_file(network, snapshot)
     out = out or sampling.run_folder(network) / "interpolation.mp4"
     loaded = load(path, default_device(), which)
@@ -172,6 +167,12 @@ def video_progress(
     as_json: Json = False,
 ) -> None:
     """What a run learned: the same latents at its snapshots, growing and fading, with the thousands of images shown."""
+    from training import sampling
+    from training.progress_video import frames as progress_frames
+    from training.progress_video import sheets_of_networks, sheets_of_run
+    from training.runtime.device import default_device
+    from training.video import encode
+
     sheets = [] if source is Source.networks else sheets_of_run(run, most_pixels)
     if not sheets and source is not Source.sheets:
         sheets = sheets_of_networks(
@@ -183,7 +184,7 @@ def video_progress(
     _print_video(out, encode(out, frames, count=count, fps=fps, crf=crf), as_json)
 
 
-def _print_video(out: Path, made: Written, as_json: bool) -> None:
+def _print_video(out: Path, made: "Written", as_json: bool) -> None:
     size, seconds = out.stat().st_size, made.frames / made.fps
     facts = {"file": str(out), **asdict(made), "seconds": seconds, "bytes": size}
     line = (
