@@ -73,7 +73,7 @@ def _overview(results: Results) -> Iterator[Block]:
         count = results.stage(f"lsun@{name}").numbers.get("images")
         if count is not None:
             tiles.append((f"LSUN {name}", words.figure(count), "images"))
-    for name in results.runs:
+    for name in results.runs if len(results.runs) == 1 else ():  # several are in a table
         train, evaluation = results.stage(f"train@{name}"), results.stage(f"evaluate@{name}")
         shown = number(train.numbers.get("images"))
         if shown is not None:
