@@ -6,14 +6,27 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 
 from pipeline.errors import ParamsError
+from pipeline.shards.reader import DataSet
 from stages.commands import app
 from training import interop, sampling
 from training.export import Format, export
 from training.generate import SHEET, load, write_images, write_seeds
+from training.neighbours import (
+    CENTRE,
+    FeatureNetwork,
+    at_side,
+    find,
+    parse_region,
+    read_folder,
+    side_to_compare,
+    write_sheet,
+    write_table,
+)
 from training.progress_video import Source, sheets_of_networks, sheets_of_run
 from training.progress_video import frames as progress_frames
 from training.runtime.device import default_device
@@ -187,6 +200,65 @@ def _print_video(out: Path, made: Written, as_json: bool) -> None:
     line = (
         f"{out}: {made.frames} frames of {made.width}x{made.height}, {seconds:g} s at {made.fps} per second, "
         f"{size / 1e6:.1f} MB"
+    )
+    _print(facts, line, as_json)
+
+
+@app.command()
+def neighbours(
+    network: Network,
+    dataset: Annotated[Path, typer.Argument(help="data set of shards, such as data/shard")],
+    out: Annotated[Path | None, typer.Argument(help="sheet; default: neighbours.png in the network's folder")] = None,
+    *,
+    seeds: Annotated[str, typer.Option(help="the images to compare, as in 1,2,10-20")] = "0-15",
+    images: Annotated[Path | None, typer.Option(help="a folder of pictures to compare, in place of seeds")] = None,
+    count: Annotated[int, typer.Option(min=1, help="neighbours of each image")] = 6,
+    region: Annotated[str, typer.Option(help="left,top,right,bottom in parts of the side")] = ",".join(
+        map(str, CENTRE)
+    ),
+    resolution: Annotated[int | None, typer.Option(help="side at which images are compared; at most 256")] = None,
+    features: Annotated[Path | None, typer.Option(help="TorchScript network; default: compare pixels")] = None,
+    mirror: Annotated[bool, typer.Option(help="compare mirrored real images too")] = False,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    memory_mib: Annotated[float, typer.Option(min=1, help="of real images held at once")] = 512,
+    as_json: Json = False,
+) -> None:
+    """The nearest real images of generated ones, of all in a data set: a sheet, and a table (CSV) of the same name."""
+    path = sampling.network_file(network, snapshot)
+    out = out or sampling.run_folder(network) / "neighbours.png"
+    device, rectangle = default_device(), parse_region(region)
+    loaded = load(path, device, which)
+    compared = FeatureNetwork(features, device) if features else None
+    with DataSet(dataset) as reals:
+        side = side_to_compare(resolution, reals, None if images else loaded.info.resolution)
+        if images:
+            names, queries = read_folder(images, side)
+        else:
+            numbers = sampling.parse_seeds(seeds)
+            chosen = sampling.parse_label(label, loaded.info, path, attributes) if label else None
+            labels = sampling.labels_of_rows(loaded.info, chosen, numbers)
+            names = [str(number) for number in numbers]
+            queries = at_side(np.stack(list(loaded.images_of_seeds(numbers, labels))), side)
+        found = find(
+            queries, reals, region=rectangle, features=compared, neighbours=count, mirror=mirror,
+            memory_mib=memory_mib, device=device,
+        )  # fmt: skip
+        write_sheet(out, queries, found, reals, rectangle)
+        table = out.with_suffix(".csv")
+        write_table(table, "image" if images else "seed", names, found, reals)
+        nearest, closest = found.distances_NK[:, 0], int(found.distances_NK[:, 0].argmin())
+        unit = "Euclidean, of features" if features else "RMS, levels of 0...255"
+        facts = {
+            "sheet": str(out), "table": str(table), "images": len(names), "reals": len(reals), "resolution": side,
+            "distance": unit, "median": float(np.median(nearest)), "least": float(nearest.min()),
+            "least_of": names[closest], "least_to": reals.files[int(found.positions_NK[closest, 0])],
+        }  # fmt: skip
+    line = (
+        f"{out}, {table}: {len(names)} images against {facts['reals']} at {side}x{side}; distance ({unit}) to the "
+        f"nearest: median {facts['median']:.4g}, least {facts['least']:.4g} ({names[closest]} to {facts['least_to']})"
     )
     _print(facts, line, as_json)
 
