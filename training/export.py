@@ -11,7 +11,6 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +25,7 @@ from torch.export import Dim, ExportedProgram
 from pipeline import atomic
 from pipeline.errors import NetworkError, ParamsError
 from training.checkpoint import METADATA
+from training.choices import Format
 from training.generate import Snapshot, to_uint8
 from training.networks import Generator
 
@@ -35,13 +35,6 @@ ONNX_PACKAGES = "onnx", "onnxscript", "onnxruntime"
 EXTRA = "pip install 'celebahq[onnx]'"
 NOTES = ".debug_pkl", "traced_inputs.pkl", "traced_inputs/0"
 """Parts of a TorchScript file that hold notes on its making, such as paths of this machine, and are not needed."""
-
-
-class Format(StrEnum):
-    """Of an exported generator."""
-
-    torchscript = "torchscript"
-    onnx = "onnx"
 
 
 class _AtLod(nn.Module):

@@ -82,15 +82,16 @@ def images(
     *,
     lod: float,
     minibatch: int,
+    shrink: int = 1,
 ) -> NDArray[np.uint8]:
-    """Images (N, C, H, W) uint8 RGB of `generator` at `lod`, generated `minibatch` at a time."""
+    """Images (N, C, H, W) uint8 RGB of `generator` at `lod`, `minibatch` at a time; `shrink` as `to_uint8`."""
     device = next(generator.parameters()).device
     parts: list[NDArray[np.uint8]] = []
     for start in range(0, len(latents_NL), minibatch):
         part = slice(start, start + minibatch)
         labels = None if labels_NL is None else torch.from_numpy(labels_NL[part]).to(device)
         made = generator(torch.from_numpy(latents_NL[part]).to(device), labels, lod)
-        parts.append(to_uint8(made).cpu().numpy())
+        parts.append(to_uint8(made, shrink).cpu().numpy())
     return np.concatenate(parts)
 
 

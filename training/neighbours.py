@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, UnidentifiedImageError
 from torch import Tensor
-from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import NetworkError, ParamsError
+from pipeline.progress import progress
 from pipeline.shards.pyramid import pyramid
 from pipeline.shards.reader import DataSet
 from training.image_grid import Pixels, write_png
@@ -153,7 +153,7 @@ def find(
     at_once = max(1, int(memory_mib * MIB / bytes_each))
     shape = len(queries_NCHW), 0
     best = Neighbours(np.zeros(shape, np.int64), np.zeros(shape, np.float64), np.zeros(shape, np.bool_))
-    with tqdm(total=len(dataset), unit="image", leave=False, disable=None) as progress:
+    with progress(total=len(dataset), unit="image") as done:
         for start in range(0, len(dataset), at_once):
             positions = np.arange(start, min(start + at_once, len(dataset)))
             reals_MCHW = dataset.read(side, positions)
@@ -161,7 +161,7 @@ def find(
                 reals_MF = values(reals_MCHW[..., ::-1] if mirrored else reals_MCHW)
                 near_NM = (_squared_distances(queries_NF, reals_MF) / unit).sqrt().cpu().numpy()
                 best = _nearest(best, near_NM, positions, mirrored, neighbours)
-            progress.update(len(positions))
+            done.update(len(positions))
     return best
 
 

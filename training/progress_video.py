@@ -6,7 +6,6 @@ All sheets of a run show the same latents, so each cell is one latent that learn
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,13 +24,6 @@ FADED = 1 / 3
 """The part of a sheet's time in which it turns into the next one."""
 LAST_SECONDS = 2.0
 CAPTION_PIXELS = 32
-
-
-class Source(StrEnum):
-    """Of the pictures."""
-
-    sheets = "sheets"
-    networks = "networks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,36 +1,17 @@
 """Commands about networks of the progressive GAN."""
 
-import json
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import torch
 import typer
 
 from pipeline.errors import ParamsError
-from pipeline.shards.reader import DataSet
-from stages.commands import app
-from training import interop, sampling
-from training.export import Format, export
-from training.generate import SHEET, load, write_images, write_seeds
-from training.neighbours import (
-    CENTRE,
-    FeatureNetwork,
-    at_side,
-    find,
-    parse_region,
-    read_folder,
-    side_to_compare,
-    write_sheet,
-    write_table,
-)
-from training.progress_video import Source, sheets_of_networks, sheets_of_run
-from training.progress_video import frames as progress_frames
-from training.runtime.device import default_device
-from training.video import Written, encode, interpolation
+from stages.commands import Json, app, print_json
+from training.choices import Format, Snapshot, Source, Which
+
+if TYPE_CHECKING:
+    from training.video import Written
 
 
 @app.command()
@@ -39,24 +20,12 @@ def convert(
     network: Annotated[Path, typer.Argument(help="network file (.safetensors) to write")],
 ) -> None:
     """Convert a snapshot of the original TensorFlow implementation to a network file; no code in it is executed."""
+    from training import interop
+
     original = interop.read(snapshot)
     interop.write(network, original)
     side = original.average.resolution_at(original.lod)
     print(f"{network}: G, D and Gs of {snapshot}, which makes images of {side}x{side}")
-
-
-class Which(StrEnum):
-    """A generator of a network file."""
-
-    average = "Gs"
-    trained = "G"
-
-
-class Snapshot(StrEnum):
-    """Of a run."""
-
-    last = "last"
-    best = "best"
 
 
 Network = Annotated[Path, typer.Argument(help="network file (.safetensors), or the folder of a run")]
@@ -64,8 +33,6 @@ WhichOption = Annotated[Which, typer.Option(help="Gs, the running average; or G 
 SnapshotOption = Annotated[Snapshot, typer.Option(help="of a run: the last one, or the nearest to the reals")]
 ClassOption = Annotated[str, typer.Option("--class", help="classes or attributes that are set, by number or name")]
 AttributesOption = Annotated[Path | None, typer.Option(help="file with the classes' names; default: of the run's data")]
-Json = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
-CPU = torch.device("cpu")
 
 
 @app.command()
@@ -84,6 +51,10 @@ def generate(
     truncation: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Write images of a network as PNG files, or as one sheet."""
+    from training import sampling
+    from training.generate import SHEET, load, write_images, write_seeds
+    from training.runtime.device import default_device
+
     if truncation is not None:
         raise ParamsError(sampling.NO_TRUNCATION)
     layout = sampling.parse_grid(grid) if grid else None
@@ -115,8 +86,14 @@ def export_network(
     as_json: Json = False,
 ) -> None:
     """Write the generator as ONNX or TorchScript, for other programs, and compare their images."""
+    import torch
+
+    from training import sampling
+    from training.export import export
+    from training.generate import load
+
     form = form or (Format.onnx if out.suffix == ".onnx" else Format.torchscript)
-    loaded = load(sampling.network_file(network, snapshot), CPU, which)
+    loaded = load(sampling.network_file(network, snapshot), torch.device("cpu"), which)
     difference = export(loaded, out, form, uint8=uint8)
     info = loaded.info
     latents, labels = f"latents (N, {info.generator.latent_size})", f", labels (N, {info.label_size})"
@@ -157,6 +134,11 @@ def video_interpolation(
     as_json: Json = False,
 ) -> None:
     """A loop through the latent space: one latent per frame and cell, smoothed over time."""
+    from training import sampling
+    from training.generate import load
+    from training.runtime.device import default_device
+    from training.video import encode, interpolation
+
     path = sampling.network_file(network, snapshot)
     out = out or sampling.run_folder(network) / "interpolation.mp4"
     loaded = load(path, default_device(), which)
@@ -183,6 +165,12 @@ def video_progress(
     as_json: Json = False,
 ) -> None:
     """What a run learned: the same latents at its snapshots, growing and fading, with the thousands of images shown."""
+    from training import sampling
+    from training.progress_video import frames as progress_frames
+    from training.progress_video import sheets_of_networks, sheets_of_run
+    from training.runtime.device import default_device
+    from training.video import encode
+
     sheets = [] if source is Source.networks else sheets_of_run(run, most_pixels)
     if not sheets and source is not Source.sheets:
         sheets = sheets_of_networks(
@@ -194,7 +182,7 @@ def video_progress(
     _print_video(out, encode(out, frames, count=count, fps=fps, crf=crf), as_json)
 
 
-def _print_video(out: Path, made: Written, as_json: bool) -> None:
+def _print_video(out: Path, made: "Written", as_json: bool) -> None:
     size, seconds = out.stat().st_size, made.frames / made.fps
     facts = {"file": str(out), **asdict(made), "seconds": seconds, "bytes": size}
     line = (
@@ -213,9 +201,7 @@ def neighbours(
     seeds: Annotated[str, typer.Option(help="the images to compare, as in 1,2,10-20")] = "0-15",
     images: Annotated[Path | None, typer.Option(help="a folder of pictures to compare, in place of seeds")] = None,
     count: Annotated[int, typer.Option(min=1, help="neighbours of each image")] = 6,
-    region: Annotated[str, typer.Option(help="left,top,right,bottom in parts of the side")] = ",".join(
-        map(str, CENTRE)
-    ),
+    region: Annotated[str, typer.Option(help="left,top,right,bottom in parts of the side")] = "0.25,0.3,0.75,0.8",
     resolution: Annotated[int | None, typer.Option(help="side at which images are compared; at most 256")] = None,
     features: Annotated[Path | None, typer.Option(help="TorchScript network; default: compare pixels")] = None,
     mirror: Annotated[bool, typer.Option(help="compare mirrored real images too")] = False,
@@ -227,6 +213,23 @@ def neighbours(
     as_json: Json = False,
 ) -> None:
     """The nearest real images of generated ones, of all in a data set: a sheet, and a table (CSV) of the same name."""
+    import numpy as np
+
+    from pipeline.shards.reader import DataSet
+    from training import sampling
+    from training.generate import load
+    from training.neighbours import (
+        FeatureNetwork,
+        at_side,
+        find,
+        parse_region,
+        read_folder,
+        side_to_compare,
+        write_sheet,
+        write_table,
+    )
+    from training.runtime.device import default_device
+
     path = sampling.network_file(network, snapshot)
     out = out or sampling.run_folder(network) / "neighbours.png"
     device, rectangle = default_device(), parse_region(region)
@@ -264,4 +267,7 @@ def neighbours(
 
 
 def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:
-    print(json.dumps(facts, sort_keys=True) if as_json else line)
+    if as_json:
+        print_json(facts)
+    else:
+        print(line)

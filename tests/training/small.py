@@ -76,7 +76,6 @@ def make_network(folder: Path, *, lod: float, images_shown: int = 480, **changes
 
 def run_of_today(options: dict[str, Any]) -> TrainRun:
     """A run by the params of an earlier version, with the values that were added since."""
-    added = {"speed": {"float32_penalty": True, "compile": False}}
-    return TrainRun.model_validate_json(
-        json.dumps({key: {**added.get(key, {}), **value} if key in added else value for key, value in options.items()})
-    )
+    added = {"speed": {"float32_penalty": True, "compile": False}, "schedule": {"discriminator_rates": None}}
+    sections = {key: {**values, **options[key]} for key, values in added.items()}
+    return TrainRun.model_validate_json(json.dumps({"start": None, "loggers": ["dvclive"], **options, **sections}))
