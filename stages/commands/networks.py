@@ -266,6 +266,17 @@ def neighbours(
     _print(facts, line, as_json)
 
 
+@app.command()
+def card(network: Network, as_json: Json = False) -> None:
+    """Write a model card next to a network file, or each of a run: data, terms, training, metrics, how to load it."""
+    from training import checkpoint, sampling
+    from training.model_card import write_cards
+
+    last = sampling.network_file(network)
+    cards = write_cards(checkpoint.network_files(network) if network.is_dir() else [last])
+    _print({"cards": [str(path) for path in cards]}, "\n".join(map(str, cards)), as_json)
+
+
 def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:
     if as_json:
         print_json(facts)
