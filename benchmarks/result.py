@@ -54,7 +54,7 @@ def digests(root: Path, *folders: str) -> dict[str, str]:
     return {
         str(path.relative_to(root)): provenance.digest_of_file(path)
         for path in files
-        if not {".work", ".rates"} & {*path.parts}
+        if not {".work", ".rates", "timing.csv"} & {*path.parts}
     }
 
 

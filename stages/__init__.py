@@ -128,8 +128,8 @@ class StageRun:
         The folder to fill. Its name holds the digest of params, inputs and recipe, so what a killed run left there
         is what this run would make again.
     report
-        Numbers for the record and for `reports/<name>.json`, the stage's DVC metrics, which also has the seconds that
-        the run took. Nothing else that varies between equal runs.
+        Numbers for the record and for `reports/<name>.json`, which also has the seconds that the run took.
+        Nothing else that varies between equal runs.
     notes
         Further entries of the record; nothing that varies between equal runs.
     """

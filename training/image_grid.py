@@ -39,10 +39,10 @@ def progress(grids: Mapping[int, Path], columns: int, cell_pixels: int) -> Pixel
     return np.concatenate(rows) if rows else None
 
 
-def write_png(path: Path, picture_HWC: Pixels) -> None:
-    """Write a picture as PNG, whole or not at all."""
+def write_png(path: Path, picture_HWC: Pixels, compress_level: int = 6) -> None:
+    """Write a picture as PNG, whole or not at all; at `compress_level` 1 four times as fast, and a third larger."""
     with atomic.writing(path) as partial:
-        Image.fromarray(picture_HWC).save(partial, format="png")
+        Image.fromarray(picture_HWC).save(partial, format="png", compress_level=compress_level)
 
 
 def read_png(path: Path) -> Pixels:

@@ -14,28 +14,39 @@ import torch
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
 from training import checkpoint, health, run_identity, schedule
+from training import start as starts
 from training.data.real_images import Reals
 from training.distributed.batch_split import rows_of_part
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from training.history import Row, RunHistory
+from training.image_grid import Pixels
 from training.metrics.snapshot_swd import snapshot_metric
 from training.run_identity import SavedRun
 from training.runtime import preflight
 from training.runtime.device import prepare
 from training.runtime.run_lock import run_lock
+from training.runtime.signals import nothing_to_save
 from training.schedule import Step
 from training.snapshots import Snapshots
+from training.start import Start
+from training.timing import TickTimer, Timing
 from training.trainer import Trainer
 
 
 class Reporter:
     """Receives the progress of a run; this base class ignores it."""
 
-    def begin(self, rows: Sequence[Row]) -> None:
-        """The run starts, or resumes after the ticks `rows`; ticks reported after them are void."""
+    def begin(self, rows: Sequence[Row], timings: Sequence[Timing]) -> None:
+        """The run starts, or resumes after the ticks `rows`; ticks reported after them are void.
 
-    def tick(self, row: Row) -> None:
+        `timings` are those of the ticks as far as they are known: a run of an earlier version has none.
+        """
+
+    def tick(self, row: Row, timing: Timing) -> None:
         """A tick is complete."""
+
+    def sheet(self, images_shown: int, picture_HWC: Pixels) -> None:
+        """A sheet of samples, of the start or of a snapshot."""
 
     def log(self, message: str) -> None:
         """A message for the user."""
@@ -50,12 +61,15 @@ def train(
     *,
     group: ProcessGroup = SINGLE_PROCESS,
     stop_requested: Callable[[], bool] = lambda: False,
+    start: Start | None = None,
 ) -> RunHistory:
     """Train until `run.schedule.total_kimg`, from the newest checkpoint in `folder` if there is one.
 
+    Without one, from the networks of `start`, or from new ones.
+
     `folder` then holds the kept network files (`checkpoint.kept`, and the best by the snapshots' distance), the newest
-    checkpoint, and the pictures of `training.snapshots`. Only the main process writes and reports. The last row of the
-    returned history is that of the whole run.
+    checkpoint, the pictures of `training.snapshots`, and `timing.csv`. Only the main process writes and reports. The
+    last row of the returned history is that of the whole run.
 
     Raises
     ------
@@ -69,14 +83,17 @@ def train(
     """
     _check_splits(run, group)
     prepare(run, device)
-    preflight.check(run, reals, device, group)
+    earliest = group.broadcast(checkpoint.earliest(folder) if group.is_main else None)
+    with nothing_to_save("the largest steps of all resolutions were tried"):
+        preflight.check(run, reals, device, group, images_shown=earliest)
     with ExitStack() as stack:
         if group.is_main:
             stack.enter_context(run_lock(folder, reporter.log))
         metric = stack.enter_context(snapshot_metric(run, reals, folder)) if group.is_main else None
         trainer, history = Trainer(run, reals, device, group), RunHistory()
-        snapshots = Snapshots(run, reals, folder, trainer, history, metric)
-        _initialise_or_resume(snapshots, reporter, group)
+        snapshots = Snapshots(run, reals, folder, trainer, history, metric, start)
+        _initialise_or_resume(snapshots, group, reporter)
+        timer = _begin(snapshots, device, reporter) if group.is_main else None
         while not schedule.run_ends(run.schedule, trainer.images_shown):
             step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
             if run.schedule.reset_optimizers and schedule.resets(history.last_lod(run), step.lod):
@@ -86,7 +103,7 @@ def train(
                 trainer.update(step)
             if schedule.tick_ends(run.schedule, step, tick_start=history.tick_start, images=trainer.images_shown):
                 history.tick_start = trainer.images_shown
-                _end_tick(step, snapshots, reporter, group)
+                _end_tick(step, snapshots, reporter, group, timer)
             if not schedule.run_ends(run.schedule, trainer.images_shown) and group.any(stop_requested()):
                 if group.is_main:
                     snapshots.save(step)
@@ -114,40 +131,71 @@ def _check_splits(run: TrainRun, group: ProcessGroup) -> None:
             raise TrainingError(f"at {step.resolution}x{step.resolution}: {error}") from error
 
 
-def _initialise_or_resume(snapshots: Snapshots, reporter: Reporter, group: ProcessGroup) -> None:
+def _initialise_or_resume(snapshots: Snapshots, group: ProcessGroup, reporter: Reporter) -> None:
     """Draw the initial weights, or load the newest checkpoint; the main process checks the files and broadcasts it."""
     folder, trainer, history = snapshots.folder, snapshots.trainer, snapshots.history
     found = checkpoint.newest(folder, reporter.log) if group.is_main else None
     images_shown = group.broadcast(found.info.images_shown if found else None)
-    if images_shown is None:
+    if images_shown is None and snapshots.start is not None:
+        _start(snapshots, snapshots.start, reporter)
+    elif images_shown is None:
         trainer.initialise()
     else:
         found = found or checkpoint.read(folder, images_shown)
         _check_same_run(snapshots, found.run)
         trainer.restore(images_shown, found.networks, found.state["trainer"])
         history.load_json(found.state["story"])
-    if group.is_main:
-        if found is not None:
-            _log_resumed(snapshots.run, found.run, reporter)
-        reporter.begin(history.rows)
+    if group.is_main and found is not None:
+        _log_resumed(snapshots.run, found.run, reporter)
 
 
-def _end_tick(step: Step, snapshots: Snapshots, reporter: Reporter, group: ProcessGroup) -> None:
+def _start(snapshots: Snapshots, start: Start, reporter: Reporter) -> None:
+    """Load trained networks. What is no part of them, ticks, snapshots and the best of them, begins anew."""
+    run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
+    loaded = starts.load(start, run, snapshots.reals.label_size)
+    trainer.start(start.images_shown, loaded.networks, loaded.trainer)
+    history.tick_start, history.step_start = start.images_shown, loaded.step_start
+    for message in (starts.description(start, run), *loaded.remarks):
+        reporter.log(message)
+
+
+def _begin(snapshots: Snapshots, device: torch.device, reporter: Reporter) -> TickTimer:
+    """Report what was before this session; write the samples of new networks."""
+    run, shown = snapshots.run, snapshots.trainer.images_shown
+    timer = TickTimer(
+        snapshots.folder,
+        device,
+        images_shown=shown,
+        growth=schedule.growth(run.schedule, run.resolution),
+        total=run.schedule.total_kimg * 1000,
+    )
+    reporter.begin(snapshots.history.rows, timer.lines)
+    if shown == 0:
+        reporter.sheet(0, snapshots.write_first(schedule.at(run.schedule, run.resolution, 0)))
+    return timer
+
+
+def _end_tick(
+    step: Step, snapshots: Snapshots, reporter: Reporter, group: ProcessGroup, timer: TickTimer | None
+) -> None:
     """Report the figures, check them, and write a snapshot where it is due."""
     run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
     snapshot_due = history.snapshot_due(run, trainer.images_shown)
+    d_rate = step.discriminator_learning_rate
     row = {
         "images": trainer.images_shown,
         "lod": step.lod,
         "resolution": step.resolution,
         "minibatch": step.minibatch,
         "learning_rate": step.learning_rate,
+        **({} if d_rate is None else {"discriminator_learning_rate": d_rate}),
         **trainer.take_figures(),
     }
     if snapshot_due:
         _check_equal_weights(trainer, group)
         history.snapshots.append(trainer.images_shown)
-    if not group.is_main:  # a failed health check ends the main process, and with it the run
+    waited = trainer.take_data_wait()
+    if timer is None:  # a failed health check ends the main process, and with it the run
         history.rows.append(row)
         return
     fault = health.check_figures(run.alarms, row)
@@ -155,7 +203,10 @@ def _end_tick(step: Step, snapshots: Snapshots, reporter: Reporter, group: Proce
         row |= snapshots.preview(step)
         fault = health.check_samples(run.alarms, row)
     history.rows.append(row)
-    reporter.tick(row)
+    sheet = snapshots.write_latest(step)
+    reporter.tick(row, timer.tick(trainer.images_shown, waited))
+    if snapshot_due:
+        reporter.sheet(trainer.images_shown, sheet)
     if fault is not None:
         newest = checkpoint.network_files(snapshots.folder)[-1:]
         kept = f"The last good snapshot is kept: {newest[0]}" if newest else "There is no snapshot yet"
@@ -183,7 +234,8 @@ def _check_equal_weights(trainer: Trainer, group: ProcessGroup) -> None:
 def _check_same_run(snapshots: Snapshots, saved: SavedRun) -> None:
     """Raise where the checkpoint is of a run that learns otherwise, learns from other images, or is longer already."""
     run, folder = snapshots.run, snapshots.folder
-    fault = run_identity.fault(saved, run, snapshots.reals.digest())
+    start = None if snapshots.start is None else snapshots.start.identity
+    fault = run_identity.fault(saved, run, snapshots.reals.digest(), start)
     if fault is not None:
         raise TrainingError(
             f"{folder}: holds another run ({fault}). Train into another folder, or delete this one by hand."

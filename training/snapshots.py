@@ -1,11 +1,13 @@
-"""What a run writes at every snapshot and at its end: grids of samples, their figures, and the checkpoint.
+"""What a run writes at its start, ticks, snapshots and end: grids of samples, their figures, and the checkpoint.
 
-`grids/` holds the samples of every snapshot and the reals of every resolution; `samples.png`, `reals.png` and
-`progress.png` are written at the end.
+`grids/` holds the samples of the start and of every snapshot, and the reals of every resolution; `latest.png` those of
+the last tick. `samples.png`, `reals.png` and `progress.png` are written at the end.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from pipeline import atomic
 from pipeline.params import TrainRun
@@ -18,7 +20,12 @@ from training.history import Row, RunHistory
 from training.image_grid import Pixels, image_grid, progress, write_png
 from training.metrics.snapshot_swd import SnapshotMetric
 from training.schedule import Step
+from training.start import Start
 from training.trainer import CHANNELS, Trainer
+
+LATEST = "latest.png"
+SHEET_PIXELS = 256
+"""The largest side of a sample in the sheet of a tick, which therefore takes about the same time at all resolutions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,30 @@ class Snapshots:
     trainer: Trainer
     history: RunHistory
     metric: SnapshotMetric | None
+    start: Start | None = None
+
+    def sheet(self, step: Step) -> Pixels:
+        """The samples at `step` as one picture (H, W, C), each of at most `SHEET_PIXELS`."""
+        run, average = self.run, self.trainer.average
+        count = run.grid_columns * run.grid_rows
+        latents_NL = random_streams.latents(run.seed, Stream.GRID, 0, (count, run.networks.latent_size))
+        _, labels_NL = self.reals.mirrored_and_labels(0, count, np.arange(count))
+        shrink = max(1, step.resolution // SHEET_PIXELS)
+        samples = generate.images(average, latents_NL, labels_NL, lod=step.lod, minibatch=step.minibatch, shrink=shrink)
+        return image_grid(samples, run.grid_columns, min(run.grid_cell_pixels, SHEET_PIXELS))
+
+    def write_first(self, step: Step) -> Pixels:
+        """Write the grid of samples before the first step, whose networks are untrained; returns it as `sheet`."""
+        picture = self.sheet(step)
+        scale = self.run.grid_cell_pixels // min(self.run.grid_cell_pixels, SHEET_PIXELS)
+        write_png(self._samples_path(0), picture.repeat(scale, axis=0).repeat(scale, axis=1))
+        return picture
+
+    def write_latest(self, step: Step) -> Pixels:
+        """Write the sheet of a tick in place of that of the tick before."""
+        picture = self.sheet(step)
+        write_png(self.folder / LATEST, picture, compress_level=1)
+        return picture
 
     def preview(self, step: Step) -> Row:
         """Write the grid of samples at `step`, the last that was trained; returns the figures of the samples."""
@@ -59,7 +90,9 @@ class Snapshots:
             self.run, channels=CHANNELS, label_size=size, images_shown=trainer.images_shown, lod=step.lod
         )
         state = {"trainer": trainer.state_dict(), "story": self.history.to_json()}
-        checkpoint.save(self.folder, info, trainer.networks(), state, run=self.run, images=self.reals.digest())
+        start = None if self.start is None else self.start.identity
+        images = self.reals.digest()
+        checkpoint.save(self.folder, info, trainer.networks(), state, run=self.run, images=images, start=start)
         self._prune(checkpoint.RESUMABLE)
 
     def finish(self) -> None:

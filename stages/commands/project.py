@@ -57,7 +57,7 @@ def plan(
 
 @app.command()
 def summary(json: Json = False) -> None:
-    """Print the report of each stage in a few lines (dvc metrics show prints one wide table)."""
+    """Print the report of each stage in a few lines (dvc metrics show: only the headline figures)."""
     from stages import reports
 
     if json:

@@ -15,6 +15,7 @@ from training.data.real_images import Reals
 from training.history import Row
 from training.image_grid import read_png
 from training.loop import Reporter, train
+from training.timing import FILE, Timing
 from training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -32,10 +33,10 @@ class ListReporter(Reporter):
         self.messages: list[str] = []
         self._stop = stop
 
-    def begin(self, rows: Sequence[Row]) -> None:
+    def begin(self, rows: Sequence[Row], timings: Sequence[Timing]) -> None:
         self.rows = list(rows)
 
-    def tick(self, row: Row) -> None:
+    def tick(self, row: Row, timing: Timing) -> None:
         self.rows.append(row)
         self._stop -= 1
         if self._stop == 0:
@@ -73,7 +74,9 @@ def resumed(run: TrainRun, folder: Path, stops: Sequence[int]) -> ListReporter:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The content of all files, except the times."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != FILE]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_a_run_writes_all_its_files(run: TrainRun, whole: tuple[Path, ListReporter]) -> None:
@@ -84,6 +87,9 @@ def test_a_run_writes_all_its_files(run: TrainRun, whole: tuple[Path, ListReport
     assert {row["lod"] for row in reporter.rows if row["images"] >= 350} == {0.0}
     assert {f"grids/samples-{48 * n:09d}.png" for n in range(2, 11, 2)} <= names
     assert {"grids/reals-0004.png", "grids/reals-0008.png", "samples.png", "reals.png", "progress.png"} <= names
+    assert "grids/samples-000000000.png" in names, "of the networks before training"
+    assert read_png(folder / "latest.png").shape == (2 * 16, 4 * 16, 3)
+    assert len((folder / FILE).read_text().splitlines()) == 1 + 10
     networks = checkpoint.network_files(folder)
     assert len(networks) <= run.keep_snapshots
     assert networks[-1] == checkpoint.network_path(folder, 480)

@@ -4,6 +4,7 @@ N = samples of this process in a minibatch, C = 3 (images) or classes (labels), 
 """
 
 import math
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,13 @@ from training.schedule import Step
 
 
 class DeviceLoader:
-    """Draws the microbatches of this process; a level of up to `run.speed.gpu_mib` MiB is kept on the GPU."""
+    """Draws the microbatches of this process; a level of up to `run.speed.gpu_mib` MiB is kept on the GPU.
+
+    Attributes
+    ----------
+    wait_seconds
+        How long steps have waited for images.
+    """
 
     def __init__(
         self, run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup, fake_score: FakeScoreEma
@@ -36,6 +43,7 @@ class DeviceLoader:
         self._device = device
         self._group = group
         self._fake_score = fake_score
+        self.wait_seconds = 0.0
         self._level = LevelCache(reals.dataset, device, run.speed.gpu_mib if device.type == "cuda" else 0)
 
     def discriminator_batches(self, step: Step, images_shown: int) -> tuple[DiscriminatorBatch, ...]:
@@ -69,6 +77,7 @@ class DeviceLoader:
         self, resolution: int, images_shown: int, count: int, rows: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Images (N, C, H, W) uint8, which of them are mirrored (N,), and labels; see `Reals.minibatch`."""
+        started = time.monotonic()
         level_MCHW = self._level.load(resolution)
         if level_MCHW is None:
             found = self._reals.minibatch(resolution, images_shown, count, rows)
@@ -77,6 +86,7 @@ class DeviceLoader:
         else:
             images_NCHW = level_MCHW[to_device(self._reals.rows(images_shown, count)[rows], self._device)]
             mirrored_N, labels_NC = self._reals.mirrored_and_labels(images_shown, count, rows)
+        self.wait_seconds += time.monotonic() - started
         labels = None if labels_NC is None else to_device(labels_NC, self._device)
         return images_NCHW, to_device(mirrored_N, self._device), labels
 

@@ -20,6 +20,7 @@ from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils import _pytree as pytree
 
 from pipeline.params import TrainRun, WganLoss
+from training.runtime.signals import nothing_to_save
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ class CompiledFunction(Generic[R]):
         if key != self._key:
             self._key, self._compiled = key, None
             try:
-                return self._first_call(args)
+                with nothing_to_save("gradients were compiled"):
+                    return self._first_call(args)
             except Exception as error:  # noqa: BLE001 - whatever compilers raise, training continues
                 self._compiled = None
                 logger.warning("not compiled, because of %s: %s", type(error).__name__, str(error).partition("\n")[0])
