@@ -73,3 +73,19 @@ def compare(
         print("\n".join(trust.lines({key: value for key, value in facts.items() if value not in ({}, [])})))
     if not facts["equal"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Examine this machine: packages, self-tests, GPU, disks, limits, dask, DVC; status 1 if something needed fails."""
+    from stages import doctor as examination
+
+    findings: list[examination.Finding] = []
+    for finding in examination.examine():
+        findings.append(finding)
+        if not json:
+            print(finding, flush=True)
+    if json:
+        print_json(findings)
+    if any(finding.state is examination.State.FAILED for finding in findings):
+        raise typer.Exit(1)
