@@ -19,10 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tqdm import tqdm
-
 from pipeline import atomic, disk, provenance
 from pipeline.errors import ExportError, ShardError
+from pipeline.progress import progress
 from pipeline.shards import layout
 from pipeline.shards.export.folder import PngFolder
 from pipeline.shards.export.parquet import Parquet
@@ -147,7 +146,7 @@ def _write(name: FormatName, form: Format, plan: Plan, identity: dict[str, Any],
     form.begin(plan)
     parts = form.parts(plan)
     missing = [part for part in parts if not _result(plan, part).exists()]
-    with tqdm(total=len(plan.items), unit="image", desc=f"export {name}", disable=None) as bar:
+    with progress(total=len(plan.items), unit="image", desc=f"export {name}") as bar:
         bar.update(len(plan.items) - sum(part.stop - part.start for part in missing))
         for part in _run(name, plan, missing, workers):
             bar.update(part.stop - part.start)
