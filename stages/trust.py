@@ -1,23 +1,30 @@
 """What `celebahq verify`, `inspect` and `compare` do with a path: they find out what lies there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
-from pipeline import checksums
+from pipeline import checksums, disk
 from pipeline.errors import ParamsError
 from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.verify_set import faults_of_set
+from pipeline.trust import compare as comparison
+from pipeline.trust import inspection
 from pipeline.trust import verify as verification
 from pipeline.trust.restoration import faults_of_restoration
 from pipeline.trust.table import faults_of_table
 from pipeline.trust.verify import Check, Result, Task
+from training import comparison as network_comparison
+from training import inspection as networks
 from training.network_files import faults_of_checkpoint, faults_of_network, faults_of_snapshot
 
 RECORD = "record.json"
 VIEW = "dataset.h5"
 LABELS = "dataset-labels.npy"
+SHOWN_VALUES = 24
+SMALL_BYTES = 1_000_000
 
 
 class Kind(StrEnum):
@@ -139,3 +146,67 @@ def _published_below(folder: Path) -> list[Path]:
 def _check_of(path: Path) -> Check | None:
     """What finds the faults of a file; None where its digest is all that there is."""
     return _CHECKS.get(_kind_of_file(path))
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    """What lies at `path`, as a nested dictionary; `PipelineError` if it is nothing of this project, or damaged."""
+    kind = kind_of(path)
+    readers: dict[Kind, Callable[[Path], dict[str, Any]]] = {
+        Kind.DATA_SET: inspection.data_set,
+        Kind.SHARD: inspection.shard,
+        Kind.VIEW: inspection.shard,
+        Kind.LABELS: inspection.labels,
+        Kind.TABLE: inspection.table,
+        Kind.FOLDER: inspection.folder,
+        Kind.RESTORATION: inspection.restoration,
+        Kind.NETWORK: networks.network,
+        Kind.CHECKPOINT: networks.checkpoint,
+        Kind.RUN: networks.run,
+        Kind.SNAPSHOT: networks.snapshot,
+    }
+    if kind not in readers:
+        raise ParamsError(f"{path}: no data set, shard, table, network, checkpoint or record of this project.")
+    return {"path": str(path), "kind": kind.value, **readers[kind](path)}
+
+
+def lines(facts: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
+    """Nested facts as indented lines; long lists are shortened."""
+    for key, value in facts.items():
+        name = str(key)
+        head = f"{'  ' * indent}{name if {*'./'} & {*name} else name.replace('_', ' ')}:"
+        if isinstance(value, Mapping):
+            if value:
+                yield head
+                yield from lines(value, indent + 1)
+            else:
+                yield f"{head} none"
+        elif isinstance(value, list):
+            shown = ", ".join(map(str, value[:SHOWN_VALUES])) or "none"
+            yield f"{head} {shown}{f' ... ({len(value)})' if len(value) > SHOWN_VALUES else ''}"
+        elif isinstance(value, bool) or value is None:
+            yield f"{head} {({True: 'yes', False: 'no', None: 'none'})[value]}"
+        else:
+            size = f" ({disk.gigabytes(value)})" if name.endswith("bytes") and value > SMALL_BYTES else ""
+            yield f"{head} {value:g}{size}" if isinstance(value, float) else f"{head} {value}{size}"
+
+
+def compare(a: Path, b: Path) -> dict[str, Any]:
+    """How two paths of one kind differ, as a nested dictionary with the key `equal`.
+
+    `ParamsError` if they are of different kinds, or of one that cannot be compared.
+    """
+    kinds = kind_of(a), kind_of(b)
+    if kinds[0] is not kinds[1]:
+        raise ParamsError(f"{a} is a {kinds[0].value}, {b} a {kinds[1].value}: only two of one kind can be compared.")
+    comparisons: dict[Kind, Callable[[Path, Path], dict[str, Any]]] = {
+        Kind.DATA_SET: comparison.data_sets,
+        Kind.SHARD: comparison.shards,
+        Kind.TABLE: comparison.tables,
+        Kind.FOLDER: comparison.folders,
+        Kind.NETWORK: network_comparison.networks,
+        Kind.CHECKPOINT: network_comparison.checkpoints,
+        Kind.RUN: network_comparison.runs,
+    }
+    if kinds[0] not in comparisons:
+        raise ParamsError(f"{a}: a {kinds[0].value} cannot be compared; name the folder that holds it.")
+    return {"a": str(a), "b": str(b), "kind": kinds[0].value, **comparisons[kinds[0]](a, b)}

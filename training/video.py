@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import ParamsError
+from pipeline.progress import progress
 from training import sampling
 from training.data import random_streams
 from training.data.random_streams import Stream
@@ -112,7 +112,7 @@ def encode(path: Path, frames: Iterable[Pixels], *, count: int, fps: int, crf: i
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
         written = 0
-        for picture_HWC in tqdm(frames, total=count, unit="frame", leave=False, disable=None):
+        for picture_HWC in progress(frames, total=count, unit="frame"):
             even_HWC = _even(picture_HWC)
             if not written:
                 stream.height, stream.width = even_HWC.shape[:2]

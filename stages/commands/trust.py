@@ -40,3 +40,52 @@ def verify(
         print(f"{path}: {state}; {result.files} files, {size:.3f} GB in {result.seconds:.1f} s, {speed:.3f} GB/s")
     if result.faults:
         raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="data set, shard, table, network, snapshot (.pkl), checkpoint, run")],
+    json: Json = False,
+) -> None:
+    """Print what a file or folder is, and what it states: counts, options, metrics, drops, provenance."""
+    from stages import trust
+
+    facts = trust.inspect(path)
+    if json:
+        print_json(facts)
+    else:
+        print("\n".join(trust.lines(facts)))
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="data set, shard, table, network, checkpoint, run or published folder")],
+    b: Annotated[Path, typer.Argument(help="another of the same kind")],
+    json: Json = False,
+) -> None:
+    """Print how two differ, images worst first; status 1 if their content does, whatever made them."""
+    from stages import trust
+
+    facts = trust.compare(a, b)
+    if json:
+        print_json(facts)
+    else:
+        print("\n".join(trust.lines({key: value for key, value in facts.items() if value not in ({}, [])})))
+    if not facts["equal"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Examine this machine: packages, self-tests, GPU, disks, limits, dask, DVC; status 1 if something needed fails."""
+    from stages import doctor as examination
+
+    findings: list[examination.Finding] = []
+    for finding in examination.examine():
+        findings.append(finding)
+        if not json:
+            print(finding, flush=True)
+    if json:
+        print_json(findings)
+    if any(finding.state is examination.State.FAILED for finding in findings):
+        raise typer.Exit(1)

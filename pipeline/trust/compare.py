@@ -1,0 +1,249 @@
+"""How two data sets, shards, tables or folders differ.
+
+Every function gives a nested dictionary, ready for JSON. `equal` is about the content: images, their order, labels,
+rows, files. Params and provenance that differ are listed, and may have had no effect.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline import checksums
+from pipeline.errors import ShardError, TableError
+from pipeline.progress import progress
+from pipeline.provenance import digest_of_file
+from pipeline.shards import codecs, layout
+from pipeline.shards.reader import DataSet
+from pipeline.trust.inspection import Facts, read_json
+
+SHOWN = 50
+"""Examples that are listed of each kind; all are counted."""
+RECORD = "record.json"
+Key = tuple[int, str, int]
+
+
+class Images(Protocol):
+    """A data set, or a shard alone."""
+
+    header: layout.Header
+    index: NDArray[np.int64]
+    files: list[str]
+    md5s: list[str]
+    labels: NDArray[np.float32] | None
+
+    def read(self, resolution: int, indices: list[int], /) -> NDArray[np.uint8]:
+        """The images at some positions: uint8 (n, 3, r, r)."""
+        ...
+
+
+class ShardImages:
+    """The images of one shard."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = h5py.File(path, "r", rdcc_nbytes=0, locking=False)
+        except OSError as error:
+            raise ShardError(f"{path}: HDF5 cannot open it ({error}).") from error
+        self.header = layout.read_header(self._file)
+        codecs.make_readable(self.header.codec)
+        self.index: NDArray[np.int64] = layout.read_values(self._file, layout.IDENTITY_INDEX)
+        self.files = layout.read_texts(self._file, layout.IDENTITY_FILE)
+        self.md5s = layout.read_texts(self._file, layout.IDENTITY_MD5)
+        self.labels: NDArray[np.float32] | None = None
+        if layout.IDENTITY_LABELS in self._file:
+            self.labels = layout.read_values(self._file, layout.IDENTITY_LABELS)
+
+    def read(self, resolution: int, indices: list[int], /) -> NDArray[np.uint8]:
+        """As `DataSet.read`."""
+        level = layout.dataset(self._file, layout.level_name(resolution))
+        return np.stack([level[place] for place in indices])
+
+
+def data_sets(a: Path, b: Path) -> Facts:
+    """Two data sets. Of images in both, those that differ have PSNR in dB and the largest difference (0...255)."""
+    with DataSet(a) as first, DataSet(b) as second:
+        return _images(first, second) | records(a, b)
+
+
+def shards(a: Path, b: Path) -> Facts:
+    """Two shards."""
+    return _images(ShardImages(a), ShardImages(b))
+
+
+def _images(a: Images, b: Images) -> Facts:
+    first, second = _places(a), _places(b)
+    common = [key for key in first if key in second]
+    side = min(a.header.resolution, b.header.resolution)
+    same_side = a.header.resolution == b.header.resolution
+    unequal = [key for key in common if not same_side or a.md5s[first[key]] != b.md5s[second[key]]]
+    worst: list[Facts] = []
+    different = 0
+    for key in progress(unequal, unit="image", desc="compare"):
+        (image_a,), (image_b,) = a.read(side, [first[key]]), b.read(side, [second[key]])
+        change = np.abs(image_a.astype(np.int16) - image_b)
+        if not change.any():
+            continue
+        different += 1
+        error = float(np.mean(np.square(change, dtype=np.float64)))
+        worst.append(
+            {"file": _label(key), "psnr": 10 * math.log10(255**2 / error), "max_difference": int(change.max())}
+        )
+        worst = sorted(worst, key=lambda entry: entry["psnr"])[:SHOWN]
+    missing = {
+        name: [_label(key) for key in keys if key not in others]
+        for name, keys, others in (("only_in_a", first, second), ("only_in_b", second, first))
+    }
+    labels = _labels(a, b, [(first[key], second[key]) for key in common])
+    order = [key for key in second if key in first] != common
+    equal = same_side and not different and not any(missing.values()) and not labels and not order
+    return {
+        "equal": equal,
+        "images": {"a": len(first), "b": len(second), "in_both": len(common)},
+        "missing": {name: _shortened(keys) for name, keys in missing.items() if keys},
+        "other_order": order,
+        "compared_at": f"{side}x{side}",
+        "different_images": different,
+        "worst_first": {entry.pop("file"): entry for entry in worst},
+        "labels": labels,
+        "definition": differences(vars_of(a.header), vars_of(b.header)),
+    }
+
+
+def _places(images: Images) -> dict[Key, int]:
+    """The position of each image by its number, its name, and how many faces of the same picture come before it."""
+    seen: Counter[tuple[int, str]] = Counter()
+    found: dict[Key, int] = {}
+    for place, name in enumerate(zip(images.index.tolist(), images.files, strict=True)):
+        found[(*name, seen[name])] = place
+        seen[name] += 1
+    return found
+
+
+def _label(key: Key) -> str:
+    return f"{key[1]} (face {key[2]})" if key[2] else key[1]
+
+
+def _labels(a: Images, b: Images, pairs: list[tuple[int, int]]) -> Facts:
+    columns = [None if images.labels is None else images.labels.shape[1] for images in (a, b)]
+    if columns[0] != columns[1]:
+        return {"columns": {"a": columns[0], "b": columns[1]}}
+    if a.labels is None or b.labels is None or not pairs:
+        return {}
+    rows_a, rows_b = (np.array(rows) for rows in zip(*pairs, strict=True))
+    different = np.flatnonzero((a.labels[rows_a] != b.labels[rows_b]).any(1)).tolist()
+    names = [a.files[rows_a[row]] for row in different[:SHOWN]]
+    return {"different": len(different), "images": names} if different else {}
+
+
+def tables(a: Path, b: Path) -> Facts:
+    """Two tables, by the keys of their rows: columns, rows and values that differ."""
+    try:
+        first, second = pq.read_table(a), pq.read_table(b)
+    except (OSError, ValueError) as error:
+        raise TableError(f"{a} or {b}: not a parquet table, or damaged ({error}).") from error
+    common = [name for name in first.column_names if name in second.column_names]
+    keys = [name for name in ("index", "face") if name in common]
+    if not keys:
+        raise TableError(f"{a}, {b}: have no column index in common, so their rows cannot be compared.")
+    rows_a, rows_b = (
+        {key: place for place, key in enumerate(zip(*(table[name].to_pylist() for name in keys), strict=True))}
+        for table in (first, second)
+    )
+    both = [key for key in rows_a if key in rows_b]
+    values: Facts = {}
+    for name in common:
+        left, right = first[name].to_pylist(), second[name].to_pylist()
+        changed = [key for key in both if left[rows_a[key]] != right[rows_b[key]]]
+        if changed:
+            shown = {_text(key): pair_of(left[rows_a[key]], right[rows_b[key]]) for key in changed[:5]}
+            values[name] = {"rows": len(changed), "first": shown}
+    columns = {
+        name: names
+        for name, names in (
+            ("only_in_a", [name for name in first.column_names if name not in common]),
+            ("only_in_b", [name for name in second.column_names if name not in common]),
+        )
+        if names
+    }
+    missing = {
+        name: _shortened([_text(key) for key in keys_])
+        for name, keys_ in (
+            ("only_in_a", [key for key in rows_a if key not in rows_b]),
+            ("only_in_b", [key for key in rows_b if key not in rows_a]),
+        )
+        if keys_
+    }
+    return {
+        "equal": not (values or columns or missing),
+        "rows": {"a": first.num_rows, "b": second.num_rows, "in_both": len(both)},
+        "missing": missing,
+        "columns": columns,
+        "values": values,
+    }
+
+
+def folders(a: Path, b: Path) -> Facts:
+    """Two published folders of any stage, file by file; records and digests are compared as provenance."""
+    own = {RECORD, checksums.FILE}
+    first, second = ({name for name in checksums.files_of(folder) if name not in own} for folder in (a, b))
+    different = [name for name in sorted(first & second) if digest_of_file(a / name) != digest_of_file(b / name)]
+    missing = {"only_in_a": sorted(first - second), "only_in_b": sorted(second - first)}
+    return {
+        "equal": not different and first == second,
+        "files": {"a": len(first), "b": len(second)},
+        "missing": {name: _shortened(names) for name, names in missing.items() if names},
+        "different_files": _shortened(different),
+    } | records(a, b)
+
+
+def records(a: Path, b: Path) -> Facts:
+    """How the records of two published folders differ, key by key."""
+    first, second = read_json(a / RECORD), read_json(b / RECORD)
+    facts: Facts = {"params": differences(first.get("params", {}), second.get("params", {}))}
+    rest = ("recipe", "code", "libraries", "inputs", "report")
+    facts["provenance"] = differences(*({key: record.get(key) for key in rest} for record in (first, second)))
+    return facts
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Facts:
+    """The values by dotted name that differ: `old -> new`; `absent` where there is none."""
+    first, second = flat(a), flat(b)
+    names = sorted(first.keys() | second.keys())
+    return {
+        name: pair_of(first.get(name, "absent"), second.get(name, "absent"))
+        for name in names
+        if first.get(name, "absent") != second.get(name, "absent")
+    }
+
+
+def flat(values: Mapping[str, Any], section: str = "") -> Facts:
+    """Nested values by dotted names."""
+    found: Facts = {}
+    for key, value in values.items():
+        found |= flat(value, f"{section}{key}.") if isinstance(value, Mapping) else {f"{section}{key}": value}
+    return found
+
+
+def pair_of(a: Any, b: Any) -> str:
+    """Two values as one text."""
+    return f"{a} -> {b}"
+
+
+def vars_of(header: layout.Header) -> Facts:
+    """The values of a header."""
+    return {name: getattr(header, name) for name in ("resolution", "codec", "decoder", "renderer", "params_digest")}
+
+
+def _shortened(names: list[str]) -> Facts:
+    return {"count": len(names), "first": names[:SHOWN]} if names else {}
+
+
+def _text(key: tuple[Any, ...]) -> str:
+    return "-".join(map(str, key))
