@@ -21,7 +21,8 @@ def table(run: TrainRun, reals: Reals | None, device: torch.device, first: int =
     TrainingError
         A step does not fit the memory or the networks (see `preflight.check`).
     """
-    loads = {} if reals is None else {load.resolution: load.mib for load in preflight.check(run, reals, device)}
+    checked = [] if reals is None else preflight.check(run, reals, device, images_shown=first)
+    loads = {load.resolution: load.mib for load in checked}
     rows: list[tuple[str, ...]] = [HEADER]
     for phase in schedule.phases(run.schedule, run.resolution, first):
         step = phase.first
