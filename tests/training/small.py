@@ -58,7 +58,7 @@ def make_run(dataset: Path, **changes: Any) -> TrainRun:
 def run_of_today(options: dict[str, Any]) -> TrainRun:
     """A run by the params of an earlier version, with the values that were added since."""
     added = {"speed": {"float32_penalty": True, "compile": False}}
-    options = {"loggers": ["dvclive"], **options}
+    options = {"loggers": ["dvclive"], "snapshot_fid": None, **options}
     return TrainRun.model_validate_json(
         json.dumps({key: {**added.get(key, {}), **value} if key in added else value for key, value in options.items()})
     )
