@@ -100,6 +100,7 @@ def train(
         snapshots = Snapshots(run, reals, folder, trainer, history, process)
         _initialise_or_resume(snapshots, group, reporter)
         timer = _begin(snapshots, device, reporter) if group.is_main else None
+        growth = schedule.growth(run.schedule, run.resolution)
         while not schedule.run_ends(run.schedule, trainer.images_shown):
             step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
             if run.schedule.reset_optimizers and schedule.resets(history.last_lod(run), step.lod):
@@ -107,6 +108,8 @@ def train(
             history.step_start = trainer.images_shown
             for _ in range(run.schedule.minibatch_repeats):
                 trainer.update(step)
+            if any(resolution == 2 * step.resolution for _, resolution in growth):
+                trainer.preload(2 * step.resolution)
             if schedule.tick_ends(run.schedule, step, tick_start=history.tick_start, images=trainer.images_shown):
                 history.tick_start = trainer.images_shown
                 _end_tick(step, snapshots, reporter, group, timer)
