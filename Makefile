@@ -27,11 +27,12 @@ $(READY): pyproject.toml requirements.lock
 repro: env ## rebuild data, model and metrics: dvc repro on params.yaml (the demo, until you change it)
 	dvc repro
 	@python -m stages summary
-	@echo "Pictures: data/shard/samples.png, data/superres/before_after.png, runs/*/progress.png; all on one page: make plots"
+	@echo "All on one page, for your browser: reports/report.html"
 
-plots: env ## the plots of the last run as one page, dvc_plots/index.html
+plots: env ## curves and pictures as DVC shows them, to compare revisions: dvc_plots/index.html
 	dvc plots show
 
+test: export OMP_NUM_THREADS := 1 # pytest's processes take the cores already
 test: env ## the whole test suite, on up to four cores
 	pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 

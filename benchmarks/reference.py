@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.params import NetworkOptions, TrainRun, WganLoss
+from training import schedule
 from training.networks.progressive import feature_maps
 
 
@@ -179,7 +180,7 @@ class PlainTrainer:
 
     def __init__(self, run: TrainRun) -> None:
         assert isinstance(run.loss, WganLoss) and not run.labels
-        self.loss, self.decay = run.loss, run.ema_decay
+        self.loss, self.ema_decay = run.loss, run.ema_decay
         self.generator = PlainGenerator(run.networks, run.resolution)
         self.discriminator = PlainDiscriminator(run.networks, run.resolution)
         self.average = copy.deepcopy(self.generator)
@@ -206,9 +207,10 @@ class PlainTrainer:
         penalty = weight * (norms - target) ** 2
         (fake_scores - real_scores + penalty + self.loss.wgan_epsilon * real_scores**2).mean().backward()
         self.adam_d.step(learning_rate)
+        decay = schedule.ema_decay(self.ema_decay, len(reals))
         with torch.no_grad():
             for average, current in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-                average.mul_(self.decay).add_(current, alpha=1 - self.decay)
+                average.mul_(decay).add_(current, alpha=1 - decay)
         self.adam_g.zero_grad()
         self.discriminator.requires_grad_(False)
         (-self.discriminator(self.generator(latents_g, lod), lod)).mean().backward()

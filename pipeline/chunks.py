@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dask.distributed import Client, Future, KilledWorker
-from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import ClusterError, DropReason, RejectedInputError
+from pipeline.progress import progress
 from pipeline.workers import Requirements, check_workers
 
 TABLE = "rows.parquet"
@@ -180,7 +180,7 @@ class _Run:
         try:
             for chunk in chunks:
                 self._submit(_Job(chunk))
-            with tqdm(total=len(chunks), unit="chunk", leave=False, disable=None) as bar:
+            with progress(total=len(chunks), unit="chunk") as bar:
                 while self._jobs:
                     future = self._next()
                     bar.update(self._end(self._jobs.pop(future), future))

@@ -63,8 +63,16 @@ class ShardError(PipelineError):
     """An HDF5 shard or a data set of shards cannot be written or read."""
 
 
+class ExportError(PipelineError):
+    """A data set cannot be exported to a folder."""
+
+
 class DiskFullError(PipelineError):
     """There is, or will be, no space for a result; finished parts are kept."""
+
+
+class ChecksumError(PipelineError):
+    """A file of digests has another form, or cannot be used."""
 
 
 class NetworkError(PipelineError):

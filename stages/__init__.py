@@ -17,20 +17,22 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, disk, drops, manifest, provenance, suspicions
+from pipeline import atomic, checksums, disk, provenance
 from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError, SuspiciousInputError
-from pipeline.manifest import Accounting
 from pipeline.params import Params
-from pipeline.sources.fetch import terms
-from pipeline.sources.fetch.downloads import Downloads
-from pipeline.suspicions import Suspicion
+
+if TYPE_CHECKING:  # pyarrow and requests take longer to load than most commands take
+    from pipeline.drops import DropLimit
+    from pipeline.manifest import Accounting
+    from pipeline.sources.fetch.downloads import Downloads
+    from pipeline.suspicions import Suspicion
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
@@ -49,6 +51,10 @@ RATES = DATA / ".rates"
 """What each stage took on this machine when it last ran from its start, for `celebahq plan`."""
 SYSTEM_FAULTS = (errno.EIO, errno.EROFS, errno.ESTALE)
 """Errors of a disk, not of the program: the command line shows the message alone."""
+USER_FAULTS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENAMETOOLONG)
+"""Errors of a path that the user gave or keeps: as above."""
+TRACEBACK = "CELEBAHQ_TRACEBACK"
+"""The environment variable that, when it is not empty, shows where in the program such an error arose."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -101,8 +107,11 @@ def read_manifest(path: Path, kind: type[Manifest]) -> Manifest:
         ) from error
 
 
-def open_downloads(params: Params) -> Downloads:
+def open_downloads(params: Params) -> "Downloads":
     """The published files in the user's checkout, under the terms that were accepted there."""
+    from pipeline.sources.fetch import terms
+    from pipeline.sources.fetch.downloads import Downloads
+
     network = params.network
     if network.local is not None:
         network = network.model_copy(update={"local": CHECKOUT / network.local})
@@ -119,8 +128,8 @@ class StageRun:
         The folder to fill. Its name holds the digest of params, inputs and recipe, so what a killed run left there
         is what this run would make again.
     report
-        Numbers for the record and for `reports/<name>.json`, the stage's DVC metrics, which also has the seconds that
-        the run took. Nothing else that varies between equal runs.
+        Numbers for the record and for `reports/<name>.json`, which also has the seconds that the run took.
+        Nothing else that varies between equal runs.
     notes
         Further entries of the record; nothing that varies between equal runs.
     """
@@ -135,16 +144,20 @@ class StageRun:
         """The stage's table, in the work folder."""
         return self.work / f"{self.stage}.parquet"
 
-    def drop_limit(self, max_dropped: float, inputs: Path) -> drops.DropLimit:
+    def drop_limit(self, max_dropped: float, inputs: Path) -> "DropLimit":
         """Counts what is dropped of the kept rows of the table `inputs` while the stage runs."""
+        from pipeline import drops, manifest
+
         return drops.DropLimit(self.stage, max_dropped, manifest.account(inputs).kept)
 
-    def suspect(self, found: Sequence[Suspicion], max_share: float = 1.0, key: str | None = None) -> None:
+    def suspect(self, found: Sequence["Suspicion"], max_share: float = 1.0, key: str | None = None) -> None:
         """Print suspicions, write them to `suspicions.csv`, and raise `SuspiciousInputError` above `max_share` (0...1).
 
         Called once by a stage, with all that it suspects. `key` of `params.yaml` has the share, that of the stage by
         default.
         """
+        from pipeline import suspicions
+
         for suspicion in found:
             print(f"{self.stage}: {suspicion}", file=sys.stderr)
         suspicions.write(self.work, found)
@@ -160,8 +173,10 @@ class StageRun:
                 f"it is right as it is, raise {key or f'{self.stage}.max_suspicious'} in params.yaml."
             )
 
-    def count(self, account: Accounting, max_dropped: float) -> None:
+    def count(self, account: "Accounting", max_dropped: float) -> None:
         """Report an account; raise `TooManyDroppedError` above the limit."""
+        from pipeline import drops
+
         self.report.update(asdict(account))
         drops.check(self.stage, account, max_dropped, self.table)
 
@@ -249,6 +264,7 @@ def stage_run(
     seconds = round(time.monotonic() - started, 2)
     atomic.write_json(work / RECORD, {**facts, "report": run.report, **run.notes})
     atomic.write_json(REPORTS / f"{path}.json", {**run.report, "seconds": seconds})
+    checksums.write(work)
     atomic.publish(work, out)
     if fresh:
         atomic.write_json(RATES / f"{path}.json", {"params": made_from["params"], "seconds": seconds, **_measured(run)})
@@ -288,6 +304,8 @@ def main(stage: Any) -> None:
         full = disk.full_error(path, path, error)
         if full is not None:
             sys.exit(f"\n{type(full).__name__}: {full}")
+        if error.filename is not None and error.errno in USER_FAULTS and not os.environ.get(TRACEBACK):
+            sys.exit(f"\n{type(error).__name__}: {error.filename}: {error.strerror}. ({TRACEBACK}=1 shows where.)")
         if _errno(error) not in SYSTEM_FAULTS:
             raise
         sys.exit(f"\nOSError: {error}. Mend the disk or its limits, then run again: what is finished is kept.")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import cv2
 import torch
-from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import NetworkError
 from pipeline.params import Snapshots
+from pipeline.progress import progress
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from stages import main, read_params, stage_run
@@ -78,7 +78,7 @@ def evaluate(name: str) -> None:
         }
         rows = {
             network: _cached(parts / f"{network.stem}.json", partial(_measure, evaluator, network, kinds))
-            for network, kinds in tqdm(kinds_of.items(), unit="snapshot", leave=False, disable=None)
+            for network, kinds in progress(kinds_of.items(), unit="snapshot")
             if kinds
         }
         for kind, names in evaluator.names.items():

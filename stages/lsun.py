@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import provenance
 from pipeline.errors import SourceError
 from pipeline.params import LsunCategory, LsunParams
+from pipeline.report.card import write_card
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.sources.fetch.downloads import Downloads
@@ -20,6 +21,7 @@ from pipeline.sources.lsun.records import open_records
 from pipeline.sources.lsun.synthetic import make_category
 from pipeline.workers import connect
 from stages import CHECKOUT, DATA, MANIFESTS, WORK, main, open_downloads, read_manifest, read_params, stage_run
+from stages.cards import origin_of_lsun
 
 MANIFEST = MANIFESTS / "lsun.yaml"
 DECIDING = ("source", "resolution", "images_per_shard", "codec")
@@ -72,6 +74,7 @@ def lsun(spelling: str) -> None:
             )
         run.count(account, section.max_dropped)
         run.report.update(finalize_dataset(run.work))
+        write_card(run.work, origin_of_lsun(category, section, account.dropped))
         run.notes.update(downloads.record)
     if scratch.exists():
         shutil.rmtree(scratch)

@@ -20,20 +20,25 @@ LOCK = Path("dvc.lock")
 
 def summary() -> Iterator[str]:
     """The report of each stage in a few lines, without those that were made with other params or from such results."""
-    files = {path.relative_to(REPORTS).with_suffix("").as_posix().replace("/", "@"): path for path in _json_files()}
-    reports = {name for name in files if name.partition("@")[0] in stages()}
-    params = load_yaml(PARAMS.read_text(encoding="utf-8"))
-    other = {name for name in reports if not _is_in_params(name, params)} | _changed(params) & reports
-    for name in sorted(reports - other, key=_place):
-        report: dict[str, Any] = json.loads(files[name].read_text(encoding="utf-8"))
+    reports, other = current()
+    for name, report in reports.items():
         kept = f"kept {report.pop('kept')} of {report.pop('given')}" if "given" in report else ""
         dropped = ", ".join(f"{count} {reason}" for reason, count in report.pop("dropped", {}).items())
         yield f"{name:18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip()
         if report:
             yield textwrap.indent(textwrap.fill(", ".join(_flat(report)), 91), " " * 19)
     if other:
-        names = ", ".join(sorted(other, key=_place))
-        yield f"\nNot shown, because made with other params than those in {PARAMS}: {names}"
+        yield f"\nNot shown, because made with other params than those in {PARAMS}: {', '.join(other)}"
+
+
+def current() -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The reports by stage, and the stages whose reports are left out: made with other params, or from such results."""
+    files = {path.relative_to(REPORTS).with_suffix("").as_posix().replace("/", "@"): path for path in _json_files()}
+    reports = {name for name in files if name.partition("@")[0] in stages()}
+    params = load_yaml(PARAMS.read_text(encoding="utf-8"))
+    other = {name for name in reports if not _is_in_params(name, params)} | _changed(params) & reports
+    shown = sorted(reports - other, key=_place)
+    return {name: json.loads(files[name].read_text(encoding="utf-8")) for name in shown}, sorted(other, key=_place)
 
 
 def stages() -> list[str]:

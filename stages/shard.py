@@ -17,12 +17,14 @@ from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.published.image_list import read_list
 from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
+from pipeline.report.card import write_card
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.shards.write_shards import Renderer, positions, write_shards
 from pipeline.sources.source import Contents
 from pipeline.workers import connect
 from stages import DATA, main, read_params, stage_run, table
+from stages.cards import origin_of_shards
 
 NETWORK = DATA / "fit_superres"
 MEMORY_MIB = 650  # measured with the demo's network at 1024 pixels, as a lower bound
@@ -73,6 +75,7 @@ def shard() -> None:
             check_matches(counts, params.exact.min_match, ledger)
         run.count(account, max_dropped=1.0)  # by deltas that do not match, or photographs that kill workers
         run.report.update(finalize_dataset(run.work))
+        write_card(run.work, origin_of_shards(params, account.dropped))
 
 
 def _memory_mib(params: Params) -> int:

@@ -1,5 +1,6 @@
 """Stage train: one run of the progressive GAN on a data set of shards, resumed where it was stopped."""
 
+import json
 import os
 import shutil
 import sys
@@ -14,9 +15,10 @@ from pipeline.errors import ParamsError, ShardError, StoppedError, TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
-from stages import main, read_params, stage_run, work_folder, work_folders
+from stages import WORK, main, read_params, stage_run, work_folder, work_folders
 from stages.loggers import RunReporter
 from training import checkpoint, dry_run, run_identity
+from training import start as starts
 from training.data.real_images import Reals
 from training.distributed.launch import launch, process_count
 from training.distributed.process_group import ProcessGroup, init_process_group
@@ -27,6 +29,7 @@ from training.run_identity import SavedRun
 from training.runtime.device import default_device
 from training.runtime.signals import UNDER_DVC, stop_signals
 from training.sizes import run_bytes
+from training.start import Start
 
 RUNS = Path("runs")
 DRY_RUN = "--dry-run"
@@ -67,7 +70,8 @@ def train_process(name: str) -> None:
             if group.is_main:
                 _train_main(name, run, reals, group, start)
             else:
-                start(Path(group.broadcast(None)), Reporter())
+                work, began = group.broadcast(None)
+                start(Path(work), Reporter(), start=began and Start.model_validate_json(json.dumps(began)))
         except StoppedError as stopped:
             if group.is_main and UNDER_DVC in os.environ:
                 raise
@@ -77,8 +81,12 @@ def train_process(name: str) -> None:
 
 def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
     labels = [run.dataset / layout.LABELS] if run.labels else []
-    identity = run_identity.identity(run, reals.digest())
-    _take_up(name, run, reals, work_folder(f"train@{name}", identity))
+    began = _start_of(name, run, reals.digest())
+    identity = run_identity.identity(run, reals.digest(), began and began.identity)
+    work = work_folder(f"train@{name}", identity)
+    _take_up(name, run, reals, work, began)
+    if began and not checkpoint.saved_run(work):
+        starts.load(began, run, reals.label_size)  # before the work folder and the memory of a GPU are taken
     with stage_run(
         f"train@{name}",
         params={f"train.runs.{name}": identity["options"]},
@@ -87,14 +95,14 @@ def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, sta
         identity=identity,
         room=run_bytes(run, reals.label_size),
     ) as stage:
-        group.broadcast(str(stage.work))
+        group.broadcast([str(stage.work), began and began.model_dump(mode="json")])
         reporter = RunReporter(name, run, stage.work)
         reporter.log(
             f"train@{name}: {len(reals)} images of {run.dataset}, {run.resolution} px, on {default_device().type}, "
             f"{group.world_size} process(es) for schedule.devices {run.schedule.devices}"
         )
         try:
-            history = start(stage.work, reporter)
+            history = start(stage.work, reporter, start=began)
         finally:
             reporter.close()
         stage.report.update(history.rows[-1])
@@ -102,6 +110,9 @@ def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, sta
             shown, figure, value = history.best
             stage.report["best"] = {"network": checkpoint.network_path(RUNS / name, shown).as_posix(), figure: value}
         stage.notes["run"] = run.model_dump(mode="json")
+        if began:
+            stage.notes["start"] = {"path": began.network.as_posix(), **began.identity}
+        _keep_published(name, run, reals, began)
 
 
 def _dry_run(name: str) -> None:
@@ -111,22 +122,63 @@ def _dry_run(name: str) -> None:
     try:
         dataset = DataSet(run.dataset)
     except ShardError as error:
-        print(f"{dry_run.table(run, None, device)}\n\nThe data set is not there yet: {error}")
+        began = run.start and starts.find(run.start)
+        print(dry_run.table(run, None, device, began.images_shown if began else 0))
+        print(f"\nThe data set is not there yet: {error}")
         return
     with dataset, Reals(dataset, run) as reals:
-        print(dry_run.table(run, reals, device))
+        began = _start_of(name, run, reals.digest())
+        print(dry_run.table(run, reals, device, began.images_shown if began else 0))
         print(f"\n{len(reals)} images of {run.dataset}; on {device.type}, {torch.cuda.device_count()} GPU(s)")
-        work = work_folder(f"train@{name}", run_identity.identity(run, reals.digest()))
-        folder = work if checkpoint.saved_run(work) else _earlier_part(name, run, reals, work)
+        work = work_folder(f"train@{name}", run_identity.identity(run, reals.digest(), began and began.identity))
+        folder = work if checkpoint.saved_run(work) else _earlier_part(name, run, reals, work, began)
         saved = checkpoint.saved_run(folder) if folder else None
-        print(
-            f"resumes after {saved.images_shown / 1000:g} kimg, from {folder}" if saved else "begins with new networks"
-        )
+        if saved:
+            print(f"resumes after {saved.images_shown / 1000:g} kimg, from {folder}")
+        elif began:
+            remarks = starts.load(began, run, reals.label_size).remarks
+            print(*remarks, starts.description(began, run), sep="\n")
+        else:
+            print("begins with new networks")
 
 
-def _take_up(name: str, run: TrainRun, reals: Reals, work: Path) -> None:
+def _start_of(name: str, run: TrainRun, images: str) -> Start | None:
+    """What the run on `images` (the `Reals.digest`) starts from; None for new networks.
+
+    A file is what it is. A folder, and what lay in the published folder of this run, stand for what was there when the
+    run began, which its checkpoints state; so does a file that is gone.
+    """
+    if run.start is None:
+        return None
+    path = run.start.path
+    if not path.is_file() or path.resolve().is_relative_to((RUNS / name).resolve()):
+        options = run.start.model_dump(mode="json")
+        for folder in (*work_folders(f"train@{name}"), RUNS / name):
+            saved = checkpoint.saved_run(folder)
+            if saved is None or saved.start is None or (saved.options or {})["start"] != options:
+                continue
+            if run_identity.fault(saved, run, images, saved.start) is None:
+                return Start(network=path, state=None, **saved.start)
+    return starts.find(run.start)
+
+
+def _keep_published(name: str, run: TrainRun, reals: Reals, began: Start | None) -> None:
+    """Move the published run, if it is another one than that which is to be published, back to a work folder."""
+    saved = checkpoint.saved_run(RUNS / name)
+    if saved is None or run_identity.fault(saved, run, reals.digest(), began and began.identity) is None:
+        return
+    identity = run_identity.identity_of(saved)
+    kept = work_folder(f"train@{name}", identity)
+    if kept.exists():
+        kept = work_folder(f"train@{name}", {**identity, "images_shown": saved.images_shown})
+        shutil.rmtree(kept, ignore_errors=True)
+    (RUNS / name).replace(kept)
+    print(f"train@{name}: the run that was published before is kept in {kept}", file=sys.stderr)
+
+
+def _take_up(name: str, run: TrainRun, reals: Reals, work: Path, began: Start | None) -> None:
     """Give the run's work folder, if it holds no checkpoint, what there is of this run elsewhere."""
-    folder = _earlier_part(name, run, reals, work)
+    folder = _earlier_part(name, run, reals, work, began)
     if folder is None or checkpoint.saved_run(work):
         return
     shutil.rmtree(work, ignore_errors=True)
@@ -134,7 +186,7 @@ def _take_up(name: str, run: TrainRun, reals: Reals, work: Path) -> None:
     folder.replace(work)
 
 
-def _earlier_part(name: str, run: TrainRun, reals: Reals, work: Path) -> Path | None:
+def _earlier_part(name: str, run: TrainRun, reals: Reals, work: Path, began: Start | None) -> Path | None:
     """The folder, other than its work folder, that holds the most of this run.
 
     That is the published run, which is made longer, or a work folder that another version of the project has named.
@@ -148,12 +200,14 @@ def _earlier_part(name: str, run: TrainRun, reals: Reals, work: Path) -> Path | 
     found: dict[Path, SavedRun] = {}
     for folder in (RUNS / name, *work_folders(f"train@{name}")):
         saved = None if folder == work else checkpoint.saved_run(folder)
-        fault = saved and run_identity.fault(saved, run, reals.digest())
+        fault = saved and run_identity.fault(saved, run, reals.digest(), began and began.identity)
         if saved and fault is None:
             found[folder] = saved
         elif saved:
-            until = "until this one ends" if folder == RUNS / name else "until you delete it"
-            print(f"train@{name}: {folder} is another run ({fault}). It is kept {until}.", file=sys.stderr)
+            then = (
+                f", and moves to {WORK} when this one is published" if folder == RUNS / name else " until you delete it"
+            )
+            print(f"train@{name}: {folder} is another run ({fault}). It is kept{then}.", file=sys.stderr)
     if len(found) > 1 and not checkpoint.saved_run(work) and any(saved.images is None for saved in found.values()):
         raise TrainingError(
             f"train@{name}: any of {', '.join(map(str, found))} may be the run on {run.dataset}: the earlier version "

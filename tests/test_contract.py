@@ -31,7 +31,8 @@ def _params() -> dict[str, Any]:
 
 def test_stage_file_section_and_test_are_one_to_one() -> None:
     files = {path.stem for path in Path("stages").glob("*.py") if not path.stem.startswith("__")}
-    helpers = {"build", "detect_folder", "fitting", "pictures", "profiles", "plan", "probe", "reports"}
+    helpers = {"build", "cards", "detect_folder", "fitting", "pictures", "plan", "probe", "profiles", "reports"}
+    helpers |= {"trust"}
     assert files - helpers == set(STAGES), "each file of stages/ is one stage of dvc.yaml"
     assert set(Params.model_fields) - NOT_STAGES == set(STAGES), "each stage has its section in pipeline/params/"
     tests = {path.stem.removeprefix("test_") for path in Path("tests/stages").glob("test_*.py")}

@@ -82,12 +82,13 @@ def test_a_clone_that_pulls_runs_nothing_and_trains_on(repo: Repo, tmp_path: Pat
     networks = [name for name in pulled if name.startswith("network-")]
     assert {name: pulled[name] for name in networks}.items() <= clone.digests("runs/demo").items()
 
-    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json"))["reports/train/demo.json"]
-    assert changed["images"] == {"old": 3008, "new": 3200, "diff": 192}
+    assert clone.dvc("repro", "report") == ["evaluate@demo", "report"]
+    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json"))["reports/metrics/runs/demo.json"]
+    assert (changed["kimg"]["old"], changed["kimg"]["new"]) == (3.008, 3.2)
     assert "index.html" in clone.output_of_dvc("plots", "diff")
     assert clone.dvc("exp", "run", "--temp", "--name", "fewer", "select", "-S", "select.keep=11") == ["select"]
-    changed = json.loads(clone.output_of_dvc("metrics", "diff", "--json", "HEAD", "fewer"))
-    assert changed["reports/select.json"]["kept"] == {"old": 12, "new": 11, "diff": -1}
+    changed = json.loads(clone.output_of_dvc("diff", "--json", "HEAD", "fewer"))["modified"]
+    assert "reports/select.json" in {entry["path"] for entry in changed}
 
 
 def test_bad_input_is_dropped_with_a_reason_and_counted(repo: Repo) -> None:
@@ -157,15 +158,15 @@ def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(repo: Repo) ->
     before = recipes.read_text()
     recipes.write_text(before.replace(f"denoise: {recipe_of('denoise')}", "denoise: 99"))
     # the files of the regions change, the pixels do not: DVC stops where all that a stage reads is equal again
-    assert repo.dvc("repro") == ["denoise", "superres", "select", "shard"]
+    assert repo.dvc("repro") == ["denoise", "superres", "select", "shard", "report"]
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"lsun": {"categories": ["bedroom", "cat"]}}, ["lsun@cat"]),
-        ({"train": {"runs": {"demo": {"ema_decay": 0.5}}}}, ["train@demo", "evaluate@demo"]),
-        ({"select": {"keep": 10}}, ["select", "shard", "train@demo", "evaluate@demo"]),
+        ({"lsun": {"categories": ["bedroom", "cat"]}}, ["lsun@cat", "report"]),
+        ({"train": {"runs": {"demo": {"ema_decay": 0.5}}}}, ["train@demo", "evaluate@demo", "report"]),
+        ({"select": {"keep": 10}}, ["select", "shard", "train@demo", "evaluate@demo", "report"]),
     ],
     ids=["lsun.categories", "train", "select.keep"],
 )
@@ -180,7 +181,7 @@ def test_categories_are_fetched_and_built_each_for_itself(repo: Repo, monkeypatc
         _publish(server, repo.root, ["bedroom", "cat", "churchoutdoor"])
         network = {"mirrors": [server.url], "attempts": 2}
         repo.edit({"lsun": {"categories": ["bedroom", "cat"], "source": {"kind": "network"}}, "network": network})
-        assert sorted(repo.dvc("repro")) == ["lsun@bedroom", "lsun@cat"]
+        assert sorted(repo.dvc("repro")) == ["lsun@bedroom", "lsun@cat", "report"]
         before = repo.digests("data/lsun/cat")
         record = json.loads((repo.root / "data/lsun/cat" / RECORD).read_text())
         assert record["accepted"]["lsun"]["terms"]["by"].endswith(TERMS_VARIABLE)
@@ -192,11 +193,11 @@ def test_categories_are_fetched_and_built_each_for_itself(repo: Repo, monkeypatc
         assert repo.dvc("exp", "run", "--temp", "lsun@cat", "-S", "lsun.resolution=32") == ["lsun@cat"]
         assert len(server.requests) == 2
         repo.edit({"lsun": {"categories": ["church_outdoor"]}})
-        assert repo.dvc("repro") == ["lsun@church_outdoor"]
+        assert repo.dvc("repro") == ["lsun@church_outdoor", "report"]
         assert len(server.requests) == 3
     assert h5py.File(repo.root / "data/lsun/church_outdoor/dataset.h5")["data64x64"].shape == (6, 3, 64, 64)
     repo.edit({"lsun": {"categories": ["bedroom", "cat"]}})
-    assert repo.dvc("repro") == []
+    assert repo.dvc("repro") == ["report"], "no category is built again"
     assert repo.digests("data/lsun/cat") == before
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
+from training.network_files import METADATA
 from training.run_identity import SavedRun, network_options_before
 
 FORMAT = 5
@@ -29,8 +30,6 @@ state the images."""
 RESUMABLE = 2
 """Checkpoints kept to resume from: the newest, and the one before in case the newest is damaged."""
 
-METADATA = "celebahq"
-"""The key of safetensors' metadata that holds the `NetworkInfo` as JSON."""
 SIDES = ("generator", "discriminator")
 """The keys of `NetworkInfo` that hold options."""
 
@@ -98,14 +97,19 @@ def save(
     *,
     run: TrainRun,
     images: str,
+    start: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a checkpoint; if the process is killed, it is complete or ignored. `images` is the `Reals.digest`."""
+    """Write a checkpoint; if the process is killed, it is complete or ignored.
+
+    `images` is the `Reals.digest`, `start` the `Start.identity` of a run that did not start with new networks.
+    """
     network, state_file, record = _paths(folder, info.images_shown)
     write_network(network, info, networks)
     with atomic.writing(state_file) as partial, partial.open("wb") as file:
         torch.save(dict(state), file)
     files = {path.name: provenance.digest_of_file(path) for path in (network, state_file)}
     stated = {"images_shown": info.images_shown, "run": run.model_dump(mode="json"), "images": images}
+    stated |= {} if start is None else {"start": dict(start)}
     atomic.write_json(record, {"format": FORMAT, "files": files, **stated})
 
 
@@ -149,6 +153,35 @@ def saved_run(folder: Path) -> SavedRun | None:
     """What the newest intact checkpoint in `folder` states; None where there is none. Changes nothing."""
     intact = (record for record in _records(folder) if _fault(record) is None)
     return next(map(_saved_run, intact), None)
+
+
+def state_of(network: Path) -> Path | None:
+    """The state file of the checkpoint that a network file is part of; None where there is no such checkpoint.
+
+    Raises
+    ------
+    TrainingError
+        The checkpoint is damaged.
+    """
+    digits = network.stem.rpartition("-")[2]
+    if not digits.isdecimal() or network != network_path(network.parent, int(digits)):
+        return None
+    _, state_file, record = _paths(network.parent, int(digits))
+    if not record.is_file():
+        return None
+    if fault := _fault(record):
+        raise TrainingError(f"{record}: {fault}. Restore the file, or choose another checkpoint.")
+    return state_file
+
+
+def step_start(state: Mapping[str, Any]) -> int | None:
+    """The images shown when the last step before a checkpoint began, from its state."""
+    return json.loads(state["story"])["step_start"]
+
+
+def earliest(folder: Path) -> int:
+    """The images shown at the oldest checkpoint in `folder`, from which a run resumes at the least; 0 without any."""
+    return min(map(_images_shown, _records(folder)), default=0)
 
 
 def write_network(path: Path, info: NetworkInfo, networks: Mapping[str, StateDict]) -> None:
@@ -244,7 +277,7 @@ def _saved_run(record: Path) -> SavedRun:
     stated: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     shown = _images_shown(record)
     if "run" in stated:
-        return SavedRun(shown, stated["run"], stated["images"])
+        return SavedRun(shown, stated["run"], stated["images"], stated.get("start"))
     with safe_open(network_path(record.parent, shown), framework="pt") as file:  # format 4
         return SavedRun(shown, json.loads((file.metadata() or {})[METADATA])["run"], None)
 

@@ -10,8 +10,8 @@ from training.runtime import preflight
 HEADER = ("resolution", "phase", "from kimg", "to kimg", "minibatch", "steps", "learning rate", "GPU MiB", "data")
 
 
-def table(run: TrainRun, reals: Reals | None, device: torch.device) -> str:
-    """A line for each phase of the run.
+def table(run: TrainRun, reals: Reals | None, device: torch.device, first: int = 0) -> str:
+    """A line for each phase of the run, which starts after `first` images.
 
     On a GPU with data the largest step of every resolution is taken, and its memory is shown. Of the data set: the size
     of the level in MiB, and where it is kept.
@@ -23,7 +23,7 @@ def table(run: TrainRun, reals: Reals | None, device: torch.device) -> str:
     """
     loads = {} if reals is None else {load.resolution: load.mib for load in preflight.check(run, reals, device)}
     rows: list[tuple[str, ...]] = [HEADER]
-    for phase in schedule.phases(run.schedule, run.resolution):
+    for phase in schedule.phases(run.schedule, run.resolution, first):
         step = phase.first
         mib = loads.get(step.resolution, 0.0)
         rows.append(
@@ -34,7 +34,7 @@ def table(run: TrainRun, reals: Reals | None, device: torch.device) -> str:
                 f"{phase.end / 1000:.1f}",
                 f"{step.minibatch}",
                 f"{phase.steps}",
-                f"{run.schedule.learning_rate_at.get(step.resolution, run.schedule.learning_rate):g}",
+                _rates(run, step.resolution),
                 f"{mib:.0f}" if mib else "-",
                 "-" if reals is None else _data(run, reals, step.resolution, device),
             )
@@ -42,6 +42,13 @@ def table(run: TrainRun, reals: Reals | None, device: torch.device) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _rates(run: TrainRun, resolution: int) -> str:
+    """The learning rate; of G and D where they have different ones."""
+    options = run.schedule
+    both = [options] if options.discriminator_rates is None else [options, options.discriminator_rates]
+    return "/".join(f"{schedule.learning_rate(rates, resolution):g}" for rates in both)
 
 
 def _data(run: TrainRun, reals: Reals, resolution: int, device: torch.device) -> str:

@@ -3,6 +3,7 @@
 N = images, C = 3, H = W = resolution of the snapshot, L = latent size.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +14,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import NetworkError
-from training import checkpoint
+from training import checkpoint, sampling
 from training.checkpoint import NetworkInfo
 from training.data import random_streams
 from training.data.random_streams import Stream
-from training.image_grid import write_png
+from training.image_grid import Pixels, image_grid, write_png
 from training.networks import Generator
+from training.sampling import Grid
 
+SHEET = "grid.png"
+"""The file of a sheet."""
 _MINIBATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The generator of a network file, the running average Gs, ready to use."""
+    """A generator of a network file, mostly the running average Gs, ready to use."""
 
     info: NetworkInfo
     generator: Generator
@@ -34,6 +38,16 @@ class Snapshot:
         """`count` latent vectors (N, L) drawn from `seed`."""
         return random_streams.latents(seed, Stream.SAMPLES, 0, (count, self.info.generator.latent_size))
 
+    def images_of_seeds(self, seeds: Sequence[int], labels_NC: NDArray[np.float32] | None) -> Iterator[Pixels]:
+        """One image (C, H, W) of each seed; it depends on nothing but the seed and its label.
+
+        Its latent is the first that is drawn from the seed. Each image is computed alone: the last bit of a sum may
+        depend on the size of the minibatch.
+        """
+        for row, seed in enumerate(seeds):
+            label_1C = None if labels_NC is None else labels_NC[row : row + 1]
+            yield self.images(self.latents(seed, 1), label_1C, 1)[0]
+
     def images(
         self, latents_NL: NDArray[np.float32], labels_NL: NDArray[np.float32] | None, minibatch: int
     ) -> NDArray[np.uint8]:
@@ -41,20 +55,20 @@ class Snapshot:
         return images(self.generator, latents_NL, labels_NL, lod=self.info.lod, minibatch=minibatch)
 
 
-def load(path: Path, device: torch.device) -> Snapshot:
-    """Read the generator of a network file.
+def load(path: Path, device: torch.device, which: str = "Gs") -> Snapshot:
+    """Read a generator of a network file: the running average "Gs", or "G" as trained.
 
     Raises
     ------
     NetworkError
         No such file, not a network file of this version, or its weights do not fit its options.
     """
-    info, networks = checkpoint.read_network(path, ["Gs"])
+    info, networks = checkpoint.read_network(path, [which])
     generator = Generator(
         info.generator, resolution=info.full_resolution, channels=info.channels, label_size=info.label_size
     )
     try:
-        generator.load_state_dict(networks["Gs"])
+        generator.load_state_dict(networks[which])
     except RuntimeError as error:  # raised by torch for missing, unknown or misshapen weights
         raise NetworkError(f"{path}: its weights do not fit its own options: {error}. Train again.") from error
     return Snapshot(info, generator.to(device).requires_grad_(False).eval())
@@ -81,20 +95,42 @@ def images(
     return np.concatenate(parts)
 
 
-def write_images(network: Path, folder: Path, *, count: int, seed: int, device: torch.device) -> None:
-    """Write `count` images of a network file as `000000.png` and so on; other files in `folder` stay.
+def write_images(
+    snapshot: Snapshot, folder: Path, *, count: int, seed: int, label: NDArray[np.float32] | None, grid: Grid | None
+) -> None:
+    """Write `count` images, drawn from one seed, as `000000.png` and so on, or as one sheet; other files stay.
 
-    With labels, the images are of one class after the other.
+    With labels, they are of one class after the other, or of `label` (C,).
     """
-    snapshot = load(network, device)
     latents_NL = snapshot.latents(seed, count)
-    size = snapshot.info.label_size
-    labels_NL = np.eye(size, dtype=np.float32)[np.arange(count) % size] if size else None
-    for start in range(0, count, _MINIBATCH):
-        part = slice(start, start + _MINIBATCH)
-        made_NCHW = snapshot.images(latents_NL[part], None if labels_NL is None else labels_NL[part], _MINIBATCH)
-        for number, image_CHW in enumerate(made_NCHW, start):
-            write_png(folder / f"{number:06d}.png", image_CHW.transpose(1, 2, 0))
+    labels_NC = sampling.labels_of_rows(snapshot.info, label, range(count))
+
+    def made() -> Iterator[Pixels]:
+        for start in range(0, count, _MINIBATCH):
+            part = slice(start, start + _MINIBATCH)
+            yield from snapshot.images(latents_NL[part], None if labels_NC is None else labels_NC[part], _MINIBATCH)
+
+    _write(folder, (f"{number:06d}" for number in range(count)), made(), grid)
+
+
+def write_seeds(
+    snapshot: Snapshot, folder: Path, seeds: Sequence[int], *, label: NDArray[np.float32] | None, grid: Grid | None
+) -> None:
+    """Write the image of each seed as `seed0007.png` and so on, or all as one sheet; other files stay.
+
+    With labels, the class of a seed is the seed modulo the number of classes, or `label` (C,) for all.
+    """
+    labels_NC = sampling.labels_of_rows(snapshot.info, label, seeds)
+    _write(folder, (f"seed{seed:04d}" for seed in seeds), snapshot.images_of_seeds(seeds, labels_NC), grid)
+
+
+def _write(folder: Path, names: Iterable[str], made: Iterator[Pixels], grid: Grid | None) -> None:
+    if grid is None:
+        for name, image_CHW in zip(names, made, strict=True):
+            write_png(folder / f"{name}.png", image_CHW.transpose(1, 2, 0))
+        return
+    images_NCHW = np.stack(list(made))
+    write_png(folder / SHEET, image_grid(images_NCHW, grid.columns, images_NCHW.shape[-1]))
 
 
 def to_uint8(images_NCHW: Tensor, shrink: int = 1) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
 from training import checkpoint, health, previews, run_identity, schedule
+from training import start as starts
 from training.data.real_images import Reals
 from training.distributed.batch_split import rows_of_part
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
@@ -27,6 +28,7 @@ from training.runtime.device import prepare
 from training.runtime.run_lock import run_lock
 from training.schedule import Step
 from training.snapshots import Snapshots
+from training.start import Start
 from training.timing import TickTimer, Timing
 from training.trainer import Trainer
 
@@ -65,8 +67,11 @@ def train(
     *,
     group: ProcessGroup = SINGLE_PROCESS,
     stop_requested: Callable[[], bool] = lambda: False,
+    start: Start | None = None,
 ) -> RunHistory:
     """Train until `run.schedule.total_kimg`, from the newest checkpoint in `folder` if there is one.
+
+    Without one, from the networks of `start`, or from new ones.
 
     `folder` then holds the kept network files (`checkpoint.kept`, and the best by the snapshots' distance), the newest
     checkpoint, the pictures of `training.snapshots`, and `timing.csv`. Only the main process writes and reports. The
@@ -88,8 +93,9 @@ def train(
         inception.check_file(run.snapshot_fid, "the run's snapshot_fid")
     if group.is_main:
         previews.preload()
+    earliest = group.broadcast(checkpoint.earliest(folder) if group.is_main else None)
     with signals.nothing_to_save("the largest steps of all resolutions were tried"):
-        preflight.check(run, reals, device, group)
+        preflight.check(run, reals, device, group, images_shown=earliest)
     with ExitStack() as stack:
         if group.is_main:
             stack.enter_context(run_lock(folder, reporter.log))
@@ -97,7 +103,7 @@ def train(
         if group.is_main:
             process = stack.enter_context(previews.preview_process(run, reals.dataset, folder, device))
         trainer, history = Trainer(run, reals, device, group), RunHistory()
-        snapshots = Snapshots(run, reals, folder, trainer, history, process)
+        snapshots = Snapshots(run, reals, folder, trainer, history, process, start)
         _initialise_or_resume(snapshots, group, reporter)
         timer = _begin(snapshots, device, reporter) if group.is_main else None
         growth = schedule.growth(run.schedule, run.resolution)
@@ -145,7 +151,9 @@ def _initialise_or_resume(snapshots: Snapshots, group: ProcessGroup, reporter: R
     folder, trainer, history = snapshots.folder, snapshots.trainer, snapshots.history
     found = checkpoint.newest(folder, reporter.log) if group.is_main else None
     images_shown = group.broadcast(found.info.images_shown if found else None)
-    if images_shown is None:
+    if images_shown is None and snapshots.start is not None:
+        _start(snapshots, snapshots.start, reporter)
+    elif images_shown is None:
         trainer.initialise()
     else:
         found = found or checkpoint.read(folder, images_shown)
@@ -154,6 +162,16 @@ def _initialise_or_resume(snapshots: Snapshots, group: ProcessGroup, reporter: R
         history.load_json(found.state["story"])
     if group.is_main and found is not None:
         _log_resumed(snapshots.run, found.run, reporter)
+
+
+def _start(snapshots: Snapshots, start: Start, reporter: Reporter) -> None:
+    """Load trained networks. What is no part of them, ticks, snapshots and the best of them, begins anew."""
+    run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
+    loaded = starts.load(start, run, snapshots.reals.label_size)
+    trainer.start(start.images_shown, loaded.networks, loaded.trainer)
+    history.tick_start, history.step_start = start.images_shown, loaded.step_start
+    for message in (starts.description(start, run), *loaded.remarks):
+        reporter.log(message)
 
 
 def _begin(snapshots: Snapshots, device: torch.device, reporter: Reporter) -> TickTimer:
@@ -180,12 +198,14 @@ def _end_tick(
     """Report the figures, check them, and write a snapshot where it is due."""
     run, trainer, history = snapshots.run, snapshots.trainer, snapshots.history
     snapshot_due = history.snapshot_due(run, trainer.images_shown)
+    d_rate = step.discriminator_learning_rate
     row = {
         "images": trainer.images_shown,
         "lod": step.lod,
         "resolution": step.resolution,
         "minibatch": step.minibatch,
         "learning_rate": step.learning_rate,
+        **({} if d_rate is None else {"discriminator_learning_rate": d_rate}),
         **trainer.take_figures(),
     }
     if snapshot_due:
@@ -271,7 +291,8 @@ def _check_equal_weights(trainer: Trainer, group: ProcessGroup) -> None:
 def _check_same_run(snapshots: Snapshots, saved: SavedRun) -> None:
     """Raise where the checkpoint is of a run that learns otherwise, learns from other images, or is longer already."""
     run, folder = snapshots.run, snapshots.folder
-    fault = run_identity.fault(saved, run, snapshots.reals.digest())
+    start = None if snapshots.start is None else snapshots.start.identity
+    fault = run_identity.fault(saved, run, snapshots.reals.digest(), start)
     if fault is not None:
         raise TrainingError(
             f"{folder}: holds another run ({fault}). Train into another folder, or delete this one by hand."

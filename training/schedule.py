@@ -6,14 +6,15 @@ Karras et al. 2018, appendix A.1.
 import math
 from typing import NamedTuple
 
-from pipeline.params import ScheduleOptions
+from pipeline.params import EmaHalfLife, LearningRates, ScheduleOptions
 
 
 class Step(NamedTuple):
     """The settings of one training step.
 
     `lod` is the level of detail, `resolution` the current resolution in pixels, `minibatch` the number of images,
-    `tick_kimg` the thousands of images between two reports.
+    `tick_kimg` the thousands of images between two reports. `discriminator_learning_rate` is None where both networks
+    have `learning_rate`.
     """
 
     lod: float
@@ -21,19 +22,32 @@ class Step(NamedTuple):
     minibatch: int
     learning_rate: float
     tick_kimg: float
+    discriminator_learning_rate: float | None = None
 
 
 def at(options: ScheduleOptions, resolution: int, images: int) -> Step:
     """The step after `images` reals were shown, for networks whose full resolution is `resolution`."""
     lod = _lod(options, resolution, images / 1000)
     current = resolution >> math.floor(lod)
+    rampup, rates_of_d = _rampup(options, images / 1000), options.discriminator_rates
     return Step(
         lod=lod,
         resolution=current,
         minibatch=_minibatch(options, current),
-        learning_rate=options.learning_rate_at.get(current, options.learning_rate) * _rampup(options, images / 1000),
+        learning_rate=learning_rate(options, current) * rampup,
         tick_kimg=options.tick_kimg_at.get(current, options.tick_kimg),
+        discriminator_learning_rate=None if rates_of_d is None else learning_rate(rates_of_d, current) * rampup,
     )
+
+
+def learning_rate(options: ScheduleOptions | LearningRates, resolution: int) -> float:
+    """The learning rate at a resolution, after the rampup."""
+    return options.learning_rate_at.get(resolution, options.learning_rate)
+
+
+def ema_decay(option: float | EmaHalfLife, minibatch: int) -> float:
+    """How much of the average of G's weights an update with `minibatch` images leaves."""
+    return 0.5 ** (minibatch / (1000 * option.half_life_kimg)) if isinstance(option, EmaHalfLife) else option
 
 
 class Phase(NamedTuple):
@@ -53,10 +67,9 @@ class Phase(NamedTuple):
         return self.first.lod > math.floor(self.first.lod)
 
 
-def phases(options: ScheduleOptions, resolution: int) -> list[Phase]:
-    """The phases of a whole run, in order, as the loop takes its steps."""
+def phases(options: ScheduleOptions, resolution: int, images: int = 0) -> list[Phase]:
+    """The phases of a run that starts after `images`, in order, as the loop takes its steps."""
     found: list[Phase] = []
-    images = 0
     while not run_ends(options, images):
         step = at(options, resolution, images)
         shown = images + options.minibatch_repeats * images_per_step(options, step)

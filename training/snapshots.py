@@ -21,6 +21,7 @@ from training.image_grid import Pixels, image_grid, progress, write_png
 from training.metrics import short_count
 from training.previews import PreviewProcess, reals_path, samples_path
 from training.schedule import Step
+from training.start import Start
 from training.trainer import CHANNELS, Trainer
 
 LATEST = "latest.png"
@@ -38,6 +39,7 @@ class Snapshots:
     trainer: Trainer
     history: RunHistory
     process: PreviewProcess
+    start: Start | None = None
 
     def sheet(self, step: Step) -> Pixels:
         """The samples at `step` as one picture (H, W, C), each of at most `SHEET_PIXELS`."""
@@ -92,7 +94,9 @@ class Snapshots:
             self.run, channels=CHANNELS, label_size=size, images_shown=trainer.images_shown, lod=step.lod
         )
         state = {"trainer": trainer.state_dict(), "story": self.history.to_json()}
-        checkpoint.save(self.folder, info, trainer.networks(), state, run=self.run, images=self.reals.digest())
+        start = None if self.start is None else self.start.identity
+        images = self.reals.digest()
+        checkpoint.save(self.folder, info, trainer.networks(), state, run=self.run, images=images, start=start)
         self._prune(checkpoint.RESUMABLE)
 
     def finish(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.params import TrainRun
+from training import schedule
 from training.distributed.process_group import ProcessGroup
 from training.losses import (
     DISCRIMINATOR_FIGURES,
@@ -90,7 +91,8 @@ class TrainStep:
         )
         self.discriminator.step(gradients, learning_rate)
         if self.group.rank == 0:  # no other process uses the average
-            update_average(self.average, self.generator.network, self.run.ema_decay)
+            minibatch = sum(len(batch.latents_NL) for batch in batches) * self.group.world_size
+            update_average(self.average, self.generator.network, schedule.ema_decay(self.run.ema_decay, minibatch))
         return figures
 
     def update_generator(self, batches: Sequence[GeneratorBatch], lod: Lod, learning_rate: Tensor) -> Figures:
@@ -105,10 +107,11 @@ class TrainStep:
         g_batches: Sequence[GeneratorBatch],
         lod: Lod,
         learning_rate: Tensor,
+        discriminator_learning_rate: Tensor,
     ) -> tuple[Figures, Figures]:
         """Update D, the average of G, and G; the gradients of G are computed before D changes."""
         gradients, g_figures = self._mean_gradients(self.generator, generator_loss, GENERATOR_FIGURES, g_batches, lod)
-        figures = self.update_discriminator(batches, lod, learning_rate)
+        figures = self.update_discriminator(batches, lod, discriminator_learning_rate)
         self.generator.step(gradients, learning_rate)
         return figures, g_figures
 

@@ -86,29 +86,33 @@ class Trainer:
 
         Every update of D takes the next reals. G is updated at the position of the last of them.
         """
+        g_rate, d_rate = step.learning_rate, step.discriminator_learning_rate
+        d_rate = g_rate if d_rate is None else d_rate
         if self._run.schedule.joint_steps:
             batches = self._loader.discriminator_batches(step, self.images_shown)
             g_batches = self._loader.generator_batches(step, self.images_shown)
-            figures, g_figures = self._call(self._step.update_both, step, batches, g_batches)
+            figures, g_figures = self._call(self._step.update_both, step, batches, g_batches, rates=(g_rate, d_rate))
             self._add_discriminator(figures, step)
         else:
             for _ in range(self._run.schedule.discriminator_repeats):
                 batches = self._loader.discriminator_batches(step, self.images_shown)
-                self._add_discriminator(self._call(self._step.update_discriminator, step, batches), step)
+                self._add_discriminator(
+                    self._call(self._step.update_discriminator, step, batches, rates=(d_rate,)), step
+                )
             g_batches = self._loader.generator_batches(step, self.images_shown - step.minibatch)
-            g_figures = self._call(self._step.update_generator, step, g_batches)
+            g_figures = self._call(self._step.update_generator, step, g_batches, rates=(g_rate,))
         self._means_g.add(*g_figures.values())
 
-    def _call(self, update: Callable[..., Result], step: Step, *batches: Any) -> Result:
+    def _call(self, update: Callable[..., Result], step: Step, *batches: Any, rates: tuple[float, ...]) -> Result:
         """Call an update of `TrainStep`; as a CUDA graph up to `speed.graphs_up_to`."""
         # on the device, where a CUDA graph reads them; a level without fade is a number
         level, lod = math.floor(step.lod), step.lod
         if lod > level:
             lod = FadeLod(level, to_device(np.array([lod - level], np.float32), self._device)[0])
-        learning_rate = to_device(np.array([step.learning_rate]), self._device)[0]
+        learning_rates = to_device(np.array(rates), self._device).unbind()
         if self._capture and step.resolution <= self._graphs_up_to:
             update = self._graphs.setdefault(update, GraphedUpdate(update, self._capture))
-        return update(*batches, lod, learning_rate)
+        return update(*batches, lod, *learning_rates)
 
     def _add_discriminator(self, figures: Figures, step: Step) -> None:
         self.images_shown += step.minibatch
@@ -153,16 +157,24 @@ class Trainer:
 
     def restore(self, images_shown: int, networks: Mapping[str, StateDict], state: Mapping[str, Any]) -> None:
         """Resume from a checkpoint."""
+        self.start(images_shown, networks, state)
+        for means, saved in zip((self._means_d, self._means_g), state["tallies"], strict=True):
+            means.load_state_dict(saved)
+        self._skipped_before = state["skipped_before"]
+
+    def start(
+        self, images_shown: int, networks: Mapping[str, StateDict], state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Start with trained networks and, where the `state_dict` of a checkpoint is given, its optimisers."""
         self.images_shown = images_shown
         self.generator.load_state_dict(networks["G"])
         self.discriminator.load_state_dict(networks["D"])
         self.average.load_state_dict(networks["Gs"])
-        self._g.load_state_dict(state["G"])
-        self._d.load_state_dict(state["D"])
-        self._fake_score.value = state["winning"].to(self._device)
-        for means, saved in zip((self._means_d, self._means_g), state["tallies"], strict=True):
-            means.load_state_dict(saved)
-        self._skipped_before = state["skipped_before"]
+        if state is not None:
+            self._g.load_state_dict(state["G"])
+            self._d.load_state_dict(state["D"])
+            self._fake_score.value = state["winning"].to(self._device)
+            self._skipped_before = self._g.optimizer.skipped + self._d.optimizer.skipped
         self._graphs.clear()
 
 

@@ -40,13 +40,16 @@ from pipeline.params.data import (
     TrainedNetwork,
 )
 from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, NetworkLsun, SyntheticLsun
+from pipeline.params.report import ReportParams
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (
     AlarmOptions,
     AnyLoss,
+    EmaHalfLife,
     EvaluateParams,
     InceptionFile,
     InceptionOptions,
+    LearningRates,
     LsganLoss,
     MeasuredSnapshots,
     ModesOptions,
@@ -57,6 +60,7 @@ from pipeline.params.training import (
     Snapshots,
     SnapshotSwd,
     SpeedOptions,
+    StartOptions,
     TrainParams,
     TrainRun,
     WganLoss,
@@ -84,6 +88,7 @@ class Params(Section):
     lsun: LsunParams
     train: TrainParams
     evaluate: EvaluateParams
+    report: ReportParams
 
     @property
     def detects(self) -> bool:

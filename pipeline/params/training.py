@@ -72,6 +72,13 @@ class LsganLoss(Section):
 AnyLoss = Annotated[WganLoss | LsganLoss, Field(discriminator="kind")]
 
 
+class LearningRates(Section):
+    """The learning rates of one network."""
+
+    learning_rate: PositiveFloat
+    learning_rate_at: dict[Resolution, PositiveFloat]
+
+
 class ScheduleOptions(Section):
     """Progressive growing, by thousands of real images shown (kimg). `*_at`: values for single resolutions.
 
@@ -85,8 +92,9 @@ class ScheduleOptions(Section):
     minibatch_at: dict[Resolution, PositiveInt]
     devices: PositiveInt  # the minibatch is divided among them
     max_minibatch_per_device_at: dict[Resolution, PositiveInt]
-    learning_rate: PositiveFloat
+    learning_rate: PositiveFloat  # of both networks, or of G alone
     learning_rate_at: dict[Resolution, PositiveFloat]
+    discriminator_rates: LearningRates | None  # of D, where they are others; null: as G
     rampup_kimg: NonNegativeFloat  # the learning rate rises over this long; 0: constant
     reset_optimizers: bool  # when a fade begins and when it ends
     tick_kimg: PositiveFloat  # between two reports
@@ -112,6 +120,20 @@ class OptimizerOptions(Section):
     beta1: Beta
     beta2: Beta
     epsilon: PositiveFloat
+
+
+class EmaHalfLife(Section):
+    """The decay of an average by images instead of steps: it does not depend on the size of minibatches."""
+
+    half_life_kimg: PositiveFloat  # images in thousands after which a weight counts half
+
+
+class StartOptions(Section):
+    """The networks that a run starts from, in place of new ones; docs/training.md, "Steering"."""
+
+    path: Path  # network file (.safetensors), snapshot of the original (.pkl), or folder of a run: its newest network
+    kimg: NonNegativeFloat | None  # images shown at the start, in thousands: the run's clock; null: as the file states
+    optimizers: Literal["new", "saved"]  # saved: those of the checkpoint that the network file is part of
 
 
 class SpeedOptions(Section):
@@ -163,6 +185,7 @@ class TrainRun(Section):
     resolution: Resolution  # of the fully grown networks
     labels: bool  # conditional on the data set's labels
     mirror: bool  # augmentation: each image is mirrored with probability 1/2
+    start: StartOptions | None  # null: new networks
     ram_mib: NonNegativeInt  # a level of the data set up to this size is kept in memory
     seed: NonNegativeInt
     threads: PositiveInt  # CPU threads
@@ -171,7 +194,7 @@ class TrainRun(Section):
     loss: AnyLoss
     schedule: ScheduleOptions
     optimizer: OptimizerOptions
-    ema_decay: Beta  # of G's weights, per step
+    ema_decay: Beta | EmaHalfLife  # of G's weights, per step of D; or by kimg: {half_life_kimg: 10.0}
     snapshot_ticks: PositiveInt  # between two snapshots
     keep_snapshots: PositiveInt  # newest network files; the best by `snapshot_fid`, else by `snapshot_swd`, stays
     snapshot_swd: SnapshotSwd | None

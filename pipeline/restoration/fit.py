@@ -14,11 +14,11 @@ from typing import Any
 
 from torch import Tensor
 from torch.optim import Adam
-from tqdm import tqdm
 
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
 from pipeline.params import PhotographParams, TrainedNetwork
+from pipeline.progress import progress
 from pipeline.restoration.adversary import discriminator_loss, restorer_loss
 from pipeline.restoration.apply import to_tensor
 from pipeline.restoration.checkpoint import FitCheckpoint
@@ -111,7 +111,7 @@ def _train(checkpoint: FitCheckpoint, params: TrainedNetwork, sampler: PatchSamp
     every = min(math.ceil(params.steps / HISTORY_ROWS), HISTORY_STEPS_MAX)
     device = select_device()
     steps = range(checkpoint.step, params.steps)
-    for step in tqdm(steps, initial=checkpoint.step, total=params.steps, unit="step", leave=False, disable=None):
+    for step in progress(steps, initial=checkpoint.step, total=params.steps, unit="step"):
         degraded, clean = (to_tensor(patches, device) for patches in sampler(step))
         checkpoint.losses.append(_update(checkpoint, params, degraded, clean))
         checkpoint.step = step + 1

@@ -24,7 +24,9 @@ from pipeline.shards.layout import Header
 
 
 @dataclass(frozen=True)
-class _Shard:
+class Shard:
+    """What a shard states, apart from its pixels."""
+
     name: str
     size: int
     header: Header
@@ -40,7 +42,7 @@ def write_view(folder: Path) -> int:
     If the images have labels, `dataset-labels.npy` is written as well. `ShardError` if there is no shard, or the shards
     do not belong to one data set.
     """
-    shards = [_read(path) for path in sorted(folder.glob(layout.SHARDS))]
+    shards = [read_shard(path) for path in sorted(folder.glob(layout.SHARDS))]
     if not shards:
         raise ShardError(f"{folder}: holds no shard-*.h5, so there is no data set")
     _check_same(folder, shards)
@@ -54,9 +56,10 @@ def write_view(folder: Path) -> int:
     return sum(len(shard.index) for shard in shards)
 
 
-def _read(path: Path) -> _Shard:
+def read_shard(path: Path) -> Shard:
+    """What the shard `path` states; errors of HDF5 and `ShardError` where it is damaged."""
     with h5py.File(path, "r", locking=False) as file:
-        return _Shard(
+        return Shard(
             name=path.name,
             size=path.stat().st_size,
             header=layout.read_header(file),
@@ -67,7 +70,7 @@ def _read(path: Path) -> _Shard:
         )
 
 
-def _check_same(folder: Path, shards: list[_Shard]) -> None:
+def _check_same(folder: Path, shards: list[Shard]) -> None:
     first = shards[0]
     for shard in shards:
         if shard.header != first.header:
@@ -83,7 +86,7 @@ def _check_same(folder: Path, shards: list[_Shard]) -> None:
             )
 
 
-def _write(file: h5py.File, shards: list[_Shard]) -> None:
+def _write(file: h5py.File, shards: list[Shard]) -> None:
     header = shards[0].header
     layout.write_header(file, header)
     counts = [len(shard.index) for shard in shards]
@@ -107,9 +110,14 @@ def _write(file: h5py.File, shards: list[_Shard]) -> None:
     layout.write_texts(file, layout.SHARD_FILE, [shard.name for shard in shards])
     labels = [shard.labels for shard in shards if shard.labels is not None]
     if labels:
-        file.attrs[layout.LABELS_MD5] = hashlib.md5(np.concatenate(labels).tobytes(), usedforsecurity=False).hexdigest()
+        file.attrs[layout.LABELS_MD5] = labels_md5(np.concatenate(labels))
     file[layout.SHARD_IMAGES] = np.array(counts, np.int64)
     file[layout.SHARD_BYTES] = np.array([shard.size for shard in shards], np.int64)
+
+
+def labels_md5(labels: NDArray[np.float32]) -> str:
+    """The MD5 of the values of the labels (N, L)."""
+    return hashlib.md5(labels.tobytes(), usedforsecurity=False).hexdigest()
 
 
 def _virtual(images: int, channels: int, resolution: int) -> h5py.VirtualLayout:

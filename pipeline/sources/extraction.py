@@ -12,14 +12,13 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tqdm import tqdm
-
 from pipeline import atomic, manifest, provenance
 from pipeline.container import ContainerWriter, writing_container
 from pipeline.drops import DropLimit
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces.formats import HEAD_BYTES, check_picture
 from pipeline.manifest import Accounting, Drop, Photograph, Stored
+from pipeline.progress import progress
 from pipeline.sources import archive, cifar10, classes, folder_index, mnist, sevenzip
 from pipeline.sources.archive_safety import OWN_LIMITS
 from pipeline.sources.listing import Listing, is_named_as_photograph, list_archive, readable
@@ -88,7 +87,7 @@ def extract(
             limit.add(group.part)
     wanted = frozenset(entry.member for group in missing for entry in group.members if entry.lost is None)
     with closing(_read(images, wanted, in_place, pictures)) as members:
-        for group in tqdm(missing, unit="container", leave=False, disable=None):
+        for group in progress(missing, unit="container"):
             outcomes = _note(group, images, contents.images) if in_place else _contain(group, members)
             manifest.write_rows(group.part, Photograph, list(outcomes))
             limit.add(group.part)

@@ -123,6 +123,12 @@ class Source(Fact):
     limits: Limits | None = None  # beyond them an archive counts as a bomb; None: those of the user's own archives
 
 
+class SourceHead(Source):
+    """What a manifest states ahead of its files, which are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
 class Published(Source):
     """All files of one published data set; `photographs`: how many each archive holds, named 000001.jpg on."""
 

@@ -3,12 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline import atomic, manifest
 from pipeline.container import read_stored
 from pipeline.errors import SourceError
 from pipeline.manifest import Photograph
+from pipeline.progress import progress
 
 
 def unpack(data: Path, table: Path, folder: Path) -> tuple[int, int]:
@@ -20,7 +19,7 @@ def unpack(data: Path, table: Path, folder: Path) -> tuple[int, int]:
     """
     rows = manifest.read_kept(table, Photograph)
     written = 0
-    for row in tqdm(rows, unit="photograph", leave=False, disable=None):
+    for row in progress(rows, unit="photograph"):
         path = folder / row.file
         if path.exists():
             _check(path, path.read_bytes() if path.is_file() else b"", row, "move it away, or name another folder")

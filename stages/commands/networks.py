@@ -1,14 +1,18 @@
 """Commands about networks of the progressive GAN."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.errors import ParamsError
 from stages.commands import app
-from training import interop
-from training.generate import write_images
-from training.runtime.device import default_device
+from training.choices import Format, Snapshot, Source, Which
+
+if TYPE_CHECKING:
+    from training.video import Written
 
 
 @app.command()
@@ -17,19 +21,178 @@ def convert(
     network: Annotated[Path, typer.Argument(help="network file (.safetensors) to write")],
 ) -> None:
     """Convert a snapshot of the original TensorFlow implementation to a network file; no code in it is executed."""
+    from training import interop
+
     original = interop.read(snapshot)
     interop.write(network, original)
     side = original.average.resolution_at(original.lod)
     print(f"{network}: G, D and Gs of {snapshot}, which makes images of {side}x{side}")
 
 
+Network = Annotated[Path, typer.Argument(help="network file (.safetensors), or the folder of a run")]
+WhichOption = Annotated[Which, typer.Option(help="Gs, the running average; or G as trained")]
+SnapshotOption = Annotated[Snapshot, typer.Option(help="of a run: the last one, or the nearest to the reals")]
+ClassOption = Annotated[str, typer.Option("--class", help="classes or attributes that are set, by number or name")]
+AttributesOption = Annotated[Path | None, typer.Option(help="file with the classes' names; default: of the run's data")]
+Json = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
+
+
 @app.command()
 def generate(
-    network: Annotated[Path, typer.Argument(help="network file (.safetensors)")],
+    network: Network,
     folder: Annotated[Path, typer.Argument(help="folder for the images")],
-    count: Annotated[int, typer.Option(min=1)] = 16,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    *,
+    seeds: Annotated[str, typer.Option(help="an image of each, as in 1,2,10-20; seed 7 is always the same")] = "",
+    count: Annotated[int | None, typer.Option(min=1, help="without --seeds: so many images of one seed; 16")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="without --seeds; 1")] = None,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    grid: Annotated[str, typer.Option(help="columns and rows, as in 8x4: one sheet, grid.png")] = "",
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    truncation: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Write random images of a network as PNG files."""
-    write_images(network, folder, count=count, seed=seed, device=default_device())
-    print(f"{count} images in {folder}")
+    """Write images of a network as PNG files, or as one sheet."""
+    from training import sampling
+    from training.generate import SHEET, load, write_images, write_seeds
+    from training.runtime.device import default_device
+
+    if truncation is not None:
+        raise ParamsError(sampling.NO_TRUNCATION)
+    layout = sampling.parse_grid(grid) if grid else None
+    numbers = sampling.parse_seeds(seeds) if seeds else []
+    if numbers and (count, seed) != (None, None):
+        raise ParamsError("--seeds names each image's seed: leave out --count and --seed.")
+    total = len(numbers) or count or (layout.cells if layout else 16)
+    if layout and total != layout.cells:
+        raise ParamsError(f"--grid {grid} has {layout.cells} cells, for {total} images: make both numbers equal.")
+    path = sampling.network_file(network, snapshot)
+    loaded = load(path, default_device(), which)
+    chosen = sampling.parse_label(label, loaded.info, path, attributes) if label else None
+    if numbers:
+        write_seeds(loaded, folder, numbers, label=chosen, grid=layout)
+    else:
+        write_images(loaded, folder, count=total, seed=1 if seed is None else seed, label=chosen, grid=layout)
+    print(f"{total} images in {folder / SHEET if layout else folder}")
+
+
+@app.command("export-network")
+def export_network(
+    network: Network,
+    out: Annotated[Path, typer.Argument(help="file to write: .onnx, or .pt for TorchScript")],
+    *,
+    form: Annotated[Format | None, typer.Option("--format", help="default: by the name of OUT")] = None,
+    uint8: Annotated[bool, typer.Option(help="images as bytes, in place of float -1...1")] = False,
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    as_json: Json = False,
+) -> None:
+    """Write the generator as ONNX or TorchScript, for other programs, and compare their images."""
+    import torch
+
+    from training import sampling
+    from training.export import export
+    from training.generate import load
+
+    form = form or (Format.onnx if out.suffix == ".onnx" else Format.torchscript)
+    loaded = load(sampling.network_file(network, snapshot), torch.device("cpu"), which)
+    difference = export(loaded, out, form, uint8=uint8)
+    info = loaded.info
+    latents, labels = f"latents (N, {info.generator.latent_size})", f", labels (N, {info.label_size})"
+    side = info.resolution
+    images = f"images (N, {info.channels}, {side}, {side}) {'uint8' if uint8 else 'float32, -1...1'}"
+    facts = {
+        "file": str(out), "format": form.value, "latent_size": info.generator.latent_size,
+        "label_size": info.label_size, "resolution": side, "uint8": uint8, "largest_difference": difference,
+    }  # fmt: skip
+    _print(
+        facts,
+        f"{out}: {form.value}, {latents}{labels if info.label_size else ''} to {images}; its images differ from the "
+        f"network's own by {difference:.1e} at most",
+        as_json,
+    )
+
+
+video = typer.Typer(no_args_is_help=True, help="Videos of a network or a run (H.264, MP4).")
+app.add_typer(video, name="video")
+Fps = Annotated[int, typer.Option(min=1, max=240, help="frames per second")]
+Crf = Annotated[int, typer.Option(min=0, max=51, help="constant rate factor: higher is smaller and worse")]
+
+
+@video.command("interpolation")
+def video_interpolation(
+    network: Network,
+    out: Annotated[Path | None, typer.Argument(help="default: interpolation.mp4 in the network's folder")] = None,
+    *,
+    grid: Annotated[str, typer.Option(help="columns and rows")] = "4x2",
+    seconds: Annotated[float, typer.Option(min=0.01, help="length of the loop")] = 20.0,
+    fps: Fps = 60,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    crf: Crf = 16,
+    as_json: Json = False,
+) -> None:
+    """A loop through the latent space: one latent per frame and cell, smoothed over time."""
+    from training import sampling
+    from training.generate import load
+    from training.runtime.device import default_device
+    from training.video import encode, interpolation
+
+    path = sampling.network_file(network, snapshot)
+    out = out or sampling.run_folder(network) / "interpolation.mp4"
+    loaded = load(path, default_device(), which)
+    chosen = sampling.parse_label(label, loaded.info, path, attributes) if label else None
+    layout = sampling.parse_grid(grid)
+    count, frames = interpolation(loaded, layout, seconds=seconds, fps=fps, seed=seed, label=chosen)
+    _print_video(out, encode(out, frames, count=count, fps=fps, crf=crf), as_json)
+
+
+@video.command("progress")
+def video_progress(
+    run: Annotated[Path, typer.Argument(help="folder of a run, finished or not")],
+    out: Annotated[Path | None, typer.Argument(help="default: progress.mp4 in the run's folder")] = None,
+    *,
+    source: Annotated[Source | None, typer.Option(help="the run's sheets of samples, or its kept networks")] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, help="time of each snapshot")] = 0.75,
+    fps: Fps = 30,
+    most_pixels: Annotated[int, typer.Option(min=64, help="longest side; larger sheets are reduced")] = 1920,
+    grid: Annotated[str, typer.Option(help="with networks: columns and rows")] = "8x4",
+    seed: Annotated[int, typer.Option(min=0, help="with networks: of the latents")] = 1,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    crf: Crf = 16,
+    as_json: Json = False,
+) -> None:
+    """What a run learned: the same latents at its snapshots, growing and fading, with the thousands of images shown."""
+    from training import sampling
+    from training.progress_video import frames as progress_frames
+    from training.progress_video import sheets_of_networks, sheets_of_run
+    from training.runtime.device import default_device
+    from training.video import encode
+
+    sheets = [] if source is Source.networks else sheets_of_run(run, most_pixels)
+    if not sheets and source is not Source.sheets:
+        sheets = sheets_of_networks(
+            run, sampling.parse_grid(grid), most_pixels,
+            seed=seed, device=default_device(), label=label, attributes=attributes,
+        )  # fmt: skip
+    count, frames = progress_frames(run, sheets, seconds=seconds, fps=fps)
+    out = out or run / "progress.mp4"
+    _print_video(out, encode(out, frames, count=count, fps=fps, crf=crf), as_json)
+
+
+def _print_video(out: Path, made: "Written", as_json: bool) -> None:
+    size, seconds = out.stat().st_size, made.frames / made.fps
+    facts = {"file": str(out), **asdict(made), "seconds": seconds, "bytes": size}
+    line = (
+        f"{out}: {made.frames} frames of {made.width}x{made.height}, {seconds:g} s at {made.fps} per second, "
+        f"{size / 1e6:.1f} MB"
+    )
+    _print(facts, line, as_json)
+
+
+def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:
+    print(json.dumps(facts, sort_keys=True) if as_json else line)

@@ -10,9 +10,7 @@ import typer
 
 from pipeline.errors import ParamsError
 from pipeline.params import DETECT, FOLDERS, PUBLISHED
-from stages import build as building
 from stages.commands import app
-from stages.detect_folder import detect_folder
 
 
 class Rectangle(StrEnum):
@@ -54,6 +52,8 @@ def build(
     scheduler: Annotated[str, typer.Option(help="address of a dask scheduler, in place of own processes")] = "",
 ) -> None:
     """Make a data set of your own pictures: aligned faces, or squares; the exit status is 3 if none can be used."""
+    from stages import build as building
+
     if rectangle is Rectangle.landmarks and landmarks == "none":
         raise ParamsError("--rectangle landmarks needs --landmarks; give centre or whole for pictures without faces.")
     chosen = (landmarks or "detect") if rectangle is Rectangle.landmarks else landmarks or "none"
@@ -99,6 +99,8 @@ def detect(
     scheduler: Annotated[str | None, typer.Option(help="address of a dask scheduler, instead of own processes")] = None,
 ) -> None:
     """Find the faces of photographs and their five landmarks: a table and a contact sheet. A stopped run is resumed."""
+    from stages.detect_folder import detect_folder
+
     given = {
         "engine": engine, "weights": weights and str(_file_or(str(weights), PUBLISHED)),
         "min_face_pixels": min_face, "min_score": min_score,

@@ -6,28 +6,18 @@ import sys
 from typing import Annotated
 
 import typer
-from pydantic import ConfigDict
 
-from pipeline import atomic
 from pipeline.errors import ParamsError
-from pipeline.sources.fetch import terms as acceptance
-from pipeline.sources.published import Source
-from stages import (
-    MANIFESTS,
-    PARAMS,
-    probe,
-    profiles,
-    read_manifest,
-    read_params,
-    reports,
-)
-from stages import plan as planning
-from stages.commands import app
+from stages import MANIFESTS, PARAMS, read_manifest, read_params
+from stages.commands import Json, app, print_json
 
 
 @app.command()
 def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")] = "") -> None:
     """Validate a profile, print the difference, and write it to params.yaml; an edited old file is kept."""
+    from pipeline import atomic
+    from stages import profiles
+
     new, path = profiles.content_of(name), profiles.PROFILES / f"{name}.yaml"
     profiles.read_profile(name)
     old = PARAMS.read_text(encoding="utf-8") if PARAMS.is_file() else ""
@@ -45,8 +35,12 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
 def plan(
     name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml; default: params.yaml")] = "",
     quick: Annotated[bool, typer.Option(help="only disk and records: without the probe of about a minute")] = False,
+    json: Json = False,
 ) -> None:
     """Print what each stage needs: items, time, memory, disk now, of its result, and at the peak so far."""
+    from stages import plan as planning
+    from stages import probe, profiles
+
     params = profiles.read_profile(name) if name else read_params()
     needs = planning.disk_needs(params)
     known = {
@@ -54,21 +48,38 @@ def plan(
     }
     stages = {stage.__name__ for stage in probe.STAGES} - {"download"}
     rates = {} if quick or stages <= known else probe.measure(params)
-    print("\n".join(planning.lines(params, planning.with_rates(params, needs, rates))))
+    found = planning.with_rates(params, needs, rates)
+    if json:
+        print_json(found)
+    else:
+        print("\n".join(planning.lines(params, found)))
 
 
 @app.command()
-def summary() -> None:
-    """Print the report of each stage in a few lines (dvc metrics show prints one wide table)."""
-    for line in reports.summary():
-        print(line)
+def summary(json: Json = False) -> None:
+    """Print the report of each stage in a few lines (dvc metrics show: only the headline figures)."""
+    from stages import reports
+
+    if json:
+        print_json(reports.current()[0])
+    else:
+        print("\n".join(reports.summary()))
 
 
 @app.command()
-def drops(stage: Annotated[str, typer.Argument(help="a stage, such as crop or lsun@cat; default: all")] = "") -> None:
+def drops(
+    stage: Annotated[str, typer.Argument(help="a stage, such as crop or lsun@cat; default: all")] = "",
+    json: Json = False,
+) -> None:
     """List the dropped inputs with their reasons: those of an unfinished run, if there is one."""
-    for name in [stage] if stage else reports.with_drops():
-        for drop in reports.drops(name):
+    from stages import reports
+
+    found = {name: [*reports.drops(name)] for name in ([stage] if stage else reports.with_drops())}
+    if json:
+        print_json(found)
+        return
+    for name, dropped in found.items():
+        for drop in dropped:
             file = f"{drop.file} (face {drop.face})" if drop.face else drop.file
             print(name, file, drop.reason, drop.detail, sep="\t")
 
@@ -77,9 +88,13 @@ def drops(stage: Annotated[str, typer.Argument(help="a stage, such as crop or ls
 def terms(
     accept_terms: Annotated[list[str] | None, typer.Option(help="accept terms of a data set; repeatable")] = None,
     accept_unverified: Annotated[list[str] | None, typer.Option(help="accept files without published hash")] = None,
+    json: Json = False,
 ) -> None:
     """Print the terms of each data set and who accepted them; a data set is fetched only after that."""
-    sources = {path.stem: read_manifest(path, _Head) for path in sorted(MANIFESTS.glob("*.yaml"))}
+    from pipeline.sources.fetch import terms as acceptance
+    from pipeline.sources.published import SourceHead
+
+    sources = {path.stem: read_manifest(path, SourceHead) for path in sorted(MANIFESTS.glob("*.yaml"))}
     for name in (*(accept_terms or []), *(accept_unverified or [])):
         if name not in sources:
             raise ParamsError(f"{name!r} is no data set of {MANIFESTS}; there are {', '.join(sources)}")
@@ -88,6 +103,15 @@ def terms(
     for name in accept_unverified or []:
         acceptance.accept("unverified", sources[name])
     accepted = acceptance.Acceptance.read()
+    if json:
+        kinds = {"terms_accepted": accepted.terms, "unverified_accepted": accepted.unverified}
+        print_json(
+            {
+                name: {**dict(source), **{kind: signed.get(name) for kind, signed in kinds.items()}}
+                for name, source in sources.items()
+            }
+        )
+        return
     for name, source in sources.items():
         print(acceptance.describe(source))
         for what, signatures in (("terms", accepted.terms), ("files without a published hash", accepted.unverified)):
@@ -95,9 +119,3 @@ def terms(
                 print(f"  {what} accepted by {signatures[name].by} at {signatures[name].at}")
         print()
     print(f"To accept: celebahq terms --accept-terms NAME (kept in {acceptance.FILE} and in the record of each run)")
-
-
-class _Head(Source):
-    """The head of a manifest; its files are ignored."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)

@@ -1,22 +1,16 @@
 """Commands about CelebA-HQ as published, and the photographs that it is made of."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import ExactMatchError, ParamsError, RejectedInputError
-from pipeline.published import inspect_image
-from pipeline.published.exact.render import self_test
-from pipeline.published.image_list import read_list
-from pipeline.published.ledger import Verdict
-from pipeline.sources.unpacking import unpack as unpack_photographs
-from stages import (
-    DATA,
-    read_params,
-    table,
-)
-from stages.commands import app
+from stages import DATA, read_params, table
+from stages.commands import Json, app, print_json
+
+if TYPE_CHECKING:
+    from pipeline.published.inspect_image import Inspection
 
 
 @app.command()
@@ -25,8 +19,14 @@ def exact(
     photographs: Annotated[Path | None, typer.Option(help="folder of CelebA's photographs, instead of data/")] = None,
     landmarks: Annotated[Path | None, typer.Option(help="CelebA's landmarks file, with --photographs")] = None,
     deltas: Annotated[Path | None, typer.Option(help="folder of delta archives; default: data/download/deltas")] = None,
+    json: Json = False,
 ) -> None:
     """Inspect images of CelebA-HQ: print the MD5 after each step, and the first step that differs, where known."""
+    from pipeline.published import inspect_image
+    from pipeline.published.exact.render import self_test
+    from pipeline.published.image_list import read_list
+    from pipeline.published.ledger import Verdict
+
     params = read_params()
     if (photographs is None) != (landmarks is None):
         raise ParamsError("--photographs and --landmarks go together; without both, the tables of data/ are read.")
@@ -36,7 +36,7 @@ def exact(
     self_test()
     images, known = read_list(params.exact.image_list), inspect_image.known_steps(params.exact.image_list)
     numbers = only.split(",")
-    failed = 0
+    inspections: list[Inspection] = []
     for number in numbers:
         if not number.strip().isdecimal() or int(number) >= len(images):
             raise ParamsError(f"--only {only}: {number!r} is no number from 0 to {len(images) - 1}")
@@ -49,13 +49,17 @@ def exact(
             inspection = inspect_image.inspect_image(image, original, deltas, known.get(image.idx, {}))
         except RejectedInputError as rejected:
             inspection = inspect_image.rejection(image, rejected)
-        failed += inspection.verdict is not Verdict.MATCH
-        _print_inspection(inspection)
+        inspections.append(inspection)
+        if not json:
+            _print_inspection(inspection)
+    if json:
+        print_json(inspections)
+    failed = sum(inspection.verdict is not Verdict.MATCH for inspection in inspections)
     if failed:
         raise ExactMatchError(f"{failed} of {len(numbers)} images are not the published ones.")
 
 
-def _print_inspection(inspection: inspect_image.Inspection) -> None:
+def _print_inspection(inspection: "Inspection") -> None:
     print(f"{inspection.image.idx} ({inspection.image.file}): {inspection.verdict.value}, {inspection.detail}")
     for step, md5 in inspection.steps:
         result = "" if md5 is None else "as published" if md5 == step.md5 else f"published is {md5}"
@@ -70,5 +74,7 @@ def _print_inspection(inspection: inspect_image.Inspection) -> None:
 @app.command()
 def unpack(folder: Annotated[Path, typer.Argument(help="target folder; an interrupted run is resumed")]) -> None:
     """Write the extracted photographs as plain files, with their published names and bytes."""
+    from pipeline.sources.unpacking import unpack as unpack_photographs
+
     written, kept = unpack_photographs(DATA, table("extract"), folder)
     print(f"{folder}: {written} photographs written, {kept} were there already")

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 import yaml
 from safetensors.numpy import load_file
 
+from pipeline import checksums
 from pipeline.container import read_stored
 from pipeline.faces.detection.detector import MTCNN_PACKAGE
 from pipeline.faces.png import decode_png
@@ -152,7 +153,9 @@ def _digest(value: Any) -> str:
 
 
 def _digest_of_files(folder: Path, pattern: str = "*") -> str:
-    files = sorted(path for path in folder.rglob(pattern) if path.is_file() and path.name != RECORD)
+    files = sorted(
+        path for path in folder.rglob(pattern) if path.is_file() and path.name not in (RECORD, checksums.FILE)
+    )
     return _digest({str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
 
 

@@ -146,6 +146,8 @@ def test_the_plan_of_a_profile_is_a_table_with_what_is_missing() -> None:
     assert rows["denoise"][6:8] == ["95.3", "GB"]
     assert rows["all"][-2:] == ["204.3", "GB"]
     assert any(re.search(r" are free below .*: (enough|[\d.]+ [GM]B are missing)\.", line) for line in lines)
+    found = CliRunner().invoke(app, ["plan", "celebahq-network", "--quick", "--json"], catch_exceptions=False)
+    assert {need["stage"]: need["items"] for need in json.loads(found.stdout)}["denoise"] == 202599
 
 
 def test_the_summary_names_each_stage_in_order_with_what_it_dropped() -> None:

@@ -85,7 +85,12 @@ def test_pixels_are_those_of_the_network_and_other_columns_stay(address: str) ->
     _network(DATA / "fit_denoise")
     choose(address, denoise={"method": "network", "faces_per_chunk": 2, "tile_pixels": 64})
     denoise()
-    assert list(_published()) == [*(f"denoise-{row:06d}.tar" for row in (0, 2, 4)), "denoise.parquet", RECORD]
+    assert list(_published()) == [
+        "SHA256SUMS",
+        *(f"denoise-{row:06d}.tar" for row in (0, 2, 4)),
+        "denoise.parquet",
+        RECORD,
+    ]
     before = manifest.read_kept(DATA / "crop" / "crop.parquet", Cropped)
     after = manifest.read_kept(TABLE, Denoised)
     restorer = Restorer.load(DATA / "fit_denoise", tile_pixels=64)
@@ -116,7 +121,7 @@ def test_without_a_network_only_the_table_is_written(address: str) -> None:
     atomic.write_json(DATA / "fit_denoise" / "network.json", {"kind": "none"})
     choose(address, denoise={"method": "none"}, fit_denoise={"network": {"kind": "none"}})
     denoise()
-    assert list(_published()) == ["denoise.parquet", RECORD]
+    assert list(_published()) == ["SHA256SUMS", "denoise.parquet", RECORD]
     for number, row in enumerate(manifest.read_kept(TABLE, Denoised)):
         assert not row.denoised
         assert row.pixels is None

@@ -82,7 +82,12 @@ def test_each_photograph_has_its_faces_or_a_reason(address: str, files: dict[str
     assert report["dropped"] == {"no face found": 1, "truncated image": 1}
     sheet_HWC = decode_png(Path("data/detect/faces.png").read_bytes())
     assert sheet_HWC.shape == (222, 4 * 192, 3)
-    assert {path.name for path in TABLE.parent.iterdir()} == {"detect.parquet", "faces.png", "record.json"}
+    assert {path.name for path in TABLE.parent.iterdir()} == {
+        "detect.parquet",
+        "faces.png",
+        "record.json",
+        "SHA256SUMS",
+    }
 
 
 @needs_mtcnn

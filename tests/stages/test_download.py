@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT / "tests/sources"), str(ROOT / "tests/sources/fetch")]
 import small_sets  # noqa: E402 - a helper of the tests of sources
 from faulty_server import Fault, FaultyServer  # noqa: E402
 
+OWN = {RECORD, "SHA256SUMS"}
 TINY = {
     "kind": "synthetic",
     "photographs": 2,
@@ -106,14 +107,14 @@ def test_celeba_over_the_network_is_staged_as_published(mirror: str, monkeypatch
     download.download()
     target = Path("data/download")
     found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
-    assert found == {*served, "contents.json", RECORD} - {"Anno/list_attr_celeba.txt"}
-    for name in found - {"contents.json", RECORD}:
+    assert found == {*served, "contents.json", *OWN} - {"Anno/list_attr_celeba.txt"}
+    for name in found - {"contents.json", *OWN}:
         assert (target / name).read_bytes() == served[name]
         assert (target / name).samefile(Path("data/.downloads/celeba") / name)
     contents = Contents.read(target)
     assert contents.attributes is None
     digests = {name: hashlib.sha256((target / name).read_bytes()).hexdigest() for name in found}
-    assert contents.files == {name: digests[name] for name in found - {"contents.json", RECORD}}
+    assert contents.files == {name: digests[name] for name in found - {"contents.json", *OWN}}
     record = json.loads((target / RECORD).read_text())
     assert record["accepted"]["celeba"]["terms"]["by"].endswith(TERMS_VARIABLE)
     assert record["fetched"]["celeba/Eval/list_eval_partition.txt"]["origin"].startswith(mirror)
@@ -235,7 +236,7 @@ def test_the_synthetic_set_is_published_with_its_size() -> None:
     _params("manifests/celeba.yaml", TINY)
     download.download()
     contents = Contents.read(Path("data/download"))
-    files = [path for path in Path("data/download").rglob("*") if path.is_file() and path.name != RECORD]
+    files = [path for path in Path("data/download").rglob("*") if path.is_file() and path.name not in OWN]
     assert Path("data/download", contents.images) in files
     report = json.loads(Path("data/download", RECORD).read_text())["report"]
     assert report == {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}

@@ -65,7 +65,7 @@ def _files() -> dict[str, bytes]:
 
 def test_every_snapshot_is_measured_and_the_last_is_reported() -> None:
     evaluate("small")
-    assert sorted(_files()) == ["msssim.csv", "record.json", "swd.csv", "swd_by_kimg.png"]
+    assert sorted(_files()) == ["SHA256SUMS", "msssim.csv", "record.json", "swd.csv", "swd_by_kimg.png"]
     swd = _rows("swd.csv")
     assert list(swd[0]) == ["kimg", "resolution", "swd16_16", "swd16_mean"]
     assert [(row["kimg"], row["resolution"]) for row in swd] == [("0.4", "8"), ("1.2", "16")]

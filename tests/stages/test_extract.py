@@ -43,7 +43,7 @@ def test_the_synthetic_set_is_extracted_and_counted() -> None:
     assert _run("manifests/celeba.yaml", _synthetic(8)) == {"given": 9, "kept": 7, "dropped": {"not an image": 2}}
     containers = [f"extract-{number:05d}.tar" for number in range(3)]
     assert sorted(path.name for path in Path("data/extract").iterdir()) == [
-        "attributes.txt", *containers, "extract.parquet", "landmarks.txt", "partition.txt", RECORD,
+        "SHA256SUMS", "attributes.txt", *containers, "extract.parquet", "landmarks.txt", "partition.txt", RECORD,
     ]  # fmt: skip
     rows = manifest.read_kept(Path("data/extract/extract.parquet"), Photograph)
     assert all(read_stored(Path("data"), row.photograph).startswith(b"\xff\xd8\xff") for row in rows)

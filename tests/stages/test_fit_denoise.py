@@ -30,6 +30,7 @@ def test_a_fitted_network_is_published_with_its_figures() -> None:
         "history.csv",
         "before_after.png",
         "record.json",
+        "SHA256SUMS",
     }
     report = json.loads(RECORD.read_text())["report"]
     assert report["kind"] == "train"
@@ -42,7 +43,7 @@ def test_a_fitted_network_is_published_with_its_figures() -> None:
 def test_without_a_network_only_its_description_is_published() -> None:
     choose("", fit_denoise={"network": {"kind": "none"}}, denoise={"method": "none"})
     fit_denoise()
-    assert {path.name for path in OUT.iterdir()} == {"network.json", "record.json"}
+    assert {path.name for path in OUT.iterdir()} == {"network.json", "record.json", "SHA256SUMS"}
     assert json.loads(RECORD.read_text())["report"] == {"kind": "none"}
 
 

@@ -34,7 +34,7 @@ def test_a_trained_network_can_be_used_in_another_run() -> None:
     choose("", fit_superres={"network": {"kind": "file", "path": str(mine), "sha256": digest_of_file(mine)}})
     fit_superres()
     assert json.loads(RECORD.read_text())["report"] == {"kind": "file", "sha256": digest_of_file(mine)}
-    assert {path.name for path in OUT.iterdir()} == {"network.safetensors", "network.json", "record.json"}
+    assert {path.name for path in OUT.iterdir()} == {"network.safetensors", "network.json", "record.json", "SHA256SUMS"}
     assert (Restorer.load(OUT, tile_pixels=64)(scene(9)[:40, :50]) == fitted_HWC).all()
 
 

@@ -97,7 +97,8 @@ def test_square_images_become_a_data_set(address: str, order: str) -> None:
     assert (report["kept"], report["images"], report["shards"]) == (10, 10, 3)
     assert report["bytes"] == sum(path.stat().st_size for path in OUT.glob("shard-*.h5"))
     assert {path.name for path in OUT.iterdir()} == {
-        "dataset.h5", "dataset-labels.npy", "shard.parquet", "samples.png", "pyramid.png", "record.json",
+        "dataset.h5", "dataset-labels.npy", "shard.parquet", "samples.png", "pyramid.png", "record.json", "SHA256SUMS",
+        "README.md", "croissant.json",
         *(f"shard-{number:05d}.h5" for number in range(3)),
     }  # fmt: skip
 

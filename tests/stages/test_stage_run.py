@@ -121,7 +121,10 @@ def test_work_with_an_identity_outlives_recipe_params_and_inputs(
 
 def test_terms_and_downloads_are_those_of_the_checkout_whose_experiment_runs() -> None:
     """DVC runs `dvc exp run --temp` in another folder, and names the user's in DVC_ROOT."""
-    print_paths = "import stages; print(stages.DOWNLOADS, stages.CHECKOUT / stages.terms.FILE, sep='\\n')"
+    print_paths = (
+        "import stages; from pipeline.sources.fetch import terms; "
+        "print(stages.DOWNLOADS, stages.CHECKOUT / terms.FILE, sep='\\n')"
+    )
     environment = {**os.environ, "DVC_ROOT": "/home/me/faces"}
     command = [sys.executable, "-c", print_paths]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)

@@ -92,7 +92,8 @@ def test_every_face_has_the_quality_of_its_final_image() -> None:
 def test_the_sheets_show_the_faces_and_no_strip_is_left() -> None:
     superres()
     names = {path.name for path in OUT.iterdir()}
-    assert names == {"superres.parquet", "faces.png", "before_after.png", "best_and_worst.png", "record.json"}
+    sheets = {"faces.png", "before_after.png", "best_and_worst.png"}
+    assert names == {"superres.parquet", *sheets, "record.json", "SHA256SUMS"}
     before_after = decode_png((OUT / "before_after.png").read_bytes())
     assert before_after.shape == (4 * PREVIEW_PIXELS, 3 * PREVIEW_PIXELS, 3)
     decoded, denoised = before_after[:PREVIEW_PIXELS], before_after[PREVIEW_PIXELS : 2 * PREVIEW_PIXELS]

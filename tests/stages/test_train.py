@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 import re
@@ -18,8 +19,8 @@ import pytest
 import yaml
 
 import stages
-from pipeline import provenance
-from pipeline.errors import ParamsError, ShardError, TrainingError
+from pipeline import checksums, provenance
+from pipeline.errors import NetworkError, ParamsError, ShardError, TrainingError
 from pipeline.params import TrainRun
 from stages import RECORD
 from stages import train as stage
@@ -159,8 +160,10 @@ def test_a_finished_run_is_not_trained_again(place: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Snapshots, "save", lambda *_: pytest.fail("trained again"))
     train("small")
     again = files(place / "runs/small")
-    again.pop(RECORD)
-    assert again == {name: content for name, content in finished.items() if name != RECORD}
+    others = {RECORD, checksums.FILE}
+    assert {name: again[name] for name in again.keys() - others} == {
+        name: finished[name] for name in finished.keys() - others
+    }
 
 
 @pytest.mark.parametrize("change", ["option", "images"])
@@ -282,6 +285,50 @@ def test_a_dry_run_prints_the_phases_and_changes_nothing(
     assert "The data set is not there yet: data/shard/dataset.h5: no such file" in capsys.readouterr().out
     with pytest.raises(ParamsError, match=r"unknown option --dry; usage: python -m stages.train NAME \[--dry-run\]"):
         train("small", "--dry")
+
+
+def test_a_run_goes_on_from_an_earlier_snapshot_of_itself_and_nothing_is_lost(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(place, make_run(Path("data/shard"), snapshot_swd=None, schedule__total_kimg=0.2))
+    train("small")
+    bad = files(place / "runs/small")
+    path = Path("runs/small/network-000000096.safetensors")
+    start_options = {"path": path, "kimg": None, "optimizers": "new"}
+    changes: dict[str, Any] = {"snapshot_swd": None, "start": start_options, "schedule__learning_rate": 0.0005}
+    write_params(place, make_run(Path("data/shard"), **changes, schedule__total_kimg=0.2))
+    capsys.readouterr()
+    train("small", "--dry-run")
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[:5] for line in printed if " train " in line] == [["4", "train", "0.1", "0.2", "8"]]
+    starts_from = (
+        f"starts from {path} at 0.096 kimg, with new optimisers; different from its run: schedule.learning_rate"
+    )
+    assert printed[-1] == f"{starts_from} 0.001 -> 0.0005"
+    train("small")
+    errors = capsys.readouterr().err
+    assert f"{starts_from} 0.001 -> 0.0005\n" in errors
+    (kept,) = stages.work_folders("train@small")
+    assert f"the run that was published before is kept in {kept}\n" in errors
+    assert files(kept) == bad
+    record = json.loads((place / "runs/small" / RECORD).read_text())
+    digest = hashlib.sha256(bad[path.name]).hexdigest()
+    assert record["start"] == {
+        "path": str(path), "images_shown": 96, "network_sha256": digest, "state_sha256": None,
+    }  # fmt: skip
+    assert [step for step, _ in curve(place, "lod")] == [144, 192, 208]
+    assert not path.exists()
+    begun = resumed_after(monkeypatch)
+    write_params(place, make_run(Path("data/shard"), **changes, schedule__total_kimg=0.25))
+    train("small")
+    assert begun == [208], "the file that it started from lies elsewhere now: it is the same run"
+    write_params(place, make_run(Path("data/shard"), snapshot_swd=None, schedule__total_kimg=0.2))
+    train("small")
+    assert {**files(place / "runs/small"), RECORD: b""} == {**bad, RECORD: b""}, "the options of before bring it back"
+    assert len(stages.work_folders("train@small")) == 1
+    write_params(place, make_run(Path("data/shard"), snapshot_swd=None, start=start_options | {"path": Path("no.pkl")}))
+    with pytest.raises(NetworkError, match=r"no.pkl: no such network file, which start.path names"):
+        train("small")
 
 
 def test_a_run_that_is_not_in_the_params_is_named(place: Path) -> None:

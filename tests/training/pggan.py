@@ -111,6 +111,7 @@ def schedule_options(about: Mapping[str, Any], rates: str) -> ScheduleOptions:
         max_minibatch_per_device_at=table("max_minibatch_per_gpu"),
         learning_rate=kwargs.get(f"{rates}_base", 0.001),
         learning_rate_at=table(f"{rates}_dict"),
+        discriminator_rates=None,
         rampup_kimg=0.0,
         reset_optimizers=True,
         tick_kimg=float(kwargs.get("tick_kimg_base", 160)),

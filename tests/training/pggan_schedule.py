@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.params import ScheduleOptions
+from pipeline.params import LearningRates, ScheduleOptions
 from tests.training.pggan import Case, at_full_resolution, schedule_options
 from tests.training.pggan_compare import Compared, compare
 from training import schedule
@@ -24,10 +24,12 @@ def schedules(case: Case) -> Iterator[Compared]:
     for name, about in case.about["tables"].items():
         resolution = about["dataset_resolution"]
         for_g, for_d = schedule_options(about, "G_lrate"), schedule_options(about, "D_lrate")
+        rates_of_d = LearningRates(learning_rate=for_d.learning_rate, learning_rate_at=for_d.learning_rate_at)
+        options = for_g.model_copy(update={"discriminator_rates": rates_of_d})
         rows = []
         for images in case.arrays[f"{name}/cur_nimg"].tolist():
-            step = schedule.at(for_g, resolution, images)
-            rate_of_d = schedule.at(for_d, resolution, images).learning_rate
+            step = schedule.at(options, resolution, images)
+            rate_of_d = step.discriminator_learning_rate
             rows.append([step.lod, step.resolution, step.minibatch, step.learning_rate, rate_of_d, step.tick_kimg])
         yield compare(f"{name}: table", rows, case.arrays[f"{name}/table"], allowed=0.0)
         resets, ticks, final = whole_run(for_g, resolution)

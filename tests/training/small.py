@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.params import TrainRun
 from pipeline.shards.layout import Header
 from pipeline.shards.view import write_view
 from pipeline.shards.writer import writing_shard
 from stages import read_params
+from training import checkpoint
+from training.checkpoint import NetworkInfo
+from training.networks import Generator
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,10 +59,24 @@ def make_run(dataset: Path, **changes: Any) -> TrainRun:
     return TrainRun.model_validate(run)
 
 
+def make_network(folder: Path, *, lod: float, images_shown: int = 480, **changes: Any) -> Path:
+    """A network file of up to 32 pixels with random weights, other ones in G than in Gs; labels by `label_size`."""
+    label_size = changes.pop("label_size", 0)
+    run = make_run(Path("data/shard"), resolution=32, grid_cell_pixels=32, **changes)
+    info = NetworkInfo.of_run(run, channels=3, label_size=label_size, images_shown=images_shown, lod=lod)
+    networks: dict[str, Any] = {}
+    for seed, name in enumerate(("Gs", "G")):
+        network = Generator(run.networks, resolution=32, channels=3, label_size=label_size)
+        network.initialise(torch.Generator().manual_seed(seed))
+        networks[name] = network.state_dict()
+    path = checkpoint.network_path(folder, images_shown)
+    checkpoint.write_network(path, info, networks)
+    return path
+
+
 def run_of_today(options: dict[str, Any]) -> TrainRun:
     """A run by the params of an earlier version, with the values that were added since."""
-    added = {"speed": {"float32_penalty": True, "compile": False}}
-    options = {"loggers": ["dvclive"], "snapshot_fid": None, **options}
-    return TrainRun.model_validate_json(
-        json.dumps({key: {**added.get(key, {}), **value} if key in added else value for key, value in options.items()})
-    )
+    added = {"speed": {"float32_penalty": True, "compile": False}, "schedule": {"discriminator_rates": None}}
+    added_at_top = {"start": None, "loggers": ["dvclive"], "snapshot_fid": None}
+    sections = {key: {**values, **options[key]} for key, values in added.items()}
+    return TrainRun.model_validate_json(json.dumps({**added_at_top, **options, **sections}))

@@ -76,8 +76,11 @@ def _preset(profile: str) -> TrainRun:
     return run
 
 
-def _reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[TrainRun, int]:
-    """A run of `steps` updates of G through three resolutions, and the factor by which its feature maps are divided."""
+def _reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int, highest: int = 1024) -> tuple[TrainRun, int]:
+    """A run of `steps` updates of G through three resolutions, and the factor by which its feature maps are divided.
+
+    Networks that grow have at most the resolution `highest`.
+    """
     factor = max(1, run.networks.fmap_max // maps)
     values: dict[str, Any] = run.model_dump()
     values["networks"] |= {
@@ -101,6 +104,11 @@ def _reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int) -> tuple[T
         "minibatch_repeats": math.gcd(steps, run.schedule.minibatch_repeats),
     }
     values |= {"threads": 1, "snapshot_ticks": 1000, "grid_columns": 2, "grid_rows": 1}
+    if run.schedule.initial_resolution < highest:
+        values["resolution"] = min(run.resolution, highest)
+    values["grid_cell_pixels"] = values["resolution"]
+    if values["snapshot_swd"]:
+        values["snapshot_swd"] = {"images": 2 * minibatch, "patches_per_image": 8, "directions": 8}
     return TrainRun.model_validate(values), factor
 
 
@@ -123,7 +131,8 @@ def test_its_networks_take_one_minibatch_of_every_resolution(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_it_trains_with_finite_losses(name: str, tmp_path: Path) -> None:
-    small, _ = _reduced(RUNS[name], steps=STEPS, maps=32 if STEPS < 10 else 64, minibatch=2 if STEPS < 10 else 8)
+    size = {"maps": 32, "minibatch": 2, "highest": 32} if STEPS < 10 else {"maps": 64, "minibatch": 8}
+    small, _ = _reduced(RUNS[name], steps=STEPS, **size)
     drawn: Any = DrawnImages(small.resolution, 1000)
     row = train(small, Reals(drawn, small), tmp_path, Reporter(), torch.device("cpu")).rows[-1]
     assert row["images"] >= STEPS * small.schedule.discriminator_repeats * small.schedule.minibatch

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.params import ScheduleOptions
+from pipeline.params import EmaHalfLife, LearningRates, ScheduleOptions
 from training import schedule
 
 OPTIONS = ScheduleOptions(
@@ -19,6 +19,7 @@ OPTIONS = ScheduleOptions(
     max_minibatch_per_device_at={32: 4},
     learning_rate=0.001,
     learning_rate_at={32: 0.0015},
+    discriminator_rates=None,
     rampup_kimg=0.0,
     reset_optimizers=True,
     tick_kimg=1.0,
@@ -87,6 +88,23 @@ def test_devices_share_a_minibatch_evenly_and_within_their_limit(minibatch: int,
 )  # fmt: skip
 def test_optimisers_reset_where_a_fade_begins_or_ends(previous: float | None, lod: float, expected: bool) -> None:
     assert schedule.resets(previous, lod) == expected
+
+
+def test_d_has_learning_rates_of_its_own_where_they_are_set() -> None:
+    assert schedule.at(OPTIONS, 32, 0).discriminator_learning_rate is None
+    rates = LearningRates(learning_rate=0.004, learning_rate_at={8: 0.003})
+    options = OPTIONS.model_copy(update={"discriminator_rates": rates, "rampup_kimg": 4.0})
+    for images, of_g, of_d in ((2500, 0.001, 0.003), (9000, 0.0015, 0.004)):
+        step, rampup = schedule.at(options, 32, images), math.exp(-5 * max(1 - images / 4000, 0) ** 2)
+        assert (step.learning_rate, step.discriminator_learning_rate) == pytest.approx((rampup * of_g, rampup * of_d))
+
+
+def test_a_half_life_in_kimg_does_not_depend_on_the_minibatch() -> None:
+    assert schedule.ema_decay(0.999, 4) == schedule.ema_decay(0.999, 64) == 0.999
+    for minibatch in (4, 64):
+        assert schedule.ema_decay(EmaHalfLife(half_life_kimg=10.0), minibatch) ** (10_000 / minibatch) == pytest.approx(
+            0.5
+        )
 
 
 def test_the_learning_rate_rises_to_its_value_and_stays() -> None:

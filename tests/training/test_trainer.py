@@ -28,7 +28,12 @@ BASELINE = {
 CHOICES: dict[str, dict[str, Any]] = {
     "lsgan": {"loss": LSGAN, "labels": True},
     "baseline": {**BASELINE, "schedule__discriminator_repeats": 3},
-    "joint": {"schedule__joint_steps": True, "schedule__rampup_kimg": 0.3},
+    "joint": {
+        "schedule__joint_steps": True,
+        "schedule__rampup_kimg": 0.3,
+        "ema_decay": {"half_life_kimg": 0.1},
+        "schedule__discriminator_rates": {"learning_rate": 0.004, "learning_rate_at": {8: 0.002}},
+    },
     "discrimination": {"networks__mbdisc_kernels": 5, "networks__mbstd_group_size": 0},
 }
 
@@ -85,6 +90,33 @@ def test_both_networks_move_by_the_learning_rate_of_the_step(dataset: Path, join
         each.update(step._replace(learning_rate=factor * step.learning_rate))
     once, twice = (weights(each, "D") - before["D"] for each in trainers)
     torch.testing.assert_close(twice, 2 * once, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_d_moves_by_its_own_learning_rate(dataset: Path, joint: bool) -> None:
+    def moved(factor: float) -> dict[str, torch.Tensor]:
+        rates = {"learning_rate": 0.001 * factor, "learning_rate_at": {}}
+        run = make_run(dataset, schedule__joint_steps=joint, schedule__discriminator_rates=rates)
+        trainer = trainer_of(run)
+        before = {name: weights(trainer, name) for name in ("G", "D")}
+        trainer.update(schedule.at(run.schedule, 8, 0))
+        return {name: weights(trainer, name) - before[name] for name in before}
+
+    once, twice = moved(1.0), moved(2.0)
+    torch.testing.assert_close(twice["D"], 2 * once["D"], rtol=0, atol=1e-6)
+    assert once["G"].abs().max() == pytest.approx(0.001, rel=1e-3)
+    assert twice["G"].abs().max() == pytest.approx(0.001, rel=1e-3)
+
+
+def test_the_average_has_a_half_life_in_images(dataset: Path) -> None:
+    run = make_run(dataset, ema_decay={"half_life_kimg": 0.008})
+    trainer = trainer_of(run)
+    drawn = weights(trainer, "G")
+    trainer.update(schedule.at(run.schedule, 8, 0))
+    updated = weights(trainer, "G")
+    assert torch.equal(weights(trainer, "Gs"), drawn)
+    trainer.update(schedule.at(run.schedule, 8, 8))
+    torch.testing.assert_close(weights(trainer, "Gs"), (drawn + updated) / 2)
 
 
 def test_reals_are_mirrored_where_the_run_says_so(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:

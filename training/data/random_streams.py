@@ -28,6 +28,7 @@ class Stream(IntEnum):
     G_NOISE = 10
     DIGITS = 11
     SNAPSHOT_SWD = 12
+    VIDEO = 13
 
 
 def generator(seed: int, stream: Stream, position: int) -> np.random.Generator:

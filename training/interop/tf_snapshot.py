@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import NetworkError
 from training import checkpoint
-from training.checkpoint import FORMAT, NetworkInfo
+from training.checkpoint import FORMAT, NetworkInfo, StateDict
 from training.interop import tf_options, tf_unpickle
 from training.interop.tf_variables import load_original
 from training.networks import Discriminator, Generator
@@ -52,9 +52,14 @@ def read(path: Path) -> Original:
 
 
 def write(path: Path, original: Original) -> None:
-    """Write a network file for `training.generate`. The images shown, which a snapshot does not contain, are 0."""
+    """Write a network file. The images shown, which a snapshot does not contain, are 0."""
+    checkpoint.write_network(path, network_info(original), state_dicts(original))
+
+
+def network_info(original: Original) -> NetworkInfo:
+    """The metadata of its network file."""
     average = original.average
-    info = NetworkInfo(
+    return NetworkInfo(
         format=FORMAT,
         generator=average.options,
         discriminator=original.discriminator.options,
@@ -65,8 +70,12 @@ def write(path: Path, original: Original) -> None:
         lod=original.lod,
         resolution=average.resolution_at(original.lod),
     )
-    networks = {"G": original.generator, "D": original.discriminator, "Gs": average}
-    checkpoint.write_network(path, info, {name: network.state_dict() for name, network in networks.items()})
+
+
+def state_dicts(original: Original) -> dict[str, StateDict]:
+    """The weights of G, D and Gs by name."""
+    networks = {"G": original.generator, "D": original.discriminator, "Gs": original.average}
+    return {name: network.state_dict() for name, network in networks.items()}
 
 
 def _network(state: Mapping[str, Any], kind: type[AnyNetwork], function: str) -> tuple[AnyNetwork, float]:

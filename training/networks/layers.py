@@ -76,7 +76,7 @@ class DenseToMaps(Layer):
     def forward(self, x_NL: Tensor) -> Tensor:
         """(N, inputs) → (N, maps, 4, 4)."""
         x = functional.linear(x_NL, self.scaled_weight())
-        return add_bias(channels_last(x.view(len(x_NL), -1, 4, 4)), self.bias)
+        return add_bias(channels_last(x.view(-1, self.weight.shape[0] // 16, 4, 4)), self.bias)
 
 
 class Conv(Layer):

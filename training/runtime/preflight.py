@@ -32,8 +32,12 @@ class Load(NamedTuple):
     mib: float
 
 
-def check(run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup = SINGLE_PROCESS) -> list[Load]:
+def check(
+    run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup = SINGLE_PROCESS, *, images_shown: int = 0
+) -> list[Load]:
     """Take the largest step of every resolution, in mid-fade where there is a fade; changes nothing.
+
+    Resolutions that a run of `images_shown` images has passed are left out.
 
     On a GPU the steps are computed as in training, the largest first and with CUDA graphs where the run has them, and
     their memory is measured, plus the level of the data set that the GPU will hold. Otherwise only shapes are computed.
@@ -44,7 +48,8 @@ def check(run: TrainRun, reals: Reals, device: torch.device, group: ProcessGroup
         A step does not fit; the message says which `samples_at_once` would, as far as one step shows.
     """
     loads: list[Load] = []
-    for step in reversed(steps(run)):
+    reached = schedule.at(run.schedule, run.resolution, images_shown).resolution
+    for step in reversed([step for step in steps(run) if step.resolution >= reached]):
         samples = len(microbatch_rows(run, step, group)[0])
         mib = 0.0
         if device.type == "cuda":

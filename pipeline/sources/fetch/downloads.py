@@ -5,7 +5,6 @@ changes of params or code keep all files. Stages take the files out as hard link
 """
 
 import itertools
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from tqdm import tqdm
 
 from pipeline import atomic
 from pipeline.errors import FetchError, SourceError
 from pipeline.params import NetworkParams
+from pipeline.progress import Progress, note, progress
 from pipeline.sources import local
 from pipeline.sources.fetch import content
 from pipeline.sources.fetch.mirrors import urls_of
@@ -91,9 +90,7 @@ class Downloads:
             self._folder.mkdir(parents=True, exist_ok=True)
             check_free_space(self._folder, manifest.dataset, missing)
         here = sum(received.values())
-        bar = tqdm(
-            desc=manifest.dataset, total=here + missing or None, initial=here, unit="B", unit_scale=True, disable=None
-        )
+        bar = progress(desc=manifest.dataset, total=here + missing or None, initial=here, unit="B", bytes_=True)
         stop = threading.Event()
         receipts: dict[PublishedFile, Receipt] = {}
         errors: list[str] = []
@@ -113,7 +110,7 @@ class Downloads:
             raise FetchError("\n".join(sorted(errors)))
         return receipts
 
-    def _fetch_one(self, manifest: Source, file: PublishedFile, bar: "tqdm[Any]", stop: threading.Event) -> Receipt:
+    def _fetch_one(self, manifest: Source, file: PublishedFile, bar: Progress, stop: threading.Event) -> Receipt:
         target = self._target(manifest, file)
 
         def show(change: int) -> None:
@@ -126,7 +123,7 @@ class Downloads:
                 return found
             retrieval = Retrieval(manifest, file, partial, self._policy, stop)
             origin = retrieval.run(urls_of(manifest, file, self._network.mirrors))
-            tqdm.write(f"fetched {_label(manifest, file)}: {partial.size} bytes from {origin}", file=sys.stderr)
+            note(f"fetched {_label(manifest, file)}: {partial.size} bytes from {origin}")
             return _write_receipt(target, partial.digests(), origin)
 
     def _link_local(self, manifest: Source, file: PublishedFile) -> Receipt | None:
@@ -169,7 +166,7 @@ class Downloads:
                 refused = next(name for name in names if not name.exists())
                 _receipt_path(target).unlink(missing_ok=True)
                 target.rename(refused)
-                tqdm.write(f"{target}: {problem}. It is not used; it was renamed to {refused.name}.", file=sys.stderr)
+                note(f"{target}: {problem}. It is not used; it was renamed to {refused.name}.")
                 return None
             return receipt or _write_receipt(target, hashes, "found in the folder of downloads")
 

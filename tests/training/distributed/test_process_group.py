@@ -1,6 +1,7 @@
 """Several processes of one run: what they exchange, and that two compute what one does."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.stages.test_train import curve, write_params
+from tests.stages.test_train import write_params
 from tests.training.distributed.two_ranks import CHOICES, runs, steps
 from tests.training.small import ROOT, make_dataset, make_run
 from tests.training.test_loop import files
@@ -90,17 +91,7 @@ def test_layers_that_mix_samples_refuse_to_be_split(layer: dict[str, Any], name:
         make_run(Path("nowhere"), networks__mbstd_group_size=0, **layer, **split)
 
 
-def test_under_torchrun_only_the_main_process_writes(tmp_path: Path) -> None:
-    run = make_run(make_dataset(tmp_path / "data/shard"), schedule__devices=2, schedule__total_kimg=0.2)
-    write_params(tmp_path, run.model_copy(update={"dataset": Path("data/shard")}))
-    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    result = run_module(*torchrun, "-m", "stages.train", "small", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr[-4000:]
-    assert result.stderr.count("of 0.2 kimg") == 5, "each tick is logged once"
-    assert len(curve(tmp_path, "loss/discriminator")) == 5
-
-
-def test_a_stop_signal_to_any_process_stops_all(tmp_path: Path) -> None:
+def test_under_torchrun_a_stop_signal_to_any_process_stops_all_and_only_the_main_process_writes(tmp_path: Path) -> None:
     run = make_run(make_dataset(tmp_path / "data/shard"), schedule__devices=2, schedule__total_kimg=40.0)
     write_params(tmp_path, run.model_copy(update={"dataset": Path("data/shard")}))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -122,6 +113,9 @@ def test_a_stop_signal_to_any_process_stops_all(tmp_path: Path) -> None:
             process.kill()
     assert process.returncode == 0, errors[-4000:]
     assert errors.count("stopped on request after") == 1
+    ticks = re.findall(r"^ +([0-9.]+) of 40 kimg", errors, re.MULTILINE)
+    assert ticks, errors[-4000:]
+    assert len(set(ticks)) == len(ticks), "each tick is logged once"
 
 
 def test_a_process_for_each_gpu_that_shares_the_devices_evenly(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 from pipeline.errors import TrainingError
 from stages import profiles
 from tests.training.small import make_run
+from training import checkpoint
 from training.distributed.process_group import ProcessGroup
 from training.runtime import preflight
 from training.runtime.preflight import Load
@@ -43,6 +44,16 @@ def test_without_a_gpu_the_shapes_of_microbatches_are_computed() -> None:
     run = make_run(Path("unread"), speed__samples_at_once={8: 4})
     assert preflight.check(run, Sizes(3), CPU) == [Load(8, 4, 0.0), Load(4, 8, 0.0)]
     assert preflight.check(run, Sizes(0), CPU, ProcessGroup(1, 2)) == [Load(8, 4, 0.0), Load(4, 4, 0.0)]
+
+
+def test_resolutions_that_a_run_has_passed_are_not_taken_again(tmp_path: Path) -> None:
+    run = make_run(Path("unread"))
+    assert preflight.check(run, Sizes(0), CPU, images_shown=159) == [Load(8, 8, 0.0), Load(4, 8, 0.0)]
+    assert preflight.check(run, Sizes(0), CPU, images_shown=168) == [Load(8, 8, 0.0)]
+    assert checkpoint.earliest(tmp_path) == 0
+    for images_shown in (168, 1000200):  # the newest may be damaged
+        (tmp_path / f"checkpoint-{images_shown:09d}.json").touch()
+    assert checkpoint.earliest(tmp_path) == 168
 
 
 def test_a_limit_below_one_group_is_an_error_before_the_run() -> None:

@@ -1,0 +1,1 @@
+"""The report: one HTML page on all results, as far as they are there."""

@@ -1,0 +1,182 @@
+"""Charts as SVG, drawn by matplotlib: text stays text, and colours are the page's, light or dark.
+
+Equal values give equal bytes. Needs no script, so a chart can be read, printed and searched as it is.
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK, FAINT, BAND = "#010101", "#020202", "#030303"
+SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006", "#0a0007", "#0a0008")
+"""Placeholders, which become the page's variables: no drawing uses them otherwise."""
+
+VARIABLES = {INK: "ink", FAINT: "faint", BAND: "band", **{hue: f"series{n}" for n, hue in enumerate(SERIES, 1)}}
+WIDTH, HEIGHT = 5.0, 2.9  # inches of 72 units: letters are readable on a phone and not huge on a large screen
+MOST_POINTS = 600
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": FAINT,
+    "grid.alpha": 0.4,
+    "grid.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "lines.linewidth": 1.3,
+    "path.simplify": True,
+}
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A stretch of a run at one resolution, in thousands of images; `fading`: new layers fade in."""
+
+    start: float
+    stop: float
+    resolution: int
+    fading: Sequence[tuple[float, float]] = ()
+
+
+def lines(
+    name: str,
+    series: Mapping[str, Points],
+    *,
+    x_label: str,
+    y_label: str,
+    bands: Sequence[Band] = (),
+    baselines: Mapping[str, float] | None = None,
+    zero: bool = False,
+    steps: bool = False,
+) -> str:
+    """Curves by name, or `steps`. Few points are marked; `baselines` are dashed, in the colour of the curve."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure()
+        baselines = baselines or {}
+        for number, (label, points) in enumerate(series.items()):
+            shown = thinned(points, MOST_POINTS)
+            colour = SERIES[number % len(SERIES)]
+            marker = "o" if len(shown) <= 40 else ""
+            xs, ys = [x for x, _ in shown], [y for _, y in shown]
+            style = "steps-pre" if steps else "default"
+            axes.plot(xs, ys, color=colour, marker=marker, markersize=2.6, label=label, zorder=3, drawstyle=style)
+            if label in baselines:
+                axes.axhline(baselines[label], color=colour, linestyle="--", linewidth=1)
+        if zero:
+            axes.set_ylim(bottom=0)
+        _draw_bands(axes, bands)
+        _finish(axes, x_label, y_label)
+        if len(series) > 1:
+            figure.legend(loc="outside lower center", ncols=min(len(series), 4), fontsize=8)
+        return _svg(figure, name)
+
+
+def stacked_bars(name: str, labels: Sequence[str], parts: Mapping[str, Sequence[float]], *, x_label: str) -> str:
+    """Horizontal bars, the first label on top; each is divided into `parts`."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure(max(1.3, 0.25 * len(labels) + 0.9))
+        starts = [0.0] * len(labels)
+        for number, (label, values) in enumerate(parts.items()):
+            axes.barh(range(len(labels)), values, left=starts, color=SERIES[number], label=label, height=0.7, zorder=2)
+            starts = [start + value for start, value in zip(starts, values, strict=True)]
+        axes.set_yticks(range(len(labels)), labels)
+        axes.invert_yaxis()
+        _finish(axes, x_label, "")
+        axes.grid(axis="y", visible=False)
+        if len(parts) > 1:
+            figure.legend(loc="outside lower center", ncols=len(parts), fontsize=8)
+        return _svg(figure, name)
+
+
+def histogram(
+    name: str, middles: Sequence[float], parts: Mapping[str, Sequence[int]], *, cut: float | None, x_label: str
+) -> str:
+    """Counts of adjacent bins of one width, in `parts` on top of each other; `cut` is a vertical line."""
+    with mpl.rc_context(STYLE):
+        figure, axes = _figure()
+        width = middles[1] - middles[0] if len(middles) > 1 else 0.02
+        floors = [0] * len(middles)
+        for number, (label, counts) in enumerate(parts.items()):
+            axes.bar(middles, counts, width * 0.92, bottom=floors, color=SERIES[number], label=label, zorder=2)
+            floors = [floor + count for floor, count in zip(floors, counts, strict=True)]
+        if cut is not None:
+            axes.axvline(cut, color=INK, linestyle="--", linewidth=1.2, label=f"cut at {cut:.3f}", zorder=4)
+        _finish(axes, x_label, "images")
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+        return _svg(figure, name)
+
+
+def thinned(points: Points, most: int) -> list[tuple[float, float]]:
+    """At most about `most` of the points, evenly, with the last one."""
+    step = -(-len(points) // most)
+    return [*points[:: max(step, 1)], *([points[-1]] if points and (len(points) - 1) % max(step, 1) else [])]
+
+
+def _figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, figure.add_subplot()
+
+
+def _finish(axes: Axes, x_label: str, y_label: str) -> None:
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(visible=True)
+    axes.set_axisbelow(True)
+    axes.ticklabel_format(axis="both", style="plain", useOffset=False) if _is_linear(axes) else None
+
+
+def _is_linear(axes: Axes) -> bool:
+    return not axes.get_yticklabels() or all(not label.get_text() for label in axes.get_yticklabels())
+
+
+def _draw_bands(axes: Axes, bands: Sequence[Band]) -> None:
+    """Shade every second resolution, name each, and mark where layers fade in on the lower edge."""
+    if not bands:
+        return
+    whole = bands[-1].stop - bands[0].start
+    for number, band in enumerate(bands):
+        if number % 2 == 0:
+            axes.axvspan(band.start, band.stop, color=BAND, linewidth=0, zorder=0)
+        for start, stop in band.fading:
+            axes.axvspan(start, stop, ymax=0.025, color=FAINT, linewidth=0, zorder=1)
+        if band.stop - band.start >= 0.05 * whole:
+            middle = (band.start + band.stop) / 2
+            label = f"{band.resolution}²"
+            axes.text(middle, 1.01, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8)
+    axes.set_xlim(bands[0].start, bands[-1].stop)
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The drawing as an element of a page: its ids begin with `name`, its colours are variables."""
+    with mpl.rc_context({"svg.hashsalt": name}):
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
+    svg = re.sub(r"font: ?([\d.]+px)[^;\"]*", r"font-size: \1; font-family: inherit", svg)
+    for colour, variable in VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    view = re.search(r'viewBox="[^"]+"', svg)
+    head = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {view[0] if view else ""} class="drawing" role="img"'
+    svg = re.sub(r"<svg[^>]*>", f'{head} aria-labelledby="{name}-title">', svg, count=1)
+    return re.sub(r"\n\s*", "\n", svg).strip()

@@ -1,0 +1,49 @@
+"""Commands about data sets of shards."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stages.commands import Json, app, print_json
+
+
+class Format(StrEnum):
+    """The form of an export."""
+
+    png = "png"
+    zip = "zip"
+    webdataset = "webdataset"
+    tfrecord = "tfrecord"
+    parquet = "parquet"
+    zarr = "zarr"
+
+
+@app.command()
+def export(
+    dataset: Annotated[Path, typer.Argument(help="folder of shards: data/shard, data/lsun/NAME, or of celebahq build")],
+    out: Annotated[Path, typer.Argument(help="new folder; an export that was killed goes on there")],
+    *,
+    format: Annotated[Format, typer.Option(help="the form of the files")],
+    resolution: Annotated[int, typer.Option(min=1, help="side of the images in pixels")],
+    split: Annotated[str | None, typer.Option(help="only its images: train, validation, test; default: all")] = None,
+    images_per_file: Annotated[
+        int | None, typer.Option(min=1, help="of webdataset and parquet; default: about 500 MB of pixels")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
+    as_json: Json = False,
+) -> None:
+    """Export a data set to the files of other programs: PNG, StyleGAN's zip, webdataset, TFRecords, parquet or zarr."""
+    from pipeline.shards.export.run import Request
+    from pipeline.shards.export.run import export as run_export
+
+    request = Request(dataset, out, format.value, resolution, split, images_per_file)
+    done = run_export(request, workers)
+    if as_json:
+        print_json(done)
+    else:
+        of = f" of the split {split}" if split else ""
+        count = f"{done['images']} image{'' if done['images'] == 1 else 's'}"
+        print(f"{out}: {count}{of} at {resolution}x{resolution}, {done['format']}")

@@ -1,0 +1,58 @@
+"""What all commands have in common: quick help, version, completion, errors in one sentence, exit status."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stages import TRACEBACK, main
+from stages.__main__ import app
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"torch", "dask", "distributed", "cv2", "pyarrow", "scipy", "matplotlib", "h5py", "requests"}
+
+
+def test_help_loads_nothing_that_takes_long() -> None:
+    """It took 6 s when it loaded torch and dask."""
+    code = f"import sys; import stages.__main__; print(sorted({HEAVY} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+def test_help_states_the_exit_status_and_the_options_of_all() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    for words in ("Exit status: 0", "--version", "--install-completion"):
+        assert words in text
+    assert CliRunner().invoke(app, ["--version"]).output.split()[0] == "celebahq"
+
+
+def test_wrong_usage_is_status_2() -> None:
+    assert CliRunner().invoke(app, ["drops", "--nonsense"]).exit_code == 2
+    assert CliRunner().invoke(app, ["nonsense"]).exit_code == 2
+
+
+@pytest.mark.parametrize("words", [["drops"], ["summary"], ["terms"]])
+def test_facts_are_printed_as_json(words: list[str]) -> None:
+    result = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    assert isinstance(json.loads(result.stdout), (dict, list))
+
+
+def test_an_error_of_the_system_is_one_sentence_that_names_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRACEBACK, raising=False)
+    (tmp_path / "file").touch()
+    for path, error in (("nowhere", FileNotFoundError), (".", IsADirectoryError), ("file/x", NotADirectoryError)):
+
+        def read(*_: str, path: Path = tmp_path / path) -> None:
+            path.read_text()
+
+        with pytest.raises(SystemExit, match=rf"^\n{error.__name__}: {tmp_path / path}: [^\n]*\.\)$"):
+            main(read)
+        monkeypatch.setenv(TRACEBACK, "1")
+        with pytest.raises(error):
+            main(read)
+        monkeypatch.delenv(TRACEBACK)
