@@ -17,6 +17,7 @@ from typing import Self
 
 import torch
 
+from pipeline import atomic
 from pipeline.errors import PipelineError
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
@@ -190,6 +191,8 @@ def reals_path(folder: Path, resolution: int) -> Path:
 
 
 def _remove_scratch(folder: Path) -> None:
+    """Remove what killed processes left: patches, and pictures that were being written."""
+    atomic.sweep(folder)
     for left in folder.glob(f"{SCRATCH}*"):
         shutil.rmtree(left, ignore_errors=True)
 

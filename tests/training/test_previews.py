@@ -75,6 +75,8 @@ def test_a_killed_preview_is_made_again_and_another_time_left_out(
                 os.kill(process.pid, signal.SIGKILL)
 
     monkeypatch.setattr(PreviewProcess, "_send", send_and_kill)
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids/samples-000000096.png.0.partial").write_bytes(b"of a killed process")
     reporter = trained(run, tmp_path)
     assert not preview_processes(), "none outlives its run"
     if kills == 1:
