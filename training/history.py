@@ -1,8 +1,9 @@
 """The history of a run: the figures of its ticks, its snapshots, and the best of them."""
 
 import json
+from typing import Any
 
-from pipeline.params import SnapshotSwd, TrainRun
+from pipeline.params import SnapshotFid, SnapshotSwd, TrainRun
 from training import schedule
 
 Row = dict[str, float]
@@ -18,6 +19,8 @@ class RunHistory:
         The figures of each tick.
     snapshots
         The images shown at each snapshot.
+    pending
+        Those of `snapshots` whose figures are not in `rows` yet: they are measured after they are saved.
     best
         The snapshot nearest to the reals, of those at full resolution without fade: images shown, name and value of
         its distance. None before the first.
@@ -32,8 +35,9 @@ class RunHistory:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.snapshots: list[int] = []
+        self.pending: list[int] = []
         self.best: tuple[int, str, float] | None = None
-        self.measured_as: dict[str, int] | None = None
+        self.measured_as: dict[str, Any] | None = None
         self.tick_start = 0
         self.step_start: int | None = None
 
@@ -53,8 +57,12 @@ class RunHistory:
         """Whether the tick that is complete, but not among the rows yet, ends with a snapshot; the last one does."""
         return (len(self.rows) + 1) % run.snapshot_ticks == 0 or schedule.run_ends(run.schedule, images_shown)
 
-    def update_best(self, images_shown: int, name: str, value: float, options: SnapshotSwd) -> None:
+    def row(self, images_shown: int) -> Row:
+        """The tick of a snapshot."""
+        return next(row for row in reversed(self.rows) if row["images"] == images_shown)
+
+    def update_best(self, images_shown: int, name: str, value: float, options: SnapshotSwd | SnapshotFid) -> None:
         """Compare a snapshot at full resolution with the best; one measured with other options is replaced."""
-        measured_as = options.model_dump()
+        measured_as = options.model_dump(mode="json")
         if self.best is None or self.measured_as != measured_as or value < self.best[2]:
             self.best, self.measured_as = (images_shown, name, value), measured_as

@@ -13,24 +13,27 @@ import torch
 
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
-from training import checkpoint, health, run_identity, schedule
+from training import checkpoint, health, previews, run_identity, schedule
 from training import start as starts
 from training.data.real_images import Reals
 from training.distributed.batch_split import rows_of_part
 from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 from training.history import Row, RunHistory
 from training.image_grid import Pixels
-from training.metrics.snapshot_swd import snapshot_metric
+from training.metrics import inception
+from training.previews import PreviewProcess
 from training.run_identity import SavedRun
-from training.runtime import preflight
+from training.runtime import preflight, signals
 from training.runtime.device import prepare
 from training.runtime.run_lock import run_lock
-from training.runtime.signals import nothing_to_save
 from training.schedule import Step
 from training.snapshots import Snapshots
 from training.start import Start
 from training.timing import TickTimer, Timing
 from training.trainer import Trainer
+
+WAIT_SECONDS = 0.2
+"""Between two looks whether a stop is requested."""
 
 
 class Reporter:
@@ -44,6 +47,9 @@ class Reporter:
 
     def tick(self, row: Row, timing: Timing) -> None:
         """A tick is complete."""
+
+    def measured(self, row: Row, figures: Row) -> None:
+        """The snapshot of an earlier tick is measured: `figures`, which are now part of its `row`."""
 
     def sheet(self, images_shown: int, picture_HWC: Pixels) -> None:
         """A sheet of samples, of the start or of a snapshot."""
@@ -83,18 +89,25 @@ def train(
     """
     _check_splits(run, group)
     prepare(run, device)
+    if run.snapshot_fid is not None and group.is_main:
+        inception.check_file(run.snapshot_fid, "the run's snapshot_fid")
+    if group.is_main:
+        previews.preload()
     first = start.images_shown if start else 0
     earliest = group.broadcast((checkpoint.earliest(folder) or first) if group.is_main else None)
-    with nothing_to_save("the largest steps of all resolutions were tried"):
+    with signals.nothing_to_save("the largest steps of all resolutions were tried"):
         preflight.check(run, reals, device, group, images_shown=earliest)
     with ExitStack() as stack:
         if group.is_main:
             stack.enter_context(run_lock(folder, reporter.log))
-        metric = stack.enter_context(snapshot_metric(run, reals, folder)) if group.is_main else None
+        process = PreviewProcess(run, reals.dataset, folder, device)
+        if group.is_main:
+            process = stack.enter_context(previews.preview_process(run, reals.dataset, folder, device))
         trainer, history = Trainer(run, reals, device, group), RunHistory()
-        snapshots = Snapshots(run, reals, folder, trainer, history, metric, start)
+        snapshots = Snapshots(run, reals, folder, trainer, history, process, start)
         _initialise_or_resume(snapshots, group, reporter)
         timer = _begin(snapshots, device, reporter) if group.is_main else None
+        growth = schedule.growth(run.schedule, run.resolution)
         while not schedule.run_ends(run.schedule, trainer.images_shown):
             step = schedule.at(run.schedule, run.resolution, trainer.images_shown)
             if run.schedule.reset_optimizers and schedule.resets(history.last_lod(run), step.lod):
@@ -102,6 +115,8 @@ def train(
             history.step_start = trainer.images_shown
             for _ in range(run.schedule.minibatch_repeats):
                 trainer.update(step)
+            if any(resolution == 2 * step.resolution for _, resolution in growth):
+                trainer.preload(2 * step.resolution)
             if schedule.tick_ends(run.schedule, step, tick_start=history.tick_start, images=trainer.images_shown):
                 history.tick_start = trainer.images_shown
                 _end_tick(step, snapshots, reporter, group, timer)
@@ -114,7 +129,7 @@ def train(
                     f"resumes when it is started again."
                 )
         if group.is_main:
-            snapshots.finish()
+            _finish(snapshots, reporter)
     return history
 
 
@@ -171,6 +186,8 @@ def _begin(snapshots: Snapshots, device: torch.device, reporter: Reporter) -> Ti
         total=run.schedule.total_kimg * 1000,
     )
     reporter.begin(snapshots.history.rows, timer.lines)
+    for pending in snapshots.history.pending:
+        snapshots.measure(pending)
     if shown == (snapshots.start.images_shown if snapshots.start else 0):
         reporter.sheet(shown, snapshots.write_first(schedule.at(run.schedule, run.resolution, shown)))
     return timer
@@ -200,20 +217,60 @@ def _end_tick(
         history.rows.append(row)
         return
     fault = health.check_figures(run.alarms, row)
-    if snapshot_due and fault is None:
-        row |= snapshots.preview(step)
-        fault = health.check_samples(run.alarms, row)
     history.rows.append(row)
     sheet = snapshots.write_latest(step)
     reporter.tick(row, timer.tick(trainer.images_shown, waited))
     if snapshot_due:
         reporter.sheet(trainer.images_shown, sheet)
     if fault is not None:
-        newest = checkpoint.network_files(snapshots.folder)[-1:]
-        kept = f"The last good snapshot is kept: {newest[0]}" if newest else "There is no snapshot yet"
-        raise AlarmError(f"after {trainer.images_shown} images {fault}. {kept}")
+        _raise_alarm(snapshots, trainer.images_shown, fault)
+    _take_measured(snapshots, reporter, leave=0 if snapshot_due else len(history.pending))
     if snapshot_due:
+        history.pending.append(trainer.images_shown)
         snapshots.save(step)
+        snapshots.measure(trainer.images_shown)
+
+
+def _take_measured(snapshots: Snapshots, reporter: Reporter, *, leave: int) -> None:
+    """Take what is measured, and wait until at most `leave` snapshots are not, or until a stop is requested.
+
+    A snapshot is saved after the one before was measured. So what a checkpoint states does not depend on how long that
+    took, and no more than one is behind.
+    """
+    while True:
+        wait = WAIT_SECONDS if len(snapshots.history.pending) > leave and not signals.requested() else 0.0
+        taken = snapshots.take_measured(wait)
+        if taken is None:
+            if wait:
+                continue
+            return
+        shown, figures = taken
+        if isinstance(figures, str):
+            reporter.log(f"the snapshot after {shown} images could not be measured: {figures}. Training goes on.")
+            continue
+        row = snapshots.history.row(shown)
+        reporter.measured(row, figures)
+        fault = health.check_samples(snapshots.run.alarms, row)
+        if fault is not None:
+            _raise_alarm(snapshots, shown, fault)
+
+
+def _finish(snapshots: Snapshots, reporter: Reporter) -> None:
+    """Measure the last snapshot, and write what a finished run has."""
+    history = snapshots.history
+    with signals.nothing_to_save("the last snapshot was measured"):
+        if len(history.pending) > 1:  # the request to stop came with the last step: the last checkpoint states too few
+            _take_measured(snapshots, reporter, leave=1)
+            snapshots.save(schedule.at(snapshots.run.schedule, snapshots.run.resolution, history.step_start or 0))
+        _take_measured(snapshots, reporter, leave=0)
+    snapshots.finish()
+
+
+def _raise_alarm(snapshots: Snapshots, images_shown: int, fault: str) -> None:
+    before = checkpoint.network_path(snapshots.folder, images_shown)
+    good = [path for path in checkpoint.network_files(snapshots.folder) if path < before]
+    kept = f"The last good snapshot is kept: {good[-1]}" if good else "There is no snapshot yet"
+    raise AlarmError(f"after {images_shown} images {fault}. {kept}")
 
 
 def _check_equal_weights(trainer: Trainer, group: ProcessGroup) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from pipeline.params import TrainRun
 
 FREE = (
-    "dataset", "ram_mib", "threads", "speed", "snapshot_ticks", "keep_snapshots", "snapshot_swd", "alarms",
-    "loggers", "deterministic", "grid_columns", "grid_rows", "grid_cell_pixels", "schedule.total_kimg",
+    "dataset", "ram_mib", "threads", "speed", "snapshot_ticks", "keep_snapshots", "snapshot_swd", "snapshot_fid",
+    "alarms", "loggers", "deterministic", "grid_columns", "grid_rows", "grid_cell_pixels", "schedule.total_kimg",
     "schedule.tick_kimg", "schedule.tick_kimg_at", "start",
 )  # fmt: skip
 """Options that do not decide the weights: they may change when a run is resumed. The folder of the data set is among

@@ -1,4 +1,4 @@
-"""What a run writes at its start, ticks, snapshots and end: grids of samples, their figures, and the checkpoint.
+"""What a run writes at its start, ticks, snapshots and end: checkpoints and sheets of samples.
 
 `grids/` holds the samples of the start and of every snapshot, and the reals of every resolution; `latest.png` those of
 the last tick. `samples.png`, `reals.png` and `progress.png` are written at the end.
@@ -11,14 +11,15 @@ import numpy as np
 
 from pipeline import atomic
 from pipeline.params import TrainRun
-from training import checkpoint, generate, health
+from training import checkpoint, generate
 from training.checkpoint import NetworkInfo
 from training.data import random_streams
 from training.data.random_streams import Stream
 from training.data.real_images import Reals
 from training.history import Row, RunHistory
 from training.image_grid import Pixels, image_grid, progress, write_png
-from training.metrics.snapshot_swd import SnapshotMetric
+from training.metrics import short_count
+from training.previews import PreviewProcess, reals_path, samples_path
 from training.schedule import Step
 from training.start import Start
 from training.trainer import CHANNELS, Trainer
@@ -37,7 +38,7 @@ class Snapshots:
     folder: Path
     trainer: Trainer
     history: RunHistory
-    metric: SnapshotMetric | None
+    process: PreviewProcess
     start: Start | None = None
 
     def sheet(self, step: Step) -> Pixels:
@@ -54,7 +55,8 @@ class Snapshots:
         """Write the grid of samples before the first step of a run; returns it as `sheet`."""
         picture = self.sheet(step)
         scale = self.run.grid_cell_pixels // min(self.run.grid_cell_pixels, SHEET_PIXELS)
-        write_png(self._samples_path(self.trainer.images_shown), picture.repeat(scale, axis=0).repeat(scale, axis=1))
+        path = samples_path(self.folder, self.trainer.images_shown)
+        write_png(path, picture.repeat(scale, axis=0).repeat(scale, axis=1))
         return picture
 
     def write_latest(self, step: Step) -> Pixels:
@@ -63,25 +65,28 @@ class Snapshots:
         write_png(self.folder / LATEST, picture, compress_level=1)
         return picture
 
-    def preview(self, step: Step) -> Row:
-        """Write the grid of samples at `step`, the last that was trained; returns the figures of the samples."""
-        run, shown, average = self.run, self.trainer.images_shown, self.trainer.average
-        count = run.grid_columns * run.grid_rows
-        first = self.reals.read(step.resolution, 0, count)
-        reals_path = self._reals_path(step.resolution)
-        if not reals_path.exists():
-            self._write_grid(reals_path, first.images_NCHW)
-        latents_NL = random_streams.latents(run.seed, Stream.GRID, 0, (count, run.networks.latent_size))
-        samples = generate.images(average, latents_NL, first.labels_NL, lod=step.lod, minibatch=step.minibatch)
-        self._write_grid(self._samples_path(shown), samples)
-        std = health.sample_std(samples)
-        figures = {} if std is None else {health.SAMPLE_STD: std}
-        swd = self.metric and self.metric.measure(average, step)
-        if self.metric is not None and swd is not None:
-            figures[self.metric.name] = swd
-            if step.lod == 0:
-                self.history.update_best(shown, self.metric.name, swd, self.metric.options)
-        return figures
+    def measure(self, images_shown: int) -> None:
+        """Have a snapshot that is saved measured, while training goes on."""
+        row = self.history.row(images_shown)
+        resolution, minibatch = int(row["resolution"]), int(row["minibatch"])
+        step = Step(row["lod"], resolution, minibatch, row["learning_rate"], tick_kimg=0.0)
+        self.process.submit(images_shown, step)
+
+    def take_measured(self, wait_seconds: float) -> tuple[int, Row | str] | None:
+        """The next snapshot that is measured: images shown, and its figures, now in its row, or why there are none."""
+        taken = self.process.take(wait_seconds)
+        if taken is None:
+            return None
+        shown, figures = taken
+        self.history.pending.remove(shown)
+        if not isinstance(figures, str):
+            row = self.history.row(shown)
+            row.update(figures)
+            options = self.run.snapshot_fid or self.run.snapshot_swd
+            name = f"{'fid' if self.run.snapshot_fid else 'swd'}{short_count(options.images)}" if options else ""
+            if options is not None and name in figures and row["lod"] == 0:
+                self.history.update_best(shown, name, figures[name], options)
+        return taken
 
     def save(self, step: Step) -> None:
         """Write a checkpoint of the networks after `step`, and remove files that are no longer needed."""
@@ -99,9 +104,9 @@ class Snapshots:
         """Write the pictures of the whole run, and keep only what a finished run needs."""
         shown = set(self.history.snapshots)
         at_snapshots = [row for row in self.history.rows if row["images"] in shown]
-        samples = {int(row["resolution"]): self._samples_path(int(row["images"])) for row in at_snapshots}
+        samples = {int(row["resolution"]): samples_path(self.folder, int(row["images"])) for row in at_snapshots}
         last = max(samples)
-        for path, grid in (("samples.png", samples[last]), ("reals.png", self._reals_path(last))):
+        for path, grid in (("samples.png", samples[last]), ("reals.png", reals_path(self.folder, last))):
             if grid.exists():
                 atomic.write_bytes(self.folder / path, grid.read_bytes())
         picture = progress(samples, self.run.grid_columns, self.run.grid_cell_pixels)
@@ -109,16 +114,7 @@ class Snapshots:
             write_png(self.folder / "progress.png", picture)
         self._prune(resumable=1)
 
-    def _write_grid(self, path: Path, images_NCHW: Pixels) -> None:
-        write_png(path, image_grid(images_NCHW, self.run.grid_columns, self.run.grid_cell_pixels))
-
     def _prune(self, resumable: int) -> None:
         best = set() if self.history.best is None else {self.history.best[0]}
         keep = checkpoint.kept(self.history.snapshots, self.run.keep_snapshots)
-        checkpoint.prune(self.folder, best | keep, resumable)
-
-    def _samples_path(self, images_shown: int) -> Path:
-        return self.folder / "grids" / f"samples-{images_shown:09d}.png"
-
-    def _reals_path(self, resolution: int) -> Path:
-        return self.folder / "grids" / f"reals-{resolution:04d}.png"
+        checkpoint.prune(self.folder, best | keep | {*self.history.pending}, resumable)

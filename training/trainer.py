@@ -120,6 +120,10 @@ class Trainer:
         estimate = () if isinstance(self._run.loss, WganLoss) else (self._fake_score.value,)
         self._means_d.add(*figures.values(), *estimate)
 
+    def preload(self, resolution: int) -> None:
+        """Read a part of the images at a resolution that is still to come; does not wait."""
+        self._loader.preload(resolution)
+
     def take_data_wait(self) -> float:
         """Seconds that steps waited for images since the last call."""
         seconds, self._loader.wait_seconds = self._loader.wait_seconds, 0.0

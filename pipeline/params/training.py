@@ -157,6 +157,19 @@ class SnapshotSwd(Section):
     directions: PositiveInt  # random projections
 
 
+class InceptionFile(Section):
+    """An Inception network that the user provides."""
+
+    file: Path  # TorchScript: uint8 (N, 3, H, W) -> probabilities, or features with return_features=True
+    sha256: Sha256  # of the file; published: inception-2015-12-05.pt
+
+
+class SnapshotFid(InceptionFile):
+    """Frechet inception distance of each snapshot, at its resolution."""
+
+    images: Annotated[int, Field(ge=2)]  # real ones, and as many generated ones
+
+
 class AlarmOptions(Section):
     """Limits that end a run which has diverged. Losses that are not finite always end it."""
 
@@ -183,8 +196,9 @@ class TrainRun(Section):
     optimizer: OptimizerOptions
     ema_decay: Beta | EmaHalfLife  # of G's weights, per step of D; or by kimg: {half_life_kimg: 10.0}
     snapshot_ticks: PositiveInt  # between two snapshots
-    keep_snapshots: PositiveInt  # newest network files; the best one by `snapshot_swd` is kept as well
+    keep_snapshots: PositiveInt  # newest network files; the best by `snapshot_fid`, else by `snapshot_swd`, stays
     snapshot_swd: SnapshotSwd | None
+    snapshot_fid: SnapshotFid | None
     alarms: AlarmOptions | None
     loggers: list[Literal["dvclive", "tensorboard", "wandb"]]  # where curves are shown; the last two are extras
     deterministic: bool  # on a GPU: the same bits on every run. A CPU run always is
@@ -232,11 +246,9 @@ class TrainParams(Section):
         return self.runs[name]
 
 
-class InceptionOptions(Section):
+class InceptionOptions(InceptionFile):
     """Metrics in the feature space of an Inception network."""
 
-    file: Path  # TorchScript: uint8 (N, 3, H, W) -> probabilities, or features with return_features=True
-    sha256: Sha256  # of the file; published: inception-2015-12-05.pt
     fid_images: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]  # one FID per number of images
     score_images: Annotated[int, Field(ge=10)]  # of the Inception score, in 10 splits
     kid_images: Annotated[int, Field(ge=2)]

@@ -62,6 +62,10 @@ class RunReporter(Reporter):
         )
         self._call(lambda logger: logger.tick(row, timing))
 
+    def measured(self, row: Row, figures: Row) -> None:
+        """Log the figures of a snapshot, which come later than those of its tick."""
+        self._call(lambda logger: logger.measured(row, figures))
+
     def sheet(self, images_shown: int, picture_HWC: Pixels) -> None:
         """Log a sheet of samples."""
         self._call(lambda logger: logger.sheet(images_shown, picture_HWC))

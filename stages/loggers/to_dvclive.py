@@ -28,6 +28,10 @@ class DvcliveLogger:
         """Write one tick."""
         self._write(row)
 
+    def measured(self, row: Row, figures: Row) -> None:
+        """Write figures of an earlier tick."""
+        self._write({"images": row["images"], **figures})
+
     def sheet(self, images_shown: int, picture_HWC: Pixels) -> None:
         """The sheets are in the run's folder already."""
 

@@ -77,5 +77,6 @@ def make_network(folder: Path, *, lod: float, images_shown: int = 480, **changes
 def run_of_today(options: dict[str, Any]) -> TrainRun:
     """A run by the params of an earlier version, with the values that were added since."""
     added = {"speed": {"float32_penalty": True, "compile": False}, "schedule": {"discriminator_rates": None}}
+    added_at_top = {"start": None, "loggers": ["dvclive"], "snapshot_fid": None}
     sections = {key: {**values, **options[key]} for key, values in added.items()}
-    return TrainRun.model_validate_json(json.dumps({"start": None, "loggers": ["dvclive"], **options, **sections}))
+    return TrainRun.model_validate_json(json.dumps({**added_at_top, **options, **sections}))

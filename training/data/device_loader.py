@@ -44,7 +44,7 @@ class DeviceLoader:
         self._group = group
         self._fake_score = fake_score
         self.wait_seconds = 0.0
-        self._level = LevelCache(reals.dataset, device, run.speed.gpu_mib if device.type == "cuda" else 0)
+        self._level = LevelCache(reals.dataset, device, run.speed.gpu_mib if device.type == "cuda" else 0, reals.pool)
 
     def discriminator_batches(self, step: Step, images_shown: int) -> tuple[DiscriminatorBatch, ...]:
         """The microbatches of the discriminator for the minibatch of reals that starts at `images_shown`."""
@@ -72,6 +72,13 @@ class DeviceLoader:
         )
         noises = [self._noise(Stream.G_NOISE, step, images_shown, part) for part in parts]
         return tuple(GeneratorBatch(*values) for values in zip(*_chunks(fields, len(parts)), noises, strict=True))
+
+    def preload(self, resolution: int) -> None:
+        """Read a part of the level that is needed next, if it will be kept on the GPU or in memory; does not wait."""
+        if self._level.holds(resolution):
+            self._level.preload(resolution)
+        else:
+            self._reals.preload(resolution)
 
     def reals(
         self, resolution: int, images_shown: int, count: int, rows: NDArray[np.int64]

@@ -1,11 +1,12 @@
-"""Reads the images of coming minibatches in other processes."""
+"""Reads images in other processes: those of coming minibatches, and whole levels."""
 
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,67 @@ Images = NDArray[np.uint8]
 RowsAt = Callable[[int], NDArray[np.int64]]
 
 
+class ReaderPool:
+    """Processes that read images of a data set; started with the first request.
+
+    HDF5 serves one thread of a process at a time, decompression included; hence processes.
+    """
+
+    def __init__(self, dataset: DataSet, workers: int) -> None:
+        self.workers = workers
+        self._dataset = dataset
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, resolution: int, rows: NDArray[np.int64]) -> Future[Images]:
+        """Have images of a level read; `result` gets them."""
+        with self._naming_a_killed_worker():
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self.workers, multiprocessing.get_context("spawn"), initializer=_start, initargs=(self._dataset,)
+                )
+            return self._pool.submit(_read, resolution, rows)
+
+    def result(self, future: Future[Images]) -> Images:
+        """What was read.
+
+        Raises
+        ------
+        ShardError
+            A shard cannot be read.
+        TrainingError
+            A worker was killed.
+        """
+        with self._naming_a_killed_worker():
+            return future.result()
+
+    def close(self) -> None:
+        """Stop the workers; the next request starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    @contextmanager
+    def _naming_a_killed_worker(self) -> Generator[None]:
+        try:
+            yield
+        except BrokenProcessPool as error:
+            self.close()
+            raise TrainingError(
+                "a process that reads images was killed, perhaps for lack of memory. Lower speed.workers or "
+                "speed.minibatches_ahead of the run, and train again: training resumes from the newest checkpoint."
+            ) from error
+
+
 class Prefetcher:
     """Reads minibatches with `workers` processes, up to `ahead` of them before they are needed.
 
-    Without workers each is read when it is needed. HDF5 serves one thread of a process at a time, decompression
-    included; hence processes. They hold at most `ahead` + 1 results.
+    Without workers each is read when it is needed. They hold at most `ahead` + 1 results.
     """
 
     def __init__(self, dataset: DataSet, *, workers: int, ahead: int) -> None:
         self._dataset = dataset
-        self._workers = workers
+        self.pool = ReaderPool(dataset, workers)
         self._ahead = ahead
-        self._pool: ProcessPoolExecutor | None = None
         self._pending: deque[tuple[tuple[int, int, bytes], Future[Images]]] = deque()
 
     def read(self, resolution: int, position: int, stride: int, rows_at: RowsAt) -> Images:
@@ -46,33 +96,24 @@ class Prefetcher:
             A worker was killed.
         """
         rows = rows_at(position)
-        if not self._workers:
+        if not self.pool.workers:
             return self._dataset.read(resolution, rows)
+        if self._pending and self._pending[0][0] != (resolution, position, rows.tobytes()):
+            self._cancel()
+        for coming in range(position + len(self._pending) * stride, position + self._ahead * stride + 1, stride):
+            rows = rows_at(coming)
+            request = resolution, coming, rows.tobytes()
+            self._pending.append((request, self.pool.submit(resolution, rows)))
         try:
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self._workers, multiprocessing.get_context("spawn"), initializer=_start, initargs=(self._dataset,)
-                )
-            if self._pending and self._pending[0][0] != (resolution, position, rows.tobytes()):
-                self._cancel()
-            for coming in range(position + len(self._pending) * stride, position + self._ahead * stride + 1, stride):
-                rows = rows_at(coming)
-                request = resolution, coming, rows.tobytes()
-                self._pending.append((request, self._pool.submit(_read, resolution, rows)))
-            return self._pending.popleft()[1].result()
-        except BrokenProcessPool as error:
-            self.close()
-            raise TrainingError(
-                "a process that reads images was killed, perhaps for lack of memory. Lower speed.workers or "
-                "speed.minibatches_ahead of the run, and train again: training resumes from the newest checkpoint."
-            ) from error
+            return self.pool.result(self._pending.popleft()[1])
+        except TrainingError:
+            self._cancel()
+            raise
 
     def close(self) -> None:
         """Stop the workers; the next read starts new ones."""
         self._cancel()
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        self.pool.close()
 
     def _cancel(self) -> None:
         for _, result in self._pending:

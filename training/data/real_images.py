@@ -4,6 +4,8 @@ N = minibatch, M = images of the data set, C = 3, H = W = resolution of the leve
 """
 
 import hashlib
+from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Self
@@ -17,12 +19,16 @@ from pipeline.errors import TrainingError
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from training.data import random_streams
-from training.data.prefetch import Prefetcher
+from training.data.prefetch import Prefetcher, ReaderPool
 from training.runtime.device import to_device
 
 MIB = 1 << 20
 READ_MIB = 64
-"""A level is read in pieces of about this size."""
+"""A level is read in pieces of about this size by this process."""
+PIECE_MIB = 8
+"""And of this size by other processes, which send them here."""
+PIECES_AT_ONCE = 4
+"""The most pieces of the next level that are taken between two steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +44,94 @@ class Minibatch:
         return np.where(self.mirrored_N[:, None, None, None], self.images_NCHW[..., ::-1], self.images_NCHW)
 
 
-class LevelCache:
-    """Keeps one level of a data set on `device`, if it is not larger than `limit_mib`."""
+class _Loading:
+    """A level that is being read, piece by piece, with the processes of `pool` or without any."""
 
-    def __init__(self, dataset: DataSet, device: torch.device, limit_mib: float) -> None:
+    def __init__(self, dataset: DataSet, pool: ReaderPool, resolution: int, device: torch.device) -> None:
+        self.resolution = resolution
+        total = len(dataset)
+        self._level_MCHW = torch.empty(total, 3, resolution, resolution, dtype=torch.uint8, device=device)
+        count = max(1, int((PIECE_MIB if pool.workers else READ_MIB) * MIB) // (3 * resolution**2))
+        self._pieces = iter([np.arange(start, min(start + count, total)) for start in range(0, total, count)])
+        self._dataset = dataset
+        self._pool = pool
+        self._device = device
+        self._pending: deque[tuple[NDArray[np.int64], Future[NDArray[np.uint8]]]] = deque()
+
+    def advance(self) -> None:
+        """Take some pieces that are read, without waiting for others."""
+        for _ in range(PIECES_AT_ONCE):
+            self._request()
+            if not self._pending or not self._pending[0][1].done():
+                return
+            self._take()
+
+    def finish(self) -> Tensor:
+        """The whole level (M, C, H, W) uint8, when it is read."""
+        if not self._pool.workers:
+            for rows in self._pieces:
+                self._store(rows, self._dataset.read(self.resolution, rows))
+        self._request()
+        while self._pending:
+            self._take()
+            self._request()
+        return self._level_MCHW
+
+    def _request(self) -> None:
+        while len(self._pending) < 2 * self._pool.workers and (rows := next(self._pieces, None)) is not None:
+            self._pending.append((rows, self._pool.submit(self.resolution, rows)))
+
+    def _take(self) -> None:
+        rows, future = self._pending.popleft()
+        self._store(rows, self._pool.result(future))
+
+    def _store(self, rows: NDArray[np.int64], images_NCHW: NDArray[np.uint8]) -> None:
+        self._level_MCHW[rows[0] : rows[-1] + 1] = to_device(images_NCHW, self._device)
+
+
+class LevelCache:
+    """Keeps one level of a data set on `device`, if it is not larger than `limit_mib`; it may read the next one ahead.
+
+    Levels are read by the processes of `pool`; without any, by this process when they are needed.
+    """
+
+    def __init__(self, dataset: DataSet, device: torch.device, limit_mib: float, pool: ReaderPool) -> None:
         self._dataset = dataset
         self._device = device
         self._limit_mib = limit_mib
+        self._pool = pool
         self._resolution = 0
         self._level_MCHW: Tensor | None = None
+        self._next: _Loading | None = None
+
+    def holds(self, resolution: int) -> bool:
+        """Whether a level is small enough."""
+        return len(self._dataset) * 3 * resolution**2 <= self._limit_mib * MIB
 
     def load(self, resolution: int) -> Tensor | None:
         """The whole level (M, C, H, W) uint8, None where it is too large; another level in the cache is dropped."""
         if self._resolution != resolution:
+            loading, self._next = self._next, None
             self._resolution, self._level_MCHW = resolution, None  # freed before the new level is read
-            total, rows_at_once = len(self._dataset), max(1, READ_MIB * MIB // (3 * resolution**2))
-            if total * 3 * resolution**2 <= self._limit_mib * MIB:
-                level_MCHW = torch.empty(total, 3, resolution, resolution, dtype=torch.uint8, device=self._device)
-                for start in range(0, total, rows_at_once):
-                    rows = np.arange(start, min(start + rows_at_once, total))
-                    level_MCHW[start : start + len(rows)] = to_device(
-                        self._dataset.read(resolution, rows), self._device
-                    )
-                self._level_MCHW = level_MCHW
+            if self.holds(resolution):
+                if loading is None or loading.resolution != resolution:
+                    loading = self._loading(resolution)
+                self._level_MCHW = loading.finish()
         return self._level_MCHW
+
+    def preload(self, resolution: int) -> None:
+        """Read a part of another level, in addition to the one in the cache; does not wait."""
+        if self._pool.workers and self.holds(resolution) and resolution != self._resolution:
+            if self._next is None or self._next.resolution != resolution:
+                self._next = self._loading(resolution)
+            self._next.advance()
 
     def cached(self, resolution: int) -> Tensor | None:
         """The level if it is in the cache."""
         return self._level_MCHW if self._resolution == resolution else None
+
+    def _loading(self, resolution: int) -> _Loading:
+        return _Loading(self._dataset, self._pool, resolution, self._device)
 
 
 class Reals:
@@ -103,8 +169,9 @@ class Reals:
         self._run = run
         self._total = len(dataset)
         self._labels_ML = dataset.labels if run.labels else None
-        self._ram = LevelCache(dataset, torch.device("cpu"), run.ram_mib)
         self._prefetcher = Prefetcher(dataset, workers=run.speed.workers, ahead=run.speed.minibatches_ahead)
+        self.pool = self._prefetcher.pool
+        self._ram = LevelCache(dataset, torch.device("cpu"), run.ram_mib, self.pool)
         self._order = lru_cache(maxsize=2)(partial(random_streams.permutation, run.seed, total=self._total))
 
     def __len__(self) -> int:
@@ -152,6 +219,10 @@ class Reals:
             return None
         rows = random_streams.rows(self._run.seed, random_streams.Stream.G_LABELS, images_shown, count, self._total)
         return self._labels_ML[rows]
+
+    def preload(self, resolution: int) -> None:
+        """Read a part of the level that is needed next, if it will be kept in memory; does not wait."""
+        self._ram.preload(resolution)
 
     def read(self, resolution: int, images_shown: int, count: int) -> Minibatch:
         """As `minibatch`, for a single use: the level is not loaded into memory, and nothing is prefetched."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.params import EvaluateParams, TrainRun
+from pipeline.params import EvaluateParams, InceptionOptions, TrainRun
 from training.data.real_images import Reals
 from training.generate import Snapshot
 from training.metrics import FirstImages, Images, inception, mode_count, msssim_gpu, short_count
@@ -62,7 +62,7 @@ class Evaluator:
         reals: Reals,
         scratch: Path,
         *,
-        inception_network: InceptionNetwork | None = None,
+        inception_network: InceptionNetwork[InceptionOptions] | None = None,
         digits: DigitClassifier | None = None,
         compute: Compute = ONE_THREAD,
     ) -> None:

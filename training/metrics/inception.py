@@ -3,7 +3,7 @@
 Suffixes: N image, C channel, H height, W width, F feature.
 """
 
-from typing import cast
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline import provenance
 from pipeline.errors import NetworkError
-from pipeline.params import InceptionOptions
+from pipeline.params import InceptionFile, InceptionOptions
 from training.metrics import Images, short_count
 from training.metrics.features import (
     Floats,
@@ -26,9 +26,26 @@ from training.metrics.plots import Row
 SPLITS = 10
 """Of the inception score."""
 
+Options = TypeVar("Options", bound=InceptionFile)
 
-class InceptionNetwork:
-    """The TorchScript network of `InceptionOptions`.
+
+def check_file(options: InceptionFile, key: str) -> None:
+    """Raise `NetworkError` where the file is missing or is another one; `key` of `params.yaml` holds the options."""
+    if not options.file.is_file():
+        raise NetworkError(
+            f"{options.file}: no such file. It is the Inception network of FID, IS, KID, precision and recall "
+            f"({key} in params.yaml): put the file there, or set {key} to null."
+        )
+    found = provenance.digest_of_file(options.file)
+    if found != options.sha256:
+        raise NetworkError(
+            f"{options.file}: its SHA-256 is {found}, params.yaml says {options.sha256} "
+            f"({key}.sha256). Download the file again, or correct the value if this is the right file."
+        )
+
+
+class InceptionNetwork(Generic[Options]):
+    """The TorchScript network of `options`, which are those of `key` in `params.yaml`.
 
     Raises
     ------
@@ -36,18 +53,8 @@ class InceptionNetwork:
         The file is missing, has another SHA-256 than in the params, is no TorchScript, or has another interface.
     """
 
-    def __init__(self, options: InceptionOptions, device: torch.device) -> None:
-        if not options.file.is_file():
-            raise NetworkError(
-                f"{options.file}: no such file. It is the Inception network of FID, IS, KID, precision and recall "
-                f"(evaluate.inception in params.yaml): put the file there, or set evaluate.inception to null."
-            )
-        found = provenance.digest_of_file(options.file)
-        if found != options.sha256:
-            raise NetworkError(
-                f"{options.file}: its SHA-256 is {found}, params.yaml says {options.sha256} "
-                f"(evaluate.inception.sha256). Download the file again, or correct the value if this is the right file."
-            )
+    def __init__(self, options: Options, device: torch.device, key: str = "evaluate.inception") -> None:
+        check_file(options, key)
         self.options = options
         self._device = device
         try:

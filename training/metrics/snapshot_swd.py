@@ -3,9 +3,7 @@
 Fewer images than in stage evaluate, which measures at full resolution.
 """
 
-import shutil
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ class SnapshotMetric:
 
     def __init__(self, options: SnapshotSwd, run: TrainRun, reals: Reals, scratch: Path, compute: Compute) -> None:
         self.name = f"swd{short_count(options.images)}"
-        self.options = options
+        self._options = options
         self._run = run
         self._reals = reals
         self._scratch = scratch
@@ -44,7 +42,7 @@ class SnapshotMetric:
             self._real_patches[1],
             self._collect(self._fake_batches(average, step), step, SwdSeed.FAKES),
             repeats=1,
-            directions=self.options.directions,
+            directions=self._options.directions,
             rng=SwdSeed.DIRECTIONS.rng(self._run.seed),
             compute=self._compute,
         )
@@ -52,30 +50,18 @@ class SnapshotMetric:
 
     def _collect(self, batches: Iterator[Images], step: Step, draws: SwdSeed) -> PatchSet:
         folder, rng = self._scratch / draws.name.lower(), draws.rng(self._run.seed)
-        return collect(batches, PatchSet(folder, step.resolution, self.options.patches_per_image, rng, self._compute))
+        return collect(batches, PatchSet(folder, step.resolution, self._options.patches_per_image, rng, self._compute))
 
     def _real_batches(self, step: Step) -> Iterator[Images]:
-        for start in range(0, self.options.images, step.minibatch):
-            count = min(step.minibatch, self.options.images - start)
+        for start in range(0, self._options.images, step.minibatch):
+            count = min(step.minibatch, self._options.images - start)
             yield self._reals.read(step.resolution, start, count).as_shown()
 
     def _fake_batches(self, average: GeneratorNetwork, step: Step) -> Iterator[Images]:
-        shape = (self.options.images, self._run.networks.latent_size)
+        shape = (self._options.images, self._run.networks.latent_size)
         latents_NL = random_streams.latents(self._run.seed, Stream.SNAPSHOT_SWD, 0, shape)
-        labels_NL = self._reals.random_labels(0, self.options.images)
-        for start in range(0, self.options.images, step.minibatch):
+        labels_NL = self._reals.random_labels(0, self._options.images)
+        for start in range(0, self._options.images, step.minibatch):
             part = slice(start, start + step.minibatch)
             labels = None if labels_NL is None else labels_NL[part]
             yield generate.images(average, latents_NL[part], labels, lod=step.lod, minibatch=step.minibatch)
-
-
-@contextmanager
-def snapshot_metric(run: TrainRun, reals: Reals, folder: Path) -> Generator[SnapshotMetric | None]:
-    """The metric, with its patches in `folder` until the context ends; None if `run.snapshot_swd` is."""
-    scratch = folder / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # left by a killed run
-    try:
-        with Compute(threads=run.threads) as compute:
-            yield None if run.snapshot_swd is None else SnapshotMetric(run.snapshot_swd, run, reals, scratch, compute)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

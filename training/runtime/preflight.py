@@ -151,8 +151,10 @@ def _measure(
     finally:
         gc.collect()
         torch.cuda.empty_cache()
-    level = reals.level_mib(step.resolution)
-    mib = (peak - before) / MIB + (level if level <= run.speed.gpu_mib else 0.0)
+    # the next level is read while this one is in use
+    held = [step.resolution, 2 * step.resolution] if run.speed.workers else [step.resolution]
+    levels = [reals.level_mib(resolution) for resolution in held if resolution <= run.resolution]
+    mib = (peak - before) / MIB + sum(level for level in levels if level <= run.speed.gpu_mib)
     if mib > free:
         raise too_large(f"{mib:.0f} MiB (the images among them), the GPU has {free:.0f}")
     return mib

@@ -88,6 +88,11 @@ def stop_signals() -> Generator[Callable[[], bool]]:
         thread.join()
 
 
+def requested() -> bool:
+    """Whether a request to stop has arrived in the context of `stop_signals`."""
+    return bool(_active) and _active[-1].requested
+
+
 @contextmanager
 def nothing_to_save(doing: str) -> Generator[None]:
     """Until the context ends, a request to stop ends the process at once: what it does takes long and is not saved.

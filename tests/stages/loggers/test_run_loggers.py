@@ -79,31 +79,6 @@ def wandb_steps() -> dict[str, list[int]]:
     return found
 
 
-def test_stopped_and_killed_runs_give_tensorboard_and_wandb_each_step_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    make_dataset(Path("data/shard"))
-    write_params(loggers=["tensorboard"])
-    stop_after(4, monkeypatch)
-    write_params(loggers=["wandb", "tensorboard"])  # a logger that is chosen later gets the whole history
-    stop_after(5, monkeypatch)
-    (work,) = Path("data/.work").glob("train@small-*/")
-    for path in work.glob("*-000000144.*"):  # as if killed: the tick that ended here is computed again
-        path.unlink()
-    train("small")
-    assert "failed" not in capsys.readouterr().err
-    for found in (tensorboard_steps(), wandb_steps()):
-        assert found["loss/discriminator"] == TICKS
-        assert found["sample_std"] == SNAPSHOTS
-        assert found["timing/images_per_second"] == TICKS
-    assert tensorboard_steps()["samples"] == [0, *SNAPSHOTS]
-    assert wandb_steps()["samples/_type"] == SNAPSHOTS, "of the sessions that had it"
-    assert not (tmp_path / "runs/small/live").exists()
-    assert len({path.parent.name for path in Path("tensorboard").glob("*/events.*")}) == 1
-
-
 def test_a_logger_that_fails_does_not_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,3 +116,28 @@ def test_the_line_of_a_tick_has_all_times(tmp_path: Path, capsys: pytest.Capture
         "data wait 1.2 s  GPU 2048 MiB  time 1h 01m  ETA 1d 01h 01m\n"
     )
     assert [duration(seconds) for seconds in (4.4, 61, 3600)] == ["4s", "1m 01s", "1h 00m"]
+
+
+def test_stopped_and_killed_runs_give_tensorboard_and_wandb_each_step_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    make_dataset(Path("data/shard"))
+    write_params(loggers=["tensorboard"])
+    stop_after(4, monkeypatch)
+    write_params(loggers=["wandb", "tensorboard"])  # a logger that is chosen later gets the whole history
+    stop_after(5, monkeypatch)
+    (work,) = Path("data/.work").glob("train@small-*/")
+    for path in work.glob("*-000000144.*"):  # as if killed: the tick that ended here is computed again
+        path.unlink()
+    train("small")
+    assert "failed" not in capsys.readouterr().err
+    for found in (tensorboard_steps(), wandb_steps()):
+        assert found["loss/discriminator"] == TICKS
+        assert found["sample_std"] == SNAPSHOTS
+        assert found["timing/images_per_second"] == TICKS
+    assert tensorboard_steps()["samples"] == [0, *SNAPSHOTS]
+    assert wandb_steps()["samples/_type"] == SNAPSHOTS, "of the sessions that had it"
+    assert not (tmp_path / "runs/small/live").exists()
+    assert len({path.parent.name for path in Path("tensorboard").glob("*/events.*")}) == 1

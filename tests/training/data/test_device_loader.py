@@ -48,7 +48,7 @@ def test_a_level_on_the_device_shows_the_same(folder: Path, monkeypatch: pytest.
     run = make_run(folder, labels=True, ram_mib=0)
     reals = Reals(DataSet(folder), run)
     loader = DeviceLoader(run, reals, CPU, SINGLE_PROCESS, FakeScoreEma(CPU))
-    monkeypatch.setattr(loader, "_level", LevelCache(reals.dataset, CPU, 1))
+    monkeypatch.setattr(loader, "_level", LevelCache(reals.dataset, CPU, 1, reals.pool))
     samples = np.array([7, 1, 2])
     expected = [reals.minibatch(resolution, 20, 8, samples) for resolution in (8, 4)]
     reads: list[int] = []

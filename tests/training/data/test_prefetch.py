@@ -71,7 +71,7 @@ def test_a_killed_worker_is_an_error_and_the_next_read_starts_new_workers(folder
     run = make_run(folder, ram_mib=0, speed__workers=1)
     with Reals(DataSet(folder), run) as reals:
         reals.minibatch(8, 0, 8)
-        pool = reals._prefetcher._pool
+        pool = reals._prefetcher.pool._pool
         assert pool is not None
         (worker,) = pool._processes.values()
         os.kill(worker.pid, signal.SIGKILL)
@@ -81,4 +81,4 @@ def test_a_killed_worker_is_an_error_and_the_next_read_starts_new_workers(folder
                 reals.minibatch(8, position, 8)
         expected = DataSet(folder).read(8, reals.rows(0, 8))
         assert np.array_equal(reals.minibatch(8, 0, 8).images_NCHW, expected)
-    assert reals._prefetcher._pool is None
+    assert reals._prefetcher.pool._pool is None

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pipeline.errors import TrainingError
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
+from training.data import real_images
 from training.data.real_images import Reals
 
 IMAGES = 24
@@ -89,3 +91,31 @@ def test_a_data_set_that_does_not_suit_the_run_is_named(tmp_path: Path) -> None:
         Reals(DataSet(plain), make_run(plain, resolution=4, labels=True))
     with pytest.raises(TrainingError, match=r"4x4, the run needs 8x8"):
         Reals(DataSet(plain), make_run(plain))
+
+
+def test_the_next_level_is_read_by_other_processes_while_this_one_is_in_use(
+    folder: Path, reals: Reals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In small pieces, of which one is taken between two steps; a level that is not ready is waited for."""
+    monkeypatch.setattr(real_images, "PIECE_MIB", 1e-3)
+    monkeypatch.setattr(real_images, "PIECES_AT_ONCE", 1)
+    with Reals(DataSet(folder), make_run(folder, labels=True, speed__workers=2)) as ahead:
+        shown = {resolution: reals.minibatch(resolution, 3, 40).images_NCHW for resolution in (4, 8, 16)}
+        monkeypatch.setattr(DataSet, "read", lambda *_: pytest.fail("read by this process"))
+        for resolution, steps in ((4, 500), (8, 2), (16, 0)):
+            assert np.array_equal(ahead.minibatch(resolution, 3, 40).images_NCHW, shown[resolution])
+            loading = ahead._ram._next
+            assert loading is None
+            for _ in range(steps):
+                ahead.preload(2 * resolution)
+                time.sleep(0.01)
+            loading = ahead._ram._next
+            if resolution == 4:
+                assert loading is not None
+                assert not loading._pending, "all of it is there before it is needed"
+        assert ahead._ram._next is None
+        ahead.preload(16)
+        assert ahead._ram._next is None, "it is in use"
+        ahead._ram._limit_mib = 0.01
+        ahead.preload(32)
+        assert ahead._ram._next is None, "too large"
