@@ -60,7 +60,7 @@ METRIC_WORDS = (
     (r"is(\w+)_std$", "Inception score, standard deviation over its splits of {0} images"),
     (r"kid(\w+)$", "Kernel Inception distance over {0} images; lower is better"),
     (r"precision(\w+)$", "Precision over {0} images; higher is better"),
-    (r"recall(\w+)$", "Coverage of the reals (recall) over {0} images; higher is better"),
+    (r"(?:recall)(\w+)$", "Coverage of the reals (recall) over {0} images; higher is better"),
     (r"modes([^_]+)$", "Modes of 1,000 found in {0} images; higher is better"),
     (r"modes(\w+)_kl$", "Divergence of the frequencies of modes from uniform over {0} images; lower is better"),
 )
