@@ -1,8 +1,8 @@
 """Memory traffic and kernels of a training step: `python -m benchmarks.traffic [RUN] [RESOLUTION]`; needs no GPU.
 
 Counted, not measured: bytes that a step reads and writes per image, where every operation is a kernel of its own and
-where Inductor fuses them (by its own count, for a CPU; fusion on a GPU differs a little). Optimiser and average of G
-are left out of the fused count: they take 1.4 GB per step, whatever the minibatch.
+where Inductor fuses them with the options of our runs (by its own count, for a CPU; fusion on a GPU differs a little).
+Optimiser and average of G are left out of the fused count: they take 1.4 GB per step, whatever the minibatch.
 """
 
 import json
@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor
+from torch._inductor import config
 from torch._inductor.debug import DebugContext
 from torch._inductor.decomposition import select_decomp_table
 from torch._inductor.graph import GraphLowering
@@ -27,7 +28,7 @@ from pipeline.params import TrainRun
 from training import train_step, trainer
 from training.data.real_images import Reals
 from training.ops import conv2d
-from training.runtime.compiled import CompiledFunction
+from training.runtime.compiled import OPTIONS, CompiledFunction
 from training.schedule import Step
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -69,7 +70,7 @@ def inductor_counts(graph: torch.fx.GraphModule, states: Any, tensors: Sequence[
         )(*fakes)
     decomposed.graph.eliminate_dead_code()
     decomposed.recompile()
-    with V.set_fake_mode(mode), mode:
+    with config.patch(**OPTIONS), V.set_fake_mode(mode), mode:
         lowering = GraphLowering(decomposed, example_inputs=fakes, is_inference=True)
         with V.set_graph_handler(lowering), V.set_debug_handler(DebugContext()):
             lowering.run(*fakes)

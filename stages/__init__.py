@@ -84,7 +84,8 @@ def parse_params(text: str, path: Path) -> Params:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:
         faults = "".join(
-            f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']} (found {fault['input']!r})\n"
+            f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            + ("\n" if fault["type"] == "missing" else f" (found {fault['input']!r})\n")
             for fault in error.errors()
         )
         raise ParamsError(

@@ -2,17 +2,24 @@
 
 import csv
 import io
+import json
 import shutil
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from pipeline import atomic
+from pipeline.errors import ParamsError
 from pipeline.params import ReportParams
 from pipeline.report.page.headlines import curves, headlines
 from pipeline.report.page.page import page
 from pipeline.report.page.results import Results
-from stages import REPORTS, WORK, main, read_params
+from stages import PARAMS, REPORTS, WORK, load_yaml, main, read_params
+from stages.profiles import PROFILES
 
 PAGE, METRICS, PLOTS = REPORTS / "report.html", REPORTS / "metrics", REPORTS / "plots"
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def report() -> None:
@@ -35,6 +42,23 @@ def write_page(results: Results, limits: ReportParams) -> int:
     content = page(results, limits).encode()
     atomic.write_bytes(results.page, content)
     return len(content)
+
+
+def limits_of(folder: Path) -> ReportParams:
+    """The section `report` of the params in a folder, or of the demo's where the results are older than the section.
+
+    `ParamsError`, which names the value, if one is impossible.
+    """
+    for path in (folder / PARAMS, ROOT / PROFILES / "demo.yaml"):
+        section = load_yaml(path.read_text(encoding="utf-8")).get("report") if path.is_file() else None
+        if section is not None:
+            try:
+                return ReportParams.model_validate_json(json.dumps(section))
+            except ValidationError as error:
+                fault = error.errors()[0]
+                where = ".".join(map(str, fault["loc"]))
+                raise ParamsError(f"{path}: report.{where}: {fault['msg']} (found {fault['input']!r})") from error
+    raise ParamsError(f"{ROOT}: has no {PROFILES / 'demo.yaml'}. Install the checkout in place: make env.")
 
 
 def _write_metrics(results: Results, folder: Path) -> None:

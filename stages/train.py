@@ -81,7 +81,7 @@ def train_process(name: str) -> None:
 
 def _train_main(name: str, run: TrainRun, reals: Reals, group: ProcessGroup, start: Callable[..., RunHistory]) -> None:
     labels = [run.dataset / layout.LABELS] if run.labels else []
-    began = _start_of(name, run, reals.digest())
+    began = starts.of_run(run, reals.digest(), [RUNS / name, *work_folders(f"train@{name}")])
     identity = run_identity.identity(run, reals.digest(), began and began.identity)
     work = work_folder(f"train@{name}", identity)
     _take_up(name, run, reals, work, began)
@@ -127,7 +127,7 @@ def _dry_run(name: str) -> None:
         print(f"\nThe data set is not there yet: {error}")
         return
     with dataset, Reals(dataset, run) as reals:
-        began = _start_of(name, run, reals.digest())
+        began = starts.of_run(run, reals.digest(), [RUNS / name, *work_folders(f"train@{name}")])
         print(dry_run.table(run, reals, device, began.images_shown if began else 0))
         print(f"\n{len(reals)} images of {run.dataset}; on {device.type}, {torch.cuda.device_count()} GPU(s)")
         work = work_folder(f"train@{name}", run_identity.identity(run, reals.digest(), began and began.identity))
@@ -140,26 +140,6 @@ def _dry_run(name: str) -> None:
             print(*remarks, starts.description(began, run), sep="\n")
         else:
             print("begins with new networks")
-
-
-def _start_of(name: str, run: TrainRun, images: str) -> Start | None:
-    """What the run on `images` (the `Reals.digest`) starts from; None for new networks.
-
-    A file is what it is. A folder, and what lay in the published folder of this run, stand for what was there when the
-    run began, which its checkpoints state; so does a file that is gone.
-    """
-    if run.start is None:
-        return None
-    path = run.start.path
-    if not path.is_file() or path.resolve().is_relative_to((RUNS / name).resolve()):
-        options = run.start.model_dump(mode="json")
-        for folder in (*work_folders(f"train@{name}"), RUNS / name):
-            saved = checkpoint.saved_run(folder)
-            if saved is None or saved.start is None or (saved.options or {})["start"] != options:
-                continue
-            if run_identity.fault(saved, run, images, saved.start) is None:
-                return Start(network=path, state=None, **saved.start)
-    return starts.find(run.start)
 
 
 def _keep_published(name: str, run: TrainRun, reals: Reals, began: Start | None) -> None:

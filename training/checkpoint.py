@@ -174,9 +174,10 @@ def state_of(network: Path) -> Path | None:
     return state_file
 
 
-def step_start(state: Mapping[str, Any]) -> int | None:
-    """The images shown when the last step before a checkpoint began, from its state."""
-    return json.loads(state["story"])["step_start"]
+def history_of(folder: Path, images_shown: int) -> dict[str, Any]:
+    """The attributes of the `RunHistory` in a checkpoint, without reading the moments of its optimisers."""
+    state_file = _paths(folder, images_shown)[1]
+    return json.loads(torch.load(state_file, map_location="cpu", weights_only=True, mmap=True)["story"])
 
 
 def earliest(folder: Path) -> int:

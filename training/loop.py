@@ -83,7 +83,8 @@ def train(
     """
     _check_splits(run, group)
     prepare(run, device)
-    earliest = group.broadcast(checkpoint.earliest(folder) if group.is_main else None)
+    first = start.images_shown if start else 0
+    earliest = group.broadcast((checkpoint.earliest(folder) or first) if group.is_main else None)
     with nothing_to_save("the largest steps of all resolutions were tried"):
         preflight.check(run, reals, device, group, images_shown=earliest)
     with ExitStack() as stack:
@@ -160,7 +161,7 @@ def _start(snapshots: Snapshots, start: Start, reporter: Reporter) -> None:
 
 
 def _begin(snapshots: Snapshots, device: torch.device, reporter: Reporter) -> TickTimer:
-    """Report what was before this session; write the samples of new networks."""
+    """Report what was before this session; write the samples of the networks that the run starts with."""
     run, shown = snapshots.run, snapshots.trainer.images_shown
     timer = TickTimer(
         snapshots.folder,
@@ -170,8 +171,8 @@ def _begin(snapshots: Snapshots, device: torch.device, reporter: Reporter) -> Ti
         total=run.schedule.total_kimg * 1000,
     )
     reporter.begin(snapshots.history.rows, timer.lines)
-    if shown == 0:
-        reporter.sheet(0, snapshots.write_first(schedule.at(run.schedule, run.resolution, 0)))
+    if shown == (snapshots.start.images_shown if snapshots.start else 0):
+        reporter.sheet(shown, snapshots.write_first(schedule.at(run.schedule, run.resolution, shown)))
     return timer
 
 

@@ -51,10 +51,10 @@ class Snapshots:
         return image_grid(samples, run.grid_columns, min(run.grid_cell_pixels, SHEET_PIXELS))
 
     def write_first(self, step: Step) -> Pixels:
-        """Write the grid of samples before the first step, whose networks are untrained; returns it as `sheet`."""
+        """Write the grid of samples before the first step, of new networks or those of `start`; returns it as `sheet`."""
         picture = self.sheet(step)
         scale = self.run.grid_cell_pixels // min(self.run.grid_cell_pixels, SHEET_PIXELS)
-        write_png(self._samples_path(0), picture.repeat(scale, axis=0).repeat(scale, axis=1))
+        write_png(self._samples_path(self.trainer.images_shown), picture.repeat(scale, axis=0).repeat(scale, axis=1))
         return picture
 
     def write_latest(self, step: Step) -> Pixels:

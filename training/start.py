@@ -3,6 +3,7 @@
 A network file and a snapshot of the original hold G, D and Gs. The state of the optimisers is in checkpoints only.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,26 @@ class StartState:
     trainer: Mapping[str, Any] | None
     step_start: int | None
     remarks: list[str]
+
+
+def of_run(run: TrainRun, images: str, folders: Sequence[Path]) -> Start | None:
+    """What a run on `images` (the `Reals.digest`) starts from; None for new networks. Errors as `find`.
+
+    A file is what it is. A folder, and what lay in the published folder of this run (the first of `folders`), stand for
+    what was there when the run began, as its checkpoints in any of `folders` state it; so does a file that is gone.
+    """
+    if run.start is None:
+        return None
+    path = run.start.path
+    if not path.is_file() or path.resolve().is_relative_to(folders[0].resolve()):
+        options = run.start.model_dump(mode="json")
+        for folder in folders:
+            saved = checkpoint.saved_run(folder)
+            if saved is None or saved.start is None or (saved.options or {})["start"] != options:
+                continue
+            if run_identity.fault(saved, run, images, saved.start) is None:
+                return Start(network=path, state=None, **saved.start)
+    return find(run.start)
 
 
 def find(options: StartOptions) -> Start:
@@ -137,7 +158,7 @@ def load(start: Start, run: TrainRun, label_size: int) -> StartState:
     _check_moments(start.state, state["trainer"], run)
     # with another clock the last step is no part of the run's schedule: as if it had been at the present one
     moved = start.images_shown != info.images_shown
-    step_start = start.images_shown if moved else checkpoint.step_start(state)
+    step_start = start.images_shown if moved else json.loads(state["story"])["step_start"]
     return StartState(networks, state["trainer"], step_start, remarks)
 
 

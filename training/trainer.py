@@ -21,7 +21,7 @@ from training.networks.adaptive_noise import FakeScoreEma
 from training.networks.progressive import FadeLod
 from training.runtime.compiled import compiles
 from training.runtime.cuda_graphs import Capture, GraphedUpdate, graphs_up_to
-from training.runtime.device import to_device
+from training.runtime.device import has_bfloat16, to_device
 from training.schedule import Step
 from training.train_step import Figures, OptimizedNetwork, TrainStep
 
@@ -57,8 +57,8 @@ class Trainer:
         self._loader = DeviceLoader(run, reals, device, group, self._fake_score)
         self._step = TrainStep(run, self._g, self._d, self.average, group, compiles(run, device))
         self._graphs: dict[Callable[..., Any], GraphedUpdate[Any]] = {}
-        self._graphs_up_to = graphs_up_to(run, device, group)
-        self._capture = Capture() if self._graphs_up_to else None
+        self._graphs_up_to = graphs_up_to(run, device)
+        self._capture = Capture(group) if self._graphs_up_to else None
         self._means_d = RunningMeans(discriminator_figures(run, reals.label_size), device)
         self._means_g = RunningMeans(GENERATOR_FIGURES, device)
         self._skipped_before = 0
@@ -176,12 +176,15 @@ class Trainer:
 
 def make_networks(run: TrainRun, label_size: int, device: torch.device) -> tuple[Generator, Discriminator, Generator]:
     """G, D and the average of G, with uninitialised weights; the average computes in full precision."""
+    dtype = COMPUTE_DTYPES[run.speed.precision]
+    if dtype == torch.bfloat16 and not has_bfloat16(device):
+        dtype = None
     sizes = {"resolution": run.resolution, "channels": CHANNELS, "label_size": label_size}
     networks = Generator(run.networks, **sizes), Discriminator(run.networks, **sizes), Generator(run.networks, **sizes)
     for network in networks:
         network.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - not in its types
     for network in networks[:2]:
-        network.set_compute_dtype(COMPUTE_DTYPES[run.speed.precision])
+        network.set_compute_dtype(dtype)
     networks[1].float32_penalty = run.speed.float32_penalty
     networks[2].requires_grad_(False).eval()
     return networks

@@ -1,6 +1,5 @@
 """Commands about data sets of shards."""
 
-import json
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.commands import app
+from stages.commands import Json, app, print_json
 
 
 class Format(StrEnum):
@@ -29,12 +28,12 @@ def export(
     *,
     format: Annotated[Format, typer.Option(help="the form of the files")],
     resolution: Annotated[int, typer.Option(min=1, help="side of the images in pixels")],
-    split: Annotated[str | None, typer.Option(help="only its images: train, val, test; default: all")] = None,
+    split: Annotated[str | None, typer.Option(help="only its images: train, validation, test; default: all")] = None,
     images_per_file: Annotated[
         int | None, typer.Option(min=1, help="of webdataset and parquet; default: about 500 MB of pixels")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
-    as_json: Annotated[bool, typer.Option("--json", help="print the facts as JSON")] = False,
+    as_json: Json = False,
 ) -> None:
     """Export a data set to the files of other programs: PNG, StyleGAN's zip, webdataset, TFRecords, parquet or zarr."""
     from pipeline.shards.export.run import Request
@@ -43,7 +42,7 @@ def export(
     request = Request(dataset, out, format.value, resolution, split, images_per_file)
     done = run_export(request, workers)
     if as_json:
-        print(json.dumps(done, indent=2))
+        print_json(done)
     else:
         of = f" of the split {split}" if split else ""
         count = f"{done['images']} image{'' if done['images'] == 1 else 's'}"

@@ -1,6 +1,5 @@
 """Commands about networks of the progressive GAN."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.errors import ParamsError
-from stages.commands import app
+from stages.commands import Json, app, print_json
 from training.choices import Format, Snapshot, Source, Which
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ WhichOption = Annotated[Which, typer.Option(help="Gs, the running average; or G 
 SnapshotOption = Annotated[Snapshot, typer.Option(help="of a run: the last one, or the nearest to the reals")]
 ClassOption = Annotated[str, typer.Option("--class", help="classes or attributes that are set, by number or name")]
 AttributesOption = Annotated[Path | None, typer.Option(help="file with the classes' names; default: of the run's data")]
-Json = Annotated[bool, typer.Option("--json", help="print facts as JSON")]
 
 
 @app.command()
@@ -194,5 +192,93 @@ def _print_video(out: Path, made: "Written", as_json: bool) -> None:
     _print(facts, line, as_json)
 
 
+@app.command()
+def neighbours(
+    network: Network,
+    dataset: Annotated[Path, typer.Argument(help="data set of shards, such as data/shard")],
+    out: Annotated[Path | None, typer.Argument(help="sheet; default: neighbours.png in the network's folder")] = None,
+    *,
+    seeds: Annotated[str, typer.Option(help="the images to compare, as in 1,2,10-20")] = "0-15",
+    images: Annotated[Path | None, typer.Option(help="a folder of pictures to compare, in place of seeds")] = None,
+    count: Annotated[int, typer.Option(min=1, help="neighbours of each image")] = 6,
+    region: Annotated[str, typer.Option(help="left,top,right,bottom in parts of the side")] = "0.25,0.3,0.75,0.8",
+    resolution: Annotated[int | None, typer.Option(help="side at which images are compared; at most 256")] = None,
+    features: Annotated[Path | None, typer.Option(help="TorchScript network; default: compare pixels")] = None,
+    mirror: Annotated[bool, typer.Option(help="compare mirrored real images too")] = False,
+    label: ClassOption = "",
+    attributes: AttributesOption = None,
+    which: WhichOption = Which.average,
+    snapshot: SnapshotOption = Snapshot.last,
+    memory_mib: Annotated[float, typer.Option(min=1, help="of real images held at once")] = 512,
+    as_json: Json = False,
+) -> None:
+    """The nearest real images of generated ones, of all in a data set: a sheet, and a table (CSV) of the same name."""
+    import numpy as np
+
+    from pipeline.shards.reader import DataSet
+    from training import sampling
+    from training.generate import load
+    from training.neighbours import (
+        FeatureNetwork,
+        at_side,
+        find,
+        parse_region,
+        read_folder,
+        side_to_compare,
+        write_sheet,
+        write_table,
+    )
+    from training.runtime.device import default_device
+
+    path = sampling.network_file(network, snapshot)
+    out = out or sampling.run_folder(network) / "neighbours.png"
+    device, rectangle = default_device(), parse_region(region)
+    loaded = load(path, device, which)
+    compared = FeatureNetwork(features, device) if features else None
+    with DataSet(dataset) as reals:
+        side = side_to_compare(resolution, reals, None if images else loaded.info.resolution)
+        if images:
+            names, queries = read_folder(images, side)
+        else:
+            numbers = sampling.parse_seeds(seeds)
+            chosen = sampling.parse_label(label, loaded.info, path, attributes) if label else None
+            labels = sampling.labels_of_rows(loaded.info, chosen, numbers)
+            names = [str(number) for number in numbers]
+            queries = at_side(np.stack(list(loaded.images_of_seeds(numbers, labels))), side)
+        found = find(
+            queries, reals, region=rectangle, features=compared, neighbours=count, mirror=mirror,
+            memory_mib=memory_mib, device=device,
+        )  # fmt: skip
+        write_sheet(out, queries, found, reals, rectangle)
+        table = out.with_suffix(".csv")
+        write_table(table, "image" if images else "seed", names, found, reals)
+        nearest, closest = found.distances_NK[:, 0], int(found.distances_NK[:, 0].argmin())
+        unit = "Euclidean, of features" if features else "RMS, levels of 0...255"
+        facts = {
+            "sheet": str(out), "table": str(table), "images": len(names), "reals": len(reals), "resolution": side,
+            "distance": unit, "median": float(np.median(nearest)), "least": float(nearest.min()),
+            "least_of": names[closest], "least_to": reals.files[int(found.positions_NK[closest, 0])],
+        }  # fmt: skip
+    line = (
+        f"{out}, {table}: {len(names)} images against {facts['reals']} at {side}x{side}; distance ({unit}) to the "
+        f"nearest: median {facts['median']:.4g}, least {facts['least']:.4g} ({names[closest]} to {facts['least_to']})"
+    )
+    _print(facts, line, as_json)
+
+
+@app.command()
+def card(network: Network, as_json: Json = False) -> None:
+    """Write a model card next to a network file, or each of a run: data, terms, training, metrics, how to load it."""
+    from training import checkpoint, sampling
+    from training.model_card import write_cards
+
+    last = sampling.network_file(network)
+    cards = write_cards(checkpoint.network_files(network) if network.is_dir() else [last])
+    _print({"cards": [str(path) for path in cards]}, "\n".join(map(str, cards)), as_json)
+
+
 def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:
-    print(json.dumps(facts, sort_keys=True) if as_json else line)
+    if as_json:
+        print_json(facts)
+    else:
+        print(line)

@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipeline.params.data import CelebASource, Cifar10Source, FolderSource, MnistRgbSource
+from pipeline.params.lsun import LocalLsun
 from pipeline.report.card import CARD, CROISSANT, DRAWN, OWN, Origin, Terms, write_card
-from stages import profiles
+from pipeline.sources.registry import SOURCES as REGISTRY
+from stages import read_params
 from stages.cards import TITLES, origin_of_lsun, origin_of_shards
 from tests.shards.export.conftest import write_data_set
 
@@ -90,22 +93,35 @@ def test_a_data_set_without_labels_and_table(tmp_path: Path) -> None:
     assert "dataset-labels.npy" not in {entry["@id"] for entry in found["distribution"]}
 
 
-def test_every_profile_has_an_origin() -> None:
-    """Its title, its terms as in the manifests, and its citations."""
-    expected = {
-        "demo": ("Drawn faces", ["drawn photographs"], ["pggan"]),
-        "celebahq": ("CelebA-HQ", ["CelebA", "CelebA-HQ deltas"], ["celeba", "pggan"]),
-        "celebahq-network": ("CelebA faces", ["CelebA"], ["celeba", "pggan"]),
-        "cifar10": ("CIFAR-10", ["CIFAR-10"], ["cifar10", "pggan"]),
-        "mnist-1k-k2": ("MNIST-RGB", ["MNIST"], ["mnist", "pggan"]),
-        "folder": ("Pictures", ["pictures of the user"], ["pggan"]),
-    }
-    for name, (title, datasets, citations) in expected.items():
-        params = profiles.parse_params(profiles.content_of(name), Path(name))
-        origin = origin_of_shards(params, {})
+PUBLISHED = Path("published")
+SOURCES = {
+    "celeba": CelebASource(
+        kind="celeba", images=PUBLISHED, landmarks=PUBLISHED, partition=None, attributes=None, deltas=None
+    ),
+    "cifar10": Cifar10Source(kind="cifar10", archive=PUBLISHED),
+    "folder": FolderSource(kind="folder", images=Path("x"), landmarks=None, attributes=None),
+    "mnist-rgb": MnistRgbSource(kind="mnist-rgb", images=PUBLISHED, labels=PUBLISHED, count=1, seed=1),
+}
+
+
+def test_sources_have_their_title_terms_and_citations() -> None:
+    assert set(TITLES) == set(REGISTRY)
+    demo = read_params()
+    expected = [
+        (None, "network", "Drawn faces", ["drawn photographs"], ["pggan"]),
+        ("celeba", "delta", "CelebA-HQ", ["CelebA", "CelebA-HQ deltas"], ["celeba", "pggan"]),
+        ("celeba", "network", "CelebA faces", ["CelebA"], ["celeba", "pggan"]),
+        ("cifar10", "none", "CIFAR-10", ["CIFAR-10"], ["cifar10", "pggan"]),
+        ("mnist-rgb", "none", "MNIST-RGB", ["MNIST"], ["mnist", "pggan"]),
+        ("folder", "lanczos", "Pictures", ["pictures of the user"], ["pggan"]),
+    ]
+    for kind, method, title, datasets, citations in expected:
+        download = demo.download.model_copy(update={"source": SOURCES[kind]} if kind else {})
+        superres = demo.superres.model_copy(update={"method": method})
+        origin = origin_of_shards(demo.model_copy(update={"download": download, "superres": superres}), {})
         assert (origin.title, [terms.dataset for terms in origin.sources]) == (title, datasets)
-        assert origin.citations == citations
-        assert params.download.source.kind in TITLES
-    params = profiles.parse_params(profiles.content_of("lsun"), Path("lsun"))
-    origin = origin_of_lsun("cat", params.lsun, {})
+        assert (origin.method, origin.citations) == (method, citations)
+    assert origin_of_lsun("cat", demo.lsun, {}).sources == [DRAWN]
+    local = LocalLsun(kind="local", directory=Path("x"))
+    origin = origin_of_lsun("cat", demo.lsun.model_copy(update={"source": local}), {})
     assert (origin.title, origin.sources[0].dataset, origin.citations) == ("LSUN cat", "LSUN", ["lsun", "pggan"])

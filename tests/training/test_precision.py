@@ -11,12 +11,13 @@ from torch import Tensor
 from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
-from training import schedule
+from training import schedule, trainer
 from training.data.real_images import Reals
 from training.losses import DiscriminatorBatch, discriminator_loss
 from training.networks import layers
 from training.ops import activations, conv2d
 from training.optim.loss_scale import BACKOFF, GROWTH, INITIAL_LOG2, LossScale
+from training.runtime import device
 from training.train_step import OptimizedNetwork
 from training.trainer import Trainer, make_networks
 
@@ -26,6 +27,12 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture(autouse=True)
+def has_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every processor computes in bfloat16, if slowly."""
+    monkeypatch.setattr(trainer, "has_bfloat16", lambda _: True)
 
 
 def run_at(dataset: Path, precision: str, **changes: Any) -> TrainRun:
@@ -51,6 +58,29 @@ def test_losses_are_close_to_those_of_float32(dataset: Path, precision: str, ima
     assert found != expected
     assert found["skipped_updates"] == 0
     assert all(value.dtype == torch.float32 for of in trainer.networks().values() for value in of.values())
+
+
+def test_a_processor_without_bfloat16_computes_in_float32(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for module in (trainer, device):
+        monkeypatch.setattr(module, "has_bfloat16", lambda where: where.type == "cuda")
+    run = run_at(dataset, "bfloat16")
+    assert [network.compute_dtype for network in make_networks(run, 0, CPU)] == [None] * 3
+    device.prepare(run, CPU)
+    device.prepare(run_at(dataset, "float32"), CPU)
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["precision bfloat16"]
+
+
+@pytest.mark.parametrize(("machine", "supported", "expected"), [("x86_64", 0, 0), ("x86_64", 1, 1), ("aarch64", 0, 1)])
+def test_an_x86_processor_is_asked_for_instructions(
+    machine: str, supported: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device.platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(supported))
+    assert device.has_bfloat16(CPU) == bool(expected)
+    assert device.has_bfloat16(torch.device("meta"))
 
 
 def test_3x3_convolutions_outside_the_penalty_are_computed_in_the_short_type(

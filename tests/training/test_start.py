@@ -49,7 +49,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(dataset: Path) -> TrainRun:
-    return make_run(dataset, schedule__total_kimg=0.35)
+    return make_run(dataset, schedule__total_kimg=0.35, snapshot_swd=None)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,8 @@ def test_a_fork_with_the_saved_optimisers_ends_as_the_run_itself(
     assert files(parent) == before
     assert equal(weights(tmp_path / "fork", 352), weights(whole, 352))
     assert [row["images"] for row in reporter.rows] == [240, 288, 336, 352]
+    grids = sorted(path.name for path in (tmp_path / "fork/grids").glob("samples-*"))
+    assert grids[0] == "samples-000000192.png", "the networks that it starts from"
     saved = checkpoint.saved_run(tmp_path / "fork")
     assert saved is not None
     assert saved.start == begun.identity
@@ -88,7 +90,7 @@ def test_a_fork_with_other_rates_and_new_optimisers_is_resumed_to_the_same_bytes
 ) -> None:
     rates = {"learning_rate": 0.004, "learning_rate_at": {}}
     changes = {"schedule__discriminator_rates": rates, "ema_decay": {"half_life_kimg": 0.05}}
-    fork = make_run(run.dataset, schedule__total_kimg=0.3, schedule__learning_rate=0.0005, **changes)
+    fork = make_run(run.dataset, schedule__total_kimg=0.2, schedule__learning_rate=0.0005, snapshot_swd=None, **changes)
     begun = start.find(options(checkpoint.network_path(parent, 96)))
     assert begun.state is None
     first = trained(fork, tmp_path / "whole", begun)
@@ -96,7 +98,7 @@ def test_a_fork_with_other_rates_and_new_optimisers_is_resumed_to_the_same_bytes
     assert "at 0.096 kimg, with new optimisers; different from its run: ema_decay 0.98 -> absent" in first.messages[0]
     assert "schedule.learning_rate 0.001 -> 0.0005" in first.messages[0]
     assert {row["discriminator_learning_rate"] for row in first.rows} == {0.004}
-    stopped = trained(fork, tmp_path / "stopped", begun, stops=(2, 1))
+    stopped = trained(fork, tmp_path / "stopped", begun, stops=(1, 1))
     assert stopped.rows == first.rows
     assert files(tmp_path / "stopped") == files(tmp_path / "whole")
     with pytest.raises(TrainingError, match="it started from other networks or at another kimg"):
@@ -113,7 +115,7 @@ def test_the_clock_may_be_set_and_saved_optimisers_are_not_reset_by_it(
         "training.trainer.Trainer.reset_optimizers", lambda trainer: resets.append(trainer.images_shown)
     )
     begun = start.find(options(checkpoint.network_path(parent, 192), kimg=0.04, optimizers="saved"))
-    fork = make_run(run.dataset, schedule__total_kimg=0.1)
+    fork = make_run(run.dataset, schedule__total_kimg=0.1, snapshot_swd=None)
     reporter = trained(fork, tmp_path, begun)
     assert reporter.rows[0]["images"] == 88
     assert resets == []

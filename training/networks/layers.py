@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.ops.conv2d import conv2d, conv_transpose2d
+from training.ops.conv2d import add_bias, conv2d, conv_transpose2d
 
 
 class Layer(nn.Module):
@@ -44,7 +44,7 @@ class Layer(nn.Module):
     def convolve(self, op: Callable[..., Tensor], x_NCHW: Tensor, kernel: Tensor, **options: int) -> Tensor:
         """`op(x, kernel)` in `compute_dtype`, plus bias."""
         dtype = self.compute_dtype or self.weight.dtype
-        return add_bias(op(x_NCHW.to(dtype), kernel.to(dtype), **options), self.bias)
+        return op(x_NCHW.to(dtype), kernel.to(dtype), bias=self.bias, **options)
 
     @torch.no_grad()
     def initialise(self, rng: torch.Generator) -> None:
@@ -226,11 +226,6 @@ def at_least_float32(x: Tensor) -> Tensor:
 def channels_last(x_NCHW: Tensor) -> Tensor:
     """The same values in channels-last memory format, the fastest for convolutions."""
     return x_NCHW.contiguous(memory_format=torch.channels_last)
-
-
-def add_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
-    """Add one number to each map."""
-    return x_NCHW if bias_C is None else x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
 
 
 def pixel_norm(x: Tensor, epsilon: float) -> Tensor:

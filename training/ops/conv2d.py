@@ -51,24 +51,34 @@ def no_weight_grad() -> Generator[None]:
         _weight_grad_enabled = before
 
 
-def conv2d(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+def conv2d(x: Tensor, weight: Tensor, stride: int = 1, bias: Tensor | None = None) -> Tensor:
     """Zero-padded convolution: same size for an odd kernel and stride 1, half the size for 4x4 and stride 2."""
     outputs, inputs, kernel = weight.shape[:3]
     if _on_gpu(x) and kernel == 1 and min(inputs, outputs) <= RGB_MAPS:
-        return rgb_conv2d(x, weight)
+        return add_bias(rgb_conv2d(x, weight), bias)
     if _on_gpu(x) and _packs(x, maps=inputs if stride == 2 else max(inputs, outputs)):
         if (kernel, stride) == (3, 1):
-            return packed_conv2d(x, weight)
+            return packed_conv2d(x, weight, bias)
         if (kernel, stride) == (4, 2):
-            return packed_conv2d_down(x, weight)
-    return _Conv2d.apply(x, weight, stride, False)  # pyright: ignore[reportReturnType]
+            return add_bias(packed_conv2d_down(x, weight), bias)
+    return add_bias(_Conv2d.apply(x, weight, stride, False), bias)  # pyright: ignore[reportArgumentType]
 
 
-def conv_transpose2d(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+def conv_transpose2d(x: Tensor, weight: Tensor, stride: int, bias: Tensor | None = None) -> Tensor:
     """The transpose of `conv2d` as a linear map of x: twice the size for a 4x4 kernel and stride 2."""
     if _on_gpu(x) and (weight.shape[2], stride) == (4, 2) and _packs(x, maps=weight.shape[1]):
-        return packed_conv_transpose2d(x, weight)
-    return _Conv2d.apply(x, weight, stride, True)  # pyright: ignore[reportReturnType]
+        return packed_conv_transpose2d(x, weight, bias)
+    return add_bias(_Conv2d.apply(x, weight, stride, True), bias)  # pyright: ignore[reportArgumentType]
+
+
+def add_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
+    """Add one number to each map."""
+    return x_NCHW if bias_C is None else x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
+
+
+def _add_packed_bias(x: Tensor, bias: Tensor | None) -> Tensor:
+    """Add one number to each map of packed images: its gradient is a sum over a tensor that is there in any case."""
+    return add_bias(x, None if bias is None else bias.repeat(4))
 
 
 def rgb_conv2d(x: Tensor, weight: Tensor) -> Tensor:
@@ -82,11 +92,12 @@ def rgb_conv2d(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
-def packed_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+def packed_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The convolution with a 3x3 kernel, computed on packed images of even height and width."""
     padded = functional.pad(weight, (2, 2, 2, 2))
     kernels = [_packed_inputs(padded[:, :, 1 - row : 7 - row, 1 - column : 7 - column]) for row, column in _QUARTERS]
-    return unpack(_Conv2d.apply(pack(x), torch.cat(kernels), 1, False))  # pyright: ignore[reportArgumentType]
+    packed = _Conv2d.apply(pack(x), torch.cat(kernels), 1, False)
+    return unpack(_add_packed_bias(packed, bias))  # pyright: ignore[reportArgumentType]
 
 
 def packed_conv2d_down(x: Tensor, weight: Tensor) -> Tensor:
@@ -94,9 +105,10 @@ def packed_conv2d_down(x: Tensor, weight: Tensor) -> Tensor:
     return _Conv2d.apply(pack(x), _packed_down(weight), 1, False)  # pyright: ignore[reportReturnType]
 
 
-def packed_conv_transpose2d(x: Tensor, weight: Tensor) -> Tensor:
+def packed_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """The transposed convolution with a 4x4 kernel and stride 2, to packed images, which are then unpacked."""
-    return unpack(_Conv2d.apply(x, _packed_down(weight), 1, True))  # pyright: ignore[reportArgumentType]
+    packed = _Conv2d.apply(x, _packed_down(weight), 1, True)
+    return unpack(_add_packed_bias(packed, bias))  # pyright: ignore[reportArgumentType]
 
 
 _QUARTERS = (0, 0), (0, 1), (1, 0), (1, 1)

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 TOLERANCES = {"float32": 1e-3, "tf32": 1e-2, "bfloat16": 0.1}
 """Largest difference of compiled from eager gradients, relative to the norm of all, by precision."""
 
+OPTIONS = {"realize_reads_threshold": 16, "realize_opcount_threshold": 200, "realize_acc_reads_threshold": 24}
+"""Inductor computes again, instead of writing and reading, what follows from so few tensors: RGB layers above all."""
+
 R = TypeVar("R")
 States = Sequence[dict[str, Tensor]]
 
@@ -96,7 +99,7 @@ class CompiledFunction(Generic[R]):
     def _first_call(self, args: Sequence[Any]) -> R:
         """Compile, and compare the results."""
         expected = self._function(*args)
-        self._compiled = torch.compile(self._trace(args), fullgraph=True, dynamic=False)
+        self._compiled = torch.compile(self._trace(args), fullgraph=True, dynamic=False, options=dict(OPTIONS))
         difference = _difference(self._call(args), expected)
         if not difference <= self._tolerance:  # nor a number
             self._compiled = None

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from pipeline.params import TrainRun, WganLoss
-from training.distributed.process_group import ProcessGroup
+from training.distributed.process_group import SINGLE_PROCESS, ProcessGroup
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +22,9 @@ WARM_UP_CALLS = 3
 R = TypeVar("R")
 
 
-def graphs_up_to(run: TrainRun, device: torch.device, group: ProcessGroup) -> int:
-    """The resolution up to which updates are captured; 0 for none.
-
-    Only a single GPU captures, and no update that draws noise on the host.
-    """
-    captures = device.type == "cuda" and group.world_size == 1 and isinstance(run.loss, WganLoss)
+def graphs_up_to(run: TrainRun, device: torch.device) -> int:
+    """The resolution up to which updates are captured; 0 for none. An update that draws noise on the host is not."""
+    captures = device.type == "cuda" and isinstance(run.loss, WganLoss)
     return run.speed.graphs_up_to if captures else 0
 
 
@@ -35,10 +32,12 @@ class Capture:
     """The stream of all warm-up calls and captures of a run, and the memory pool of its graphs.
 
     Memory that was freed on one stream is not reused on another. Graphs may share a pool because they are replayed in
-    the order of their captures, and their results are read before the next replay.
+    the order of their captures, and their results are read before the next replay. Of several processes, each captures
+    its exchange with the others; a thread of NCCL watches over it and must not end a capture by that.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, group: ProcessGroup = SINGLE_PROCESS) -> None:
+        self.error_mode = "global" if group.world_size == 1 else "thread_local"
         self.stream = torch.cuda.Stream()
         self.pool: Any = torch.cuda.graph_pool_handle()
 
@@ -88,7 +87,9 @@ class GraphedUpdate(Generic[R]):
             static_args = pytree.tree_unflatten(self._inputs, structure)
             graph = torch.cuda.CUDAGraph()
             try:
-                with torch.cuda.graph(graph, pool=pool, stream=stream):  # computes nothing: the first replay does
+                # computes nothing: the first replay does
+                mode = self._capture.error_mode
+                with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode=mode):
                     self._results = self._function(*static_args)
             except torch.OutOfMemoryError:
                 raise

@@ -1,7 +1,12 @@
 """The device of a run, its settings, and the transfer of arrays to it."""
 
+# torch's questions to a processor have no public names in all of its versions
+# pyright: reportPrivateUsage=false
+
 import ctypes
+import logging
 import os
+import platform
 import sys
 from typing import Any
 
@@ -11,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.params import TrainRun
+
+logger = logging.getLogger(__name__)
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt."""
@@ -25,9 +32,21 @@ def default_device() -> torch.device:
     return torch.device("cuda")
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32: not on an x86 processor without instructions for it."""
+    if device.type != "cpu" or platform.machine() not in {"x86_64", "AMD64"}:
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def prepare(run: TrainRun, device: torch.device) -> None:
     """Configure this process for a run: threads, memory, and the kernels of a GPU."""
     torch.set_num_threads(run.threads)
+    if run.speed.precision == "bfloat16" and not has_bfloat16(device):
+        logger.warning(
+            "precision bfloat16: this processor has no instructions for it and would be about 3 times slower; "
+            "computing in float32"
+        )
     if device.type != "cuda":
         # glibc's malloc reuses freed memory instead of returning it to the system, which zeroes its pages again
         if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):

@@ -98,7 +98,7 @@ def take(run: TrainRun, label_size: int, step: Step, group: ProcessGroup, device
     trainer = Trainer(run, Reals(images, run), device, _NoExchange(group.rank, group.world_size))
     if device.type != "meta":
         trainer.initialise()
-    graphed = step.resolution <= graphs_up_to(run, device, group)
+    graphed = step.resolution <= graphs_up_to(run, device)
     for _ in range(WARM_UP_CALLS + 1 if graphed else 1):
         trainer.update(step)
 
@@ -132,7 +132,7 @@ def _measure(
     free = torch.cuda.mem_get_info(device)[0] / MIB * (1 - SPARE)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    graphed = step.resolution <= graphs_up_to(run, device, group)
+    graphed = step.resolution <= graphs_up_to(run, device)
 
     def too_large(needed: str) -> TrainingError:
         group_size = min_samples(run.networks.mbstd_group_size, step.minibatch)

@@ -47,9 +47,9 @@ def data_sections(results: Results, limits: ReportParams) -> Iterator[Section]:
         yield Section(f"lsun-{name}", f"LSUN: {name}", blocks)
 
 
-def build_sections(folder: Path, limits: ReportParams) -> Iterator[Section]:
-    """The sections on a data set that `celebahq build` wrote to `folder`, or that was copied there."""
-    stage = Stage("shard", folder, {}, {})
+def build_sections(stage: Stage, limits: ReportParams) -> Iterator[Section]:
+    """The sections on a data set that `celebahq build` wrote, or that was copied, to the folder of `stage`."""
+    folder = stage.folder
     blocks: list[Block] = []
     lost = read_rows(folder / "dropped.csv")
     if lost:

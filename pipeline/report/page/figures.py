@@ -13,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 INK, FAINT, BAND = "#010101", "#020202", "#030303"
 SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006", "#0a0007", "#0a0008")
@@ -139,11 +140,14 @@ def _finish(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_ylabel(y_label)
     axes.grid(visible=True)
     axes.set_axisbelow(True)
-    axes.ticklabel_format(axis="both", style="plain", useOffset=False) if _is_linear(axes) else None
+    for axis in (axes.xaxis, axes.yaxis):
+        if isinstance(axis.get_major_formatter(), ScalarFormatter):  # not names
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+            axis.set_major_formatter(FuncFormatter(_tick))
 
 
-def _is_linear(axes: Axes) -> bool:
-    return not axes.get_yticklabels() or all(not label.get_text() for label in axes.get_yticklabels())
+def _tick(value: float, _: int | None = None) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"
 
 
 def _draw_bands(axes: Axes, bands: Sequence[Band]) -> None:

@@ -11,7 +11,7 @@ from pipeline.report.page.blocks import Block, Chart, Note, Section, Table, Tile
 from pipeline.report.page.data_sections import build_sections, data_sections
 from pipeline.report.page.headlines import headlines, is_headline
 from pipeline.report.page.results import VIEW, Results, Stage, number
-from pipeline.report.page.run_sections import run_sections
+from pipeline.report.page.run_sections import run_seconds, run_sections
 
 TITLE = "celebahq report"
 
@@ -23,7 +23,9 @@ def page(results: Results, limits: ReportParams) -> str:
     itself, the page is about that.
     """
     if (results.root / VIEW).is_file():
-        return _rendered(list(build_sections(results.root, limits)))
+        made = Stage("shard", results.root, {}, {})
+        provenance = Section("provenance", "Provenance", list(_provenance([made])))
+        return _rendered([*build_sections(made, limits), provenance])
     sections = [Section("overview", "Overview", list(_overview(results)))]
     sections += data_sections(results, limits)
     for name in results.runs:
@@ -71,7 +73,7 @@ def _overview(results: Results) -> Iterator[Block]:
         count = results.stage(f"lsun@{name}").numbers.get("images")
         if count is not None:
             tiles.append((f"LSUN {name}", words.figure(count), "images"))
-    for name in results.runs:
+    for name in results.runs if len(results.runs) == 1 else ():  # several are in a table
         train, evaluation = results.stage(f"train@{name}"), results.stage(f"evaluate@{name}")
         shown = number(train.numbers.get("images"))
         if shown is not None:
@@ -80,7 +82,7 @@ def _overview(results: Results) -> Iterator[Block]:
             )
         headline = [(key, value) for key, value in evaluation.numbers.items() if is_headline(key)]
         tiles += [(key, words.figure(value), f"run {name}") for key, value in headline]
-    seconds = [number(stage.report.get("seconds")) for stage in results.stages()]
+    seconds = [_seconds(stage) for stage in results.stages()]
     total = sum(value for value in seconds if value is not None)
     tiles.append(("time", words.seconds(total), "sum over the stages"))
     yield Tiles(tiles)
@@ -97,13 +99,17 @@ def _runs(results: Results) -> Table:
     return Table("Runs", ("run", *columns), rows)
 
 
+def _seconds(stage: Stage) -> float | None:
+    return run_seconds(stage) if stage.name.startswith("train@") else number(stage.report.get("seconds"))
+
+
 def _cost(stages: Sequence[Stage]) -> Iterator[Block]:
     rows: list[tuple[str | int | float | None, ...]] = []
     seconds: dict[str, float] = {}
     sizes: dict[str, int] = {}
     for stage in stages:
-        took, size = number(stage.report.get("seconds")), stage.bytes
-        items = number(stage.rate.get("items")) or number(stage.numbers.get("given")) or None
+        took, size = _seconds(stage), stage.bytes
+        items = number(stage.numbers.get("given")) or number(stage.rate.get("items")) or None
         each = f"{took / items:.4g} s" if took is not None and items else ""
         memory, workers = number(stage.rate.get("memory")), stage.rate.get("workers", "")
         row = (words.seconds(took), words.figure(items), each, words.size(memory), workers, words.size(size))
@@ -128,7 +134,8 @@ def _cost(stages: Sequence[Stage]) -> Iterator[Block]:
         yield Chart("disk", "Disk", figures.stacked_bars("disk", list(sizes), {"size": values}, x_label=unit))
     yield Note(
         "The time is that of the last execution of each stage: one that was resumed does not count what was finished "
-        "before. Items, memory and workers are of the last execution from the start on this machine."
+        "before, except for training that has a timing.csv. Items, memory and workers are of the last execution from "
+        "the start on this machine."
     )
 
 

@@ -66,11 +66,12 @@ def thumbnail(data: Path, stored: Stored, side: int, alt: str, box: Box | None =
         if box is None:
             image.draft("RGB", (side, side))
         pixels = _decoded(image)
+        if box is not None:
+            left, upper, right, lower = box
+            pixels = pixels.crop((left, upper, min(right, pixels.width), min(lower, pixels.height)))
+        return encode(pixels, side, alt)
     except (*PILLOW_FAULTS, PipelineError, RejectedInputError):
         return None
-    if box is not None:
-        pixels = pixels.crop(box)
-    return encode(pixels, side, alt)
 
 
 def columns(path: Path, side: int, most: int) -> list[list[NDArray[np.uint8]]]:

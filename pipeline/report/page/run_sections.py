@@ -37,6 +37,7 @@ CURVES: Sequence[tuple[str, str, Sequence[tuple[str, str]], str]] = (
 """Name, title, files below live/plots/metrics with their labels, remark."""
 
 STEPS = ("learning-rate", "minibatch")
+NO_CURVES = ("kimg", "eta_seconds", "unix_time")
 
 SOURCES = {
     "synthetic": "drawn faces (the demo)",
@@ -78,6 +79,16 @@ def run_sections(results: Results, name: str, limits: ReportParams) -> Iterator[
     )
 
 
+def run_seconds(train: Stage) -> float | None:
+    """The time of a run: of all its sessions by timing.csv, else of the last one; None if neither is known."""
+    return _timed(train) or number(train.report.get("seconds"))
+
+
+def _timed(train: Stage) -> float | None:
+    points = read_points(train.folder / "timing.csv", "kimg", "seconds")
+    return points[-1][1] if points else None
+
+
 def run_params(train: Stage) -> Mapping[str, Any]:
     """The params of a run, as its record or its newest checkpoint states them; empty if neither is there."""
     stated = train.record.get("run")
@@ -93,7 +104,7 @@ def _overview(results: Results, train: Stage) -> Iterator[Block]:
         yield Note(f"The run is not here: dvc repro {train.name}, or dvc pull {train.folder.as_posix()}.", missing=True)
     best: Mapping[str, Any] = numbers.get("best", {})
     value = next((f"{key} {words.figure(value)}" for key, value in best.items() if key != "network"), "")
-    seconds = number(train.report.get("seconds"))
+    seconds = run_seconds(train)
     tiles = [
         (
             "shown",
@@ -102,7 +113,7 @@ def _overview(results: Results, train: Stage) -> Iterator[Block]:
         ),
         ("resolution", f"{words.figure(numbers.get('resolution'))}²" if "resolution" in numbers else "", ""),
         ("best snapshot", Path(str(best.get("network", ""))).name.removesuffix(".safetensors"), value),
-        ("last execution", words.seconds(seconds), "a resumed run took longer" if seconds else ""),
+        ("time", words.seconds(seconds), "of all its sessions" if _timed(train) else "of its last session"),
     ]
     yield Tiles([tile for tile in tiles if tile[1]])
     dataset = run.get("dataset")
@@ -204,19 +215,17 @@ def _numbers_of(title: str, series: Mapping[str, Points]) -> Table:
 
 
 def _timing(path: Path, name: str, shaded: Sequence[Band]) -> Iterator[Block]:
-    """Curves of the columns of timing.csv over its column of images; its header names them with their units."""
+    """Curves of the columns of timing.csv, whose names have their units; no clock, and nothing that stays 0."""
     rows = read_rows(path)
-    if not rows:
-        return
-    header = list(rows[0])
-    x = next((column for column in header if column.split("_")[0] in ("kimg", "images")), header[0])
-    scale = 1000 if x.startswith("images") else 1
-    for column in header:
-        points = read_points(path, x, column, scale)
-        if column != x and len({value for _, value in points}) > 1:
+    for column in rows[0] if rows else ():
+        points = read_points(path, "kimg", column)
+        if column not in NO_CURVES and any(value for _, value in points):
             label = column.replace("_", " ")
+            if column == "seconds" and points[-1][1] > 7200:
+                label, points = "hours", [(x, seconds / 3600) for x, seconds in points]
             remark = "Depends on the machine: equal runs differ in it."
-            yield _chart(f"{name}-timing-{_slug(column)}", f"Time: {label}", {label: points}, shaded, remark=remark)
+            title = f"Time: {label}"
+            yield _chart(f"{name}-timing-{_slug(column)}", title, {label: points}, shaded, remark=remark, zero=True)
 
 
 def _samples(folder: Path, name: str, limits: ReportParams) -> Iterator[Block]:
@@ -359,9 +368,10 @@ def _more(folder: Path, name: str, results: Results, limits: ReportParams) -> It
     for path in videos:
         yield _video(path, results, limits)
     if not picture and not rows:
-        yield Note("No nearest neighbours: celebahq neighbours --help.", missing=True)
+        yield Note(f"No nearest neighbours: celebahq neighbours {folder.as_posix()}.", missing=True)
     if not videos:
-        yield Note("No video: celebahq video --help.", missing=True)
+        make = f"celebahq video interpolation {folder.as_posix()}, celebahq video progress {folder.as_posix()}"
+        yield Note(f"No video: {make}.", missing=True)
 
 
 def _video(path: Path, results: Results, limits: ReportParams) -> Video:

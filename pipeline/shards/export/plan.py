@@ -121,7 +121,8 @@ class Format(ABC):
 
     def finish(self, plan: Plan, md5s: Sequence[str], values: Sequence[Any]) -> None:
         """Complete the export, given the MD5 and the value of each image; called again if it was not finished."""
-        write_metadata(plan, md5s, [f"{item.name(plan.digits)}.png" for item in plan.items])
+        digits = plan.digits
+        write_metadata(plan, md5s, [f"{item.name(digits)}.png" for item in plan.items])
 
 
 def blocks(plan: Plan, images: int) -> list[Part]:

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -146,8 +147,9 @@ def _write(name: FormatName, form: Format, plan: Plan, identity: dict[str, Any],
     form.begin(plan)
     parts = form.parts(plan)
     missing = [part for part in parts if not _result(plan, part).exists()]
-    with progress(total=len(plan.items), unit="image", desc=f"export {name}") as bar:
-        bar.update(len(plan.items) - sum(part.stop - part.start for part in missing))
+    count = len(plan.items)
+    done = count - sum(part.stop - part.start for part in missing)
+    with progress(total=count, initial=done, unit="image", desc=f"export {name}") as bar:
         for part in _run(name, plan, missing, workers):
             bar.update(part.stop - part.start)
     results: list[dict[str, Any]] = [json.loads(_result(plan, part).read_bytes()) for part in parts]
@@ -156,9 +158,9 @@ def _write(name: FormatName, form: Format, plan: Plan, identity: dict[str, Any],
         [md5 for result in results for md5 in result["md5s"]],
         [value for result in results for value in result["values"]],
     )
-    done = identity | {"libraries": provenance.library_versions()}
-    atomic.write_json(plan.out / RECORD, done)
-    return done
+    record = identity | {"libraries": provenance.library_versions()}
+    atomic.write_json(plan.out / RECORD, record)
+    return record
 
 
 def _run(name: FormatName, plan: Plan, parts: list[Part], workers: int) -> Iterator[Part]:
@@ -192,6 +194,7 @@ _job: tuple[FormatName, Plan] | None = None
 def _start(name: FormatName, plan: Plan) -> None:
     global _job  # noqa: PLW0603 - sent once to each process, not with each part
     _job = (name, plan)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the parent, which ends its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

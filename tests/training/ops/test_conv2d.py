@@ -72,3 +72,15 @@ def test_no_weight_grad_skips_the_gradients_of_weights_only() -> None:
         assert torch.autograd.grad(y, weight, retain_graph=True, allow_unused=True) == (None,)
         assert torch.autograd.grad(y, x, retain_graph=True)[0].abs().sum() > 0
     assert torch.autograd.grad(y, weight)[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["packed 3x3", "packed up"])
+def test_the_bias_of_packed_images_is_that_of_their_maps(name: str) -> None:
+    op = {"packed 3x3": packed_conv2d, "packed up": packed_conv_transpose2d}[name]
+    kernel, _, theirs = CASES[name]
+    x, bias = random_tensor((2, 3, 4, 6), 1), random_tensor((5,), 3).requires_grad_()
+    weight = random_tensor((3, 5, kernel, kernel) if name.endswith("up") else (5, 3, kernel, kernel), 2)
+    found, expected = op(x, weight, bias), theirs(x, weight) + bias.view(1, -1, 1, 1)
+    torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(found.square().sum(), bias)
+    torch.testing.assert_close(gradient, *torch.autograd.grad(expected.square().sum(), bias))

@@ -12,7 +12,7 @@ from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training import schedule, trainer
 from training.data.real_images import Reals
-from training.runtime.compiled import CompiledFunction, compiles
+from training.runtime.compiled import OPTIONS, CompiledFunction, compiles
 from training.runtime.device import prepare
 from training.trainer import Trainer
 
@@ -105,3 +105,7 @@ def test_compiled_steps_on_a_gpu(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         found.append(trainer.take_figures())
     assert found[1] == pytest.approx(found[0], rel=0.03)
     assert not warnings(caplog)
+
+
+def test_inductor_knows_the_options() -> None:
+    assert set(OPTIONS) <= set(torch._inductor.list_options())

@@ -14,6 +14,14 @@
   system.addEventListener("change", label);
   label();
 
+  // a stop of the keyboard only where there is something to scroll
+  const reachable = (element) => {
+    const scrolls = element.scrollWidth > element.clientWidth || element.scrollHeight > element.clientHeight;
+    element.tabIndex = scrolls ? 0 : -1;
+  };
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => reachable(entry.target)));
+  document.querySelectorAll(".scroll").forEach((element) => sizes.observe(element));
+
   for (const pair of document.querySelectorAll(".pair")) {
     const stack = pair.querySelector(".stack"), range = pair.querySelector("input");
     const cut = () => stack.style.setProperty("--cut", `${range.value}%`);

@@ -1,0 +1,91 @@
+"""The card of a network states what is known, and how to load it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stages.__main__ import app
+from tests.training.small import make_network, make_run
+from training import model_card
+
+DATASET_CARD = """---
+license: other
+---
+
+# Faces 32x32
+
+64 RGB images.
+
+## Source and terms
+
+- [CelebA](https://example.org): research only. Licence: its own.
+
+## Content
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published run of two snapshots, with its data set's card and its evaluation."""
+    root = tmp_path_factory.mktemp("card")
+    folder = root / "runs/small"
+    for images_shown, lod in ((1240, 1.25), (2480, 0.0)):
+        make_network(folder, lod=lod, images_shown=images_shown, label_size=2)
+    best = {"network": "runs/small/network-000002480.safetensors", "swd256": 4.5}
+    options = make_run(Path("data/shard"), labels=True).model_dump(mode="json")
+    (folder / "record.json").write_text(json.dumps({"run": options, "report": {"best": best}}))
+    for path, text in {
+        "data/shard/README.md": DATASET_CARD,
+        "evaluations/small/swd.csv": "kimg,resolution,swd256_mean\n1.24,16,61.5\n2.48,32,44.25\n",
+        "evaluations/small/fid.csv": "kimg,resolution,fid10k\n2.48,32,12.5\n",
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return folder
+
+
+def test_each_network_of_a_run_gets_its_card(run: Path) -> None:
+    result = CliRunner().invoke(app, ["card", str(run), "--json"], catch_exceptions=False)
+    names = ["network-000001240.md", "network-000002480.md"]
+    assert json.loads(result.output) == {"cards": [str(run / name) for name in names]}
+    early, last = ((run / name).read_text() for name in names)
+    for line in (
+        "| images | 32x32 RGB; the whole network: 32x32 |",
+        "| trained for | 2.5 thousand real images |",
+        "| of the run's snapshots | the nearest to the real images by swd256 4.5 |",
+        "Faces 32x32 (`data/shard`), made of:",
+        "- [CelebA](https://example.org): research only. Licence: its own.",
+        "| swd256_mean | 44.25 |",
+        "| fid10k | 12.5 |",
+        "| learning rate | 0.001 |",
+        "celebahq generate network-000002480.safetensors images --seeds 0-15",
+    ):
+        assert line in last.splitlines()
+    assert "| images | 16x16 RGB, 25% of them still the image of 8x8 (a fade); the whole network: 32x32 |" in early
+    assert "| swd256_mean | 61.5 |" in early
+    assert "fid10k" not in early
+    assert "of the run's snapshots" not in early
+    CliRunner().invoke(app, ["card", str(run)], catch_exceptions=False)
+    assert (run / names[1]).read_text() == last, "equal networks have equal cards"
+
+
+def test_the_code_of_a_card_makes_images(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = model_card.card(model_card.facts_of(run / "network-000001240.safetensors"))
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code
+    monkeypatch.chdir(run)
+    names: dict[str, np.ndarray] = {}
+    exec(code[1], names)
+    assert names["latents"].shape == (4, 8)
+    assert names["images"].shape == (4, 3, 16, 16)
+
+
+def test_a_network_elsewhere_states_what_is_not_known(tmp_path: Path) -> None:
+    text = model_card.card(model_card.facts_of(make_network(tmp_path, lod=3.0, images_shown=0)))
+    assert "| trained for | not stated here thousand" not in text
+    assert "The file lies in no run of this project" in text
+    assert "Not evaluated" in text
