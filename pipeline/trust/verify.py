@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,6 +17,9 @@ from pipeline.progress import Progress, progress
 from pipeline.provenance import digest_of_file
 from pipeline.trust.fault import Fault
 
+CPU_SECONDS = 15.0
+CPU_BYTES_PER_SECOND = 2e6
+"""A check may take so many seconds of CPU, plus those for its bytes; usual are 50 MB/s."""
 Check = Callable[[Path], Iterable[Fault]]
 """Finds the faults of a file or folder; errors that it raises are faults as well. Picklable."""
 
@@ -27,6 +31,7 @@ class Task:
     path: Path
     sha256: str | None = None
     check: Check | None = None
+    cpu_seconds: float = CPU_SECONDS
 
 
 @dataclass
@@ -88,22 +93,25 @@ def run(tasks: Sequence[Task], result: Result, workers: int | None = None) -> No
 
 def _run_all(waiting: Sequence[Task], workers: int, sizes: dict[Task, int], bar: Progress) -> dict[Task, list[Fault]]:
     found: dict[Task, list[Fault]] = {}
-    with _pool(workers) as pool:
-        jobs: dict[Future[list[Fault]], Task] = {}
-        with suppress(BrokenProcessPool):
-            for task in waiting:
-                jobs[pool.submit(_execute, task)] = task
-        left = {*jobs}
-        while left:
-            ended, left = wait(left, return_when=FIRST_COMPLETED)
-            for job in ended:
-                try:
-                    found[jobs[job]] = job.result()
-                    bar.update(sizes[jobs[job]])
-                except BrokenProcessPool:
-                    left = set()
-    for task in waiting:  # after a death each has a pool of its own, since it does not say whose task it was
-        if task not in found:
+    while left := [task for task in waiting if task not in found]:
+        suspects: list[Task] = []
+        with _pool(workers) as pool:
+            jobs: dict[Future[list[Fault]], Task] = {}
+            with suppress(BrokenProcessPool):
+                for task in left:
+                    jobs[pool.submit(_execute, task)] = task
+            running = {*jobs}
+            while running:
+                begun = [jobs[job] for job in running if job.running()]
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                for job in ended:
+                    try:
+                        found[jobs[job]] = job.result()
+                        bar.update(sizes[jobs[job]])
+                    except BrokenProcessPool:
+                        suspects, running = begun, set()
+        # a pool that broke does not say whose task it was: those that had begun are run alone, the others again
+        for task in [task for task in suspects or left[:1] if task not in found]:
             found[task] = _run_alone(task)
             bar.update(sizes[task])
     return found
@@ -114,7 +122,7 @@ def _run_alone(task: Task) -> list[Fault]:
         try:
             return pool.submit(_execute, task).result()
         except BrokenProcessPool:
-            return [Fault(task.path, "kills the process that reads it; it is damaged")]
+            return [Fault(task.path, "kills the process that reads it, or never ends; it is damaged")]
 
 
 def _execute(task: Task) -> list[Fault]:
@@ -123,12 +131,21 @@ def _execute(task: Task) -> list[Fault]:
         if task.sha256 is not None and digest_of_file(task.path) != task.sha256:
             faults.append(Fault(task.path, f"its SHA-256 is not the one in {checksums.FILE}"))
         if task.check is not None:
+            # libraries may never end on damaged bytes: beyond this CPU time the system ends the process
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, task.cpu_seconds + _bytes_of(task.path) / CPU_BYTES_PER_SECOND)
             faults += task.check(task.path)
     except PipelineError as error:
         faults.append(Fault(task.path, str(error).removeprefix(f"{task.path}: ")))
     except Exception as error:  # noqa: BLE001 - whatever damaged bytes make a library raise
         faults.append(Fault(task.path, f"cannot be read ({type(error).__name__}: {error})"))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return faults
+
+
+def _bytes_of(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(each.stat().st_size for each in path.glob("*"))
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

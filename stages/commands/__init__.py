@@ -41,9 +41,7 @@ def _print_version(asked: bool) -> None:
         try:
             print(f"celebahq {metadata.version('celebahq')}")
         except metadata.PackageNotFoundError as error:
-            raise ParamsError(
-                "celebahq is not installed: run make env in its root."
-            ) from error
+            raise ParamsError("celebahq is not installed: run make env, or pip install -e . in its root.") from error
         raise typer.Exit
 
 

@@ -161,6 +161,23 @@ def _kill(path: Path) -> list[Fault]:
     return []
 
 
+def _never_end(path: Path) -> list[Fault]:
+    while path.exists():
+        pass
+    return []
+
+
+def test_a_file_on_which_reading_never_ends_is_a_fault(whole: Path) -> None:
+    """HDF5 loops for ever on some damaged bytes."""
+    result = Result(whole)
+    endless = Task(whole / "samples.png", check=_never_end, cpu_seconds=0.2)
+    verification.run([endless, Task(whole / "shard.parquet", "0" * 64)], result, workers=2)
+    assert [(fault.file.name, fault.problem.split()[0]) for fault in result.faults] == [
+        ("samples.png", "kills"),
+        ("shard.parquet", "its"),
+    ]
+
+
 def test_a_file_that_kills_its_reader_is_a_fault_and_the_others_are_verified(whole: Path) -> None:
     result = Result(whole)
     tasks = [Task(whole / "samples.png", check=_kill), Task(whole / "shard.parquet", "0" * 64)]
