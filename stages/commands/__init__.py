@@ -36,6 +36,14 @@ def print_json(value: Any) -> None:
     print(json.dumps(to_jsonable_python(value), indent=2, ensure_ascii=False))
 
 
+def print_facts(facts: Any, text: str, as_json: bool) -> None:
+    """Print facts for programs, or a text for people."""
+    if as_json:
+        print_json(facts)
+    else:
+        print(text)
+
+
 def _print_version(asked: bool) -> None:
     if asked:
         try:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, print_facts
 
 
 class Format(StrEnum):
@@ -41,9 +41,6 @@ def export(
 
     request = Request(dataset, out, format.value, resolution, split, images_per_file)
     done = run_export(request, workers)
-    if as_json:
-        print_json(done)
-    else:
-        of = f" of the split {split}" if split else ""
-        count = f"{done['images']} image{'' if done['images'] == 1 else 's'}"
-        print(f"{out}: {count}{of} at {resolution}x{resolution}, {done['format']}")
+    of = f" of the split {split}" if split else ""
+    count = f"{done['images']} image{'' if done['images'] == 1 else 's'}"
+    print_facts(done, f"{out}: {count}{of} at {resolution}x{resolution}, {done['format']}", as_json)

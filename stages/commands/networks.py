@@ -2,12 +2,12 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import ParamsError
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, print_facts
 from training.choices import Format, Snapshot, Source, Which
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def export_network(
     from training.export import export
     from training.generate import load
 
-    form = form or (Format.onnx if out.suffix == ".onnx" else Format.torchscript)
+    form = form or sampling.form_of(out)
     loaded = load(sampling.network_file(network, snapshot), torch.device("cpu"), which)
     difference = export(loaded, out, form, uint8=uint8)
     info = loaded.info
@@ -103,7 +103,7 @@ def export_network(
         "file": str(out), "format": form.value, "latent_size": info.generator.latent_size,
         "label_size": info.label_size, "resolution": side, "uint8": uint8, "largest_difference": difference,
     }  # fmt: skip
-    _print(
+    print_facts(
         facts,
         f"{out}: {form.value}, {latents}{labels if info.label_size else ''} to {images}; its images differ from the "
         f"network's own by {difference:.1e} at most",
@@ -189,7 +189,7 @@ def _print_video(out: Path, made: "Written", as_json: bool) -> None:
         f"{out}: {made.frames} frames of {made.width}x{made.height}, {seconds:g} s at {made.fps} per second, "
         f"{size / 1e6:.1f} MB"
     )
-    _print(facts, line, as_json)
+    print_facts(facts, line, as_json)
 
 
 @app.command()
@@ -263,7 +263,7 @@ def neighbours(
         f"{out}, {table}: {len(names)} images against {facts['reals']} at {side}x{side}; distance ({unit}) to the "
         f"nearest: median {facts['median']:.4g}, least {facts['least']:.4g} ({names[closest]} to {facts['least_to']})"
     )
-    _print(facts, line, as_json)
+    print_facts(facts, line, as_json)
 
 
 @app.command()
@@ -274,11 +274,4 @@ def card(network: Network, as_json: Json = False) -> None:
 
     last = sampling.network_file(network)
     cards = write_cards(checkpoint.network_files(network) if network.is_dir() else [last])
-    _print({"cards": [str(path) for path in cards]}, "\n".join(map(str, cards)), as_json)
-
-
-def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        print(line)
+    print_facts({"cards": [str(path) for path in cards]}, "\n".join(map(str, cards)), as_json)
