@@ -15,15 +15,16 @@ from pydantic_core import to_jsonable_python
 
 from pipeline.errors import ParamsError
 from stages import MANIFESTS, PARAMS
+from stages.commands.panels import Panels
 
-HELP = """The `celebahq` command: what users run before and after `dvc repro`.
+HELP = """Rebuild CelebA-HQ, train the progressive GAN, and look at what comes out. dvc repro runs the stages.
 
 Exit status: 0 done, nothing wrong; 1 an error, or a fault or difference was found; 2 wrong usage; 3 nothing could be
 built.
 """
 PROFILES = Path("profiles")
 
-app = typer.Typer(no_args_is_help=True, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(cls=Panels, no_args_is_help=True, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 IN_REPOSITORY = ("drops", "exact", "plan", "profile", "summary", "terms", "unpack")
 """Commands that need the files of the repository's root; all others run anywhere."""
 

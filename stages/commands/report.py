@@ -7,10 +7,10 @@ import typer
 
 from pipeline.errors import ParamsError
 from stages import REPORTS
-from stages.commands import Json, app, print_facts
+from stages.commands import Json, app, panels, print_facts
 
 
-@app.command()
+@app.command(rich_help_panel=panels.LOOK)
 def report(
     run: Annotated[list[str] | None, typer.Argument(help="names of runs; default: all that are there")] = None,
     *,
@@ -20,7 +20,10 @@ def report(
     out: Annotated[Path | None, typer.Option(help="the page; default: reports/report.html in that folder")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one page about all results that are there, also where the pipeline was not run as a whole."""
+    """Write one page about all results.
+
+    Also where the pipeline was not run as a whole.
+    """
     from pipeline.report.page import words
     from pipeline.report.page.results import Results
     from pipeline.shards.layout import VIEW

@@ -7,12 +7,15 @@ from typing import Any
 from pipeline import disk
 from pipeline.errors import ParamsError
 from stages import WORK, read_params, work_folders
-from stages.commands import Json, app, print_facts
+from stages.commands import Json, app, panels, print_facts
 
 
-@app.command()
+@app.command(rich_help_panel=panels.LOOK)
 def runs(as_json: Json = False) -> None:
-    """List the training runs in runs/ and data/.work: how far, network files, best, size, resumable or why not."""
+    """List the training runs, and whether they can be resumed.
+
+    Those in runs/ and data/.work: how far, network files, best, size, and why not.
+    """
     from stages.train import RUNS
     from training import run_folders
 
