@@ -3,23 +3,24 @@
 N = images, L = label size.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import NetworkError, ParamsError
 from pipeline.faces.landmarks import read_attributes
+from pipeline.provenance import RECORD, read_json
 from training import checkpoint
 from training.checkpoint import NetworkInfo
+from training.choices import Format
 
-RECORD = "record.json"
-"""What a published run was made from, in its folder."""
 ORIGINAL = ".pkl"
+ATTRIBUTES = "attributes.txt"
+"""In the folder of the stage extract: the names of the labels."""
 MOST_SEEDS = 1_000_000
 NO_TRUNCATION = (
     "--truncation: the progressive GAN has none. It normalises each latent to one length, so a scaled latent makes "
@@ -69,7 +70,7 @@ def parse_grid(text: str) -> Grid:
 def network_file(path: Path, snapshot: str = "last") -> Path:
     """The network file that `path` names: itself, or of a run's folder the `last` snapshot or the `best` one.
 
-    The best one is that with the smallest distance to the reals (`snapshot_swd`) of a published run.
+    The best one of a finished run is the nearest to the reals by `snapshot_fid`, else by `snapshot_swd`.
 
     Raises
     ------
@@ -87,13 +88,21 @@ def network_file(path: Path, snapshot: str = "last") -> Path:
         raise NetworkError(f"{path}: holds no network file (network-*.safetensors). Name a run, such as runs/demo.")
     if snapshot == "last":
         return files[-1]
-    best = _record(path).get("report", {}).get("best", {}).get("network")
+    best = read_json(path / RECORD).get("report", {}).get("best", {}).get("network")
     if best is None:
         raise NetworkError(
-            f"{path}: does not state its best snapshot. A finished run does, if its snapshot_swd is not null: leave "
-            f"--snapshot out for the last one, or name one of its {len(files)} files."
+            f"{path}: does not state its best snapshot. A finished run does, if snapshot_swd or snapshot_fid is "
+            f"not null: leave --snapshot out for the last one, or name one of its {len(files)} files."
         )
     return path / Path(best).name
+
+
+def form_of(path: Path) -> Format:
+    """The format of an exported generator by the name of its file; `ParamsError` for another name."""
+    forms = {".onnx": Format.onnx, ".pt": Format.torchscript}
+    if path.suffix not in forms:
+        raise ParamsError(f"{path}: ends in neither .onnx nor .pt (TorchScript). Name it so, or give --format.")
+    return forms[path.suffix]
 
 
 def run_folder(path: Path) -> Path:
@@ -144,7 +153,7 @@ def _label_names(text: str, size: int, network: Path, attributes: Path | None) -
     if path is None:
         raise ParamsError(
             f"--class {text}: the names of the classes are not known here. Give their numbers, 0 to {size - 1}, or the "
-            f"file that names them: --attributes data/extract/attributes.txt"
+            f"file that names them: --attributes data/extract/{ATTRIBUTES}"
         )
     names = read_attributes(path).columns or tuple(map(str, range(size)))
     if len(names) != size:
@@ -153,11 +162,7 @@ def _label_names(text: str, size: int, network: Path, attributes: Path | None) -
 
 
 def _attributes_of_run(folder: Path) -> Path | None:
-    dataset = _record(folder).get("run", {}).get("dataset")
-    path = Path(dataset).parent / "extract" / "attributes.txt" if dataset else None
+    """That of the data set of a run `runs/NAME`, which its record names from the same root."""
+    dataset = read_json(folder / RECORD).get("run", {}).get("dataset")
+    path = (folder.absolute().parent.parent / dataset).parent / "extract" / ATTRIBUTES if dataset else None
     return path if path and path.is_file() else None
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

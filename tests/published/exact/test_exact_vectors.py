@@ -53,7 +53,7 @@ def test_exact_fused_image(case: dict[str, Any]) -> None:
 
 
 def _one_of_each_branch() -> list[Any]:
-    """The plain renderer takes seconds: it sees two cases of other branches, or with CELEBAHQ_EVERY_CASE one of each."""
+    """The plain renderer takes seconds: it sees two cases, with CELEBAHQ_EVERY_CASE one of each branch."""
     if VECTORS.absent("cases.json"):
         return cases()
     chosen: dict[Any, Any] = {}
