@@ -23,11 +23,14 @@ PARTIAL_SUFFIX = ".partial"
 def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generator[Path]:
     """Yield a temporary path in the folder of `path`; on success the file is flushed, verified and renamed to `path`.
 
-    The folder is created, an existing file replaced. `verify` is called with the temporary path before the rename, and
-    raises an error to refuse the file. On an error, a `DiskFullError` where no space is left, the temporary file is
-    removed and `path` stays as it was. The temporary name is never used twice, so of several writers of one path the
-    last one to end replaces the file as a whole. A killed process leaves its `.partial` file, which `sweep` removes.
+    The folder is created, an existing file replaced, a folder at `path` refused with `IsADirectoryError`. `verify` is
+    called with the temporary path before the rename, and raises an error to refuse the file. On an error, a
+    `DiskFullError` where no space is left, the temporary file is removed and `path` stays as it was. The temporary name
+    is never used twice, so of several writers of one path the last one to end replaces the file as a whole. A killed
+    process leaves its `.partial` file, which `sweep` removes.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _temporary(path)
     try:

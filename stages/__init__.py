@@ -300,6 +300,10 @@ def main(stage: Any) -> None:
         stage(*sys.argv[1:])
     except PipelineError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
+    except MemoryError as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        sys.exit(f"\nMemoryError: {error or 'no more'}: this needs more memory than there is. Ask for less at once.")
     except OSError as error:
         path = Path(error.filename or DATA)
         full = disk.full_error(path, path, error)

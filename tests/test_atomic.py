@@ -29,6 +29,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
 
 
+def test_a_folder_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError) as caught, atomic.writing(tmp_path / "..") as partial:
+        pytest.fail(f"{partial} would be written")
+    assert caught.value.filename == str(tmp_path / "..")
+
+
 def test_a_file_that_fails_verification_is_refused(tmp_path: Path) -> None:
     def refuse(path: Path) -> None:
         raise ValueError(f"{path.read_bytes()!r} is wrong")

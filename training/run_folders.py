@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import disk
-from pipeline.errors import PipelineError
+from pipeline.errors import NetworkError, PipelineError
 from pipeline.params import TrainRun
 from pipeline.provenance import read_json
 from pipeline.shards.reader import DataSet
@@ -25,7 +25,7 @@ class RunFolder:
 
     `saved` is its newest intact checkpoint; `images_shown` that of the newest tick, which may be later, or of the
     newest network file. `best` is the network file with the smallest distance to the reals. `process` trains in it
-    now. `checkpoints` counts all, damaged ones too.
+    now. `checkpoints` counts all, damaged ones too. `damaged`: the network files newer than the newest whole one.
     """
 
     name: str
@@ -38,6 +38,7 @@ class RunFolder:
     best: Path | None
     process: int | None
     bytes: int
+    damaged: list[Path]
 
     @property
     def total_kimg(self) -> float | None:
@@ -67,6 +68,15 @@ def state(found: RunFolder, runs: Mapping[str, TrainRun] | None, folders: Mappin
     `runs` are those of the params, None where they cannot be read; `folders` those in which each run is searched, the
     published one first.
     """
+    resumable, why = _state(found, runs, folders)
+    if found.damaged:
+        why += f"; damaged: {', '.join(path.name for path in found.damaged)}"
+    return resumable, why
+
+
+def _state(
+    found: RunFolder, runs: Mapping[str, TrainRun] | None, folders: Mapping[str, list[Path]]
+) -> tuple[bool, str]:
     if found.process is not None:
         return True, f"training now (process {found.process})"
     if found.saved is None:
@@ -103,9 +113,15 @@ def _read(name: str, folder: Path) -> RunFolder | None:
         return None
     saved = checkpoint.saved_run(folder)
     best, shown, resolution = None, 0, None
-    if networks:
-        info, _ = checkpoint.read_network(networks[-1], ())
-        shown, resolution = info.images_shown, info.resolution
+    damaged: list[Path] = []
+    for path in reversed(networks):
+        try:
+            info, _ = checkpoint.read_network(path, ())
+        except NetworkError:
+            damaged.append(path)
+        else:
+            shown, resolution = info.images_shown, info.resolution
+            break
     if saved is not None:
         history = checkpoint.history_of(folder, saved.images_shown)
         best = history["best"] and checkpoint.network_path(folder, history["best"][0])
@@ -113,7 +129,7 @@ def _read(name: str, folder: Path) -> RunFolder | None:
     if live.get("step", 0) > shown:
         shown, resolution = live["step"], live.get("resolution", resolution)
     return RunFolder(
-        name, folder, saved, len(checkpoints), shown, resolution, networks, best, process, disk.size_of(folder)
+        name, folder, saved, len(checkpoints), shown, resolution, networks, best, process, disk.size_of(folder), damaged
     )
 
 

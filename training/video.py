@@ -31,6 +31,8 @@ SMOOTHING_SECONDS = 45 / 60
 """Standard deviation in time of the latents' Gaussian: 45 frames of 60 in a second (Karras et al. 2018)."""
 SMALLEST_CELL = 128
 """Pixels of a cell at least; smaller images are enlarged, since H.264 halves the resolution of colours."""
+MOST_PIXELS = 16384
+"""Of a side; what H.264 and its decoders hold."""
 BT709, LIMITED_RANGE = 1, 1
 THREADS = 4
 """Of the encoder: their number decides bytes."""
@@ -69,10 +71,15 @@ def interpolation(
     frames = round(seconds * fps)
     if frames < 1:
         raise ParamsError(f"--seconds {seconds:g} at --fps {fps}: makes no frame; give more seconds")
+    cell = max(SMALLEST_CELL, snapshot.info.resolution)
+    width, height = grid.columns * cell, grid.rows * cell
+    if max(width, height) > MOST_PIXELS:
+        raise ParamsError(
+            f"--grid {grid.columns}x{grid.rows}: {width}x{height} pixels, and H.264 has {MOST_PIXELS} a side at most"
+        )
     sigma = SMOOTHING_SECONDS * fps
     latents_TNL = interpolation_latents(seed, frames, grid.cells, snapshot.info.generator.latent_size, sigma)
     labels_NC = sampling.labels_of_rows(snapshot.info, label, range(grid.cells))
-    cell = max(SMALLEST_CELL, snapshot.info.resolution)
 
     def pictures() -> Iterator[Pixels]:
         at_once = max(1, _MINIBATCH // grid.cells)

@@ -132,7 +132,7 @@ def video_interpolation(
     out: Annotated[Path | None, typer.Argument(help="default: interpolation.mp4 in the network's folder")] = None,
     *,
     grid: Annotated[str, typer.Option(help="columns and rows")] = "4x2",
-    seconds: Annotated[float, typer.Option(min=0.01, help="length of the loop")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="length of the loop")] = 20.0,
     fps: Fps = 60,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     label: ClassOption = "",
@@ -163,9 +163,9 @@ def video_progress(
     out: Annotated[Path | None, typer.Argument(help="default: progress.mp4 in the run's folder")] = None,
     *,
     source: Annotated[Source | None, typer.Option(help="the run's sheets of samples, or its kept networks")] = None,
-    seconds: Annotated[float, typer.Option(min=0.01, help="time of each snapshot")] = 0.75,
+    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="time of each snapshot")] = 0.75,
     fps: Fps = 30,
-    most_pixels: Annotated[int, typer.Option(min=64, help="longest side; larger sheets are reduced")] = 1920,
+    most_pixels: Annotated[int, typer.Option(min=64, max=16384, help="longest side; larger sheets are reduced")] = 1920,
     grid: Annotated[str, typer.Option(help="with networks: columns and rows")] = "8x4",
     seed: Annotated[int, typer.Option(min=0, help="with networks: of the latents")] = 1,
     label: ClassOption = "",
@@ -211,14 +211,14 @@ def neighbours(
     images: Annotated[Path | None, typer.Option(help="a folder of pictures to compare, in place of seeds")] = None,
     count: Annotated[int, typer.Option(min=1, help="neighbours of each image")] = 6,
     region: Annotated[str, typer.Option(help="left,top,right,bottom in parts of the side")] = "0.25,0.3,0.75,0.8",
-    resolution: Annotated[int | None, typer.Option(help="side at which images are compared; at most 256")] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="side at which to compare; at most 256")] = None,
     features: Annotated[Path | None, typer.Option(help="TorchScript network; default: compare pixels")] = None,
     mirror: Annotated[bool, typer.Option(help="compare mirrored real images too")] = False,
     label: ClassOption = "",
     attributes: AttributesOption = None,
     which: WhichOption = Which.average,
     snapshot: SnapshotOption = Snapshot.last,
-    memory_mib: Annotated[float, typer.Option(min=1, help="of real images held at once")] = 512,
+    memory_mib: Annotated[float, typer.Option(min=1, max=1e9, help="of real images held at once")] = 512,
     as_json: Json = False,
 ) -> None:
     """Find the nearest real images of generated ones.
@@ -244,6 +244,8 @@ def neighbours(
 
     path = sampling.network_file(network, snapshot)
     out = out or sampling.run_folder(network) / "neighbours.png"
+    if (table := out.with_suffix(".csv")) == out:
+        raise ParamsError(f"{out} is the name of the table; give that of the sheet, {out.with_suffix('.png')}")
     device, rectangle = default_device(), parse_region(region)
     loaded = load(path, device, which)
     compared = FeatureNetwork(features, device) if features else None
@@ -262,7 +264,6 @@ def neighbours(
             memory_mib=memory_mib, device=device,
         )  # fmt: skip
         write_sheet(out, queries, found, reals, rectangle)
-        table = out.with_suffix(".csv")
         write_table(table, "image" if images else "seed", names, found, reals)
         nearest, closest = found.distances_NK[:, 0], int(found.distances_NK[:, 0].argmin())
         unit = "Euclidean, of features" if features else "RMS, levels of 0...255"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -56,3 +57,15 @@ def test_an_error_of_the_system_is_one_sentence_that_names_the_path(
         with pytest.raises(error):
             main(read)
         monkeypatch.delenv(TRACEBACK)
+
+
+def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(*_: str) -> None:
+        np.empty(2**62, np.uint8)
+
+    monkeypatch.delenv(TRACEBACK, raising=False)
+    with pytest.raises(SystemExit, match=r"^\nMemoryError: Unable to allocate [^\n]*memory[^\n]*\.$"):
+        main(ask)
+    monkeypatch.setenv(TRACEBACK, "1")
+    with pytest.raises(MemoryError):
+        main(ask)

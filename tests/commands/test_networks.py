@@ -70,3 +70,34 @@ def test_videos_lie_in_the_run_by_default(network: Path) -> None:
     }  # fmt: skip
     line = celebahq("video", "progress", network.parent, "--grid", "2x1", "--fps", "5", "--class", "1")
     assert line.startswith(f"{network.parent / 'progress.mp4'}: 10 frames of 256x160, 2 s at 5 per second, 0.0 MB")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["neighbours", "{network}", "data", "out.csv"], "out.csv is the name of the table"),
+        (["video", "interpolation", "{network}", "out.mp4", "--grid", "999x999"], "127872x127872 pixels"),
+    ],
+)
+def test_what_could_not_be_written_is_refused_at_once(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParamsError, match=message):
+        celebahq(*(word.format(network=network) for word in words))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["video", "interpolation", "--seconds", "inf"],
+        ["video", "progress", "--seconds", "inf"],
+        ["neighbours", "data", "--memory-mib", "inf"],
+        ["neighbours", "data", "--resolution", "0"],
+    ],
+)
+def test_numbers_out_of_range_are_wrong_usage(network: Path, words: list[str]) -> None:
+    options = words.index(next(word for word in words if word.startswith("--")))
+    result = CliRunner().invoke(app, [*words[:options], str(network), *words[options:]])
+    assert result.exit_code == 2, result.output

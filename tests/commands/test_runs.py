@@ -105,3 +105,14 @@ def test_a_run_in_training_is_listed_while_its_files_come_and_go(monkeypatch: py
     with run_lock(WORK, print):
         assert state() == (True, f"training now (process {os.getpid()})")
     assert state() == (True, "resumable after 0.208 kimg")
+
+
+def test_a_damaged_network_file_is_named_and_the_list_goes_on() -> None:
+    published = Path("runs/other")
+    shutil.copytree(WORK, published)
+    os.truncate(published / NETWORK, 1000)
+    os.truncate(WORK / NETWORK, 0)
+    other, small = listed()
+    assert (other["run"], other["state"].split("; ")[-1]) == ("other", f"damaged: {NETWORK}")
+    assert (small["kimg"], small["resolution"]) == (0.0, None)
+    assert small["state"] == f"no intact checkpoint: 1 damaged or incomplete; damaged: {NETWORK}"

@@ -15,6 +15,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
+from pipeline.report.page.words import anchor
+
 INK, FAINT, BAND = "#010101", "#020202", "#030303"
 SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006", "#0a0007", "#0a0008")
 """Placeholders, which become the page's variables: no drawing uses them otherwise."""
@@ -169,6 +171,7 @@ def _draw_bands(axes: Axes, bands: Sequence[Band]) -> None:
 
 def _svg(figure: Figure, name: str) -> str:
     """The drawing as an element of a page: its ids begin with `name`, its colours are variables."""
+    name = anchor(name)
     with mpl.rc_context({"svg.hashsalt": name}):
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

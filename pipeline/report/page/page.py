@@ -61,6 +61,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["figure"] = words.figure
+    environment.filters["anchor"] = words.anchor
     return environment
 
 

@@ -1,5 +1,6 @@
 """Numbers in words for people."""
 
+import re
 from typing import Any
 
 
@@ -38,3 +39,8 @@ def flat(values: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(values, dict) and values:
         return [pair for key, value in values.items() for pair in flat(value, f"{prefix}{key}.")]
     return [(prefix.rstrip("."), "null" if values is None else str(values))]
+
+
+def anchor(name: str) -> str:
+    """A name as an id of the page: letters, digits, `-` and `_`; other characters of a folder's name by number."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}.", name)

@@ -92,8 +92,31 @@ def export(request: Request, workers: int = 1) -> dict[str, Any]:
             disk.require(plan.out, form.size(plan) - disk.size_of(plan.out), "the export")
             atomic.write_json(plan.work / IDENTITY, identity)
             done = _write(request.format, form, plan, identity, workers)
+        else:
+            _check_content(plan, done)
         shutil.rmtree(plan.work)
     return done
+
+
+def _content(plan: Plan) -> tuple[int, int]:
+    """The number of files and their bytes, without the record and what is unfinished."""
+    files = [
+        path
+        for path in plan.out.rglob("*")
+        if path.is_file() and path != plan.out / RECORD and not path.is_relative_to(plan.work)
+    ]
+    return len(files), sum(path.stat().st_size for path in files)
+
+
+def _check_content(plan: Plan, done: dict[str, Any]) -> None:
+    """Raise `ExportError` if a finished export has lost files or bytes; files that were added are none of ours."""
+    had = done.get("files", 0), done.get("bytes", 0)  # exports of before do not state them
+    files, size = _content(plan)
+    if files < had[0] or size < had[1]:
+        raise ExportError(
+            f"{plan.out}: holds {files} files with {size} bytes; the export had {had[0]} with {had[1]}. Remove the "
+            f"folder and export again, or restore it."
+        )
 
 
 def _plan(request: Request, form: Format) -> Plan:
@@ -127,6 +150,8 @@ def _identity(request: Request, form: Format, plan: Plan) -> dict[str, Any]:
 
 def _check_folder(plan: Plan, identity: dict[str, Any]) -> None:
     """Refuse a folder that holds anything else than this export, finished or not."""
+    if plan.out != plan.dataset and plan.out.is_relative_to(plan.dataset):
+        raise ExportError(f"{plan.out}: lies in the data set, which would no longer be whole. Name another folder.")
     if plan.out.exists() and not plan.out.is_dir():
         raise ExportError(f"{plan.out}: is a file. Name a new or empty folder for the export.")
     known = _read(plan.out / RECORD) or _read(plan.work / IDENTITY)
@@ -158,7 +183,8 @@ def _write(name: FormatName, form: Format, plan: Plan, identity: dict[str, Any],
         [md5 for result in results for md5 in result["md5s"]],
         [value for result in results for value in result["values"]],
     )
-    record = identity | {"libraries": provenance.library_versions()}
+    files, size = _content(plan)
+    record = identity | {"files": files, "bytes": size, "libraries": provenance.library_versions()}
     atomic.write_json(plan.out / RECORD, record)
     return record
 

@@ -111,6 +111,13 @@ def test_every_link_leads_to_a_place_and_every_id_is_there_once(shown: Page) -> 
                 assert target in ids, f"{name} {element[name]} leads nowhere"
 
 
+def test_any_name_of_a_runs_folder_makes_whole_links(tmp_path: Path) -> None:
+    tree.write_run(tmp_path, "<b>\"x'é copy")
+    text = page(Results(tmp_path, page=tmp_path / "reports/report.html"), LIMITS)
+    assert "<b>" not in text
+    test_every_link_leads_to_a_place_and_every_id_is_there_once(Page(text))
+
+
 def test_pictures_have_words_and_controls_have_names(shown: Page) -> None:
     assert all(element["alt"] and element["width"] and element["height"] for element in shown.all("img"))
     for element in shown.all("svg", "input", "video"):

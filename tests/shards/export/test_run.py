@@ -116,6 +116,23 @@ def test_other_files_are_refused(faces: Path, tmp_path: Path) -> None:
         export(request_of(faces, tmp_path / "mine.txt"))
     with pytest.raises(ExportError, match="holds other files"):
         export(request_of(faces, faces))
+    with pytest.raises(ExportError, match="lies in the data set"):
+        export(request_of(faces, faces / "new/png"))
+    assert not (faces / "new").exists()
+
+
+@pytest.mark.parametrize("harm", ["removed", "cut short"])
+def test_a_finished_export_that_was_damaged_is_named(harm: str, faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = export(request_of(faces, out, "zip"))
+    assert export(request_of(faces, out, "zip")) == done
+    path = next(out.glob("*.zip"))
+    if harm == "removed":
+        path.unlink()
+    else:
+        os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(ExportError, match=r"holds \d files with \d+ bytes; the export had 2 with \d+\. Remove"):
+        export(request_of(faces, out, "zip"))
 
 
 def test_two_exports_to_one_folder_are_refused(faces: Path, tmp_path: Path) -> None:
