@@ -5,7 +5,6 @@ next to its data set, and holds no time: equal results have equal cards.
 """
 
 import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from pipeline import atomic, provenance
 from training import checkpoint
 from training.checkpoint import NetworkInfo
-from training.sampling import RECORD
+from training.sampling import RECORD, read_record
 
 DATASET_CARD = "README.md"
 """In a folder of shards."""
@@ -56,14 +55,13 @@ def facts_of(network: Path) -> Facts:
     """
     info, _ = checkpoint.read_network(network, [])
     folder = network.absolute().parent
-    path = folder / RECORD
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    run, root = record.get("run", {}), folder.parent.parent
+    record = read_record(folder)
+    run, root = record["run"], folder.parent.parent
     dataset = root / run["dataset"] if "dataset" in run else None
     about, terms = (NOT_STATED, []) if dataset is None else _dataset(dataset, run["dataset"])
     metrics = _metrics(root / "evaluations" / folder.name, info.images_shown / 1000)
     sha256 = provenance.digest_of_file(network)
-    return Facts(network.name, sha256, info, run, record.get("report", {}), about, terms, metrics)
+    return Facts(network.name, sha256, info, run, record["report"], about, terms, metrics)
 
 
 def card(facts: Facts) -> str:
@@ -82,7 +80,7 @@ def card(facts: Facts) -> str:
         "networks in the file": "G, D, and Gs, the running average of G, which makes the images",
         "SHA-256": f"`{facts.sha256}`",
     }
-    best = facts.report.get("best", {})
+    best = facts.report.get("best") or {}
     if Path(best.get("network", "")).name == facts.name:
         distance = next(f"{name} {value}" for name, value in best.items() if name != "network")
         rows["of the run's snapshots"] = f"the nearest to the real images by {distance}"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import NetworkError, ParamsError
 from pipeline.faces.landmarks import read_attributes
@@ -87,13 +88,13 @@ def network_file(path: Path, snapshot: str = "last") -> Path:
         raise NetworkError(f"{path}: holds no network file (network-*.safetensors). Name a run, such as runs/demo.")
     if snapshot == "last":
         return files[-1]
-    best = _record(path).get("report", {}).get("best", {}).get("network")
+    best = read_record(path)["report"].get("best")
     if best is None:
         raise NetworkError(
             f"{path}: does not state its best snapshot. A finished run does, if its snapshot_swd is not null: leave "
             f"--snapshot out for the last one, or name one of its {len(files)} files."
         )
-    return path / Path(best).name
+    return path / Path(best["network"]).name
 
 
 def run_folder(path: Path) -> Path:
@@ -153,11 +154,39 @@ def _label_names(text: str, size: int, network: Path, attributes: Path | None) -
 
 
 def _attributes_of_run(folder: Path) -> Path | None:
-    dataset = _record(folder).get("run", {}).get("dataset")
+    dataset = read_record(folder)["run"].get("dataset")
     path = Path(dataset).parent / "extract" / "attributes.txt" if dataset else None
     return path if path and path.is_file() else None
 
 
-def _record(folder: Path) -> dict[str, Any]:
+class _Best(BaseModel):
+    network: str
+
+
+class _Report(BaseModel, extra="allow"):
+    best: _Best | None = None
+
+
+class _Run(BaseModel, extra="allow"):
+    dataset: str | None = None
+
+
+class _Record(BaseModel):
+    run: _Run = _Run()
+    report: _Report = _Report()
+
+
+def read_record(folder: Path) -> dict[str, dict[str, Any]]:
+    """The parts `run`, its options, and `report` of a published run's record; both are empty where there is none.
+
+    `NetworkError` if the record has another form.
+    """
     path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {"run": {}, "report": {}}
+    try:
+        content = path.read_bytes()
+        _Record.model_validate_json(content)
+    except ValidationError as error:
+        raise NetworkError(f"{path}: not the record of a run, or damaged. Restore it, or train again.") from error
+    return {"run": {}, "report": {}} | json.loads(content)
