@@ -96,6 +96,7 @@ def test_a_network_elsewhere_states_what_is_not_known(tmp_path: Path) -> None:
 def test_a_damaged_record_is_named(content: str, tmp_path: Path) -> None:
     network = make_network(tmp_path / "runs/small", lod=0.0, label_size=2)
     (network.parent / "record.json").write_text(content)
-    for words in (["card"], ["generate", "--snapshot", "best", tmp_path], ["generate", "--class", "Young", tmp_path]):
+    out = str(tmp_path)
+    for command, *words in (["card"], ["generate", out, "--snapshot", "best"], ["generate", out, "--class", "Young"]):
         with pytest.raises(NetworkError, match=r"record\.json: not the record of a run, or damaged"):
-            CliRunner().invoke(app, [words[0], str(network.parent), *map(str, words[1:])], catch_exceptions=False)
+            CliRunner().invoke(app, [command, str(network.parent), *words], catch_exceptions=False)
