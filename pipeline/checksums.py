@@ -42,7 +42,7 @@ def files_of(folder: Path) -> list[str]:
 def read(folder: Path) -> Mapping[str, str] | None:
     """The digests by name relative to `folder`; None if there is no such file.
 
-    `ChecksumError` if it has another form.
+    `ChecksumError` if it has another form, or is empty.
     """
     path = folder / FILE
     if not path.is_file():
@@ -56,6 +56,8 @@ def read(folder: Path) -> Mapping[str, str] | None:
         for plain, written in reversed(ESCAPES.items()) if escaped else ():
             name = name.replace(written, plain)
         found[name] = digest
+    if not found:
+        raise ChecksumError(f"{path}: lists no file; it was cut short.")
     return found
 
 

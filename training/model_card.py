@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic, provenance
-from pipeline.provenance import RECORD, read_json
+from pipeline.provenance import RECORD
 from training import checkpoint
 from training.checkpoint import NetworkInfo
+from training.sampling import read_record
 
 DATASET_CARD = "README.md"
 """In a folder of shards."""
@@ -55,13 +56,13 @@ def facts_of(network: Path) -> Facts:
     """
     info, _ = checkpoint.read_network(network, [])
     folder = network.absolute().parent
-    record = read_json(folder / RECORD)
-    run, root = record.get("run", {}), folder.parent.parent
+    record = read_record(folder)
+    run, root = record["run"], folder.parent.parent
     dataset = root / run["dataset"] if "dataset" in run else None
     about, terms = (NOT_STATED, []) if dataset is None else _dataset(dataset, run["dataset"])
     metrics = _metrics(root / "evaluations" / folder.name, info.images_shown / 1000)
     sha256 = provenance.digest_of_file(network)
-    return Facts(network.name, sha256, info, run, record.get("report", {}), about, terms, metrics)
+    return Facts(network.name, sha256, info, run, record["report"], about, terms, metrics)
 
 
 def card(facts: Facts) -> str:
@@ -80,7 +81,7 @@ def card(facts: Facts) -> str:
         "networks in the file": "G, D, and Gs, the running average of G, which makes the images",
         "SHA-256": f"`{facts.sha256}`",
     }
-    best = facts.report.get("best", {})
+    best = facts.report.get("best") or {}
     if Path(best.get("network", "")).name == facts.name:
         distance = next(f"{name} {value}" for name, value in best.items() if name != "network")
         rows["of the run's snapshots"] = f"the nearest to the real images by {distance}"

@@ -3,17 +3,19 @@
 N = images, L = label size.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import NetworkError, ParamsError
 from pipeline.faces.landmarks import read_attributes
-from pipeline.provenance import RECORD, read_json
+from pipeline.provenance import RECORD
 from training import checkpoint
 from training.checkpoint import NetworkInfo
 from training.choices import Format
@@ -88,13 +90,13 @@ def network_file(path: Path, snapshot: str = "last") -> Path:
         raise NetworkError(f"{path}: holds no network file (network-*.safetensors). Name a run, such as runs/demo.")
     if snapshot == "last":
         return files[-1]
-    best = read_json(path / RECORD).get("report", {}).get("best", {}).get("network")
+    best = read_record(path)["report"].get("best")
     if best is None:
         raise NetworkError(
             f"{path}: does not state its best snapshot. A finished run does, if snapshot_swd or snapshot_fid is "
             f"not null: leave --snapshot out for the last one, or name one of its {len(files)} files."
         )
-    return path / Path(best).name
+    return path / Path(best["network"]).name
 
 
 def form_of(path: Path) -> Format:
@@ -163,6 +165,39 @@ def _label_names(text: str, size: int, network: Path, attributes: Path | None) -
 
 def _attributes_of_run(folder: Path) -> Path | None:
     """That of the data set of a run `runs/NAME`, which its record names from the same root."""
-    dataset = read_json(folder / RECORD).get("run", {}).get("dataset")
+    dataset = read_record(folder)["run"].get("dataset")
     path = (folder.absolute().parent.parent / dataset).parent / "extract" / ATTRIBUTES if dataset else None
     return path if path and path.is_file() else None
+
+
+class _Best(BaseModel):
+    network: str
+
+
+class _Report(BaseModel, extra="allow"):
+    best: _Best | None = None
+
+
+class _Run(BaseModel, extra="allow"):
+    dataset: str | None = None
+
+
+class _Record(BaseModel):
+    run: _Run = _Run()
+    report: _Report = _Report()
+
+
+def read_record(folder: Path) -> dict[str, dict[str, Any]]:
+    """The parts `run`, its options, and `report` of a published run's record; both are empty where there is none.
+
+    `NetworkError` if the record has another form.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return {"run": {}, "report": {}}
+    try:
+        content = path.read_bytes()
+        _Record.model_validate_json(content)
+    except ValidationError as error:
+        raise NetworkError(f"{path}: not the record of a run, or damaged. Restore it, or train again.") from error
+    return {"run": {}, "report": {}} | json.loads(content)

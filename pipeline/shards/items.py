@@ -66,6 +66,8 @@ def read_items(data: DataSet, split: str | None = None) -> list[Item]:
     if not chosen:
         names = sorted({item.split for item in found if item.split is not None})
         known = f"there are {', '.join(names)}" if names else "no image has one"
+        if rows is None:
+            known = f"splits are in the table, and there is none ({', '.join(TABLES)})"
         raise ShardError(f"{data.folder}: no image of the split {split!r}; {known}")
     return chosen
 
@@ -94,8 +96,11 @@ def _rows(data: DataSet) -> list[dict[str, Any]] | None:
         pq = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise ShardError(f"{path} can be read with the package pyarrow only: pip install pyarrow") from error
-    columns = [name for name in COLUMNS if name in pq.read_schema(path).names]
-    table = pq.read_table(path, columns=["index", "file", *columns, "drop_reason"])
+    try:
+        columns = [name for name in COLUMNS if name in pq.read_schema(path).names]
+        table = pq.read_table(path, columns=["index", "file", *columns, "drop_reason"])
+    except (ValueError, OSError) as error:  # of pyarrow: ArrowInvalid is a ValueError
+        raise ShardError(f"{path}: not a parquet table, or damaged ({error}). Copy the folder again.") from error
     rows = table.filter(table["drop_reason"].is_null()).to_pylist()
     rows.sort(key=lambda row: (row["shard"], row["row"]))
     found = [(row["index"], row["file"]) for row in rows]

@@ -197,3 +197,10 @@ def test_digests_are_those_of_coreutils(tmp_path: Path, name: str) -> None:
     checksums.write(tmp_path)
     assert checksums.read(tmp_path) == {f"below/{name}": hashlib.sha256(b"x").hexdigest()}
     subprocess.run(["sha256sum", "-c", "--strict", "--quiet", checksums.FILE], cwd=tmp_path, check=True)
+
+
+def test_an_empty_list_of_digests_is_a_fault(data_set: Path) -> None:
+    os.truncate(data_set / "SHA256SUMS", 0)
+    result = CliRunner().invoke(app, ["verify", str(data_set)], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert f"{data_set / 'SHA256SUMS'}: lists no file" in result.output

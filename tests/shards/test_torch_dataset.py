@@ -58,7 +58,7 @@ def test_a_split(folder: Path, bare: Path) -> None:
         np.testing.assert_array_equal(label, LABELS[place])
     with pytest.raises(ShardError, match="no image of the split 'dev'; there are test, train, validation"):
         ShardDataset(folder, 16, split="dev")
-    with pytest.raises(ShardError, match="no image of the split 'train'; no image has one"):
+    with pytest.raises(ShardError, match="no image of the split 'train'; splits are in the table"):
         ShardDataset(bare, 16, split="train")
 
 
@@ -124,3 +124,14 @@ def test_the_example_of_the_docs_trains(folder: Path, capsys: pytest.CaptureFixt
     losses = [float(line.rsplit(maxsplit=1)[1]) for line in capsys.readouterr().out.splitlines()]
     assert len(losses) == 40
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_missing_or_damaged_table_is_named(tmp_path: Path) -> None:
+    table = write_data_set(tmp_path, LABELS, table=True) / "shard.parquet"
+    table.write_bytes(table.read_bytes()[:100])
+    assert len(ShardDataset(tmp_path, 16)) == 10
+    with pytest.raises(ShardError, match=rf"{table}: not a parquet table, or damaged"):
+        ShardDataset(tmp_path, 16, split="train")
+    table.unlink()
+    with pytest.raises(ShardError, match=r"splits are in the table, and there is none \(shard.parquet, lsun.parquet\)"):
+        ShardDataset(tmp_path, 16, split="train")

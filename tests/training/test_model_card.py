@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipeline.errors import NetworkError
 from stages.__main__ import app
 from tests.training.small import make_network, make_run
 from training import model_card
@@ -95,3 +96,13 @@ def test_a_network_elsewhere_states_what_is_not_known(tmp_path: Path) -> None:
     assert "| trained for | not stated here thousand" not in text
     assert "The file lies in no run of this project" in text
     assert "Not evaluated" in text
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"run": null}', '{"report": {"best": 3}}', '{"run": {"dataset": 3}}'])
+def test_a_damaged_record_is_named(content: str, tmp_path: Path) -> None:
+    network = make_network(tmp_path / "runs/small", lod=0.0, label_size=2)
+    (network.parent / "record.json").write_text(content)
+    out = str(tmp_path)
+    for command, *words in (["card"], ["generate", out, "--snapshot", "best"], ["generate", out, "--class", "Young"]):
+        with pytest.raises(NetworkError, match=r"record\.json: not the record of a run, or damaged"):
+            CliRunner().invoke(app, [command, str(network.parent), *words], catch_exceptions=False)

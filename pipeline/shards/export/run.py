@@ -277,6 +277,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise ExportError(f"{path}: damaged. Remove the export's folder and export again, or restore it.") from error
 
 
 def _require(package: str, extra: str) -> None:

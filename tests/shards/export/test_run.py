@@ -133,6 +133,9 @@ def test_a_finished_export_that_was_damaged_is_named(harm: str, faces: Path, tmp
         os.truncate(path, path.stat().st_size - 1)
     with pytest.raises(ExportError, match=r"holds \d files with \d+ bytes; the export had 2 with \d+\. Remove"):
         export(request_of(faces, out, "zip"))
+    (out / RECORD).write_text("{")
+    with pytest.raises(ExportError, match=f"{RECORD}: damaged. Remove"):
+        export(request_of(faces, out, "zip"))
 
 
 def test_two_exports_to_one_folder_are_refused(faces: Path, tmp_path: Path) -> None:
