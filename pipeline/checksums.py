@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline import atomic
@@ -14,8 +15,11 @@ from pipeline.errors import ChecksumError
 from pipeline.provenance import digest_of_file
 
 FILE = "SHA256SUMS"
-UNCOVERED = ("timing.csv",)
-"""Files of times, which differ between equal runs: they have no digest, so that equal runs have equal digests."""
+UNCOVERED = (
+    "timing.csv", "interpolation.mp4", "progress.mp4", "neighbours.png", "neighbours.csv", "network-*.md",
+)  # fmt: skip
+"""Files without a digest: times, which differ between equal runs, and what commands add to a published run or write
+anew there (`.dvcignore` has the same names)."""
 THREADS = 8
 LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
 ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
@@ -32,7 +36,7 @@ def write(folder: Path) -> None:
 def files_of(folder: Path) -> list[str]:
     """The files below `folder` that have, or would have, a digest, by their names relative to it."""
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in found if path.name not in (FILE, *UNCOVERED) and not _is_partial(path))
+    return sorted(path.as_posix() for path in found if not _is_uncovered(path))
 
 
 def read(folder: Path) -> Mapping[str, str] | None:
@@ -65,5 +69,6 @@ def _line(entry: tuple[str, str]) -> str:
     return f"{'' if written == name else chr(92)}{digest}  {written}\n"
 
 
-def _is_partial(path: Path) -> bool:
-    return any(part.endswith(atomic.PARTIAL_SUFFIX) for part in path.parts)
+def _is_uncovered(path: Path) -> bool:
+    partial = any(part.endswith(atomic.PARTIAL_SUFFIX) for part in path.parts)
+    return partial or any(fnmatchcase(path.name, pattern) for pattern in (FILE, *UNCOVERED))

@@ -23,6 +23,17 @@ DECIDING_LIBRARIES = (
     "torch",
 )
 """Libraries whose version can change a byte of a result."""
+RECORD = "record.json"
+"""In every published folder: what it was made from. Equal in every run of equal code on equal params and inputs."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty if there is no file, or it is damaged."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def digest_of(value: Any) -> str:

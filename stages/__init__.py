@@ -27,6 +27,7 @@ from ruamel.yaml.error import YAMLError
 from pipeline import atomic, checksums, disk, provenance
 from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError, SuspiciousInputError
 from pipeline.params import Params
+from pipeline.provenance import RECORD, read_json
 
 if TYPE_CHECKING:  # pyarrow and requests take longer to load than most commands take
     from pipeline.drops import DropLimit
@@ -43,8 +44,6 @@ DOWNLOADS = CHECKOUT / DATA / ".downloads"
 """Downloaded files; outside the work folders, so that no change of params loses them."""
 MANIFESTS = Path("manifests")
 REPORTS = Path("reports")
-RECORD = "record.json"
-"""In every published folder: what it was made from. Equal in every run of equal code on equal params and inputs."""
 RECORDS = Path("records")
 """Where version 0.1.0 kept the records."""
 RATES = DATA / ".rates"
@@ -247,6 +246,7 @@ def stage_run(
     fresh = not any(work.iterdir())
     if not fresh:
         print(f"{name}: resuming from {work}", file=sys.stderr)
+        (work / checksums.FILE).unlink(missing_ok=True)  # of a published run that is made longer: no longer true
         _print_differences(name, read_json(work / RECORD) or read_json(RECORDS / f"{path}.json"), facts)
     else:
         atomic.write_json(work / RECORD, facts)
@@ -325,11 +325,6 @@ def _errno(error: OSError) -> int | None:
 def table(stage: str) -> Path:
     """The table that `stage` published."""
     return DATA / stage / f"{stage}.parquet"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty if there is none."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _print_differences(name: str, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -21,9 +21,10 @@ from pipeline.errors import (
 )
 from pipeline.manifest import Drop, Face
 from pipeline.params import DETECT, FOLDERS
+from pipeline.provenance import RECORD, read_json
 from pipeline.shards.layout import VIEW
 from pipeline.sources.local import link_or_copy
-from stages import DATA, PARAMS, RECORD, pictures, read_json
+from stages import DATA, PARAMS, pictures
 from stages.align import align
 from stages.crop import crop
 from stages.denoise import denoise

@@ -16,12 +16,13 @@ from pipeline import atomic, provenance, suspicions
 from pipeline.errors import ParamsError, TooManyDroppedError
 from pipeline.manifest import Drop
 from pipeline.params import DETECT, FOLDERS, Params
+from pipeline.provenance import read_json
 from pipeline.sources.extraction import state_of_images
 from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
 from pipeline.workers import connect
-from stages import DATA, MANIFESTS, PARAMS, RECIPES, WORK, parse_params, profiles, read_json, reports
+from stages import DATA, MANIFESTS, PARAMS, RECIPES, WORK, parse_params, profiles, reports
 from stages.download import download
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,6 +20,7 @@ from pipeline.params import (
     SyntheticSource,
     TrainedNetwork,
 )
+from pipeline.provenance import read_json
 from pipeline.published.image_list import read_list
 from pipeline.shards import open_files
 from pipeline.sources.listing import find_images, list_images
@@ -28,7 +29,7 @@ from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published, PublishedFile
 from pipeline.sources.registry import SOURCES
 from pipeline.sources.sevenzip import files_of
-from stages import DATA, MANIFESTS, RATES, probe, read_json, read_manifest, table
+from stages import DATA, MANIFESTS, RATES, probe, read_manifest, table
 from training.sizes import run_bytes
 
 PARALLEL = ("detect", "align", "crop", "denoise", "superres", "shard", "lsun")

@@ -8,6 +8,8 @@ from typing import Any
 
 from pipeline import checksums, disk
 from pipeline.errors import ParamsError
+from pipeline.provenance import RECORD
+from pipeline.shards.layout import LABELS, SHARDS, VIEW
 from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.verify_set import faults_of_set
 from pipeline.trust import compare as comparison
@@ -18,11 +20,8 @@ from pipeline.trust.table import faults_of_table
 from pipeline.trust.verify import Check, Result, Task
 from training import comparison as network_comparison
 from training import inspection as networks
-from training.network_files import faults_of_checkpoint, faults_of_network, faults_of_snapshot
+from training.network_files import CHECKPOINTS, NETWORKS, faults_of_checkpoint, faults_of_network, faults_of_snapshot
 
-RECORD = "record.json"
-VIEW = "dataset.h5"
-LABELS = "dataset-labels.npy"
 SHOWN_VALUES = 24
 SMALL_BYTES = 1_000_000
 
@@ -49,9 +48,9 @@ def kind_of(path: Path) -> Kind:
     if not path.exists():
         raise ParamsError(f"{path}: no such file or folder.")
     if path.is_dir():
-        if (path / VIEW).is_file() or any(path.glob("shard-*.h5")):
+        if (path / VIEW).is_file() or any(path.glob(SHARDS)):
             return Kind.DATA_SET
-        if any(path.glob("network-*.safetensors")) or any(path.glob("checkpoint-*.json")):
+        if any(path.glob(NETWORKS)) or any(path.glob(CHECKPOINTS)):
             return Kind.RUN
         if any((path / name).is_file() for name in (RECORD, checksums.FILE)) or any(path.glob("*.parquet")):
             return Kind.FOLDER
@@ -68,7 +67,7 @@ _BY_NAME = (
     ("network.json", Kind.RESTORATION),
     ("*.safetensors", Kind.NETWORK),
     ("*.pkl", Kind.SNAPSHOT),
-    ("checkpoint-*.json", Kind.CHECKPOINT),
+    (CHECKPOINTS, Kind.CHECKPOINT),
 )
 _CHECKS: dict[Kind, Check] = {
     Kind.SHARD: faults_of_shard,

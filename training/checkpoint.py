@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError, TrainingError
 from pipeline.params import NetworkOptions, PositiveInt, Section, TrainRun
-from training.network_files import METADATA
+from training.network_files import CHECKPOINTS, METADATA, NETWORKS
 from training.run_identity import SavedRun, network_options_before
 
 FORMAT = 5
@@ -86,7 +86,7 @@ def network_path(folder: Path, images_shown: int) -> Path:
 
 def network_files(folder: Path) -> list[Path]:
     """The network files in a run's folder, oldest first."""
-    return sorted(folder.glob("network-*.safetensors"))
+    return sorted(folder.glob(NETWORKS))
 
 
 def save(
@@ -241,7 +241,7 @@ def kept(snapshots: Sequence[int], keep: int) -> set[int]:
 
 def prune(folder: Path, kept: set[int], resumable: int) -> None:
     """Remove network files other than those of `kept`, and all but the newest `resumable` checkpoints."""
-    resume_from = sorted(map(_images_shown, folder.glob("checkpoint-*.json")))[-resumable:]
+    resume_from = sorted(map(_images_shown, folder.glob(CHECKPOINTS)))[-resumable:]
     for path in _files(folder):
         needed = {*kept, *resume_from} if path.suffix == ".safetensors" else resume_from
         if _images_shown(path) not in needed:
@@ -285,7 +285,7 @@ def _saved_run(record: Path) -> SavedRun:
 
 def _records(folder: Path) -> list[Path]:
     """The records of the checkpoints in `folder`, newest first."""
-    return sorted(folder.glob("checkpoint-*.json"), reverse=True)
+    return sorted(folder.glob(CHECKPOINTS), reverse=True)
 
 
 def _paths(folder: Path, images_shown: int) -> tuple[Path, Path, Path]:
@@ -309,7 +309,7 @@ def _fault(record: Path) -> str | None:
 
 def _files(folder: Path) -> Iterator[Path]:
     """All files of checkpoints; records first, since a record must never outlive its files."""
-    for pattern in ("checkpoint-*.json", "state-*.pt", "network-*.safetensors"):
+    for pattern in (CHECKPOINTS, "state-*.pt", NETWORKS):
         yield from list(folder.glob(pattern))
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from pipeline.provenance import read_json
 from pipeline.trust.compare import SHOWN, differences, records
-from pipeline.trust.inspection import Facts, read_json
+from pipeline.trust.inspection import Facts
 from training import run_identity
 from training.inspection import checkpoint
 from training.network_files import CHECKPOINTS, NETWORKS, network_info

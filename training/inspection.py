@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from pipeline.trust.inspection import Facts, provenance, read_json
+from pipeline.provenance import read_json
+from pipeline.trust.inspection import Facts, provenance
 from training.network_files import CHECKPOINTS, NETWORKS, network_info, read_checkpoint
 
 SIDES = ("generator", "discriminator")

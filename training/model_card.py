@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic, provenance
+from pipeline.provenance import RECORD
 from training import checkpoint
 from training.checkpoint import NetworkInfo
-from training.sampling import RECORD, read_record
+from training.sampling import read_record
 
 DATASET_CARD = "README.md"
 """In a folder of shards."""
@@ -122,18 +123,28 @@ def _training(run: dict[str, Any]) -> list[str]:
     schedule, loss = run["schedule"], run["loss"]
     rows = {
         "loss": f"{loss['kind']}, {', '.join(f'{key} {value}' for key, value in loss.items() if key != 'kind')}",
+        **({"started from": f"`{run['start']['path']}`"} if run.get("start") else {}),
         "schedule": f"from {schedule['initial_resolution']} to {run['resolution']} pixels, {schedule['train_kimg']:g} "
         f"kimg at each resolution and {schedule['fade_kimg']:g} in each fade, {schedule['total_kimg']:g} in all",
         "minibatch": _by_resolution(schedule["minibatch"], schedule["minibatch_at"]),
         "learning rate": _by_resolution(schedule["learning_rate"], schedule["learning_rate_at"]),
+        **_rates_of_d(schedule.get("discriminator_rates")),
         "optimiser": "Adam, " + ", ".join(f"{key} {value:g}" for key, value in run["optimizer"].items()),
-        "running average": f"decay {run['ema_decay']:g}",
+        "running average": _average(run["ema_decay"]),
         "mirrored images": "yes" if run["mirror"] else "no",
         "precision": run["speed"]["precision"],
         "feature maps": f"base {run['networks']['fmap_base']}, at most {run['networks']['fmap_max']}",
         "seed": str(run["seed"]),
     }
     return [*_table(rows), "", f"`{RECORD}` of the run has all options, the digests of the inputs and the versions."]
+
+
+def _average(decay: float | dict[str, float]) -> str:
+    return f"half-life {decay['half_life_kimg']:g} kimg" if isinstance(decay, dict) else f"decay {decay:g} per step"
+
+
+def _rates_of_d(rates: dict[str, Any] | None) -> dict[str, str]:
+    return {"learning rate of D": _by_resolution(rates["learning_rate"], rates["learning_rate_at"])} if rates else {}
 
 
 def _by_resolution(usual: float, exceptions: dict[str, float]) -> str:

@@ -138,9 +138,10 @@ class PreviewProcess:
 
     def close(self) -> None:
         """End the process, in whatever it is doing."""
-        if self._process is not None and self._connection is not None:
+        if self._process is not None:
             self._process.kill()
             self._process.join()
+        if self._connection is not None:
             self._connection.close()
         self._process = self._connection = None
 
@@ -152,10 +153,11 @@ class PreviewProcess:
             scratch = self._folder / f"{SCRATCH}{os.getpid()}"
             arguments = other, self._run, self._dataset, self._folder, scratch, self._device
             process = context.Process(target=_serve, args=arguments, daemon=True)
-            process.start()
-            self._process = process
+            with suppress(OSError, EOFError):  # no memory for a process: `take` finds out
+                process.start()
+                self._process = process
             other.close()
-        with suppress(OSError):  # it was killed: `take` finds out
+        with suppress(OSError):  # it was killed: as above
             self._connection.send(self._waiting[0])
 
 

@@ -1,15 +1,14 @@
 """What lies in the folders of training runs, read while a run may train in them; nothing is changed."""
 
-import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline import disk
 from pipeline.errors import NetworkError, PipelineError
 from pipeline.params import TrainRun
+from pipeline.provenance import read_json
 from pipeline.shards.reader import DataSet
 from training import checkpoint, run_identity, start
 from training.data.real_images import Reals
@@ -25,8 +24,8 @@ class RunFolder:
     """A folder of the run `name`.
 
     `saved` is its newest intact checkpoint; `images_shown` that of the newest tick, which may be later, or of the
-    newest network file. `best` is the network file with the smallest sliced Wasserstein distance. `process` trains in
-    it now. `checkpoints` counts all, damaged ones too. `damaged`: the network files newer than the newest whole one.
+    newest network file. `best` is the network file with the smallest distance to the reals. `process` trains in it
+    now. `checkpoints` counts all, damaged ones too. `damaged`: the network files newer than the newest whole one.
     """
 
     name: str
@@ -126,7 +125,7 @@ def _read(name: str, folder: Path) -> RunFolder | None:
     if saved is not None:
         history = checkpoint.history_of(folder, saved.images_shown)
         best = history["best"] and checkpoint.network_path(folder, history["best"][0])
-    live = _live(folder)
+    live = read_json(folder / "live/metrics.json")  # of the newest tick
     if live.get("step", 0) > shown:
         shown, resolution = live["step"], live.get("resolution", resolution)
     return RunFolder(
@@ -138,11 +137,3 @@ def _without_checkpoint(found: RunFolder) -> str:
     if found.checkpoints:
         return f"no intact checkpoint: {found.checkpoints} damaged or incomplete"
     return "network files without a checkpoint: a run can start from them (train.runs.NAME.start)"
-
-
-def _live(folder: Path) -> dict[str, Any]:
-    """The figures of the newest tick, of dvclive's file; empty where there is none, or it is being written."""
-    try:
-        return json.loads((folder / "live/metrics.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}

@@ -15,12 +15,14 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import NetworkError, ParamsError
 from pipeline.faces.landmarks import read_attributes
+from pipeline.provenance import RECORD
 from training import checkpoint
 from training.checkpoint import NetworkInfo
+from training.choices import Format
 
-RECORD = "record.json"
-"""What a published run was made from, in its folder."""
 ORIGINAL = ".pkl"
+ATTRIBUTES = "attributes.txt"
+"""In the folder of the stage extract: the names of the labels."""
 MOST_SEEDS = 1_000_000
 NO_TRUNCATION = (
     "--truncation: the progressive GAN has none. It normalises each latent to one length, so a scaled latent makes "
@@ -70,7 +72,7 @@ def parse_grid(text: str) -> Grid:
 def network_file(path: Path, snapshot: str = "last") -> Path:
     """The network file that `path` names: itself, or of a run's folder the `last` snapshot or the `best` one.
 
-    The best one is that with the smallest distance to the reals (`snapshot_swd`) of a published run.
+    The best one of a finished run is the nearest to the reals by `snapshot_fid`, else by `snapshot_swd`.
 
     Raises
     ------
@@ -91,10 +93,18 @@ def network_file(path: Path, snapshot: str = "last") -> Path:
     best = read_record(path)["report"].get("best")
     if best is None:
         raise NetworkError(
-            f"{path}: does not state its best snapshot. A finished run does, if its snapshot_swd is not null: leave "
-            f"--snapshot out for the last one, or name one of its {len(files)} files."
+            f"{path}: does not state its best snapshot. A finished run does, if snapshot_swd or snapshot_fid is "
+            f"not null: leave --snapshot out for the last one, or name one of its {len(files)} files."
         )
     return path / Path(best["network"]).name
+
+
+def form_of(path: Path) -> Format:
+    """The format of an exported generator by the name of its file; `ParamsError` for another name."""
+    forms = {".onnx": Format.onnx, ".pt": Format.torchscript}
+    if path.suffix not in forms:
+        raise ParamsError(f"{path}: ends in neither .onnx nor .pt (TorchScript). Name it so, or give --format.")
+    return forms[path.suffix]
 
 
 def run_folder(path: Path) -> Path:
@@ -145,7 +155,7 @@ def _label_names(text: str, size: int, network: Path, attributes: Path | None) -
     if path is None:
         raise ParamsError(
             f"--class {text}: the names of the classes are not known here. Give their numbers, 0 to {size - 1}, or the "
-            f"file that names them: --attributes data/extract/attributes.txt"
+            f"file that names them: --attributes data/extract/{ATTRIBUTES}"
         )
     names = read_attributes(path).columns or tuple(map(str, range(size)))
     if len(names) != size:
@@ -154,8 +164,9 @@ def _label_names(text: str, size: int, network: Path, attributes: Path | None) -
 
 
 def _attributes_of_run(folder: Path) -> Path | None:
+    """That of the data set of a run `runs/NAME`, which its record names from the same root."""
     dataset = read_record(folder)["run"].get("dataset")
-    path = Path(dataset).parent / "extract" / "attributes.txt" if dataset else None
+    path = (folder.absolute().parent.parent / dataset).parent / "extract" / ATTRIBUTES if dataset else None
     return path if path and path.is_file() else None
 
 

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from pipeline import checksums
 from pipeline.errors import ShardError, TableError
 from pipeline.progress import progress
-from pipeline.provenance import digest_of_file
+from pipeline.provenance import RECORD, digest_of_file, read_json
 from pipeline.shards import codecs, layout
 from pipeline.shards.reader import DataSet
-from pipeline.trust.inspection import Facts, read_json
+from pipeline.trust.inspection import Facts
 
 SHOWN = 50
 """Examples that are listed of each kind; all are counted."""
-RECORD = "record.json"
 Key = tuple[int, str, int]
 
 

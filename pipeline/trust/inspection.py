@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from pipeline import checksums, manifest
 from pipeline.errors import ShardError, TableError
+from pipeline.provenance import RECORD, read_json
 from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 
-RECORD = "record.json"
 Facts = dict[str, Any]
 
 
@@ -122,14 +122,6 @@ def folder(path: Path) -> Facts:
 def restoration(path: Path) -> Facts:
     """A network of `fit_denoise` or `fit_superres`: its description."""
     return read_json(path.with_name("network.json"))
-
-
-def read_json(path: Path) -> Facts:
-    """The content of a JSON file; empty if there is none or it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        return {}
 
 
 def _definition(header: layout.Header) -> Facts:

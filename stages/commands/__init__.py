@@ -15,15 +15,16 @@ from pydantic_core import to_jsonable_python
 
 from pipeline.errors import ParamsError
 from stages import MANIFESTS, PARAMS
+from stages.commands.panels import Panels
 
-HELP = """The `celebahq` command: what users run before and after `dvc repro`.
+HELP = """Rebuild CelebA-HQ, train the progressive GAN, and look at what comes out. dvc repro runs the stages.
 
 Exit status: 0 done, nothing wrong; 1 an error, or a fault or difference was found; 2 wrong usage; 3 nothing could be
 built.
 """
 PROFILES = Path("profiles")
 
-app = typer.Typer(no_args_is_help=True, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(cls=Panels, no_args_is_help=True, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 IN_REPOSITORY = ("drops", "exact", "plan", "profile", "summary", "terms", "unpack")
 """Commands that need the files of the repository's root; all others run anywhere."""
 
@@ -34,6 +35,14 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 def print_json(value: Any) -> None:
     """Print dataclasses, models, paths and plain values as indented JSON."""
     print(json.dumps(to_jsonable_python(value), indent=2, ensure_ascii=False))
+
+
+def print_facts(facts: Any, text: str, as_json: bool) -> None:
+    """Print facts for programs, or a text for people."""
+    if as_json:
+        print_json(facts)
+    else:
+        print(text)
 
 
 def _print_version(asked: bool) -> None:

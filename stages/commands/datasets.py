@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, panels, print_facts
 
 
 class Format(StrEnum):
@@ -21,7 +21,7 @@ class Format(StrEnum):
     zarr = "zarr"
 
 
-@app.command()
+@app.command(rich_help_panel=panels.BUILD)
 def export(
     dataset: Annotated[Path, typer.Argument(help="folder of shards: data/shard, data/lsun/NAME, or of celebahq build")],
     out: Annotated[Path, typer.Argument(help="new folder; an export that was killed goes on there")],
@@ -35,15 +35,15 @@ def export(
     workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
     as_json: Json = False,
 ) -> None:
-    """Export a data set to the files of other programs: PNG, StyleGAN's zip, webdataset, TFRecords, parquet or zarr."""
+    """Write a data set in the format of other programs.
+
+    PNG, StyleGAN's zip, webdataset, TFRecords, parquet or zarr. An export that was killed is resumed.
+    """
     from pipeline.shards.export.run import Request
     from pipeline.shards.export.run import export as run_export
 
     request = Request(dataset, out, format.value, resolution, split, images_per_file)
     done = run_export(request, workers)
-    if as_json:
-        print_json(done)
-    else:
-        of = f" of the split {split}" if split else ""
-        count = f"{done['images']} image{'' if done['images'] == 1 else 's'}"
-        print(f"{out}: {count}{of} at {resolution}x{resolution}, {done['format']}")
+    of = f" of the split {split}" if split else ""
+    count = f"{done['images']} image{'' if done['images'] == 1 else 's'}"
+    print_facts(done, f"{out}: {count}{of} at {resolution}x{resolution}, {done['format']}", as_json)

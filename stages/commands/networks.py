@@ -2,24 +2,27 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import ParamsError
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, panels, print_facts
 from training.choices import Format, Snapshot, Source, Which
 
 if TYPE_CHECKING:
     from training.video import Written
 
 
-@app.command()
+@app.command(rich_help_panel=panels.NETWORKS)
 def convert(
     snapshot: Annotated[Path, typer.Argument(help="network snapshot (.pkl) of the original implementation")],
     network: Annotated[Path, typer.Argument(help="network file (.safetensors) to write")],
 ) -> None:
-    """Convert a snapshot of the original TensorFlow implementation to a network file; no code in it is executed."""
+    """Convert a snapshot of the original to a network file.
+
+    Of the TensorFlow implementation; no code in it is executed.
+    """
     from training import interop
 
     original = interop.read(snapshot)
@@ -35,7 +38,7 @@ ClassOption = Annotated[str, typer.Option("--class", help="classes or attributes
 AttributesOption = Annotated[Path | None, typer.Option(help="file with the classes' names; default: of the run's data")]
 
 
-@app.command()
+@app.command(rich_help_panel=panels.NETWORKS)
 def generate(
     network: Network,
     folder: Annotated[Path, typer.Argument(help="folder for the images")],
@@ -50,7 +53,10 @@ def generate(
     snapshot: SnapshotOption = Snapshot.last,
     truncation: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Write images of a network as PNG files, or as one sheet."""
+    """Write images of a network.
+
+    As PNG files, or as one sheet.
+    """
     from training import sampling
     from training.generate import SHEET, load, write_images, write_seeds
     from training.runtime.device import default_device
@@ -74,7 +80,7 @@ def generate(
     print(f"{total} images in {folder / SHEET if layout else folder}")
 
 
-@app.command("export-network")
+@app.command("export-network", rich_help_panel=panels.NETWORKS)
 def export_network(
     network: Network,
     out: Annotated[Path, typer.Argument(help="file to write: .onnx, or .pt for TorchScript")],
@@ -85,14 +91,17 @@ def export_network(
     snapshot: SnapshotOption = Snapshot.last,
     as_json: Json = False,
 ) -> None:
-    """Write the generator as ONNX or TorchScript, for other programs, and compare their images."""
+    """Write the generator as ONNX or TorchScript.
+
+    For other programs; its images are compared with the network's own.
+    """
     import torch
 
     from training import sampling
     from training.export import export
     from training.generate import load
 
-    form = form or (Format.onnx if out.suffix == ".onnx" else Format.torchscript)
+    form = form or sampling.form_of(out)
     loaded = load(sampling.network_file(network, snapshot), torch.device("cpu"), which)
     difference = export(loaded, out, form, uint8=uint8)
     info = loaded.info
@@ -103,7 +112,7 @@ def export_network(
         "file": str(out), "format": form.value, "latent_size": info.generator.latent_size,
         "label_size": info.label_size, "resolution": side, "uint8": uint8, "largest_difference": difference,
     }  # fmt: skip
-    _print(
+    print_facts(
         facts,
         f"{out}: {form.value}, {latents}{labels if info.label_size else ''} to {images}; its images differ from the "
         f"network's own by {difference:.1e} at most",
@@ -111,8 +120,8 @@ def export_network(
     )
 
 
-video = typer.Typer(no_args_is_help=True, help="Videos of a network or a run (H.264, MP4).")
-app.add_typer(video, name="video")
+video = typer.Typer(no_args_is_help=True, help="Write videos of a network or a run (H.264, MP4).")
+app.add_typer(video, name="video", rich_help_panel=panels.NETWORKS)
 Fps = Annotated[int, typer.Option(min=1, max=240, help="frames per second")]
 Crf = Annotated[int, typer.Option(min=0, max=51, help="constant rate factor: higher is smaller and worse")]
 
@@ -189,10 +198,10 @@ def _print_video(out: Path, made: "Written", as_json: bool) -> None:
         f"{out}: {made.frames} frames of {made.width}x{made.height}, {seconds:g} s at {made.fps} per second, "
         f"{size / 1e6:.1f} MB"
     )
-    _print(facts, line, as_json)
+    print_facts(facts, line, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=panels.NETWORKS)
 def neighbours(
     network: Network,
     dataset: Annotated[Path, typer.Argument(help="data set of shards, such as data/shard")],
@@ -212,7 +221,10 @@ def neighbours(
     memory_mib: Annotated[float, typer.Option(min=1, max=1e9, help="of real images held at once")] = 512,
     as_json: Json = False,
 ) -> None:
-    """The nearest real images of generated ones, of all in a data set: a sheet, and a table (CSV) of the same name."""
+    """Find the nearest real images of generated ones.
+
+    Of all in a data set. Writes a sheet, and a table (CSV) of the same name.
+    """
     import numpy as np
 
     from pipeline.shards.reader import DataSet
@@ -264,22 +276,18 @@ def neighbours(
         f"{out}, {table}: {len(names)} images against {facts['reals']} at {side}x{side}; distance ({unit}) to the "
         f"nearest: median {facts['median']:.4g}, least {facts['least']:.4g} ({names[closest]} to {facts['least_to']})"
     )
-    _print(facts, line, as_json)
+    print_facts(facts, line, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=panels.NETWORKS)
 def card(network: Network, as_json: Json = False) -> None:
-    """Write a model card next to a network file, or each of a run: data, terms, training, metrics, how to load it."""
+    """Write a model card for each network file of a run.
+
+    Or for one file: data, terms, training, metrics, how to load it.
+    """
     from training import checkpoint, sampling
     from training.model_card import write_cards
 
     last = sampling.network_file(network)
     cards = write_cards(checkpoint.network_files(network) if network.is_dir() else [last])
-    _print({"cards": [str(path) for path in cards]}, "\n".join(map(str, cards)), as_json)
-
-
-def _print(facts: dict[str, Any], line: str, as_json: bool) -> None:
-    if as_json:
-        print_json(facts)
-    else:
-        print(line)
+    print_facts({"cards": [str(path) for path in cards]}, "\n".join(map(str, cards)), as_json)

@@ -10,7 +10,7 @@ import typer
 
 from pipeline.errors import ParamsError
 from pipeline.params import DETECT, FOLDERS, PUBLISHED
-from stages.commands import app
+from stages.commands import app, panels
 
 
 class Rectangle(StrEnum):
@@ -35,7 +35,7 @@ class Restore(StrEnum):
     network = "network"
 
 
-@app.command()
+@app.command(rich_help_panel=panels.BUILD)
 def build(
     images: Annotated[Path, typer.Argument(help="folder, tar, zip or 7z of pictures")],
     out: Annotated[Path, typer.Argument(help="folder of the data set; a build that was killed goes on there")],
@@ -51,7 +51,10 @@ def build(
     workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
     scheduler: Annotated[str, typer.Option(help="address of a dask scheduler, in place of own processes")] = "",
 ) -> None:
-    """Make a data set of your own pictures: aligned faces, or squares; the exit status is 3 if none can be used."""
+    """Make a data set of your own pictures.
+
+    Aligned faces, or squares; the exit status is 3 if none can be used.
+    """
     from stages import build as building
 
     if rectangle is Rectangle.landmarks and landmarks == "none":
@@ -82,7 +85,7 @@ def _file_or(given: str, word: Path) -> Path | None:
     return None if given == "none" else word if given == str(word) else Path(given).absolute()
 
 
-@app.command()
+@app.command(rich_help_panel=panels.BUILD)
 def detect(
     images: Annotated[Path, typer.Argument(help="folder or archive of photographs")],
     *,
@@ -98,7 +101,10 @@ def detect(
     workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
     scheduler: Annotated[str | None, typer.Option(help="address of a dask scheduler, instead of own processes")] = None,
 ) -> None:
-    """Find the faces of photographs and their five landmarks: a table and a contact sheet. A stopped run is resumed."""
+    """Find faces and their landmarks in photographs.
+
+    Writes a table and a contact sheet. A stopped run is resumed.
+    """
     from stages.detect_folder import detect_folder
 
     given = {

@@ -9,12 +9,15 @@ import typer
 
 from pipeline.errors import ParamsError
 from stages import MANIFESTS, PARAMS, read_manifest, read_params
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, panels, print_json
 
 
-@app.command()
+@app.command(rich_help_panel=panels.PROJECT)
 def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")] = "") -> None:
-    """Validate a profile, print the difference, and write it to params.yaml; an edited old file is kept."""
+    """Write a profile to params.yaml.
+
+    Validates it and prints the difference; an edited old file is kept.
+    """
     from pipeline import atomic
     from stages import profiles
 
@@ -31,13 +34,16 @@ def profile(name: Annotated[str, typer.Argument(help="a file of profiles/, witho
     print(f"\n{PARAMS} is now {path}. dvc status lists the stages that dvc repro would run")
 
 
-@app.command()
+@app.command(rich_help_panel=panels.PROJECT)
 def plan(
     name: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml; default: params.yaml")] = "",
     quick: Annotated[bool, typer.Option(help="only disk and records: without the probe of about a minute")] = False,
     json: Json = False,
 ) -> None:
-    """Print what each stage needs: items, time, memory, disk now, of its result, and at the peak so far."""
+    """Print the time, memory and disk that each stage needs.
+
+    Disk is that in use now, of the result, and at the peak so far.
+    """
     from stages import plan as planning
     from stages import probe, profiles
 
@@ -55,9 +61,12 @@ def plan(
         print("\n".join(planning.lines(params, found)))
 
 
-@app.command()
+@app.command(rich_help_panel=panels.LOOK)
 def summary(json: Json = False) -> None:
-    """Print the report of each stage in a few lines (dvc metrics show: only the headline figures)."""
+    """Print the report of each stage in a few lines.
+
+    dvc metrics show prints the headline figures only.
+    """
     from stages import reports
 
     if json:
@@ -66,12 +75,15 @@ def summary(json: Json = False) -> None:
         print("\n".join(reports.summary()))
 
 
-@app.command()
+@app.command(rich_help_panel=panels.LOOK)
 def drops(
     stage: Annotated[str, typer.Argument(help="a stage, such as crop or lsun@cat; default: all")] = "",
     json: Json = False,
 ) -> None:
-    """List the dropped inputs with their reasons: those of an unfinished run, if there is one."""
+    """List the dropped inputs with their reasons.
+
+    Those of an unfinished run, if there is one.
+    """
     from stages import reports
 
     found = {name: [*reports.drops(name)] for name in ([stage] if stage else reports.with_drops())}
@@ -84,13 +96,16 @@ def drops(
             print(name, file, drop.reason, drop.detail, sep="\t")
 
 
-@app.command()
+@app.command(rich_help_panel=panels.PROJECT)
 def terms(
     accept_terms: Annotated[list[str] | None, typer.Option(help="accept terms of a data set; repeatable")] = None,
     accept_unverified: Annotated[list[str] | None, typer.Option(help="accept files without published hash")] = None,
     json: Json = False,
 ) -> None:
-    """Print the terms of each data set and who accepted them; a data set is fetched only after that."""
+    """Print or accept the terms of data sets.
+
+    A data set is fetched only after its terms are accepted.
+    """
     from pipeline.sources.fetch import terms as acceptance
     from pipeline.sources.published import SourceHead
 

@@ -7,13 +7,13 @@ import typer
 
 from pipeline.errors import ExactMatchError, ParamsError, RejectedInputError
 from stages import DATA, read_params, table
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, panels, print_json
 
 if TYPE_CHECKING:
     from pipeline.published.inspect_image import Inspection
 
 
-@app.command()
+@app.command(rich_help_panel=panels.BUILD)
 def exact(
     only: Annotated[str, typer.Option(help="numbers of images in the published list, such as 5212,9575")],
     photographs: Annotated[Path | None, typer.Option(help="folder of CelebA's photographs, instead of data/")] = None,
@@ -21,7 +21,10 @@ def exact(
     deltas: Annotated[Path | None, typer.Option(help="folder of delta archives; default: data/download/deltas")] = None,
     json: Json = False,
 ) -> None:
-    """Inspect images of CelebA-HQ: print the MD5 after each step, and the first step that differs, where known."""
+    """Inspect images of CelebA-HQ step by step.
+
+    Prints the MD5 after each step, and the first step that differs, where known.
+    """
     from pipeline.published import inspect_image
     from pipeline.published.exact.render import self_test
     from pipeline.published.image_list import read_list
@@ -71,9 +74,12 @@ def _print_inspection(inspection: "Inspection") -> None:
         )
 
 
-@app.command()
+@app.command(rich_help_panel=panels.BUILD)
 def unpack(folder: Annotated[Path, typer.Argument(help="target folder; an interrupted run is resumed")]) -> None:
-    """Write the extracted photographs as plain files, with their published names and bytes."""
+    """Write the extracted photographs as plain files.
+
+    With their published names and bytes.
+    """
     from pipeline.sources.unpacking import unpack as unpack_photographs
 
     written, kept = unpack_photographs(DATA, table("extract"), folder)

@@ -7,10 +7,10 @@ import typer
 
 from pipeline.errors import ParamsError
 from stages import REPORTS
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, panels, print_facts
 
 
-@app.command()
+@app.command(rich_help_panel=panels.LOOK)
 def report(
     run: Annotated[list[str] | None, typer.Argument(help="names of runs; default: all that are there")] = None,
     *,
@@ -20,9 +20,13 @@ def report(
     out: Annotated[Path | None, typer.Option(help="the page; default: reports/report.html in that folder")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one page about all results that are there, also where the pipeline was not run as a whole."""
+    """Write one page about all results.
+
+    Also where the pipeline was not run as a whole.
+    """
     from pipeline.report.page import words
-    from pipeline.report.page.results import VIEW, Results
+    from pipeline.report.page.results import Results
+    from pipeline.shards.layout import VIEW
     from stages.report import PAGE, limits_of, write_page
 
     is_data_set = (folder / VIEW).is_file()
@@ -36,7 +40,4 @@ def report(
         if name not in known.runs:
             raise ParamsError(f"{folder / 'runs'} has no run {name!r}; it has {', '.join(known.runs) or 'none'}")
     size = write_page(Results(folder, runs=run or None, page=target), limits_of(folder))
-    if as_json:
-        print_json({"page": target, "bytes": size})
-    else:
-        print(f"{target}: {words.size(size)}; open it in a browser")
+    print_facts({"page": target, "bytes": size}, f"{target}: {words.size(size)}; open it in a browser", as_json)

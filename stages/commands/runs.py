@@ -1,23 +1,21 @@
 """The command about training runs: what is there, how far, and what would be resumed."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from pipeline import disk
 from pipeline.errors import ParamsError
 from stages import WORK, read_params, work_folders
-from stages.commands import app
+from stages.commands import Json, app, panels, print_facts
 
 
-@app.command()
-def runs(
-    as_json: Annotated[bool, typer.Option("--json", help="print a JSON list instead of a table")] = False,
-) -> None:
-    """List the training runs in runs/ and data/.work: how far, network files, best, size, resumable or why not."""
+@app.command(rich_help_panel=panels.LOOK)
+def runs(as_json: Json = False) -> None:
+    """List the training runs, and whether they can be resumed.
+
+    Those in runs/ and data/.work: how far, network files, best, size, and why not.
+    """
     from stages.train import RUNS
     from training import run_folders
 
@@ -49,12 +47,8 @@ def runs(
                         "bytes": found.bytes,
                     }
                 )
-    if as_json:
-        print(json.dumps(facts, indent=1))
-    elif facts:
-        print("\n".join(map(_lines, facts)))
-    else:
-        print(f"no training runs in {RUNS.resolve()} and {WORK.resolve()}")
+    nothing = f"no training runs in {RUNS.resolve()} and {WORK.resolve()}"
+    print_facts(facts, "\n".join(map(_lines, facts)) or nothing, as_json)
 
 
 def _lines(fact: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.commands import Json, app, print_json
+from stages.commands import Json, app, panels, print_json
 
 SHOWN = 100
 WITHOUT = (
@@ -14,13 +14,16 @@ WITHOUT = (
 )
 
 
-@app.command()
+@app.command(rich_help_panel=panels.TRUST)
 def verify(
     path: Annotated[Path, typer.Argument(help="data set, shard, table, labels, view, network, run, published folder")],
     workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
     json: Json = False,
 ) -> None:
-    """Verify every byte that a digest covers, every level and image, table, labels and view; status 1 for any fault."""
+    """Verify that files are whole.
+
+    Every byte that a digest covers, every level and image, table, labels and view. The exit status is 1 for any fault.
+    """
     from stages import trust
 
     result = trust.verify(path, workers)
@@ -42,12 +45,15 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=panels.TRUST)
 def inspect(
     path: Annotated[Path, typer.Argument(help="data set, shard, table, network, snapshot (.pkl), checkpoint, run")],
     json: Json = False,
 ) -> None:
-    """Print what a file or folder is, and what it states: counts, options, metrics, drops, provenance."""
+    """Print what a file or folder is and holds.
+
+    Counts, options, metrics, drops, provenance; no pixels are read.
+    """
     from stages import trust
 
     facts = trust.inspect(path)
@@ -57,13 +63,16 @@ def inspect(
         print("\n".join(trust.lines(facts)))
 
 
-@app.command()
+@app.command(rich_help_panel=panels.TRUST)
 def compare(
     a: Annotated[Path, typer.Argument(help="data set, shard, table, network, checkpoint, run or published folder")],
     b: Annotated[Path, typer.Argument(help="another of the same kind")],
     json: Json = False,
 ) -> None:
-    """Print how two differ, images worst first; status 1 if their content does, whatever made them."""
+    """Print how two data sets, tables, networks or runs differ.
+
+    Images worst first. The exit status is 1 if the content differs, whatever made it.
+    """
     from stages import trust
 
     facts = trust.compare(a, b)
@@ -75,9 +84,12 @@ def compare(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=panels.TRUST)
 def doctor(json: Json = False) -> None:
-    """Examine this machine: packages, self-tests, GPU, disks, limits, dask, DVC; status 1 if something needed fails."""
+    """Examine this machine: packages, GPU, disks, limits.
+
+    Also self-tests, dask, DVC and git. The exit status is 1 if something needed fails.
+    """
     from stages import doctor as examination
 
     findings: list[examination.Finding] = []

@@ -45,9 +45,11 @@ class RunReporter(Reporter):
             "wandb": lambda: WandbLogger(name, run_id, run),
         }
         self._loggers = {kind: make[kind]() for kind in run.loggers}
+        self._begun = False
 
     def begin(self, rows: Sequence[Row], timings: Sequence[Timing]) -> None:
         """Start the loggers with the history of the checkpoint, without ticks that were lost."""
+        self._begun = True
         self._call(lambda logger: logger.begin(rows, timings))
 
     def tick(self, row: Row, timing: Timing) -> None:
@@ -75,8 +77,9 @@ class RunReporter(Reporter):
         print(message, file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """End the loggers."""
-        self._call(lambda logger: logger.close())
+        """End the loggers, if the run has begun."""
+        if self._begun:
+            self._call(lambda logger: logger.close())
 
     def _call(self, function: Callable[[Logger], None]) -> None:
         for kind, logger in list(self._loggers.items()):

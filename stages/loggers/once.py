@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline import atomic
 from pipeline.errors import ParamsError
-from stages import read_json
+from pipeline.provenance import read_json
 from training.history import Row
 from training.image_grid import Pixels
 from training.timing import Timing

@@ -10,7 +10,8 @@ import yaml
 
 from pipeline import atomic, disk
 from pipeline.params import Params
-from stages import RATES, parse_params, plan, probe, profiles, read_json, read_params
+from pipeline.provenance import read_json
+from stages import RATES, parse_params, plan, probe, profiles, read_params
 from stages.align import align
 from stages.crop import crop
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import stages
-from pipeline import manifest, provenance
+from pipeline import checksums, manifest, provenance
 from pipeline.errors import DropReason, SourceError, TooManyDroppedError
 from pipeline.manifest import Drop, Input
 from stages import stage_run
@@ -66,6 +66,11 @@ def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
         _run("half", fail=True)
     assert not Path("data/probe").exists()
     assert not Path("reports/probe.json").exists()
+    (work,) = Path("data/.work").glob("probe-*/")
+    (work / checksums.FILE).write_text("of a published run that is made longer")
+    with pytest.raises(SourceError):
+        _run("half", fail=True)
+    assert not (work / checksums.FILE).exists(), "it is not true of unfinished work"
     assert _run("rest")
     assert _published() == ["half", "rest"]
 

@@ -37,7 +37,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for images_shown, lod in ((1240, 1.25), (2480, 0.0)):
         make_network(folder, lod=lod, images_shown=images_shown, label_size=2)
     best = {"network": "runs/small/network-000002480.safetensors", "swd256": 4.5}
-    options = make_run(Path("data/shard"), labels=True).model_dump(mode="json")
+    rates = {"learning_rate": 0.004, "learning_rate_at": {32: 0.002}}
+    changes = {"ema_decay": {"half_life_kimg": 10.0}, "schedule__discriminator_rates": rates}
+    options = make_run(Path("data/shard"), labels=True, **changes).model_dump(mode="json")
+    options["start"] = {"path": "runs/first", "kimg": None, "optimizers": "new"}
     (folder / "record.json").write_text(json.dumps({"run": options, "report": {"best": best}}))
     for path, text in {
         "data/shard/README.md": DATASET_CARD,
@@ -63,6 +66,9 @@ def test_each_network_of_a_run_gets_its_card(run: Path) -> None:
         "| swd256_mean | 44.25 |",
         "| fid10k | 12.5 |",
         "| learning rate | 0.001 |",
+        "| learning rate of D | 0.004, 0.002 at 32 |",
+        "| running average | half-life 10 kimg |",
+        "| started from | `runs/first` |",
         "celebahq generate network-000002480.safetensors images --seeds 0-15",
     ):
         assert line in last.splitlines()

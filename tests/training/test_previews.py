@@ -2,6 +2,7 @@
 
 import os
 import signal
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,18 @@ def test_a_killed_preview_is_made_again_and_another_time_left_out(
     assert "the snapshot after 96 images could not be measured: the process" in reporter.messages[-1]
     assert "fid16" not in reporter.rows[1]
     assert reporter.rows[2:] == whole[1][2:]
+
+
+def test_training_goes_on_where_no_process_can_be_started(
+    run: TrainRun, whole: tuple[Path, list[Row]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: ForkServerProcess) -> None:
+        raise EOFError  # what a server that cannot fork gives
+
+    monkeypatch.setattr(ForkServerProcess, "start", start)
+    reporter = trained(run, tmp_path)
+    assert "could not be measured" in reporter.messages[-1]
+    assert [row["lod"] for row in reporter.rows] == [row["lod"] for row in whole[1]]
 
 
 def test_a_request_to_stop_does_not_wait_for_figures_and_the_run_ends_in_the_same_bytes(

@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for images_shown, lod in ((240, 1.5), (480, 1.0)):
         make_network(folder, lod=lod, images_shown=images_shown, label_size=2)
     best = {"network": "runs/small/network-000000240.safetensors", "swd256": 4.5}
-    record = {"report": {"best": best}, "run": {"dataset": str(place / "data/shard")}}
+    record = {"report": {"best": best}, "run": {"dataset": "data/shard"}}
     (folder / "record.json").write_text(json.dumps(record))
     (place / "data/extract").mkdir(parents=True)
     (place / "data/extract/attributes.txt").write_text(NAMES)

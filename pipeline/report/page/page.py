@@ -10,8 +10,9 @@ from pipeline.report.page import dropped, figures, words
 from pipeline.report.page.blocks import Block, Chart, Note, Section, Table, Tiles
 from pipeline.report.page.data_sections import build_sections, data_sections
 from pipeline.report.page.headlines import headlines, is_headline
-from pipeline.report.page.results import VIEW, Results, Stage, number
+from pipeline.report.page.results import Results, Stage, number
 from pipeline.report.page.run_sections import run_seconds, run_sections
+from pipeline.shards.layout import VIEW
 
 TITLE = "celebahq report"
 

@@ -1,7 +1,6 @@
 """What the stages left on disk, as far as it is there: reports, records, rates, curves."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import disk
+from pipeline.provenance import RECORD, read_json
 
 FACES = (
     "download", "extract", "detect", "align", "crop", "fit_denoise", "denoise", "fit_superres", "superres", "select",
     "shard",
 )  # fmt: skip
 """The stages of the faces, in their order."""
-
-RECORD = "record.json"
-VIEW = "dataset.h5"
 
 Row = Mapping[str, str]
 
@@ -107,15 +104,6 @@ class Results:
         names = [*FACES, *(f"lsun@{name}" for name in self.categories)]
         names += [f"{stage}@{run}" for run in self.runs for stage in ("train", "evaluate")]
         return [stage for stage in map(self.stage, names) if stage.exists]
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """The content of a JSON file; empty if there is none, or it is damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.params import ReportParams
+from pipeline.provenance import RECORD, read_json
 from pipeline.report.page import figures, pictures, published, words
 from pipeline.report.page.blocks import (
     Block,
@@ -22,7 +23,7 @@ from pipeline.report.page.blocks import (
     Video,
 )
 from pipeline.report.page.figures import Band, Points
-from pipeline.report.page.results import Results, Row, Stage, number, read_json, read_points, read_rows
+from pipeline.report.page.results import Results, Row, Stage, number, read_points, read_rows
 
 IMAGES = "images shown, in thousands"
 CURVES: Sequence[tuple[str, str, Sequence[tuple[str, str]], str]] = (
@@ -128,7 +129,7 @@ def source_of(results: Results, dataset: str) -> str:
     """What a data set was made from: a kind of `download.source`, `celebahq`, or `lsun/CATEGORY`; empty if unknown."""
     folder = Path(dataset)
     if folder.parent.name == "lsun":
-        record = read_json(results.root / folder / "record.json")
+        record = read_json(results.root / folder / RECORD)
         kind = record.get("params", {}).get("lsun.source", {}).get("kind", "")
         return f"lsun/{folder.name}" if kind in ("network", "local") else f"{kind or 'unknown'} scenes"
     if (results.root / folder) != results.data / "shard":

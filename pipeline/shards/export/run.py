@@ -199,8 +199,8 @@ def _run(name: FormatName, plan: Plan, parts: list[Part], workers: int) -> Itera
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, initializer=_start, initargs=(name, plan)) as pool:
-        futures = {pool.submit(_work, part): part for part in parts}
         try:
+            futures = {pool.submit(_work, part): part for part in parts}
             for future in as_completed(futures):
                 future.result()
                 yield futures[future]

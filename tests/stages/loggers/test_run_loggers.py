@@ -107,6 +107,14 @@ def test_a_logger_that_is_not_installed_is_one_sentence(
         RunReporter("small", run, tmp_path)
 
 
+def test_loggers_of_a_run_that_fails_before_it_begins_are_not_said_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    RunReporter("small", make_run(Path("x"), loggers=["dvclive", "tensorboard", "wandb"]), tmp_path).close()
+    assert capsys.readouterr().err == ""
+
+
 def test_the_line_of_a_tick_has_all_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reporter = RunReporter("small", make_run(Path("x"), loggers=[]), tmp_path)
     row = {"images": 300, "resolution": 8, "lod": 0.5, "loss/discriminator": 1.0, "loss/generator": 2.0}
