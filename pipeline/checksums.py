@@ -3,7 +3,6 @@
 It stands for what no checksum inside a file covers: the structures of HDF5, the footers of parquet, pictures, records.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline import atomic
+from pipeline.cores import cores
 from pipeline.errors import ChecksumError
 from pipeline.provenance import digest_of_file
 
@@ -28,7 +28,7 @@ ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 def write(folder: Path) -> None:
     """Write the digests of all files below `folder`, in the order of their names."""
     names = files_of(folder)
-    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(THREADS, cores())) as pool:
         digests = dict(zip(names, pool.map(lambda name: digest_of_file(folder / name), names), strict=True))
     atomic.write_bytes(folder / FILE, "".join(map(_line, digests.items())).encode())
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from pipeline.cores import cores
 from pipeline.errors import PipelineError
 from stages import DATA
 
@@ -135,13 +136,14 @@ def renderer() -> Iterator[Finding]:
 
 def processor() -> Iterator[Finding]:
     """Cores, memory, and instructions that make training fast."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.is_file() else ""
     flags = {*re.findall(r"\w+", next(iter(re.findall(r"^flags\s*:(.*)$", text, re.MULTILINE)), ""))}
     found = [flag for flag in CPU_FLAGS if flag in flags]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    yield Finding("processor", State.OK, f"{cores} cores, {memory:.0f} GiB of memory, {', '.join(found) or 'no AVX2'}")
+    yield Finding(
+        "processor", State.OK, f"{cores()} cores, {memory:.0f} GiB of memory, {', '.join(found) or 'no AVX2'}"
+    )
 
 
 def torch_and_gpu() -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.errors import AlarmError, StoppedError, TrainingError
 from pipeline.params import TrainRun
+from pipeline.provenance import flat
 from training import checkpoint, health, previews, run_identity, schedule
 from training import start as starts
 from training.data.real_images import Reals
@@ -308,8 +309,8 @@ def _check_same_run(snapshots: Snapshots, saved: SavedRun) -> None:
 
 def _log_resumed(run: TrainRun, saved: SavedRun, reporter: Reporter) -> None:
     reporter.log(f"resuming after {saved.images_shown / 1000:.1f} thousand images")
-    options = run_identity.flat(run.model_dump(mode="json"))
-    changed = run_identity.differences(run_identity.flat(saved.options or {}), options)
+    options = flat(run.model_dump(mode="json"))
+    changed = run_identity.differences(flat(saved.options or {}), options)
     if changed:
         reporter.log(f"options changed since the checkpoint was saved: {', '.join(changed)}")
     if saved.images is None:

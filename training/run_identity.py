@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.params import TrainRun
+from pipeline.provenance import flat
 
 FREE = (
     "dataset", "ram_mib", "threads", "speed", "snapshot_ticks", "keep_snapshots", "snapshot_swd", "snapshot_fid",
@@ -63,15 +64,6 @@ def fault(saved: SavedRun, run: TrainRun, images: str, start: Mapping[str, Any] 
     if saved.start != start:
         return "it started from " + ("new networks" if saved.start is None else "other networks or at another kimg")
     return None if saved.images in (images, None) else f"trained on other images than those of {run.dataset}"
-
-
-def flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
-    """The options of a run by dotted names: `schedule.train_kimg`."""
-    options: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{section}{key}"
-        options |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return options
 
 
 def deciding(values: Mapping[str, Any]) -> dict[str, Any]:

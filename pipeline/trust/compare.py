@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline import checksums
 from pipeline.errors import ShardError, TableError
 from pipeline.progress import progress
-from pipeline.provenance import RECORD, digest_of_file, read_json
+from pipeline.provenance import RECORD, digest_of_file, flat, read_json
 from pipeline.shards import codecs, layout
 from pipeline.shards.reader import DataSet
 from pipeline.trust.inspection import Facts
@@ -220,14 +220,6 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> Facts:
         for name in names
         if first.get(name, "absent") != second.get(name, "absent")
     }
-
-
-def flat(values: Mapping[str, Any], section: str = "") -> Facts:
-    """Nested values by dotted names."""
-    found: Facts = {}
-    for key, value in values.items():
-        found |= flat(value, f"{section}{key}.") if isinstance(value, Mapping) else {f"{section}{key}": value}
-    return found
 
 
 def pair_of(a: Any, b: Any) -> str:

@@ -1,7 +1,6 @@
 """Verifies files in parallel, each in a process of its own: damaged files may kill a library that reads them."""
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import checksums
+from pipeline.cores import cores
 from pipeline.errors import ChecksumError, PipelineError
 from pipeline.progress import Progress, progress
 from pipeline.provenance import digest_of_file
@@ -83,7 +83,7 @@ def run(tasks: Sequence[Task], result: Result, workers: int | None = None) -> No
     # the largest first: so no process is left with one at the end
     waiting = sorted(tasks, key=lambda task: -sizes[task])
     with progress(total=total, unit="B", bytes_=True, desc="verify") as bar:
-        found = _run_all(waiting, min(workers or _cores(), len(waiting)), sizes, bar) if waiting else {}
+        found = _run_all(waiting, min(workers or cores(), len(waiting)), sizes, bar) if waiting else {}
     for task in tasks:
         result.faults += found[task]
     result.files += sum(task.path.is_file() for task in tasks)
@@ -152,7 +152,3 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pipeline.shards.verify_set", "pipeline.trust.table"])
     return ProcessPoolExecutor(workers, mp_context=context)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

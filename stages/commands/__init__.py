@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_jsonable_python
 
+from pipeline.cores import cores
 from pipeline.errors import ParamsError
 from stages import MANIFESTS, PARAMS
 from stages.commands.panels import Panels
@@ -30,6 +31,8 @@ IN_REPOSITORY = ("drops", "exact", "plan", "profile", "summary", "terms", "unpac
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 """The option of every command that prints facts."""
+Workers = Annotated[int, typer.Option(min=1, show_default=False, help="processes; default: one for each core")]
+CORES = cores()
 
 
 def print_json(value: Any) -> None:

@@ -1,13 +1,12 @@
 """Commands about data sets of shards."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stages.commands import Json, app, panels, print_facts
+from stages.commands import CORES, Json, Workers, app, panels, print_facts
 
 
 class Format(StrEnum):
@@ -32,7 +31,7 @@ def export(
     images_per_file: Annotated[
         int | None, typer.Option(min=1, help="of webdataset and parquet; default: about 500 MB of pixels")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
+    workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
     """Write a data set in the format of other programs.

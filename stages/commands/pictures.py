@@ -1,6 +1,5 @@
 """Commands that make data sets of the user's pictures."""
 
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +9,7 @@ import typer
 
 from pipeline.errors import ParamsError
 from pipeline.params import DETECT, FOLDERS, PUBLISHED
-from stages.commands import app, panels
+from stages.commands import CORES, Workers, app, panels
 
 
 class Rectangle(StrEnum):
@@ -48,7 +47,7 @@ def build(
     restore: Annotated[Restore, typer.Option(help="network: train both networks on the pictures")] = Restore.none,
     engine: Annotated[str, typer.Option(help="face detector: mtcnn or yunet")] = "mtcnn",
     weights: Annotated[str, typer.Option(help="the detector's file; default: as published")] = "published",
-    workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
+    workers: Workers = CORES,
     scheduler: Annotated[str, typer.Option(help="address of a dask scheduler, in place of own processes")] = "",
 ) -> None:
     """Make a data set of your own pictures.
@@ -98,7 +97,7 @@ def detect(
     largest_only: Annotated[bool, typer.Option(help="one face of each photograph")] = False,
     orientation: Annotated[Orientation, typer.Option(help="apply Exif orientation tags or not")] = Orientation.shown,
     sheet_faces: Annotated[int | None, typer.Option(min=0, help="faces on the contact sheet")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes; default: one for each core")] = os.cpu_count() or 1,
+    workers: Workers = CORES,
     scheduler: Annotated[str | None, typer.Option(help="address of a dask scheduler, instead of own processes")] = None,
 ) -> None:
     """Find faces and their landmarks in photographs.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stages.commands import Json, app, panels, print_json
+from stages.commands import CORES, Json, Workers, app, panels, print_json
 
 SHOWN = 100
 WITHOUT = (
@@ -17,7 +17,7 @@ WITHOUT = (
 @app.command(rich_help_panel=panels.TRUST)
 def verify(
     path: Annotated[Path, typer.Argument(help="data set, shard, table, labels, view, network, run, published folder")],
-    workers: Annotated[int | None, typer.Option(min=1, help="processes; default: one for each core")] = None,
+    workers: Workers = CORES,
     json: Json = False,
 ) -> None:
     """Verify that files are whole.
