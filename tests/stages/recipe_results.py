@@ -42,6 +42,7 @@ from stages.extract import extract
 from stages.fit_denoise import fit_denoise
 from stages.fit_superres import fit_superres
 from stages.lsun import lsun
+from stages.report import METRICS, report
 from stages.select import select
 from stages.shard import shard
 from stages.superres import superres
@@ -94,6 +95,8 @@ def results() -> dict[str, dict[str, Any]]:
         }
         train("demo")
         evaluate("demo")
+        report()
+        found["report"] = _headlines()
         swd = [value for name, value in _report("evaluate/demo").items() if name.startswith("swd")]
         found["train"] = {"numbers": _weights(Path("runs/demo"))}
         found["evaluate"] = {"numbers": swd}
@@ -191,6 +194,16 @@ def _images(folder: Path) -> dict[str, str]:
 
 def _report(name: str) -> dict[str, Any]:
     return json.loads(Path(f"reports/{name}.json").read_text(encoding="utf-8"))
+
+
+def _headlines() -> dict[str, Any]:
+    """What `dvc metrics show` prints; the page itself has parts that matplotlib draws."""
+    files = sorted(METRICS.rglob("*.json"))
+    values = {str(path): json.loads(path.read_text(encoding="utf-8")) for path in files}
+    return {
+        "digest": _digest({path: sorted(of) for path, of in values.items()}),
+        "numbers": [float(value) for path in values for _, value in sorted(values[path].items())],
+    }
 
 
 def _history(stage: str) -> list[float]:
