@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import NetworkError, ParamsError
-from pipeline.faces.landmarks import read_attributes
 from pipeline.provenance import RECORD
 from training import checkpoint
 from training.checkpoint import NetworkInfo
@@ -157,6 +156,8 @@ def _label_names(text: str, size: int, network: Path, attributes: Path | None) -
             f"--class {text}: the names of the classes are not known here. Give their numbers, 0 to {size - 1}, or the "
             f"file that names them: --attributes data/extract/{ATTRIBUTES}"
         )
+    from pipeline.faces.landmarks import read_attributes  # noqa: PLC0415 - pyarrow, which training does without
+
     names = read_attributes(path).columns or tuple(map(str, range(size)))
     if len(names) != size:
         raise ParamsError(f"{path}: names {len(names)} classes, but {network} has {size}. Name its own --attributes.")

