@@ -32,9 +32,9 @@ repro: env ## rebuild data, model and metrics: dvc repro on params.yaml (the dem
 plots: env ## curves and pictures as DVC shows them, to compare revisions: dvc_plots/index.html
 	dvc plots show
 
-# many tests wait for processes, so one more runs than there are cores; each computes on one thread
+test: export OMP_NUM_THREADS := 1 # pytest's processes take the cores already
 test: env ## the whole test suite, on up to four cores
-	OMP_NUM_THREADS=1 pytest --numprocesses=$$(($$(nproc) < 4 ? $$(nproc) + 1 : 4)) --dist=loadfile --no-loadscope-reorder
+	pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 gpu: env ## what your NVIDIA GPU does: tests, images/s, hours of the whole run, a short training (8 minutes)
 	@python -m benchmarks.gpu_check
