@@ -101,8 +101,10 @@ def encode(path: Path, frames: Iterable[Pixels], *, count: int, fps: int, crf: i
     Raises
     ------
     ParamsError
-        The package av is not installed.
+        The package av is not installed, or `path` does not end in .mp4.
     """
+    if path.suffix.lower() != ".mp4":
+        raise ParamsError(f"{path}: videos are written as MP4. Name the file {path.with_suffix('.mp4').name}.")
     if find_spec("av") is None:
         raise ParamsError("videos need the package av, which is not installed: pip install 'celebahq[video]'")
     import av  # noqa: PLC0415 - of the extra

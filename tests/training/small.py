@@ -1,6 +1,7 @@
 """A data set and a run so small that a test can train on them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ def make_network(folder: Path, *, lod: float, images_shown: int = 480, **changes
     path = checkpoint.network_path(folder, images_shown)
     checkpoint.write_network(path, info, networks)
     return path
+
+
+def make_published_run(root: Path, lods: dict[int, float], *, best: int, options: Mapping[str, Any]) -> Path:
+    """The folder `runs/small` with networks of two labels, by images shown, and the record of a finished run."""
+    folder = root / "runs/small"
+    for images_shown, lod in lods.items():
+        make_network(folder, lod=lod, images_shown=images_shown, label_size=2)
+    stated = {"network": f"runs/small/{checkpoint.network_path(folder, best).name}", "swd256": 4.5}
+    (folder / "record.json").write_text(json.dumps({"run": options, "report": {"best": stated}}))
+    return folder
 
 
 def run_of_today(options: dict[str, Any]) -> TrainRun:

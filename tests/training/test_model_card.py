@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipeline.errors import NetworkError
 from stages.__main__ import app
-from tests.training.small import make_network, make_run
+from tests.training.small import make_network, make_published_run, make_run
 from training import model_card
 
 DATASET_CARD = """---
@@ -33,15 +33,11 @@ license: other
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published run of two snapshots, with its data set's card and its evaluation."""
     root = tmp_path_factory.mktemp("card")
-    folder = root / "runs/small"
-    for images_shown, lod in ((1240, 1.25), (2480, 0.0)):
-        make_network(folder, lod=lod, images_shown=images_shown, label_size=2)
-    best = {"network": "runs/small/network-000002480.safetensors", "swd256": 4.5}
     rates = {"learning_rate": 0.004, "learning_rate_at": {32: 0.002}}
     changes = {"ema_decay": {"half_life_kimg": 10.0}, "schedule__discriminator_rates": rates}
     options = make_run(Path("data/shard"), labels=True, **changes).model_dump(mode="json")
     options["start"] = {"path": "runs/first", "kimg": None, "optimizers": "new"}
-    (folder / "record.json").write_text(json.dumps({"run": options, "report": {"best": best}}))
+    folder = make_published_run(root, {1240: 1.25, 2480: 0.0}, best=2480, options=options)
     for path, text in {
         "data/shard/README.md": DATASET_CARD,
         "evaluations/small/swd.csv": "kimg,resolution,swd256_mean\n1.24,16,61.5\n2.48,32,44.25\n",

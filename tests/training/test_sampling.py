@@ -1,6 +1,5 @@
 """What a user names: seeds, grids, classes, networks."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.errors import NetworkError, ParamsError
-from tests.training.small import make_network
+from tests.training.small import make_network, make_published_run
 from training import generate, sampling
 from training.sampling import Grid
 
@@ -20,12 +19,7 @@ NAMES = "2\nBlond_Hair Smiling\na.jpg 1 -1\nb.jpg -1 -1\n"
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published run with two snapshots of a network of two labels; the first one is the best."""
     place = tmp_path_factory.mktemp("sampling")
-    folder = place / "runs/small"
-    for images_shown, lod in ((240, 1.5), (480, 1.0)):
-        make_network(folder, lod=lod, images_shown=images_shown, label_size=2)
-    best = {"network": "runs/small/network-000000240.safetensors", "swd256": 4.5}
-    record = {"report": {"best": best}, "run": {"dataset": "data/shard"}}
-    (folder / "record.json").write_text(json.dumps(record))
+    folder = make_published_run(place, {240: 1.5, 480: 1.0}, best=240, options={"dataset": "data/shard"})
     (place / "data/extract").mkdir(parents=True)
     (place / "data/extract/attributes.txt").write_text(NAMES)
     return folder

@@ -52,10 +52,10 @@ def test_an_interpolation_shows_the_images_of_its_latents(tmp_path: Path) -> Non
     expected = snapshot.images(latents[7], np.stack([label, label]), 2)
     shown = pictures[7][::8, ::8].transpose(2, 0, 1)  # cells of 128 pixels show images of 16
     assert np.abs(np.concatenate(list(expected), axis=2).astype(int) - shown).max() <= 1
-    for name in ("a", "b"):
+    for name in ("a.mp4", "b.mp4"):
         made = video.encode(tmp_path / name, iter(pictures), count=count, fps=20)
     assert (made.frames, made.width, made.height) == (10, 256, 128)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     with pytest.raises(ParamsError, match="makes no frame"):
         video.interpolation(snapshot, Grid(2, 1), **(options | {"seconds": 0.01}))
 
@@ -91,6 +91,12 @@ def test_a_failed_video_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ParamsError, match=r"pip install 'celebahq\[video\]'"):
         video.encode(tmp_path / "x.mp4", [], count=0, fps=25)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.avi", "x"])
+def test_another_kind_of_video_is_refused_before_any_frame(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"written as MP4. Name the file x\.mp4"):
+        video.encode(tmp_path / name, (pytest.fail("a frame was made") for _ in range(2)), count=2, fps=25)
     assert util.find_spec("av")
 
 
