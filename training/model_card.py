@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import atomic, provenance
+from pipeline.errors import NetworkError
 from pipeline.provenance import RECORD
 from training import checkpoint
 from training.checkpoint import NetworkInfo
@@ -175,11 +176,16 @@ def _dataset(folder: Path, name: str) -> tuple[str, list[str]]:
 
 
 def _metrics(folder: Path, kimg: float) -> dict[str, str]:
-    """The metrics of the snapshot after `kimg` in the tables of an evaluation."""
+    """The metrics of the snapshot after `kimg` in the tables of an evaluation; `NetworkError` if one is damaged."""
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.csv")):
-        with path.open(encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                if "kimg" in row and "resolution" in row and math.isclose(float(row["kimg"]), kimg, abs_tol=5e-4):
-                    found |= {key: value for key, value in row.items() if key not in ("kimg", "resolution") and value}
+        try:
+            rows = [*csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
+            of_it = [
+                row for row in rows if "resolution" in row and math.isclose(float(row["kimg"]), kimg, abs_tol=5e-4)
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            raise NetworkError(f"{path}: damaged, a row has no kimg. Evaluate again: dvc repro -f evaluate.") from error
+        for row in of_it:
+            found |= {key: value for key, value in row.items() if key not in ("kimg", "resolution") and value}
     return found

@@ -102,3 +102,12 @@ def test_a_damaged_record_is_named(content: str, tmp_path: Path) -> None:
     for command, *words in (["card"], ["generate", out, "--snapshot", "best"], ["generate", out, "--class", "Young"]):
         with pytest.raises(NetworkError, match=r"record\.json: not the record of a run, or damaged"):
             CliRunner().invoke(app, [command, str(network.parent), *words], catch_exceptions=False)
+
+
+def test_a_damaged_evaluation_is_named(tmp_path: Path) -> None:
+    network = make_network(tmp_path / "runs/small", lod=0.0, label_size=2)
+    table = tmp_path / "evaluations/small/swd.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("kimg,resolution,swd16\n\x00\x00,32,4.5\n")
+    with pytest.raises(NetworkError, match=r"swd\.csv: damaged, a row has no kimg"):
+        model_card.facts_of(network)
