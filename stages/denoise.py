@@ -12,7 +12,6 @@ from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams, PhotographParams
-from pipeline.restoration.apply import Restorer
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
@@ -68,6 +67,8 @@ def restore_chunk(
     data: Path,
 ) -> Iterator[Denoised | Drop]:
     """Restore the regions of some faces into a container."""
+    from pipeline.restoration.apply import Restorer
+
     restorer = Restorer.load(network, tile_pixels=params.tile_pixels)
     path = stem.with_name(f"{stem.name}.tar")
     with writing_container(path, f"denoise/{path.name}") as container:
