@@ -143,6 +143,10 @@ def merge(path: Path, schema: pa.Schema, parts: Sequence[Path], adapt: Adapt | N
 def _merged(schema: pa.Schema, parts: Sequence[Path], adapt: Adapt | None) -> Iterator[pa.Table]:
     keys = [name for name in KEYS if name in schema.names]
     files = [_Part(part, number, schema, adapt) for number, part in enumerate(parts)]
+    if _follow_each_other(parts):
+        for file in files:
+            yield from file.groups()
+        return
     counts = [file.rows for file in files]
     keys_N = [np.concatenate([np.empty(0, np.int64), *(file.key(name) for file in files)]) for name in keys]
     order = np.lexsort(keys_N[::-1])
@@ -154,6 +158,22 @@ def _merged(schema: pa.Schema, parts: Sequence[Path], adapt: Adapt | None) -> It
         grouped = np.argsort(parts_N, kind="stable")
         found = [files[part].take(rows_N[parts_N == part]) for part in np.unique(parts_N).tolist()]
         yield pa.concat_tables(found).take(pa.array(_inverse(grouped)))
+
+
+def _follow_each_other(parts: Sequence[Path]) -> bool:
+    """Whether no `index` of a part is that of another, and they rise from part to part, by what the footers say."""
+    last: int | None = None
+    for part in parts:
+        metadata = pq.read_metadata(part)
+        column = metadata.schema.names.index(KEYS[0])
+        for group in range(metadata.num_row_groups if metadata.num_rows else 0):
+            statistics = metadata.row_group(group).column(column).statistics
+            if statistics is None or not statistics.has_min_max:
+                return False
+            if group == 0 and last is not None and statistics.min <= last:
+                return False
+            last = statistics.max
+    return True
 
 
 class _Part:
@@ -168,6 +188,16 @@ class _Part:
     def key(self, name: str) -> NDArray[np.int64]:
         return pq.read_table(self._path, columns=[name])[name].to_numpy()
 
+    def groups(self) -> Iterator[pa.Table]:
+        """The whole part, group by group."""
+        file = TableFile(self._path)
+        return (self._read(file, group) for group in file.groups)
+
+    def _read(self, file: TableFile, group: int) -> pa.Table:
+        table = file.read(group, self._schema.names)
+        table = table if self._adapt is None else self._adapt(self._number, table)
+        return table.cast(self._schema).combine_chunks()
+
     def take(self, rows_N: NDArray[np.int64]) -> pa.Table:
         """The rows with these numbers, which are not asked for again; of an ordered part they follow each other."""
         self._file = self._file or TableFile(self._path)
@@ -176,9 +206,7 @@ class _Part:
         found: list[pa.Table] = []
         for group in np.unique(groups_N).tolist():
             if group not in self._held:
-                table = self._file.read(group, self._schema.names)
-                table = table if self._adapt is None else self._adapt(self._number, table)
-                self._held[group] = table.cast(self._schema).combine_chunks()
+                self._held[group] = self._read(self._file, group)
             before = ends[group - 1] if group else 0
             found.append(self._held[group].take(pa.array(rows_N[groups_N == group] - before)))
             if int(rows_N.max()) >= ends[group] - 1:

@@ -97,10 +97,14 @@ def test_a_table_without_statistics_is_read_too(tmp_path: Path) -> None:
     assert manifest.read_kept(bare, Photograph, 3, 9) == manifest.read_kept(path, Photograph, 3, 9)
 
 
-def test_parts_are_let_go_while_they_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = [tmp_path / f"{number}.parquet" for number in range(6)]
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_parts_are_let_go_while_they_are_joined(
+    interleaved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [tmp_path / f"{number}.parquet" for number in range(3)]
+    rows = [row(place, dropped=False) for place in range(60)]
     for number, part in enumerate(parts):
-        manifest.write_rows(part, Photograph, [row(10 * number + place, dropped=False) for place in range(10)])
+        manifest.write_rows(part, Photograph, rows[number::3] if interleaved else rows[20 * number : 20 * number + 20])
     held: list[int] = []
     write = columns.write
 
@@ -117,4 +121,5 @@ def test_parts_are_let_go_while_they_are_joined(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(columns, "write", counted)
     manifest.join_parts(tmp_path / "joined.parquet", Photograph, parts)
     assert len(held) == 15
-    assert max(held) <= 2 * GROUP, "of a part in order no more is held than the group that is being read"
+    assert max(held) <= (3 * GROUP if interleaved else 0), "of each part no more is held than the group that comes"
+    assert manifest.read_kept(tmp_path / "joined.parquet", Photograph) == rows
