@@ -20,6 +20,7 @@ from pipeline.params import (
     SyntheticSource,
     TrainedNetwork,
 )
+from pipeline.progress import duration
 from pipeline.provenance import read_json
 from pipeline.published.image_list import read_list
 from pipeline.shards import open_files
@@ -145,14 +146,6 @@ def peak(needs: Sequence[Need]) -> int:
     """The most bytes on disk at any time."""
     totals = [sum(need.result for need in needs[:place]) + need.peak for place, need in enumerate(needs)]
     return max(totals, default=0)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as text with two digits or so."""
-    for unit, length in (("d", 86_400 * 2), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / (86_400 if unit == 'd' else length):.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _source(params: Params) -> tuple[int, int]:
