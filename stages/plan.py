@@ -44,6 +44,8 @@ REGION_BYTES, PUBLISHED_REGION_BYTES = 420_000, 1_000_000
 """Of a CelebA region as PNG, of all and of the published list; also of other photographs, until align has run."""
 MEMBER_BYTES = 1024
 """Of a small image's header and padding in a tar."""
+SHEETS_BYTES = 6_000_000
+"""Of the sheets of faces."""
 DELTA_SECONDS = 0.15
 """To decrypt and add a delta (`benchmarks.exact`)."""
 DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
@@ -88,7 +90,7 @@ def disk_needs(params: Params) -> list[Need]:
         "fit_denoise": (_steps(params.fit_denoise.network), 0, 0),
         "denoise": (faces, restored + faces * ROW_BYTES, 0),
         "fit_superres": (_steps(params.fit_superres.network), 0, 0),
-        "superres": (faces, faces * ROW_BYTES, 100_000_000 if faces > 1000 else 0),
+        "superres": (faces, faces * ROW_BYTES + SHEETS_BYTES, 100_000_000 if faces > 1000 else 0),
         "select": (faces, faces * ROW_BYTES, 0),
         "shard": (kept, sizes.shards(kept, params.align.resolution, params.shard.codec), 0),
     }
