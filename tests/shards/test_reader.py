@@ -122,12 +122,12 @@ def in_child(data: DataSet, indices: list[int]) -> tuple[int, bytes]:
     return os.getpid(), data.read(16, indices).tobytes()
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_serves_worker_processes(data_set: MakeDataSet, method: str) -> None:
+@pytest.mark.parametrize(("method", "workers"), [("fork", 2), ("spawn", 1)])
+def test_serves_worker_processes(data_set: MakeDataSet, method: str, workers: int) -> None:
     folder, all_NCHW = data_set((5, 5))
     data = DataSet(folder)
     data.read(16, [0, 9])  # the parent has files open when the workers start
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with multiprocessing.get_context(method).Pool(workers) as pool:
         orders = [[n, 9 - n, 0] for n in range(10)]
         for order, (process, read) in zip(orders, pool.starmap(in_child, [(data, o) for o in orders]), strict=True):
             assert process != os.getpid()
