@@ -27,7 +27,9 @@ from stages.cards import origin_of_shards
 NETWORK = DATA / "fit_superres"
 MEMORY_MIB = 650  # measured with the demo's network at 1024 pixels, as a lower bound
 DELTAS = DATA / "download" / "deltas"
-LIBRARIES = ("numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
+LIBRARIES = (
+    "numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "isal", "pyarrow",
+)  # fmt: skip
 
 
 def shard() -> None:

@@ -8,10 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from benchmarks import detection, extraction, result, stages, workers
+from benchmarks import detection, extraction, result, shards, stages, workers
+from pipeline.shards import layout
+from pipeline.shards.codecs import CODECS
 from pipeline.sources.archive import read_members
 
 NAMES = [f"{number:06d}.jpg" for number in (1, 2, 3)]
@@ -103,3 +106,17 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
     code = f"import sys; sys.modules |= dict.fromkeys({absent}); import benchmarks.gpu_check"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_shards_of_all_writers_hold_the_same_images(tmp_path: Path) -> None:
+    images_HWC = shards.drawn(3, 64)
+    writers = shards.compared(images_HWC, tmp_path, 1)  # compares what is read
+    assert writers.keys() == {"original", "earlier", *CODECS}
+    with h5py.File(tmp_path / "original/shard-00000.h5") as original:
+        for name in ("earlier", "gzip"):
+            with h5py.File(tmp_path / name / "shard-00000.h5") as file:
+                for resolution in layout.level_resolutions(64):
+                    level = layout.level_name(resolution)
+                    np.testing.assert_array_equal(layout.read_values(file, level), layout.read_values(original, level))
+    table = shards.table_of_codecs(images_HWC)
+    assert 0 < table["isal 2"]["megabytes"] <= 1.1 * table["zlib 4"]["megabytes"]
