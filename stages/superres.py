@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.faces import geometry
+from pipeline.faces.artefacts import BlockGrid
 from pipeline.faces.decode import decoding_mib
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
@@ -91,7 +92,8 @@ def superres_chunk(
         if row.key in shown:
             before = [_upright(data, version, params) for version in (shown[row.key], row)]
             restored.append(before + _overview_and_detail(final.image_HWC, PREVIEW_PIXELS))
-        score = quality(final.image_HWC) if scored else None
+        grid = BlockGrid.in_final_image(Rectangle.from_row(row.quad, row.zoom), row.shrink)
+        score = quality(final.image_HWC, grid) if scored else None
         return extend(row, Scored, quality=score, padded=final.padded, enlarge=final.enlarge)
 
     yield from outcomes(rows, score)

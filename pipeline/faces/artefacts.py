@@ -23,7 +23,7 @@ SMOOTHEST = 0.1
 """The share of the windows that hold nothing but noise."""
 LEAST_SIDE = 2 * BLOCK
 CROSS = np.outer([1, -2, 1], [1, -2, 1]).astype(np.float32) / 6
-"""Second difference in both directions, with squares that sum to 1: lines and slopes vanish (Immerkaer 1996)."""
+"""Second difference in both directions, with squares that sum to 1: edges and shading vanish (Immerkaer 1996)."""
 HANN_NOISE = 1.5
 """Of a Hann window of sum 1 and n values: n times the sum of their squares."""
 

@@ -26,7 +26,7 @@ TOP_FALL = 2.8
 ROUNDING_NOISE = 1 / 12
 NOISE_MARGIN = 2.0
 LEAST_SIGNAL = 0.01
-BLOCK_PENALTY = 3.0
+BLOCK_PENALTY = 4.0
 FULL_DB, EMPTY_DB = 5.0, -40.0
 DECIMALS = 6
 """The last bits of an FFT depend on the machine; a rank must not."""
@@ -73,7 +73,7 @@ def spectrum(image_HWC: NDArray[np.uint8], grid: BlockGrid = OWN_SIZE) -> Spectr
     if height != width:
         raise ValueError(f"the quality metric is defined on square images, not on {width} x {height} pixels")
     cells = _cells(height)
-    luminance_HW = cv2.cvtColor(image_HWC.astype(np.float32), cv2.COLOR_RGB2GRAY)
+    luminance_HW = np.asarray(cv2.cvtColor(image_HWC.astype(np.float32), cv2.COLOR_RGB2GRAY), np.float32)
     power = _power(luminance_HW, cells)
     sums, log_sums = cells.sums(power), cells.sums(np.log(power + 1e-9))
     contrast = cells.contrast(power)
