@@ -2,8 +2,8 @@
 
 IMAGES is a folder or a tar of photographs, of which the centre square is used (the largest power of two up to 1024
 pixels). Prints the rate for each degradation, at the photograph's own size and as `superres` scores a face (a turned
-square of the degraded photograph, enlarged; of every third photograph), and how often more blur and more compression
-score lower at every step. Draws the spectra of some copies of the first image.
+square of the degraded photograph, enlarged; blur, JPEG and noise of every third photograph), and how often a step to
+more blur or compression does not raise the score. Draws the spectra of some copies of the first image.
 """
 
 import io
@@ -112,6 +112,10 @@ DEGRADATIONS: dict[str, Callable[[Picture], Picture]] = {
 }
 
 
+COMMON = [name for name in DEGRADATIONS if name.split()[0] in ("blur", "JPEG", "noise") and "+" not in name]
+"""What photographs of faces suffer from."""
+
+
 def middle(image: Image.Image) -> Picture:
     """The centre square of the largest power of two up to 1024 pixels."""
     side = min(1 << (min(image.size).bit_length() - 1), 1024)
@@ -159,31 +163,34 @@ def scored_as_face(image_HWC: Picture) -> float:
     return quality(final.image_HWC, BlockGrid.in_final_image(rectangle, shrink=1))
 
 
-def scores(images: Sequence[Picture], score: Callable[[Picture], float]) -> dict[str, NDArray[np.float64]]:
-    """Scores of the images, under the name `sharp`, and of their copies by the name of the degradation."""
-    kinds = {"sharp": lambda i: i, **DEGRADATIONS}
-    return {name: np.array([score(degrade(image)) for image in images]) for name, degrade in kinds.items()}
+def scores(
+    images: Sequence[Picture], score: Callable[[Picture], float], names: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Scores of the images, as `sharp`, and of their copies by the name of the degradation."""
+    copies = {name: np.array([score(DEGRADATIONS[name](image)) for image in images]) for name in names}
+    return {"sharp": np.array([score(image) for image in images]), **copies}
 
 
 def rates(scored: dict[str, NDArray[np.float64]]) -> dict[str, float]:
     """How often the sharp image scores above each copy."""
-    return {name: round(float((scored[name] < scored["sharp"]).mean()), 4) for name in DEGRADATIONS}
+    return {name: round(float((of < scored["sharp"]).mean()), 4) for name, of in scored.items() if name != "sharp"}
 
 
 def monotone(scored: dict[str, NDArray[np.float64]], names: Sequence[str]) -> float:
-    """The share of the steps along `names`, from good to bad, that do not raise the score of an image."""
+    """The share of the steps along `names`, from good to bad, that do not raise an image's score."""
     return round(float((np.diff([scored[name] for name in names], axis=0) <= 0).mean()), 4)
 
 
 def main(path: Path) -> None:
     """Print, save and draw the rates."""
     images = list(photographs(path))
-    own, face = scores(images, quality), scores(images[::EVERY], scored_as_face)
+    own, face = scores(images, quality, [*DEGRADATIONS]), scores(images[::EVERY], scored_as_face, COMMON)
     own_rates, face_rates = rates(own), rates(face)
     print(f"{'':<24}{'own size':>9}{'as a face':>11}   mean score")
     for name in DEGRADATIONS:
         means = f"{own[name].mean():.3f} instead of {own['sharp'].mean():.3f}"
-        print(f"{name:<24}{own_rates[name]:9.1%}{face_rates[name]:11.1%}   {means}")
+        as_face = f"{face_rates[name]:.1%}" if name in face_rates else ""
+        print(f"{name:<24}{own_rates[name]:9.1%}{as_face:>11}   {means}")
     ladders = {
         "blur": ["sharp", *(f"blur {sigma}" for sigma in BLUR)],
         "JPEG": ["sharp", *(f"JPEG {level}" for level in reversed(JPEG))],

@@ -4,6 +4,7 @@ import csv
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pipeline import atomic, manifest
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces.quality import best_first
 from pipeline.manifest import Drop, Input, Scored, Selected, extend
-from pipeline.params import SelectParams
+from pipeline.params import Params, SelectParams
+from pipeline.published.agreement import agreements
 from pipeline.published.image_list import PublishedImage, read_list
 from stages import main, read_params, stage_run, table
 
@@ -24,12 +26,14 @@ BINS_PER_UNIT = 50
 def select() -> None:
     """Write `data/select/`: the table of ranks, a histogram of the quality, and the counts of every stage so far.
 
-    With the published list also `absent.parquet`: the images of the list that are missing, and why.
+    With the published list also `absent.parquet`: the images of the list that are missing, and why. Where CelebA's
+    photographs are scored, the report says how well the score agrees with that list.
     """
     params = read_params()
     before = (BEFORE[0], "detect", *BEFORE[1:]) if params.detects else BEFORE
     inputs = [table(stage) for stage in before]
-    if params.select.method == "published":
+    compared = _can_be_compared(params)
+    if compared or params.select.method == "published":
         inputs.append(params.exact.image_list)
     with stage_run("select", params={"select": params.select}, inputs=inputs) as run:
         rows = manifest.read_kept(table("superres"), Scored)
@@ -42,9 +46,27 @@ def select() -> None:
         # dropping is the purpose of this stage, so no fraction of it is too much
         run.count(manifest.write_rows(run.table, Selected, outcomes), max_dropped=1.0)
         run.report["asked"] = params.select.keep
+        if compared:
+            run.report |= _compared(rows, read_list(params.exact.image_list))
         _write_csv(run.work / "quality_histogram.csv", ("quality", "kept", "dropped"), _histogram(rows, outcomes))
         counts = [*(_counts(table(stage)) for stage in before), _counts(run.table)]
         _write_csv(run.work / "funnel.csv", ("stage", "kept", "dropped", "reasons"), counts)
+
+
+def _can_be_compared(params: Params) -> bool:
+    """Whether scored faces of CelebA can be compared with the published list."""
+    celeba = params.download.source.kind == "celeba" and params.align.photographs == "all"
+    return celeba and params.superres.method != "delta" and params.exact.image_list.is_dir()
+
+
+def _compared(rows: Sequence[Scored], images: Sequence[PublishedImage]) -> dict[str, Any]:
+    """For the report: how many scored faces are in the published list, and how well each figure agrees with it."""
+    listed = {image.file for image in images}
+    found = agreements(rows, listed)
+    if found is None:
+        return {}
+    counted = sum(row.quality is not None and row.file in listed for row in rows)
+    return {"agreement": {"listed": counted} | {name: asdict(figure) for name, figure in found.items()}}
 
 
 def keep_best(rows: Sequence[Scored], params: SelectParams) -> list[Selected | Drop]:

@@ -21,6 +21,7 @@ UNSEEN = 0.02
 """The blocks of a photograph of high quality."""
 SMOOTHEST = 0.1
 """The share of the windows that hold nothing but noise."""
+SPARE = 0.1
 LEAST_SIDE = 2 * BLOCK
 CROSS = np.outer([1, -2, 1], [1, -2, 1]).astype(np.float32) / 6
 """Second difference in both directions, with squares that sum to 1: edges and shading vanish (Immerkaer 1996)."""
@@ -45,9 +46,9 @@ class BlockGrid:
         return cls(BLOCK * rectangle.zoom / shrink, -math.atan2(y, x))
 
     @property
-    def step(self) -> int:
+    def zoom(self) -> float:
         """Pixels of the image per pixel of the photograph, at least 1."""
-        return max(1, round(self.side / BLOCK))
+        return max(1.0, self.side / BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,12 @@ class Artefacts:
 
 def artefacts(luminance_HW: NDArray[np.float32], grid: BlockGrid) -> Artefacts:
     """Measure a square image, float32 0...255; nothing is found below 16 pixels of the photograph."""
-    step = grid.step
+    # not less than a pixel of the photograph: between two of them there is no noise to be measured
+    step = math.ceil(grid.zoom - SPARE)
     sampled_HW = np.ascontiguousarray(luminance_HW[step // 2 :: step, step // 2 :: step])
     if len(sampled_HW) < LEAST_SIDE:
         return Artefacts(0.0, 0.0)
-    return Artefacts(_blocks(sampled_HW, grid.side / step, grid.angle), step**2 * _noise(sampled_HW))
+    return Artefacts(_blocks(sampled_HW, grid.side / step, grid.angle), grid.zoom**2 * _noise(sampled_HW))
 
 
 def _blocks(sampled_HW: NDArray[np.float32], side: float, angle: float) -> float:

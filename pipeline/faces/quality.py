@@ -62,6 +62,12 @@ def quality(image_HWC: NDArray[np.uint8], grid: BlockGrid = OWN_SIZE) -> float:
     return spectrum(image_HWC, grid).quality
 
 
+def sharpness(image_HWC: NDArray[np.uint8]) -> float:
+    """The variance of the Laplacian of an RGB image's luminance, in squared levels: a common measure of focus."""
+    laplacian_HW = cv2.Laplacian(cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY), cv2.CV_16S, ksize=1)
+    return round(float(cv2.meanStdDev(laplacian_HW)[1][0, 0]) ** 2, DECIMALS)
+
+
 def best_first(scores: Sequence[float]) -> list[int]:
     """Positions of scores from the best to the worst; equal ones stay in order."""
     return sorted(range(len(scores)), key=lambda position: -scores[position])

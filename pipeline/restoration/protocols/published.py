@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 SWINIR = "Liang et al. 2021 (SwinIR, arXiv 2108.10257), table 4"
 ESRGAN = "Wang et al. 2018 (ESRGAN, arXiv 1809.00219), table of github.com/xinntao/ESRGAN"
-SRGAN = "Ledig et al. 2017 (SRGAN, arXiv 1609.04802), table 2"
-EDSR = "Lim et al. 2017 (EDSR, arXiv 1707.02921), table 3"
+SRGAN = "Ledig et al. 2017 (SRGAN, arXiv 1609.04802)"
+EDSR = "Lim et al. 2017 (EDSR, arXiv 1707.02921)"
 
 SETS = {
     "live1": "LIVE1",
