@@ -11,10 +11,11 @@ from pathlib import Path
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.faces import geometry
+from pipeline.faces.artefacts import BlockGrid
 from pipeline.faces.decode import decoding_mib
 from pipeline.faces.final_image import FinalRenderer, read_region
 from pipeline.faces.geometry import Rectangle
-from pipeline.faces.quality import best_first, quality
+from pipeline.faces.quality import best_first, quality, sharpness
 from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Drop, Face, Scored, extend
 from pipeline.params import Params
@@ -90,12 +91,18 @@ def superres_chunk(
         if row.key in shown:
             before = [_upright(data, version, params) for version in (shown[row.key], row)]
             restored.append(before + _overview_and_detail(final.image_HWC, PREVIEW_PIXELS))
-        score = quality(final.image_HWC) if scored else None
-        return extend(row, Scored, quality=score, padded=final.padded, enlarge=final.enlarge)
+        scores = _scores(row, final.image_HWC) if scored else (None, None)
+        return extend(row, Scored, quality=scores[0], sharpness=scores[1], padded=final.padded, enlarge=final.enlarge)
 
     yield from outcomes(rows, score)
     sheets.write_strip(stem.with_name(f"{stem.name}.faces.png"), faces)
     sheets.write_strip(stem.with_name(f"{stem.name}.restored.png"), restored)
+
+
+def _scores(row: Denoised, final_HWC: Picture) -> tuple[float, float]:
+    """Quality and sharpness of a final image."""
+    grid = BlockGrid.in_final_image(Rectangle.from_row(row.quad, row.zoom), row.shrink)
+    return quality(final_HWC, grid), sharpness(final_HWC)
 
 
 def _without_image(row: Denoised, resolution: int) -> Scored:
