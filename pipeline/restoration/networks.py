@@ -25,6 +25,7 @@ class RestorationNetwork(nn.Module):
 
     scale: int  # output pixels per input pixel, along one side
     receptive_radius: int  # of the receptive field, in input pixels
+    multiple: int = 1  # tiles begin at multiples of it, so that strides fall alike in all of them
 
 
 class RedNet(RestorationNetwork):

@@ -28,5 +28,5 @@ def test_no_fewer_tiles_would_do(length: int, halo: int, room: int) -> None:
 
 def test_a_tile_of_nothing_but_halo_is_refused() -> None:
     assert len(spans(16, 16, 20)) == 1
-    with pytest.raises(NetworkError, match="more than 40 pixels"):
+    with pytest.raises(NetworkError, match="at least 41 pixels"):
         spans(41, 40, 20)
