@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
 from itertools import compress, islice, product
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 import torch
@@ -14,13 +14,15 @@ from torch import Tensor
 
 from pipeline import provenance
 from pipeline.errors import NetworkError, RejectedInputError
-from pipeline.faces.region import Region
 from pipeline.params import NetworkPrecision
 from pipeline.restoration.device import reproducible, select_device
 from pipeline.restoration.memory import bytes_per_pixel
 from pipeline.restoration.networks import RestorationNetwork
 from pipeline.restoration.tiling import Span, spans
 from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, describe, load_network
+
+if TYPE_CHECKING:  # it brings the libraries of tables, which a machine that only measures a GPU may lack
+    from pipeline.faces.region import Region
 
 TILES_PER_BATCH = {"cpu": 1, "cuda": 16}
 """A CPU core is fastest with one tile, which fills its cache; a GPU needs several."""
@@ -148,9 +150,9 @@ class Restorer:
 def restore_regions(
     restorer: Restorer,
     rows: Iterable[Row],
-    read: Callable[[Row], Region],
-    needed: Callable[[Row, Region], bool] = lambda row, region: True,
-) -> Iterator[tuple[Region, NDArray[np.uint8] | None] | RejectedInputError]:
+    read: "Callable[[Row], Region]",
+    needed: "Callable[[Row, Region], bool]" = lambda row, region: True,
+) -> "Iterator[tuple[Region, NDArray[np.uint8] | None] | RejectedInputError]":
     """For each row the region that `read` gives, and what the network makes of it, None where it is not `needed`.
 
     In place of a row that `read` rejects, the error. Several rows are read ahead and restored at once where the device
@@ -159,8 +161,13 @@ def restore_regions(
     remaining = iter(rows)
     while group := [*islice(remaining, restorer.images_at_once)]:
         found = [_read(read, row) for row in group]
-        wanted = [isinstance(region, Region) and needed(row, region) for row, region in zip(group, found, strict=True)]
-        images_HWC = [region.image_HWC for region in compress(found, wanted) if isinstance(region, Region)]
+        wanted = [
+            not isinstance(region, RejectedInputError) and needed(row, region)
+            for row, region in zip(group, found, strict=True)
+        ]
+        images_HWC = [
+            region.image_HWC for region in compress(found, wanted) if not isinstance(region, RejectedInputError)
+        ]
         restored = iter(restorer.many(images_HWC))
         for region, is_wanted in zip(found, wanted, strict=True):
             if isinstance(region, RejectedInputError):
@@ -169,7 +176,7 @@ def restore_regions(
                 yield region, next(restored) if is_wanted else None
 
 
-def _read(read: Callable[[Row], Region], row: Row) -> Region | RejectedInputError:
+def _read(read: "Callable[[Row], Region]", row: Row) -> "Region | RejectedInputError":
     try:
         return read(row)
     except RejectedInputError as rejected:
