@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import detection, extraction, result, stages, workers
+from benchmarks import detection, extraction, restoring, result, stages, workers
 from pipeline.sources.archive import read_members
 
 NAMES = [f"{number:06d}.jpg" for number in (1, 2, 3)]
@@ -103,3 +103,15 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
     code = f"import sys; sys.modules |= dict.fromkeys({absent}); import benchmarks.gpu_check"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_restoring_compares_before_and_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    restoring.main(quick=True)
+    ratios = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("RATIO ")]
+    assert {name for _, name, _ in ratios} >= {"demo-rednet", "demo-srresnet", "demo-large-face"}
+    assert all(float(value) > 0 for _, _, value in ratios)
+    (saved,) = (tmp_path / result.RESULTS).glob("restoring-*.json")
+    assert json.loads(saved.read_text())["demo srresnet"]["again_by_superres"] < 30_000 / 202_599
