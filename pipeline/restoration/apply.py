@@ -70,9 +70,15 @@ class Restorer:
     def __call__(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Restore an image: (H, W, 3) uint8 RGB to (H x scale, W x scale, 3); `NetworkError` if tiles are too small."""
         height, width, _ = image_HWC.shape
-        tile, halo, scale = self._tile_pixels, self._network.receptive_radius, self.scale
-        restored = np.empty((height * scale, width * scale, 3), np.uint8)
-        windows = [*product(spans(height, tile, halo), spans(width, tile, halo))]
+        tile, halo, scale, multiple = (
+            self._tile_pixels,
+            self._network.receptive_radius,
+            self.scale,
+            self._network.multiple,
+        )
+        image_HWC = np.pad(image_HWC, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+        restored = np.empty((image_HWC.shape[0] * scale, image_HWC.shape[1] * scale, 3), np.uint8)
+        windows = [*product(*(spans(size, tile, halo, multiple) for size in image_HWC.shape[:2]))]
         step = TILES_PER_BATCH[self._device.type]
         with torch.inference_mode(), reproducible(threads=1):
             for batch in (windows[i : i + step] for i in range(0, len(windows), step)):
@@ -82,7 +88,7 @@ class Restorer:
                     restored[_kept(y, scale, 0), _kept(x, scale, 0)] = result[
                         _kept(y, scale, y.start), _kept(x, scale, x.start)
                     ]
-        return restored
+        return restored[: height * scale, : width * scale]
 
 
 def _kept(span: Span, scale: int, origin: int) -> slice:

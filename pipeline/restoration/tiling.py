@@ -1,6 +1,6 @@
 """Overlapping tiles of one size, each output pixel from exactly one of them."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
 from pipeline.errors import NetworkError
@@ -16,12 +16,15 @@ class Span:
     keep_stop: int
 
 
-def spans(length: int, tile: int, halo: int) -> list[Span]:
+def spans(length: int, tile: int, halo: int, multiple: int = 1) -> list[Span]:
     """Cover `length` pixels by tiles of one size, at most `tile`, as few and as small as possible.
 
-    A tile keeps pixels that are at least `halo` from its ends, except at the ends of the image. `NetworkError` if
-    `tile` is too small for that.
+    Starts, stops and `length` are multiples of `multiple`. A tile keeps pixels that are at least `halo` from its ends,
+    except at the ends of the image. `NetworkError` if `tile` is too small for that.
     """
+    if multiple > 1:
+        cells = spans(length // multiple, tile // multiple, -(-halo // multiple))
+        return [Span(*(multiple * place for place in astuple(span))) for span in cells]
     if length <= tile:
         return [Span(0, length, 0, length)]
     if tile <= 2 * halo:

@@ -14,7 +14,7 @@ from pipeline.restoration.weights import save_network
 from tests.restoration.photographs import randomize, scene
 
 SPECS = {
-    "rednet": NetworkSpec(architecture="rednet", channels=8, blocks=3),
+    "arresnet": NetworkSpec(architecture="arresnet", channels=8, blocks=3),
     "srresnet": NetworkSpec(architecture="srresnet", channels=8, blocks=2),
 }
 
@@ -47,7 +47,7 @@ def test_tiled_equals_whole(architecture: Architecture, height: int, width: int,
 
 
 def test_a_smaller_halo_changes_the_result() -> None:
-    network = randomize(SPECS["rednet"].build())
+    network = randomize(SPECS["arresnet"].build())
     whole_HWC = Restorer(network, tile_pixels=220)(scene(0))
     network.receptive_radius = 1
     assert np.abs(Restorer(network, tile_pixels=40)(scene(0)).astype(int) - whole_HWC).max() > 1
@@ -76,16 +76,16 @@ def test_the_result_does_not_depend_on_the_threads_of_the_process(tmp_path: Path
 
 
 def test_an_unfitted_denoiser_gives_the_image_back(tmp_path: Path) -> None:
-    restorer = Restorer.load(_published(tmp_path, SPECS["rednet"], seed=1), tile_pixels=64)
+    restorer = Restorer.load(_published(tmp_path, SPECS["arresnet"], seed=1), tile_pixels=64)
     assert restorer.scale == 1
     assert np.array_equal(restorer(scene(2)), scene(2))
 
 
 def test_a_network_is_loaded_once_until_its_file_changes(tmp_path: Path) -> None:
-    folder = _published(tmp_path, SPECS["rednet"])
+    folder = _published(tmp_path, SPECS["arresnet"])
     first = Restorer.load(folder, tile_pixels=64)
     assert Restorer.load(folder, tile_pixels=32)._network is first._network
-    changed = Restorer.load(_published(tmp_path, SPECS["rednet"], seed=1), tile_pixels=64)
+    changed = Restorer.load(_published(tmp_path, SPECS["arresnet"], seed=1), tile_pixels=64)
     assert changed._network is not first._network
     assert np.array_equal(changed(scene(2)), scene(2))
 
@@ -94,7 +94,7 @@ def test_no_network_and_an_altered_one_are_refused(tmp_path: Path) -> None:
     atomic.write_json(tmp_path / "fit_denoise" / "network.json", {"kind": "none"})
     with pytest.raises(NetworkError, match=r"fit_denoise\.network\.kind"):
         Restorer.load(tmp_path / "fit_denoise", tile_pixels=64)
-    folder = _published(tmp_path / "altered", SPECS["rednet"])
+    folder = _published(tmp_path / "altered", SPECS["arresnet"])
     (folder / "network.safetensors").write_bytes(b"something else")
     with pytest.raises(NetworkError, match="in its folder names"):
         Restorer.load(folder, tile_pixels=64)
