@@ -4,7 +4,7 @@ Images are (H, W, 3) uint8 RGB.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -47,8 +47,11 @@ def held_out_pairs(
 ) -> list[tuple[Pixels, Pixels]]:
     """One pair from the middle of each image, with at most `pixels` clean pixels per side; the same at every call.
 
-    The degraded image of a pair has `CONTEXT` around it.
+    The degraded image of a pair has `CONTEXT` around it. All are degraded: the PSNR of one that is right already would
+    outweigh those of the others.
     """
+    always = degradation.params.model_copy(update={"uncompressed": 0.0})
+    degradation = replace(degradation, params=always)
     pairs: list[tuple[Pixels, Pixels]] = []
     for number, image in enumerate(images):
         available = min(image.shape[:2]) // degradation.scale - 2 * CONTEXT - GRID

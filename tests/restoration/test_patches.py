@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from pipeline.faces.decode import AS_PUBLISHED
@@ -31,3 +33,9 @@ def test_held_out_pairs_are_the_middle_and_do_not_change() -> None:
         np.array_equal(a, b) for pair, same in zip(pairs, again, strict=True) for a, b in zip(pair, same, strict=True)
     )
     assert any(np.array_equal(pairs[0][1], IMAGES[0][y : y + 50, y : y + 50]) for y in range(10, 40))
+
+
+def test_every_held_out_photograph_is_degraded() -> None:
+    mostly_right = replace(DEGRADATION, params=SMALL.model_copy(update={"uncompressed": 0.99}))
+    pairs = held_out_pairs(IMAGES, mostly_right, pixels=50, seed=1)
+    assert not any(np.array_equal(inner(degraded), clean) for degraded, clean in pairs)
