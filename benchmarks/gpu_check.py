@@ -310,10 +310,10 @@ def metrics(check: Check) -> dict[str, float]:
 def restoration(check: Check) -> dict[str, float]:
     """Faces per second of networks of the published size: 512x512 denoised, 256x256 enlarged four times."""
     from pipeline.restoration.apply import Restorer  # noqa: PLC0415 - the part is skipped where a package is missing
-    from pipeline.restoration.networks import RedNet, SRResNet  # noqa: PLC0415
+    from pipeline.restoration.networks import ARResNet, SRResNet  # noqa: PLC0415
 
     found: dict[str, float] = {}
-    for network, side in ((RedNet(64, 15), 512), (SRResNet(64, 16), 256)):
+    for network, side in ((ARResNet(64, 16), 512), (SRResNet(64, 16), 256)):
         image = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
         restorer = Restorer(network.eval().to(check.device), tile_pixels=256)
         found[f"{type(network).__name__}_faces_per_second"] = round(1 / seconds_of(partial(restorer, image)), 2)

@@ -39,7 +39,7 @@ REGIONS = ((274, 264), (180, 174), (330, 318), (420, 404))
 LARGE = 1320
 """Side of the region of a face of 1,100 pixels."""
 
-SPECS = {"full-size": (("rednet", 64, 15), ("srresnet", 64, 16)), "demo": (("rednet", 16, 3), ("srresnet", 16, 3))}
+SPECS = {"full-size": (("arresnet", 64, 16), ("srresnet", 64, 16)), "demo": (("arresnet", 16, 3), ("srresnet", 16, 3))}
 TILES = {"before": 256, "now": 384}
 Spec = tuple[Any, int, int]
 Image = NDArray[np.uint8]

@@ -12,6 +12,7 @@ from pipeline.params.data import (
     DETECT,
     FOLDERS,
     PUBLISHED,
+    AdversarialPhase,
     AlignedCelebASource,
     AlignParams,
     AnyNetwork,

@@ -4,29 +4,29 @@ import hashlib
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
-from pipeline.params import AnyNetwork, NetworkFile, PhotographParams, SpandrelNetwork, TrainedNetwork
-from pipeline.restoration.fit import fit
+from pipeline.params import AnyNetwork, NetworkFile, SpandrelNetwork, TrainedNetwork
+from pipeline.restoration.fit import Fitting, fit
 from pipeline.restoration.networks import Architecture
 from pipeline.restoration.networks_of_others import LARGEST_HALO, import_network
 from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, load_network, read_spec
 
 
 def load_or_train(
-    architecture: Architecture, source: AnyNetwork, *, table: Path, data: Path, how: PhotographParams, work: Path
+    architecture: Architecture, source: AnyNetwork, *, work: Path, **fitting: Unpack[Fitting]
 ) -> dict[str, Any]:
     """Write `network.json`, and unless `source` is none `network.safetensors`, to `work`; return the stage's report.
 
-    `architecture` is what the restoration stage needs; `table`, `data` and `how` as in `fit`, also for its errors. A
-    published network is fetched before, and given as a file (`SpandrelNetwork`).
+    `architecture` is what the restoration stage needs; the rest as in `fit`, also for its errors. A published
+    network is fetched before, and given as a file (`SpandrelNetwork`).
 
     `NetworkError`: the file is absent or altered, or holds another network.
     """
     if isinstance(source, TrainedNetwork):
-        return {"kind": source.kind, **fit(architecture, source, table=table, data=data, how=how, work=work)}
+        return {"kind": source.kind, **fit(architecture, source, work=work, **fitting)}
     if isinstance(source, NetworkFile):
         return _copy(architecture, source, work)
     if isinstance(source, SpandrelNetwork):

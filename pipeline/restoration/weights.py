@@ -19,7 +19,7 @@ from pipeline.restoration.networks import Architecture, NetworkSpec, Restoration
 
 WEIGHTS = "network.safetensors"
 DESCRIPTION = "network.json"
-FORMAT = "celebahq restoration network 1"
+FORMAT = "celebahq restoration network 2"
 
 # a single key, since safetensors writes several metadata keys in no fixed order
 _METADATA_KEY = "network"
@@ -46,7 +46,10 @@ def read_spec(path: Path) -> NetworkSpec:
             f"and fit_superres of this project wrote can be used."
         ) from error
     if found != FORMAT or spec.architecture not in get_args(Architecture):
-        raise NetworkError(f"{path}: holds a {spec.architecture!r} of format {found!r}; this version reads {FORMAT!r}.")
+        raise NetworkError(
+            f"{path}: holds a {spec.architecture!r} of format {found!r}; this version reads {FORMAT!r}. "
+            f"Train it again, or use the version of this project that wrote it."
+        )
     return spec
 
 

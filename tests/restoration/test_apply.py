@@ -23,7 +23,7 @@ from tests.restoration.photographs import randomize, scene
 from tests.stages.faces import scheduler
 
 SPECS = {
-    "rednet": NetworkSpec(architecture="rednet", channels=8, blocks=3),
+    "arresnet": NetworkSpec(architecture="arresnet", channels=8, blocks=3),
     "srresnet": NetworkSpec(architecture="srresnet", channels=8, blocks=2),
 }
 
@@ -131,10 +131,10 @@ def test_regions_are_restored_in_order_and_rejected_rows_are_kept_apart() -> Non
 
 
 def test_the_memory_of_a_network_is_that_of_its_tensors(tmp_path: Path) -> None:
-    channels, blocks = 8, 3
-    network = randomize(NetworkSpec(architecture="rednet", channels=channels, blocks=blocks).build())
-    # image and three levels are kept for the skips; the decoder adds a layer's output and its sum, all float32
-    assert 4 * (3 + blocks * channels) < bytes_per_pixel(network) < 4 * (3 + (blocks + 3) * channels)
+    network = randomize(NetworkSpec(architecture="arresnet", channels=64, blocks=2).build())
+    # at half the size a layer has as many bytes for an input pixel as channels; head, block's input, two of its layers
+    # and their sum live at once, and the image
+    assert 3 * 64 < bytes_per_pixel(network) < 5 * 64 + 4 * 3 * 3
     folder = _published(tmp_path, SPECS["srresnet"])
     mib = [network_mib(folder, tile) for tile in (256, 512)]
     assert mib[1] - TORCH_MIB == pytest.approx(4 * (mib[0] - TORCH_MIB), rel=0.05)
@@ -157,7 +157,7 @@ def test_workers_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_smaller_halo_changes_the_result() -> None:
-    network = randomize(SPECS["rednet"].build())
+    network = randomize(SPECS["arresnet"].build())
     whole_HWC = Restorer(network, tile_pixels=220)(scene(0))
     network.receptive_radius = 1
     assert np.abs(Restorer(network, tile_pixels=40)(scene(0)).astype(int) - whole_HWC).max() > 1
@@ -186,16 +186,16 @@ def test_the_result_does_not_depend_on_the_threads_of_the_process(tmp_path: Path
 
 
 def test_an_unfitted_denoiser_gives_the_image_back(tmp_path: Path) -> None:
-    restorer = Restorer.load(_published(tmp_path, SPECS["rednet"], seed=1), tile_pixels=64)
+    restorer = Restorer.load(_published(tmp_path, SPECS["arresnet"], seed=1), tile_pixels=64)
     assert restorer.scale == 1
     assert np.array_equal(restorer(scene(2)), scene(2))
 
 
 def test_a_network_is_loaded_once_until_its_file_changes(tmp_path: Path) -> None:
-    folder = _published(tmp_path, SPECS["rednet"])
+    folder = _published(tmp_path, SPECS["arresnet"])
     first = Restorer.load(folder, tile_pixels=64)
     assert Restorer.load(folder, tile_pixels=32)._network is first._network
-    changed = Restorer.load(_published(tmp_path, SPECS["rednet"], seed=1), tile_pixels=64)
+    changed = Restorer.load(_published(tmp_path, SPECS["arresnet"], seed=1), tile_pixels=64)
     assert changed._network is not first._network
     assert np.array_equal(changed(scene(2)), scene(2))
 
@@ -204,7 +204,7 @@ def test_no_network_and_an_altered_one_are_refused(tmp_path: Path) -> None:
     atomic.write_json(tmp_path / "fit_denoise" / "network.json", {"kind": "none"})
     with pytest.raises(NetworkError, match=r"fit_denoise\.network\.kind"):
         Restorer.load(tmp_path / "fit_denoise", tile_pixels=64)
-    folder = _published(tmp_path / "altered", SPECS["rednet"])
+    folder = _published(tmp_path / "altered", SPECS["arresnet"])
     (folder / "network.safetensors").write_bytes(b"something else")
     with pytest.raises(NetworkError, match="in its folder names"):
         Restorer.load(folder, tile_pixels=64)

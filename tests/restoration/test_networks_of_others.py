@@ -77,7 +77,7 @@ def taken(path: Path, work: Path, architecture: Architecture = "srresnet") -> di
 def test_networks_are_taken_with_their_scale_and_what_tiles_need(
     tmp_path: Path, name: str, suffix: str, scale: int, radius: int, multiple: int
 ) -> None:
-    report = taken(file_of(tmp_path / f"theirs{suffix}", name), tmp_path, "rednet" if scale == 1 else "srresnet")
+    report = taken(file_of(tmp_path / f"theirs{suffix}", name), tmp_path, "arresnet" if scale == 1 else "srresnet")
     assert report["scale"] == scale
     network = load_network(tmp_path / "network.safetensors")
     assert (network.scale, network.receptive_radius, network.multiple) == (scale, radius, multiple)
@@ -152,7 +152,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         taken(file, tmp_path)
     file_of(file, "srvgg x4")
     with pytest.raises(NetworkError, match="enlarges 4 times, but this step needs one that keeps the size"):
-        taken(file, tmp_path, "rednet")
+        taken(file, tmp_path, "arresnet")
     torch.save(weights_of("srvgg x1"), file)
     with pytest.raises(NetworkError, match="enlarges 1 times, but this step needs one that enlarges"):
         taken(file, tmp_path)
