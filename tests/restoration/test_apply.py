@@ -14,7 +14,7 @@ from pipeline import atomic, provenance
 from pipeline.errors import DropReason, NetworkError, RejectedInputError
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.region import Region
-from pipeline.restoration import device
+from pipeline.restoration import apply, device
 from pipeline.restoration.apply import Restorer, restore_regions
 from pipeline.restoration.memory import TORCH_MIB, bytes_per_pixel, network_mib
 from pipeline.restoration.networks import Architecture, NetworkSpec, RestorationNetwork, initialise
@@ -97,6 +97,27 @@ def test_an_image_is_restored_alike_alone_and_with_others(architecture: Architec
     assert max(shapes) == 3
     for one, other in zip(alone, together, strict=True):
         assert np.array_equal(one, other), "on a CPU no byte depends on the batch"
+
+
+def test_as_on_a_gpu_sizes_are_rounded_up_and_batches_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = randomize(SPECS["srresnet"].build())
+    images_HWC = [scene(7)[:height, :width] for height, width in ((50, 40), (49, 61), (61, 34), (120, 40))]
+    alone = [Restorer(network, tile_pixels=80)(image) for image in images_HWC]
+    shapes: list[torch.Size] = []
+    network.register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape))
+    monkeypatch.setitem(apply.SIZE_STEPS, "cpu", 32)
+    together = Restorer(network, tile_pixels=80, tiles_per_batch=16).many(images_HWC)
+    assert {shape[2:] for shape in shapes} == {(64, 64), (96, 64)}
+    assert max(shape[0] for shape in shapes) == 3
+    inner = slice(0, -4 * network.receptive_radius)
+    for one, other in zip(alone, together, strict=True):
+        assert np.abs(one[inner, inner].astype(int) - other[inner, inner]).max() <= 1
+    limited = Restorer(network, tile_pixels=80)
+    limited._limited, limited._tiles_per_batch = True, 16
+    monkeypatch.setattr(apply, "GPU_BYTES", 2.5 * bytes_per_pixel(network) * 64 * 64)
+    shapes.clear()
+    assert all(map(np.array_equal, limited.many(images_HWC), together))
+    assert [shape[0] for shape in shapes if shape[2:] == (64, 64)] == [1, 2, 1], "the first one measures the memory"
 
 
 def test_bfloat16_differs_little(tmp_path: Path) -> None:
