@@ -59,8 +59,7 @@ def superres() -> None:
             finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
         )
         run.count(account, params.superres.max_dropped)
-        factors = Counter(row.enlarge for row in manifest.read_kept(run.table, _Enlarged))
-        run.report["enlarged"] = {f"x{factor}": factors[factor] for factor in sorted(factors)}  # x1: only reduced
+        run.report["enlarged"] = _enlarged(run.table, "network" if params.superres.method == "network" else "lanczos")
         _write_sheets(run.work, params, overview, chunk)
 
 
@@ -110,6 +109,12 @@ def _without_image(row: Denoised, resolution: int) -> Scored:
     width, height = row.crop_width * factor, row.crop_height * factor
     padding = geometry.padding(rectangle.enlarged(factor), width, height, row.border, resolution)
     return extend(row, Scored, quality=None, padded=padding is not None, enlarge=factor)
+
+
+def _enlarged(path: Path, means: str) -> dict[str, int]:
+    """How many faces were enlarged by `means`, by factor, and how many were only reduced."""
+    factors = Counter(row.enlarge for row in manifest.read_kept(path, _Enlarged))
+    return {"no" if factor == 1 else f"{means} x{factor}": factors[factor] for factor in sorted(factors)}
 
 
 def _shown(keys: Sequence[Key], count: int) -> dict[Key, Cropped]:
