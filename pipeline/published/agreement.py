@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.stats import rankdata
 
 from pipeline.faces.quality import best_first
@@ -42,10 +41,11 @@ def agreements(faces: pa.Table, chosen: Sequence[bool]) -> dict[str, Agreement]:
     quality and sharpness of the final image, the photograph's bytes, and the side of the face's square in its pixels.
     `ValueError` as `agreement`.
     """
+    columns = faces.flatten()
     figures = {
-        "quality": faces["quality"],
-        "sharpness": faces["sharpness"],
-        "file_size": pc.struct_field(faces["photograph"], "size"),
-        "resolution": pc.divide(faces["shrink"].cast(pa.float64()), faces["zoom"]),
+        "quality": columns["quality"].to_pylist(),
+        "sharpness": columns["sharpness"].to_pylist(),
+        "file_size": columns["photograph.size"].to_pylist(),
+        "resolution": (columns["shrink"].to_numpy() / columns["zoom"].to_numpy()).tolist(),
     }
-    return {name: agreement(values.to_pylist(), chosen) for name, values in figures.items()}
+    return {name: agreement(values, chosen) for name, values in figures.items()}
