@@ -3,6 +3,7 @@
 With the method `delta` nothing is scored, and only the faces of the sheets are rendered.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
+from pipeline.errors import RejectedInputError
 from pipeline.faces import geometry
 from pipeline.faces.decode import decoding_mib
-from pipeline.faces.final_image import FinalRenderer, read_region
+from pipeline.faces.final_image import FinalRenderer, read_region, rendering_mib
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import best_first, quality
 from pipeline.faces.render import render
@@ -24,7 +26,6 @@ from pipeline.report.sheets import Picture
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
-MEMORY_MIB = 800  # measured with the demo's network at 1024 pixels, as a lower bound
 FACES, FACES_PER_ROW, FACE_PIXELS = 96, 12, 128
 """Of faces.png: how many faces, spread over all, are shown."""
 EXTREMES = 8
@@ -53,13 +54,13 @@ def superres() -> None:
             row_out=Scored,
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
-            memory_mib=int(
-                MEMORY_MIB * (params.align.resolution / 1024) ** 2
-                + decoding_mib(params.photographs, params.align.max_megapixels)
-            ),
+            memory_mib=rendering_mib(params.superres, params.align.resolution, NETWORK)
+            + decoding_mib(params.photographs, params.align.max_megapixels),
             finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
         )
         run.count(account, params.superres.max_dropped)
+        factors = Counter(row.enlarge for row in manifest.read_kept(run.table, _Enlarged))
+        run.report["enlarged"] = {f"x{factor}": factors[factor] for factor in sorted(factors)}  # x1: only reduced
         _write_sheets(run.work, params, overview, chunk)
 
 
@@ -81,11 +82,14 @@ def superres_chunk(
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
     scored = section.method != "delta"
+    finals = renderer.render_all([row for row in rows if scored or row.key in shown])
 
     def score(row: Denoised) -> Scored:
         if not scored and row.key not in shown:
             return _without_image(row, resolution)
-        final = renderer.render(row)
+        final = next(finals)
+        if isinstance(final, RejectedInputError):
+            raise final
         if scored and row.key in overview:
             faces.append(_overview_and_detail(final.image_HWC, _strip_pixels(resolution)))
         if row.key in shown:
@@ -187,6 +191,11 @@ def _columns(work: Path, pattern: str, side: int) -> list[Picture]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Quality(Face):
     quality: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Enlarged(Face):
+    enlarge: int
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ NO_FILES = (PUBLISHED, DETECT, FOLDERS)
 FIRST_PART = ".001"
 """Of a multi-part archive, whose other parts are in the same folder."""
 
+NetworkPrecision = Literal["float32", "bfloat16"]
 ReductionFilter = Literal["box", "bicubic", "lanczos"]
 Mirror = Annotated[str, Field(pattern=r"^(published|https?://[^\s?#]+)$")]
 
@@ -290,13 +291,30 @@ class NetworkFile(Section):
     sha256: Sha256
 
 
+class SpandrelNetwork(Section):
+    """A restoration network of others, as .safetensors or .pth, of an architecture that the library spandrel knows."""
+
+    kind: Literal["spandrel"]
+    path: Path
+    sha256: Sha256
+
+
+class PublishedNetwork(Section):
+    """A restoration network of others that is fetched as `network` says; a name stands for one file for ever."""
+
+    kind: Literal["published"]
+    name: str  # of `manifests/restoration.yaml`
+
+
 class NoNetwork(Section):
     """No network; the stage that applies it needs another `method`."""
 
     kind: Literal["none"]
 
 
-AnyNetwork = Annotated[TrainedNetwork | NetworkFile | NoNetwork, Field(discriminator="kind")]
+AnyNetwork = Annotated[
+    TrainedNetwork | NetworkFile | SpandrelNetwork | PublishedNetwork | NoNetwork, Field(discriminator="kind")
+]
 
 
 class FitParams(Section):
@@ -317,6 +335,7 @@ class DenoiseParams(Section):
     method: Literal["network", "none"]
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # side of the largest tile that goes through the network; bounds the memory
+    precision: NetworkPrecision  # of the network; bfloat16 is faster on GPUs and CPUs that have it
     png_level: PngLevel
     max_dropped: Fraction
 
@@ -326,13 +345,14 @@ class SuperresParams(Section):
 
     free: ClassVar = frozenset({"faces_per_chunk", "previews", "max_dropped"})
 
-    # enlargement by the x4 network, by Lanczos, or none; delta: Lanczos, then CelebA-HQ's published delta is added, and
-    # faces are not scored, since the published list selects them
+    # enlargement by the network, of faces with fewer pixels than the final image, by Lanczos, or none; delta: Lanczos,
+    # then CelebA-HQ's published delta is added, and faces are not scored, since the published list selects them
     method: Literal["network", "lanczos", "delta", "none"]
     renderer: Literal["fast", "exact"]  # of padding and transform: OpenCV, or the published recipe bit for bit
     reduction: Literal["area", "lanczos"]  # of squares without landmarks to the resolution: means of areas, or Lanczos
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # as in `denoise`
+    precision: NetworkPrecision  # as in `denoise`
     previews: NonNegativeInt  # faces on the preview sheet
     max_dropped: Fraction
 

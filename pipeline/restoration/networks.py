@@ -6,7 +6,7 @@ output pixel depends only on the input within `receptive_radius`.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,8 @@ class RestorationNetwork(nn.Module):
         Of the receptive field, in input pixels.
     """
 
-    scale: ClassVar[int]
-    multiple: ClassVar[int] = 1
+    scale: int
+    multiple: int = 1
     receptive_radius: int
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import detection, extraction, restoration_fit, result, stages, workers
+from benchmarks import detection, extraction, restoration_fit, restoring, result, stages, workers
 from pipeline.sources.archive import read_members
 from tests.restoration.photographs import jpeg, scene
 
@@ -106,6 +106,18 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
     code = f"import sys; sys.modules |= dict.fromkeys({absent}); import benchmarks.gpu_check"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_restoring_compares_before_and_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    restoring.main(quick=True)
+    ratios = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("RATIO ")]
+    assert {name for _, name, _ in ratios} >= {"demo-arresnet", "demo-srresnet", "demo-large-face"}
+    assert all(float(value) > 0 for _, _, value in ratios)
+    (saved,) = (tmp_path / result.RESULTS).glob("restoring-*.json")
+    assert json.loads(saved.read_text())["demo srresnet"]["again_by_superres"] < 30_000 / 202_599
 
 
 def test_a_fit_is_measured_on_photographs_that_it_never_saw(

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from pipeline import atomic
-from pipeline.errors import NetworkError, SourceError
+from pipeline.errors import NetworkError, ParamsError, SourceError, TermsError
 from pipeline.provenance import digest_of_file
+from pipeline.restoration import networks_of_others
 from pipeline.restoration.apply import Restorer
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import save_network
@@ -16,6 +18,10 @@ from stages.fit_superres import DENOISER, fit_superres
 from tests.restoration.photographs import SMALL, jpeg, scene, write_table
 from tests.stages.faces import choose
 
+networks_of_others._spandrel(Path())
+from spandrel.architectures.Compact import Compact  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
 NO_DENOISER = {"denoise": {"method": "none"}, "fit_denoise": {"network": {"kind": "none"}}}
 OUT = Path("data/fit_superres")
 RECORD = Path("data/fit_superres/record.json")
@@ -43,6 +49,36 @@ def test_a_trained_network_can_be_used_in_another_run() -> None:
     assert json.loads(RECORD.read_text())["report"] == {"kind": "file", "sha256": digest_of_file(mine)}
     assert {path.name for path in OUT.iterdir()} == {"network.safetensors", "network.json", "record.json", "SHA256SUMS"}
     assert (Restorer.load(OUT, tile_pixels=64)(scene(9)[:40, :50]) == fitted_HWC).all()
+
+
+def test_a_published_network_is_fetched_under_its_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest of this test publishes a made-up SRVGG; `network.local` has a copy."""
+    theirs = Path("copies/RealESRGAN_x4plus.pth")
+    theirs.parent.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        torch.save({"params": Compact(num_in_ch=3, num_out_ch=3, num_feat=4, num_conv=1).state_dict()}, theirs)
+    published = yaml.safe_load((ROOT / "manifests/restoration.yaml").read_text())
+    published["files"][0] |= {"bytes": theirs.stat().st_size, "sha256": digest_of_file(theirs)}
+    Path("manifests").mkdir()
+    Path("manifests/restoration.yaml").write_text(yaml.safe_dump(published))
+    local = {"offline": True, "local": "copies"}
+    choose("", fit_superres={"network": {"kind": "published", "name": "realesrgan-x5"}}, network=local, **NO_DENOISER)
+    with pytest.raises(ParamsError, match=r"'realesrgan-x5' is no network of .*; there are realesrgan-x4plus, "):
+        fit_superres()
+    choose(
+        "", fit_superres={"network": {"kind": "published", "name": "realesrgan-x4plus"}}, network=local, **NO_DENOISER
+    )
+    with pytest.raises(TermsError, match="--accept-terms restoration"):
+        fit_superres()
+    monkeypatch.setenv("CELEBAHQ_ACCEPT_TERMS", "restoration")
+    fit_superres()
+    record = json.loads(RECORD.read_text())
+    assert record["report"]["architecture"] == "RealESRGAN Compact 4nf 1nc"
+    assert record["licence"].startswith("BSD 3-Clause")
+    fetched = record["fetched"]["restoration/realesrgan-x4plus/RealESRGAN_x4plus.pth"]
+    assert fetched["hashes"]["sha256"] == digest_of_file(theirs)
+    assert Restorer.load(OUT, tile_pixels=64)(scene(9)[:20, :30]).shape == (80, 120, 3)
 
 
 def test_the_network_that_runs_before_comes_first_in_training_too() -> None:
