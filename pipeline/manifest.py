@@ -144,12 +144,14 @@ class Denoised(Cropped):
 class Scored(Denoised):
     """A row of `superres`: the final image's quality score, 0...1; null if the published list selects the faces.
 
-    `padded`: the image was padded. `enlarge`: the factor by which its region was enlarged.
+    `padded`: the image was padded. `enlarge`: the factor by which its region was enlarged. `sharpness`: the variance of
+    the final image's Laplacian, to compare the score with; null where that is.
     """
 
     quality: float | None
     padded: bool
     enlarge: int
+    sharpness: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

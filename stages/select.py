@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from pipeline import atomic, manifest
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces.quality import best_first
 from pipeline.manifest import Drop, Input, Scored, Selected
-from pipeline.params import SelectParams
+from pipeline.params import Params, SelectParams
+from pipeline.published.agreement import agreements
 from pipeline.published.image_list import PublishedImage, read_list
 from stages import main, read_params, stage_run, table
 
@@ -27,12 +28,14 @@ BINS_PER_UNIT = 50
 def select() -> None:
     """Write `data/select/`: the table of ranks, a histogram of the quality, and the counts of every stage so far.
 
-    With the published list also `absent.parquet`: the images of the list that are missing, and why.
+    With the published list also `absent.parquet`: the images of the list that are missing, and why. Where CelebA's
+    photographs are scored, the report says how well the score agrees with that list.
     """
     params = read_params()
     before = (BEFORE[0], "detect", *BEFORE[1:]) if params.detects else BEFORE
     inputs = [table(stage) for stage in before]
-    if params.select.method == "published":
+    compared = _can_be_compared(params)
+    if compared or params.select.method == "published":
         inputs.append(params.exact.image_list)
     with stage_run("select", params={"select": params.select}, inputs=inputs) as run:
         scores = manifest.kept_columns(table("superres"), ["file", "quality"])
@@ -47,9 +50,30 @@ def select() -> None:
         if images is not None:
             manifest.write_rows(run.work / "absent.parquet", Input, _absent(images, run.table, before))
         run.report["asked"] = params.select.keep
+        if compared:
+            run.report |= _compared(read_list(params.exact.image_list))
         _write_csv(run.work / "quality_histogram.csv", ("quality", "kept", "dropped"), _histogram(run.table, scores))
         counts = [*(_counts(table(stage)) for stage in before), _counts(run.table)]
         _write_csv(run.work / "funnel.csv", ("stage", "kept", "dropped", "reasons"), counts)
+
+
+def _can_be_compared(params: Params) -> bool:
+    """Whether scored faces of CelebA can be compared with the published list."""
+    celeba = params.download.source.kind == "celeba" and params.align.photographs == "all"
+    return celeba and params.superres.method != "delta" and params.exact.image_list.is_dir()
+
+
+def _compared(images: Sequence[PublishedImage]) -> dict[str, Any]:
+    """For the report: how many scored faces are in the published list, and how well each figure agrees with it."""
+    names = ["file", "quality", "sharpness", "photograph", "shrink", "zoom"]
+    faces = manifest.kept_columns(table("superres"), names)
+    scored = faces.filter(faces["quality"].is_valid())
+    listed = {image.file for image in images}
+    chosen = [file in listed for file in scored["file"].to_pylist()]
+    if not any(chosen) or all(chosen):
+        return {}
+    found = agreements(scored, chosen)
+    return {"agreement": {"listed": sum(chosen)} | {name: asdict(figure) for name, figure in found.items()}}
 
 
 @dataclass(frozen=True, slots=True)

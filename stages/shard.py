@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import manifest, provenance, sizes
 from pipeline.faces.decode import decoding_mib
-from pipeline.faces.final_image import FinalRenderer
+from pipeline.faces.final_image import FinalRenderer, rendering_mib
 from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.published.image_list import read_list
@@ -25,9 +25,11 @@ from stages import DATA, main, read_params, stage_run, table
 from stages.cards import origin_of_shards
 
 NETWORK = DATA / "fit_superres"
-MEMORY_MIB = 650  # measured with the demo's network at 1024 pixels, as a lower bound
+MEMORY_MIB = 50  # of the levels of an image and their compression, at 1024 pixels
 DELTAS = DATA / "download" / "deltas"
-LIBRARIES = ("numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
+LIBRARIES = (
+    "numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "isal", "pyarrow",
+)  # fmt: skip
 
 
 def shard() -> None:
@@ -77,8 +79,9 @@ def shard() -> None:
 
 
 def _memory_mib(params: Params) -> int:
-    image = MEMORY_MIB * (params.align.resolution / 1024) ** 2
-    return int(image + decoding_mib(params.photographs, params.align.max_megapixels))
+    image = int(MEMORY_MIB * (params.align.resolution / 1024) ** 2)
+    rendering = rendering_mib(params.superres, params.align.resolution, NETWORK)
+    return image + rendering + decoding_mib(params.photographs, params.align.max_megapixels)
 
 
 def open_renderer(params: Params, *, data: Path, image_list: Path) -> Renderer:
@@ -112,9 +115,11 @@ def _positions_of_files(path: Path) -> dict[str, int]:
 def _deciding(params: Params) -> dict[str, Any]:
     """Every value that decides a byte. `exact.min_match` does not: a run with a lower one resumes a failed run."""
     files = Contents.read(DELTAS.parent).files if params.superres.method == "delta" else {}
-    # means of areas are not named, as in the data sets of earlier versions, which knew nothing else
-    reduction = {} if params.superres.reduction == "area" else {"superres.reduction": params.superres.reduction}
-    return reduction | {
+    # what is usual is not named, as in the data sets of earlier versions, which knew nothing else
+    values = {"superres.reduction": (params.superres.reduction, "area")}
+    if params.superres.method == "network":
+        values["superres.precision"] = (params.superres.precision, "float32")
+    return {name: value for name, (value, usual) in values.items() if value != usual} | {
         "shard": params.shard,
         "superres.method": params.superres.method,
         "superres.renderer": params.superres.renderer,

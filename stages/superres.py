@@ -3,6 +3,7 @@
 With the method `delta` nothing is scored, and only the faces of the sheets are rendered.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,11 +11,13 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
+from pipeline.errors import RejectedInputError
 from pipeline.faces import geometry
+from pipeline.faces.artefacts import BlockGrid
 from pipeline.faces.decode import decoding_mib
-from pipeline.faces.final_image import FinalRenderer, read_region
+from pipeline.faces.final_image import FinalRenderer, read_region, rendering_mib
 from pipeline.faces.geometry import Rectangle
-from pipeline.faces.quality import best_first, quality
+from pipeline.faces.quality import best_first, quality, sharpness
 from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Drop, Face, Scored, extend
 from pipeline.params import Params
@@ -24,7 +27,6 @@ from pipeline.report.sheets import Picture
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
-MEMORY_MIB = 800  # measured with the demo's network at 1024 pixels, as a lower bound
 FACES, FACES_PER_ROW, FACE_PIXELS = 96, 12, 128
 """Of faces.png: how many faces, spread over all, are shown."""
 EXTREMES = 8
@@ -52,13 +54,12 @@ def superres() -> None:
             row_out=Scored,
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
-            memory_mib=int(
-                MEMORY_MIB * (params.align.resolution / 1024) ** 2
-                + decoding_mib(params.photographs, params.align.max_megapixels)
-            ),
+            memory_mib=rendering_mib(params.superres, params.align.resolution, NETWORK)
+            + decoding_mib(params.photographs, params.align.max_megapixels),
             finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
         )
         run.count(account, params.superres.max_dropped)
+        run.report["enlarged"] = _enlarged(run.table, "network" if params.superres.method == "network" else "lanczos")
         _write_sheets(run.work, params, overview, chunk)
 
 
@@ -80,22 +81,31 @@ def superres_chunk(
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
     scored = section.method != "delta"
+    finals = renderer.render_all([row for row in rows if scored or row.key in shown])
 
     def score(row: Denoised) -> Scored:
         if not scored and row.key not in shown:
             return _without_image(row, resolution)
-        final = renderer.render(row)
+        final = next(finals)
+        if isinstance(final, RejectedInputError):
+            raise final
         if scored and row.key in overview:
             faces.append(_overview_and_detail(final.image_HWC, _strip_pixels(resolution)))
         if row.key in shown:
             before = [_upright(data, version, params) for version in (shown[row.key], row)]
             restored.append(before + _overview_and_detail(final.image_HWC, PREVIEW_PIXELS))
-        score = quality(final.image_HWC) if scored else None
-        return extend(row, Scored, quality=score, padded=final.padded, enlarge=final.enlarge)
+        scores = _scores(row, final.image_HWC) if scored else (None, None)
+        return extend(row, Scored, quality=scores[0], sharpness=scores[1], padded=final.padded, enlarge=final.enlarge)
 
     yield from outcomes(rows, score)
     sheets.write_strip(stem.with_name(f"{stem.name}.faces.png"), faces)
     sheets.write_strip(stem.with_name(f"{stem.name}.restored.png"), restored)
+
+
+def _scores(row: Denoised, final_HWC: Picture) -> tuple[float, float]:
+    """Quality and sharpness of a final image."""
+    grid = BlockGrid.in_final_image(Rectangle.from_row(row.quad, row.zoom), row.shrink)
+    return quality(final_HWC, grid), sharpness(final_HWC)
 
 
 def _without_image(row: Denoised, resolution: int) -> Scored:
@@ -105,6 +115,12 @@ def _without_image(row: Denoised, resolution: int) -> Scored:
     width, height = row.crop_width * factor, row.crop_height * factor
     padding = geometry.padding(rectangle.enlarged(factor), width, height, row.border, resolution)
     return extend(row, Scored, quality=None, padded=padding is not None, enlarge=factor)
+
+
+def _enlarged(path: Path, means: str) -> dict[str, int]:
+    """How many faces were enlarged by `means`, by factor, and how many were only reduced."""
+    factors = Counter(manifest.kept_columns(path, ["enlarge"])["enlarge"].to_pylist())
+    return {"no" if factor == 1 else f"{means} x{factor}": factors[factor] for factor in sorted(factors)}
 
 
 def _spread(count: int) -> list[Key]:

@@ -18,6 +18,7 @@ from pipeline.params import SelectParams
 from pipeline.published.image_list import PublishedImage
 from stages import RECORD
 from stages.select import BEFORE, keep_best, keep_published, select, selected
+from tests.data.celebahq.make import write_list
 from tests.stages.faces import choose
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=9, md5="0" * 32)
@@ -132,6 +133,33 @@ def test_the_funnel_has_the_photographs_without_a_face_where_faces_are_detected(
     funnel = {row["stage"]: row for row in records(FUNNEL)}
     assert list(funnel)[:3] == ["extract", "detect", "align"]
     assert funnel["detect"]["reasons"] == f"{DropReason.NO_FACE}: 1"
+
+
+@pytest.mark.usefixtures("_tables")
+def test_celeba_is_compared_with_the_published_list() -> None:
+    images = [PublishedImage(idx, orig_idx, "0" * 32, "0" * 32) for idx, orig_idx in enumerate((6, 77, 2))]
+    write_list(Path("list"), images, files=1)
+    exact = {"image_list": "list"}
+    assert "agreement" not in run(method="quality", keep=3)  # drawn photographs, though they have CelebA's names
+    celeba = {
+        "kind": "celeba", "images": "published", "landmarks": "published", "partition": None, "attributes": None,
+        "deltas": None,
+    }  # fmt: skip
+    choose("tcp://not-used", select={"method": "quality", "keep": 3}, download={"source": celeba}, exact=exact)
+    select()
+    report = json.loads(Path("data/select", RECORD).read_text())["report"]
+    # listed are the faces of 0.77 and 0.52, the two best; their files are as large as the others, their squares too
+    assert report["agreement"]["listed"] == 2
+    assert report["agreement"]["quality"] == {"auc": 1.0, "overlap": 1.0}
+    assert report["agreement"]["resolution"]["auc"] == report["agreement"]["file_size"]["auc"] == 0.5
+    assert json.loads(Path("reports/select.json").read_text())["agreement"] == report["agreement"]
+    choose(
+        "tcp://not-used",
+        select={"method": "quality", "keep": 3}, download={"source": celeba}, exact=exact,
+        align={"photographs": "published"},
+    )  # fmt: skip
+    select()
+    assert "agreement" not in json.loads(Path("data/select", RECORD).read_text())["report"]
 
 
 @given(figures=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, max_size=20), keep=st.integers(1, 25))
