@@ -113,7 +113,7 @@ def params_of(photographs: int, resolution: int, *, networks: bool, workers: int
             small = {"channels": 8, "blocks": 1, "patch_pixels": 16, "minibatch": 4, "steps": 50, "threads": 1}
             params[fit]["network"] |= small | {"max_photographs": 64, "held_out_photographs": 4}
         else:
-            params[fit] = {"network": {"kind": "none"}}
+            params[fit]["network"] = {"kind": "none"}
             params[stage]["method"] = without
     return Params.model_validate_json(json.dumps(params))
 
