@@ -20,13 +20,13 @@ SIDE = 256
 def image() -> Pixels:
     """Shaded discs of all sizes on a shaded ground: smooth places, as skin and walls are, and edges."""
     rng = np.random.default_rng(3)
-    y, x = np.mgrid[: 4 * SIDE, : 4 * SIDE] / (4 * SIDE)
+    y, x = np.mgrid[: 2 * SIDE, : 2 * SIDE] / (2 * SIDE)
     drawn = 100 + 60 * x + 30 * np.sin(5 * y)
-    for _ in range(150):
+    for _ in range(100):
         centre_x, centre_y = rng.random(2)
         inside = (x - centre_x) ** 2 + (y - centre_y) ** 2 < (0.02 * rng.uniform(0.04, 1) ** -0.5) ** 2
         drawn[inside] = (rng.uniform(20, 200) + rng.uniform(-100, 100) * (x + y - centre_x - centre_y))[inside]
-    reduced = drawn.reshape(SIDE, 4, SIDE, 4).mean(axis=(1, 3)) + rng.normal(0, 0.5, (SIDE, SIDE))
+    reduced = drawn.reshape(SIDE, 2, SIDE, 2).mean(axis=(1, 3)) + rng.normal(0, 0.5, (SIDE, SIDE))
     return np.repeat(np.rint(reduced.clip(0, 255)).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -55,7 +55,7 @@ def test_stronger_compression_has_more_blocks_wherever_the_first_begins(image: P
     assert measured(moved).blocks == pytest.approx(found[2], rel=0.1)
 
 
-@pytest.mark.parametrize(("degrees", "zoom"), [(0, 1.5), (-12, 2.5), (30, 4.0)])
+@pytest.mark.parametrize(("degrees", "zoom"), [(-12, 1.5), (30, 3.0)])
 def test_blocks_and_noise_are_found_in_the_final_image(image: Pixels, degrees: float, zoom: float) -> None:
     assert measured(*final(image, degrees, zoom)).blocks < 0.01
     blocky, grid = final(compressed(image, 20), degrees, zoom)

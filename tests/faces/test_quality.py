@@ -41,7 +41,7 @@ def scene(side: int, seed: int) -> Picture:
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Picture]:
-    return [scene(256, seed) for seed in range(4)]
+    return [scene(256, seed) for seed in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_equal_scores_keep_their_order() -> None:
 
 @pytest.mark.vectors
 def test_real_photographs_rank_above_their_degraded_copies() -> None:
-    images = list(islice(photographs(REAL.needed("photos/bsds500_train_val.tar")), 0, None, 25))
+    images = list(islice(photographs(REAL.needed("photos/bsds500_train_val.tar")), 0, 120, 12))
     scores = np.array([quality(image) for image in images])
     wins = {
         name: np.mean([quality(degrade(image)) for image in images] < scores)
