@@ -65,7 +65,7 @@ def _compared(rows: Sequence[Scored], images: Sequence[PublishedImage]) -> dict[
     found = agreements(rows, listed)
     if found is None:
         return {}
-    counted = sum(row.quality is not None and row.file in listed for row in rows)
+    counted = len({row.file for row in rows if row.quality is not None} & listed)
     return {"agreement": {"listed": counted} | {name: asdict(figure) for name, figure in found.items()}}
 
 

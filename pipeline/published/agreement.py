@@ -39,9 +39,11 @@ def agreements(rows: Sequence[Scored], listed: Set[str]) -> Mapping[str, Agreeme
     """The agreement of each figure of the scored `rows` with the photographs `listed`; None where all or none are.
 
     quality and sharpness of the final image, the photograph's bytes, and the side of the face's square in its pixels.
+    Of several faces of a photograph the first is the published one.
     """
     scored = [row for row in rows if row.quality is not None]
-    chosen = [row.file in listed for row in scored]
+    first = {row.file: row.key for row in reversed(rows)}
+    chosen = [row.file in listed and first[row.file] == row.key for row in scored]
     if not any(chosen) or all(chosen):
         return None
     figures = {

@@ -41,13 +41,14 @@ def test_each_figure_is_compared_over_the_scored_faces() -> None:
         for place in range(4)
     ]
     rows[0] = replace(rows[0], quality=None)  # not scored, so not counted
+    rows.append(replace(rows[3], face=1, quality=0.0, sharpness=99.0))  # another face of a listed photograph
     rows[3] = replace(rows[3], photograph=replace(rows[3].photograph, size=50))
     found = agreements(rows, {"000001.jpg", "000004.jpg", "unknown.jpg"})
     assert found == {
         "quality": Agreement(1.0, 1.0),
         "sharpness": Agreement(0.0, 0.0),
         "file_size": Agreement(1.0, 1.0),
-        "resolution": Agreement(0.75, 0.0),
+        "resolution": Agreement(round(2 / 3, 6), 0.0),
     }
     assert agreements(rows, {"000001.jpg"}) is None
-    assert agreements(rows, {row.file for row in rows}) is None
+    assert agreements(rows[:4], {row.file for row in rows}) is None
