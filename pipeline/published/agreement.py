@@ -1,13 +1,13 @@
 """How well a figure of the faces agrees with NVIDIA's choice of 30,000 of CelebA's photographs."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from scipy.stats import rankdata
 
 from pipeline.faces.quality import best_first
-from pipeline.manifest import Scored
 
 DECIMALS = 6
 
@@ -35,21 +35,17 @@ def agreement(figures: Sequence[float], chosen: Sequence[bool]) -> Agreement:
     return Agreement(round(float(above) / (count * others), DECIMALS), round(float(is_chosen[best].mean()), DECIMALS))
 
 
-def agreements(rows: Sequence[Scored], listed: Set[str]) -> Mapping[str, Agreement] | None:
-    """The agreement of each figure of the scored `rows` with the photographs `listed`; None where all or none are.
+def agreements(faces: pa.Table, chosen: Sequence[bool]) -> dict[str, Agreement]:
+    """The agreement of each figure of scored faces, a table with columns of `Scored`, with a choice of them.
 
     quality and sharpness of the final image, the photograph's bytes, and the side of the face's square in its pixels.
-    Of several faces of a photograph the first is the published one.
+    `ValueError` as `agreement`.
     """
-    scored = [row for row in rows if row.quality is not None]
-    first = {row.file: row.key for row in reversed(rows)}
-    chosen = [row.file in listed and first[row.file] == row.key for row in scored]
-    if not any(chosen) or all(chosen):
-        return None
+    columns = faces.flatten()
     figures = {
-        "quality": [row.quality or 0.0 for row in scored],
-        "sharpness": [row.sharpness or 0.0 for row in scored],
-        "file_size": [float(row.photograph.size) for row in scored],
-        "resolution": [row.shrink / row.zoom for row in scored],
+        "quality": columns["quality"].to_pylist(),
+        "sharpness": columns["sharpness"].to_pylist(),
+        "file_size": columns["photograph.size"].to_pylist(),
+        "resolution": (columns["shrink"].to_numpy() / columns["zoom"].to_numpy()).tolist(),
     }
     return {name: agreement(values, chosen) for name, values in figures.items()}

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import manifest
+from pipeline.manifest import Scored
 from pipeline.published.agreement import Agreement, agreement, agreements
 from tests.stages.test_select import scored
 
@@ -35,20 +38,18 @@ def test_known_agreements() -> None:
         agreement([1, 2], [True, True])
 
 
-def test_each_figure_is_compared_over_the_scored_faces() -> None:
+def test_each_figure_is_compared(tmp_path: Path) -> None:
     rows = [
         replace(scored(place, 0.1 * place), sharpness=10.0 - place, shrink=1 + place % 2, zoom=2.0)
         for place in range(4)
     ]
-    rows[0] = replace(rows[0], quality=None)  # not scored, so not counted
-    rows.append(replace(rows[3], face=1, quality=0.0, sharpness=99.0))  # another face of a listed photograph
     rows[3] = replace(rows[3], photograph=replace(rows[3].photograph, size=50))
-    found = agreements(rows, {"000001.jpg", "000004.jpg", "unknown.jpg"})
+    manifest.write_rows(tmp_path / "superres.parquet", Scored, rows)
+    names = ["quality", "sharpness", "photograph", "shrink", "zoom"]
+    found = agreements(manifest.kept_columns(tmp_path / "superres.parquet", names), [True, False, False, True])
     assert found == {
-        "quality": Agreement(1.0, 1.0),
-        "sharpness": Agreement(0.0, 0.0),
-        "file_size": Agreement(1.0, 1.0),
-        "resolution": Agreement(round(2 / 3, 6), 0.0),
+        "quality": Agreement(0.5, 0.5),
+        "sharpness": Agreement(0.5, 0.5),
+        "file_size": Agreement(0.75, 1.0),
+        "resolution": Agreement(0.5, 0.5),
     }
-    assert agreements(rows, {"000001.jpg"}) is None
-    assert agreements(rows[:4], {row.file for row in rows}) is None

@@ -90,6 +90,7 @@ def test_every_face_has_the_quality_of_its_final_image() -> None:
         assert (row.quality, row.sharpness, row.padded, row.enlarge) == (*scores, final.padded, final.enlarge)
     report = json.loads(Path("reports/superres.json").read_text())
     assert (report["given"], report["kept"], report["dropped"]) == (FACES, FACES, {})
+    assert report["enlarged"] == {"no": FACES}, "their squares have more than 64 pixels"
 
 
 def test_the_sheets_show_the_faces_and_no_strip_is_left() -> None:
