@@ -169,9 +169,10 @@ def _small(given: Params, scheduler: str, count: int, steps: int, networks: bool
     for fit, section in (("fit_denoise", "denoise"), ("fit_superres", "superres")):
         if not networks and params[section]["method"] == "network":
             params[section]["method"] = "none" if section == "denoise" else "lanczos"
-            params[fit] = {"network": {"kind": "none"}}
+            params[fit]["network"] = {"kind": "none"}
         elif isinstance(getattr(given, fit).network, TrainedNetwork):
-            params[fit]["network"] |= {"steps": steps, "held_out_photographs": 1, "threads": 1}
+            params[fit]["photographs"] = str(table("extract"))
+            params[fit]["network"] |= {"steps": steps, "held_out_photographs": 1, "threads": 1, "min_pixels": 1}
     return params
 
 
