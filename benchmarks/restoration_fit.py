@@ -38,8 +38,8 @@ Pixels = NDArray[np.uint8]
 SUFFIXES = (".jpg", ".jpeg", ".png")
 QUALITIES = (10, 20, 40)
 TILE_PIXELS = 4096
-CALIBRATION = (10, 40)
-"""Steps of the two short fits whose CPU time gives that of a step."""
+CALIBRATION = (1, 101)
+"""Steps of the two short fits whose CPU time gives that of a step, after one that warms up."""
 SPARE = 0.97
 """Of the CPU time that is planned for, since steps take different times."""
 HELD_OUT_WHILE_TRAINING = 4
@@ -96,9 +96,10 @@ def fit_within(
         fit(architecture, params.model_copy(update={"steps": steps}), work=folder, **reading)
         return time.process_time() - started
 
-    few, more = (cpu_seconds(steps, work / f"{steps} steps") for steps in CALIBRATION)
+    _, few, more = (cpu_seconds(steps, work / f"{steps} steps") for steps in (CALIBRATION[0], *CALIBRATION))
     step = max(more - few, 1e-3) / (CALIBRATION[1] - CALIBRATION[0])
     steps = max(int((SPARE * seconds - few) / step), CALIBRATION[1])
+    print(f"{architecture}: {steps} steps of {step:.3f} CPU seconds", flush=True)
     return cpu_seconds(steps, work / architecture), steps
 
 

@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,7 @@ HELD_OUT_PIXELS = 256
 _WARM_UP = 0.05  # of all steps
 _LARGEST_GRADIENT = 1.0  # norm; reached only by a step that would do harm
 
-Restore = Callable[[Pixels], Pixels]
+Restore = Callable[[Sequence[Pixels]], Sequence[Pixels]]
 
 
 class Fitting(TypedDict):
@@ -65,7 +65,8 @@ class Fitting(TypedDict):
     workers
         Processes that make patches; with 0 this one does.
     before
-        The restoration that comes before this one: the network sees what it makes of the degraded patches.
+        The restoration that comes before this one, of several images: the network sees what it makes of the degraded
+        patches. None: nothing comes before.
     """
 
     photographs: Path
@@ -162,7 +163,7 @@ def _unchanged(minibatch: Any) -> Any:
 def _inputs(degraded_NHWC: Pixels, before: Restore | None) -> Pixels:
     """What the network sees of degraded patches with their context."""
     if before is not None:
-        degraded_NHWC = np.stack([before(patch_HWC) for patch_HWC in degraded_NHWC])
+        degraded_NHWC = np.stack(before([*degraded_NHWC]))
     return inner(degraded_NHWC)
 
 
