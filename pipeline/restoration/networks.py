@@ -14,9 +14,8 @@ from torch.nn import functional
 
 Architecture = Literal["arresnet", "srresnet"]
 
-_RESIDUAL_SCALE = 0.05
-"""Of the last layer's output. Residuals are that much smaller than features; without it Adam's first steps are too
-large, and the ReLUs die."""
+_RESIDUAL_SCALE = 0.2
+"""Of the last layer's output. Residuals are smaller than features; without it Adam's first steps are too large."""
 
 
 class RestorationNetwork(nn.Module):
