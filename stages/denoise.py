@@ -13,8 +13,6 @@ from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams, PhotographParams
-from pipeline.restoration.apply import Restorer, restore_regions
-from pipeline.restoration.memory import network_mib
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
@@ -29,6 +27,8 @@ def denoise() -> None:
     with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
         chunk, network = pass_chunk, 0
         if params.denoise.method == "network":
+            from pipeline.restoration.memory import network_mib
+
             network = network_mib(NETWORK, params.denoise.tile_pixels)
             chunk = partial(
                 restore_chunk,
@@ -68,6 +68,8 @@ def restore_chunk(
     data: Path,
 ) -> Iterator[Denoised | Drop]:
     """Restore the regions of some faces into a container."""
+    from pipeline.restoration.apply import Restorer, restore_regions
+
     restorer = Restorer.load(network, tile_pixels=params.tile_pixels, precision=params.precision)
     path = stem.with_name(f"{stem.name}.tar")
     regions = restore_regions(restorer, rows, lambda row: read_region(data, row, photographs))
