@@ -13,8 +13,7 @@ from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams, PhotographParams
-from pipeline.restoration.apply import Restorer, restore_regions
-from pipeline.restoration.memory import network_mib
+from pipeline.restoration.needs import network_mib
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
@@ -68,6 +67,8 @@ def restore_chunk(
     data: Path,
 ) -> Iterator[Denoised | Drop]:
     """Restore the regions of some faces into a container."""
+    from pipeline.restoration.apply import Restorer, restore_regions
+
     restorer = Restorer.load(network, tile_pixels=params.tile_pixels, precision=params.precision)
     path = stem.with_name(f"{stem.name}.tar")
     regions = restore_regions(restorer, rows, lambda row: read_region(data, row, photographs))
