@@ -10,10 +10,13 @@ import tarfile
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from benchmarks import detection, extraction, restoration_fit, restoring, result, stages, workers
+from benchmarks import detection, extraction, restoration_fit, restoring, result, shards, stages, workers
+from pipeline.shards import layout
+from pipeline.shards.codecs import CODECS
 from pipeline.sources.archive import read_members
 from tests.restoration.photographs import jpeg, scene
 
@@ -106,6 +109,20 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
     code = f"import sys; sys.modules |= dict.fromkeys({absent}); import benchmarks.gpu_check"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_shards_of_all_writers_hold_the_same_images(tmp_path: Path) -> None:
+    images_HWC = shards.drawn(3, 64)
+    writers = shards.compared(images_HWC, tmp_path, 1)  # compares what is read
+    assert writers.keys() == {"original", "earlier", *CODECS}
+    with h5py.File(tmp_path / "original/shard-00000.h5") as original:
+        for name in ("earlier", "gzip"):
+            with h5py.File(tmp_path / name / "shard-00000.h5") as file:
+                for resolution in layout.level_resolutions(64):
+                    level = layout.level_name(resolution)
+                    np.testing.assert_array_equal(layout.read_values(file, level), layout.read_values(original, level))
+    table = shards.table_of_codecs(images_HWC)
+    assert 0 < table["isal 2"]["megabytes"] <= 1.1 * table["zlib 4"]["megabytes"]
 
 
 def test_restoring_compares_before_and_now(
