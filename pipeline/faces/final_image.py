@@ -16,7 +16,7 @@ from pipeline.errors import DecoderError
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
-from pipeline.faces.region import Region, crop_again, enlarge, md5_of
+from pipeline.faces.region import Region, crop_again, enlarge_square, md5_of
 from pipeline.faces.render import RegionRenderer
 from pipeline.faces.squares import Reduction, resized
 from pipeline.manifest import Cropped, Denoised
@@ -81,7 +81,7 @@ class FinalRenderer:
         if self._network is not None:
             rectangle = region.rectangle.enlarged(self._network.scale)
             return Region(self._network(region.image_HWC), rectangle, region.shrink, region.border)
-        return region if self._method == "none" else enlarge(region)
+        return region if self._method == "none" else enlarge_square(region, self._resolution)
 
 
 def read_region(data: Path, row: Cropped, photographs: PhotographParams) -> Region:
