@@ -50,22 +50,24 @@ def resize(image_HWC: NDArray[np.uint8], width: int, height: int, box: Box | Non
     if width == width_in:
         image_HWC = image_HWC[rows, columns]
     else:
-        across = taps(width_in, width).part(columns)
-        image_HWC = _transposed(_resize_down(_transposed(image_HWC[rows]), across))
-    if down is not None:
-        image_HWC = _resize_down(image_HWC, down)
-    if box is None:
+        transposed_WHC = _transposed(image_HWC[rows])
+        across_WHC = np.empty((columns.stop - columns.start, *transposed_WHC.shape[1:]), np.uint8)
+        _resize_down(transposed_WHC, taps(width_in, width).part(columns), across_WHC, 0, 0)
+        image_HWC = _transposed(across_WHC)
+    if down is None and box is None:
         return image_HWC
     result_HWC = np.zeros((height, width, 3), np.uint8)
-    result_HWC[box.upper : box.lower, box.left : box.right] = image_HWC
+    if down is None:
+        result_HWC[part.slices] = image_HWC
+    else:
+        _resize_down(image_HWC, down, result_HWC, part.upper, part.left)
     return result_HWC
 
 
-def _resize_down(image_HWC: Bytes, table: Taps) -> Bytes:
-    height, width, _ = image_HWC.shape
-    result_HWC = np.empty((len(table.first), width, 3), np.uint8)
-    _down(np.ascontiguousarray(image_HWC).reshape(height, -1), table, result_HWC.reshape(len(result_HWC), -1))
-    return result_HWC
+def _resize_down(image_HWC: Bytes, table: Taps, result_HWC: Bytes, upper: int, left: int) -> None:
+    """Into the part of the result that begins at `upper` and `left`."""
+    rows_HN, result_HN = (np.ascontiguousarray(image).reshape(len(image), -1) for image in (image_HWC, result_HWC))
+    _down(rows_HN, table, result_HN[upper:], 3 * left)
 
 
 def _transposed(image_HWC: Bytes) -> Bytes:
@@ -111,12 +113,12 @@ def _sinc(t: np.float32) -> np.float32:
 
 
 @compiled
-def _down(rows_HN: Bytes, table: Taps, result_HN: Bytes) -> None:
+def _down(rows_HN: Bytes, table: Taps, result_HN: Bytes, left: int) -> None:
     first, count, weights = table
-    total = np.empty(result_HN.shape[1], F32)
-    for i in range(len(result_HN)):
+    total = np.empty(rows_HN.shape[1], F32)
+    for i in range(len(first)):
         sum_rows(rows_HN, first[i], count[i], weights[i], total)
-        result = result_HN[i]
+        result = result_HN[i, left : left + len(total)]
         for j in range(len(total)):
             result[j] = level(total[j])
 

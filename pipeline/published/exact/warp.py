@@ -52,10 +52,10 @@ def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> N
     size = SUPERSAMPLING * resolution
     left, upper = np.floor(low).astype(int) - 1
     right, lower = np.ceil(high).astype(int) + 1
-    part_HWC = np.ascontiguousarray(image_HWC[upper:lower, left:right])
-    packed_N = np.empty(part_HWC.shape[0] * part_HWC.shape[1], np.uint32)
-    _pack(part_HWC.reshape(-1, 3), packed_N)
-    source = Source(packed_N, part_HWC.shape[1], left, upper)
+    part_HWC = image_HWC[upper:lower, left:right]
+    packed_HW = np.empty((lower - upper, right - left), np.uint32)
+    _pack(part_HWC, packed_HW)
+    source = Source(packed_HW.reshape(-1), int(right - left), int(left), int(upper))
     _render(source, quad_coefficients(corners_42, size), taps(size, resolution), result_CHW)
     return result_CHW
 
@@ -79,23 +79,13 @@ class Source(NamedTuple):
     upper: int
 
 
-class Block(NamedTuple):
-    """Of `BLOCK` samples: the place of the upper left pixel, the way to its neighbours, and the four pixels."""
-
-    place: NDArray[np.int32]
-    dx: Floats
-    dy: Floats
-    nw: Words
-    ne: Words
-    sw: Words
-    se: Words
-
-
 @compiled
-def _pack(pixels_N3: Bytes, packed_N: Words) -> None:
-    for i in range(len(packed_N)):
-        red, green, blue = U32(pixels_N3[i, 0]), U32(pixels_N3[i, 1]), U32(pixels_N3[i, 2])
-        packed_N[i] = red | (green << U32(8)) | (blue << U32(16))
+def _pack(image_HWC: Bytes, packed_HW: Words) -> None:
+    height, width = packed_HW.shape
+    for y in range(height):
+        for x in range(width):
+            red, green, blue = U32(image_HWC[y, x, 0]), U32(image_HWC[y, x, 1]), U32(image_HWC[y, x, 2])
+            packed_HW[y, x] = red | (green << U32(8)) | (blue << U32(16))
 
 
 @compiled
@@ -105,12 +95,8 @@ def _render(source: Source, coefficients_24: Doubles, table: Taps, result_CHW: B
     samples_CPN = np.empty((channels, SUPERSAMPLING, resolution), F32)
     total_N = np.empty(channels * resolution, F32)
     rows_HCW = np.empty((SUPERSAMPLING * STRIP + TAPS, channels, resolution), np.uint8)
-    place_N = np.empty(BLOCK, np.int32)
-    words_4N = np.empty((4, BLOCK), U32)
-    block = Block(
-        place_N, np.empty(BLOCK, F32), np.empty(BLOCK, F32), words_4N[0], words_4N[1], words_4N[2], words_4N[3]
-    )
-    exact_2N = np.empty((2, BLOCK), F64)
+    place, words = np.empty(BLOCK, np.int32), np.empty(4 * BLOCK, U32)
+    offsets, exact_offsets = np.empty(2 * BLOCK, F32), np.empty(2 * BLOCK, F64)
     first, count, weights = table
     base = stop = 0  # the rows that rows_HCW holds
     for start in range(0, resolution, STRIP):
@@ -120,7 +106,7 @@ def _render(source: Source, coefficients_24: Doubles, table: Taps, result_CHW: B
             rows_HCW[i] = rows_HCW[first[start] - base + i]
         base, begin, stop = first[start], stop, first[end - 1] + count[end - 1]
         for y in range(begin, stop):
-            _sample(source, coefficients_24, y, block, exact_2N, samples_CPN)
+            _sample(source, coefficients_24, y, place, offsets, exact_offsets, words, samples_CPN)
             for channel in range(channels):
                 _reduce_across(samples_CPN[channel], table, rows_HCW[y - base, channel])
         rows_HN = rows_HCW.reshape(len(rows_HCW), channels * resolution)
@@ -134,13 +120,22 @@ def _render(source: Source, coefficients_24: Doubles, table: Taps, result_CHW: B
 
 @compiled
 def _sample(
-    source: Source, coefficients_24: Doubles, y: int, block: Block, exact_2N: Doubles, samples_CPN: Floats
+    source: Source,
+    coefficients_24: Doubles,
+    y: int,
+    place_N: NDArray[np.int32],
+    offsets: Floats,
+    exact_offsets: Doubles,
+    words: Words,
+    samples_CPN: Floats,
 ) -> None:
-    """One row of samples, ordered by phase."""
+    """One row of samples, ordered by phase.
+
+    Of a block: `place` is the upper left pixel of each, `offsets` the ways to its neighbours, all x, then all y;
+    `words` the four pixels, all of the north-west, north-east, south-west, south-east.
+    """
     a0, a1, a2, a3 = coefficients_24[0]
     b0, b1, b2, b3 = coefficients_24[1]
-    place_N, dx_N, dy_N, nw_N, ne_N, sw_N, se_N = block
-    exact_dx_N, exact_dy_N = exact_2N[0], exact_2N[1]
     y_in, width = F64(y), F64(source.width)
     x_across, y_across = a1 + a3 * y_in, b1 + b3 * y_in
     x_origin, y_origin = a0 + a2 * y_in - 0.5 - source.left, b0 + b2 * y_in - 0.5 - source.upper
@@ -152,45 +147,30 @@ def _sample(
             green = samples_CPN[1, phase, start : start + count]
             blue = samples_CPN[2, phase, start : start + count]
             place = place_N[:count]
-            _locate(
-                x_origin + x * x_across,
-                SUPERSAMPLING * x_across,
-                y_origin + x * y_across,
-                SUPERSAMPLING * y_across,
-                width,
-                place,
-                dx_N,
-                dy_N,
-            )
-            _gather(source.pixels, source.width, place, nw_N, ne_N, sw_N, se_N)
-            if _filter(nw_N, ne_N, sw_N, se_N, dx_N, dy_N, red, green, blue):
-                _locate_as_pillow(source, coefficients_24, x, y, place, exact_dx_N, exact_dy_N)
-                _gather(source.pixels, source.width, place, nw_N, ne_N, sw_N, se_N)
-                _filter_as_pillow(nw_N, ne_N, sw_N, se_N, exact_dx_N, exact_dy_N, red, green, blue)
+            x_in, y_in_image = x_origin + x * x_across, y_origin + x * y_across
+            _locate(x_in, SUPERSAMPLING * x_across, y_in_image, SUPERSAMPLING * y_across, width, place, offsets)
+            _gather(source.pixels, source.width, place, words)
+            if _filter(words, offsets, red, green, blue):
+                _locate_as_pillow(source, coefficients_24, x, y, place, exact_offsets)
+                _gather(source.pixels, source.width, place, words)
+                _filter_as_pillow(words, exact_offsets, red, green, blue)
 
 
 @compiled
 def _locate(
-    x: float,
-    x_step: float,
-    y: float,
-    y_step: float,
-    width: float,
-    place: NDArray[np.int32],
-    dx: Floats,
-    dy: Floats,
+    x: float, x_step: float, y: float, y_step: float, width: float, place: NDArray[np.int32], offsets: Floats
 ) -> None:
     """Where samples lie, but for the last bits."""
     for i in range(len(place)):
         px, py = x + x_step * i, y + y_step * i
         column, row = np.floor(px), np.floor(py)
-        dx[i], dy[i] = F32(px - column), F32(py - row)
+        offsets[i], offsets[i + BLOCK] = F32(px - column), F32(py - row)
         place[i] = I32(row * width + column)
 
 
 @compiled
 def _locate_as_pillow(
-    source: Source, coefficients_24: Doubles, x: int, y: int, place: NDArray[np.int32], dx: Doubles, dy: Doubles
+    source: Source, coefficients_24: Doubles, x: int, y: int, place: NDArray[np.int32], offsets: Doubles
 ) -> None:
     a0, a1, a2, a3 = coefficients_24[0]
     b0, b1, b2, b3 = coefficients_24[1]
@@ -202,35 +182,34 @@ def _locate_as_pillow(
         px = (((a0 + a1 * x_in) + a2y) + (a3 * x_in) * y_in) - 0.5
         py = (((b0 + b1 * x_in) + b2y) + (b3 * x_in) * y_in) - 0.5
         column, row = I32(px), I32(py)
-        dx[i], dy[i] = px - F64(column), py - F64(row)
+        offsets[i], offsets[i + BLOCK] = px - F64(column), py - F64(row)
         place[i] = row * width + column - origin
 
 
 @compiled
-def _gather(pixels: Words, width: int, place: NDArray[np.int32], nw: Words, ne: Words, sw: Words, se: Words) -> None:
-    _take(pixels, place, nw)
-    _take(pixels[1:], place, ne)
-    _take(pixels[width:], place, sw)
-    _take(pixels[width + 1 :], place, se)
+def _gather(pixels: Words, width: int, place: NDArray[np.int32], words: Words) -> None:
+    _take(pixels, place, words)
+    _take(pixels[1:], place, words[BLOCK:])
+    _take(pixels[width:], place, words[2 * BLOCK :])
+    _take(pixels[width + 1 :], place, words[3 * BLOCK :])
 
 
 @compiled
-def _take(pixels: Words, place: NDArray[np.int32], taken: Words) -> None:
+def _take(pixels: Words, place: NDArray[np.int32], words: Words) -> None:
     for i in range(len(place)):
-        taken[i] = pixels[np.uint64(place[i])]
+        words[i] = pixels[np.uint64(place[i])]
 
 
 @compiled
-def _filter(
-    nw: Words, ne: Words, sw: Words, se: Words, dx: Floats, dy: Floats, red: Floats, green: Floats, blue: Floats
-) -> bool:
+def _filter(words: Words, offsets: Floats, red: Floats, green: Floats, blue: Floats) -> bool:
     """Bilinear values of float32, truncated; whether any may have to be truncated otherwise."""
     doubtful = I32(0)
     for i in range(len(red)):
-        a, b, c, d = nw[i], ne[i], sw[i], se[i]
-        value0 = _bilinear(a, b, c, d, 0, dx[i], dy[i])
-        value1 = _bilinear(a, b, c, d, 8, dx[i], dy[i])
-        value2 = _bilinear(a, b, c, d, 16, dx[i], dy[i])
+        a, b, c, d = words[i], words[i + BLOCK], words[i + 2 * BLOCK], words[i + 3 * BLOCK]
+        dx, dy = offsets[i], offsets[i + BLOCK]
+        value0 = _bilinear(a, b, c, d, 0, dx, dy)
+        value1 = _bilinear(a, b, c, d, 8, dx, dy)
+        value2 = _bilinear(a, b, c, d, 16, dx, dy)
         level0, level1, level2 = F32(I32(value0)), F32(I32(value1)), F32(I32(value2))
         red[i], green[i], blue[i] = level0, level1, level2
         slant = U32(U32(a ^ b) | U32(U32(a ^ c) | U32(a ^ d)))  # float32 is exact where four values are equal
@@ -261,14 +240,13 @@ def _byte(word: np.uint32, shift: int) -> np.int32:
 
 
 @compiled
-def _filter_as_pillow(
-    nw: Words, ne: Words, sw: Words, se: Words, dx: Doubles, dy: Doubles, red: Floats, green: Floats, blue: Floats
-) -> None:
+def _filter_as_pillow(words: Words, offsets: Doubles, red: Floats, green: Floats, blue: Floats) -> None:
     for i in range(len(red)):
-        a, b, c, d = nw[i], ne[i], sw[i], se[i]
-        red[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 0, dx[i], dy[i])))
-        green[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 8, dx[i], dy[i])))
-        blue[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 16, dx[i], dy[i])))
+        a, b, c, d = words[i], words[i + BLOCK], words[i + 2 * BLOCK], words[i + 3 * BLOCK]
+        dx, dy = offsets[i], offsets[i + BLOCK]
+        red[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 0, dx, dy)))
+        green[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 8, dx, dy)))
+        blue[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 16, dx, dy)))
 
 
 @compiled
