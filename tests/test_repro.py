@@ -17,8 +17,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 import yaml
 
+from pipeline.restoration import networks_of_others
 from pipeline.sources.fetch.terms import TERMS_VARIABLE
 from pipeline.sources.lsun.published import PublishedCategory
 from pipeline.sources.lsun.synthetic import make_category
@@ -216,6 +218,24 @@ def _publish(server: FaultyServer, root: Path, categories: list[str]) -> None:
         facts = {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest(), "images": 6}
         content["categories"][name] |= facts
     path.write_text(yaml.safe_dump(content))
+
+
+def test_a_network_of_others_is_taken_by_path(repo: Repo) -> None:
+    """A small SRVGG with random weights, as its authors publish them, in place of the trained x4 network."""
+    path = repo.root / "theirs.pth"
+    networks_of_others._spandrel(path)
+    from spandrel.architectures.Compact import Compact  # noqa: PLC0415
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        torch.save({"params_ema": Compact(num_in_ch=3, num_out_ch=3, num_feat=4, num_conv=1).state_dict()}, path)
+    network = {"kind": "spandrel", "path": "theirs.pth", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    repo.edit({"fit_superres": {"network": network}})
+    assert repo.dvc("repro", "superres") == ["fit_superres", "superres"]
+    assert repo.report("fit_superres")["architecture"] == "RealESRGAN Compact 4nf 1nc"
+    report = repo.report("superres")
+    assert set(report["enlarged"]) == {"no", "network x4"}, "faces that have all pixels are not enlarged"
+    assert sum(report["enlarged"].values()) == report["kept"]
 
 
 def test_a_misspelt_category_fails_at_once_with_the_names(repo: Repo) -> None:
