@@ -43,7 +43,7 @@ REGION_BYTES, PUBLISHED_REGION_BYTES = 420_000, 1_000_000
 MEMBER_BYTES = 1024
 """Of a small image's header and padding in a tar."""
 DELTA_SECONDS = 0.15
-"""To decrypt and add a delta (`benchmarks.exact`)."""
+"""To decrypt and add a delta (`benchmarks.render`)."""
 DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
 """To decode a photograph and find its faces, and what a worker needs for it (`benchmarks.detection`)."""
 CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40

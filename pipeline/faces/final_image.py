@@ -17,7 +17,7 @@ from pipeline.errors import DecoderError, RejectedInputError
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
-from pipeline.faces.region import Region, crop_again, enlarge, md5_of
+from pipeline.faces.region import Region, crop_again, enlarge_square, md5_of
 from pipeline.faces.render import RegionRenderer
 from pipeline.faces.squares import Reduction, resized
 from pipeline.manifest import Cropped, Denoised
@@ -116,7 +116,7 @@ class FinalRenderer:
                 yield rejected
                 continue
             plain = self._method == "none" or row.landmarks is None
-            enlarged = region if plain else enlarge(region)
+            enlarged = region if plain else enlarge_square(region, self._resolution)
             yield enlarged, enlarged.image_HWC.shape[0] // region.image_HWC.shape[0]
 
     def _read(self, row: Denoised) -> Region:
