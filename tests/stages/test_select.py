@@ -52,6 +52,7 @@ def scored(index: int, figure: float) -> Scored:
         quality=figure,
         padded=False,
         enlarge=4,
+        sharpness=figure,
     )
 
 
