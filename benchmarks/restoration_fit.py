@@ -38,8 +38,8 @@ Pixels = NDArray[np.uint8]
 SUFFIXES = (".jpg", ".jpeg", ".png")
 QUALITIES = (10, 20, 40)
 TILE_PIXELS = 4096
-CALIBRATION = (10, 40)
-"""Steps of the two short fits whose CPU time gives that of a step."""
+CALIBRATION = (1, 101)
+"""Steps of the two short fits whose CPU time gives that of a step, after one that warms up."""
 SPARE = 0.97
 """Of the CPU time that is planned for, since steps take different times."""
 HELD_OUT_WHILE_TRAINING = 4
@@ -51,11 +51,11 @@ COMMON: dict[str, Any] = {
     "filters": ("bicubic",),
 }  # fmt: skip
 DENOISE = TrainedNetwork(
-    **COMMON, patch_pixels=64, minibatch=8, learning_rate=0.003, loss_epsilon=12.0, jpeg_quality_min=8,
-    jpeg_quality_max=60,
+    **COMMON, patch_pixels=64, minibatch=8, learning_rate=0.002, loss_epsilon=12.0, jpeg_quality_min=8,
+    jpeg_quality_max=50,
 )  # fmt: skip
 SUPERRES = TrainedNetwork(
-    **COMMON, patch_pixels=32, minibatch=8, learning_rate=0.003, loss_epsilon=12.0, jpeg_quality_min=100,
+    **COMMON, patch_pixels=32, minibatch=8, learning_rate=0.002, loss_epsilon=12.0, jpeg_quality_min=100,
     jpeg_quality_max=100,
 )  # fmt: skip
 ADVERSARIAL = AdversarialPhase(begin=0.6, weight=0.02, feature_weight=0.2)
@@ -96,9 +96,10 @@ def fit_within(
         fit(architecture, params.model_copy(update={"steps": steps}), work=folder, **reading)
         return time.process_time() - started
 
-    few, more = (cpu_seconds(steps, work / f"{steps} steps") for steps in CALIBRATION)
+    _, few, more = (cpu_seconds(steps, work / f"{steps} steps") for steps in (CALIBRATION[0], *CALIBRATION))
     step = max(more - few, 1e-3) / (CALIBRATION[1] - CALIBRATION[0])
     steps = max(int((SPARE * seconds - few) / step), CALIBRATION[1])
+    print(f"{architecture}: {steps} steps of {step:.3f} CPU seconds", flush=True)
     return cpu_seconds(steps, work / architecture), steps
 
 
@@ -165,9 +166,10 @@ def run(source: Path, work: Path, *, minutes: float, held_out: int, tasks: Seque
         cpu, steps = fit_within(architecture, params, work / "photographs", work, 60 * minutes)
         used = params.model_copy(update={"steps": steps}).model_dump(mode="json")
         fits[task] = {"cpu_seconds": round(cpu, 1), "params": used}
-        table |= measure(images, Restorer.load(work / architecture, tile_pixels=TILE_PIXELS))
-    for row, values in table.items():
-        print(f"{row:<12}" + "".join(f"  {column} {value}" for column, value in values.items()))
+        measured = measure(images, Restorer.load(work / architecture, tile_pixels=TILE_PIXELS))
+        for row, values in measured.items():
+            print(f"{row:<12}" + "".join(f"  {column} {value}" for column, value in values.items()), flush=True)
+        table |= measured
     ratios = {f"{row} gain db {column}": table[row][column] for row in table for column in ("rgb", "y")}
     save(name if len(fits) > 1 else f"{name}-{'-'.join(fits)}", {"held_out": held_out, "fits": fits, **table}, ratios)
 

@@ -19,7 +19,7 @@ def fit_superres() -> None:
     if method != "network" or not isinstance(params.fit_superres.network, TrainedNetwork):
         fit_network("fit_superres", "srresnet", params={"denoise": method})
         return
-    before = Restorer.load(DENOISER, tile_pixels=params.denoise.tile_pixels)
+    before = Restorer.load(DENOISER, tile_pixels=params.denoise.tile_pixels).many
     inputs = [DENOISER / DESCRIPTION]
     fit_network("fit_superres", "srresnet", before=before, params={"denoise": method}, inputs=inputs)
 

@@ -46,7 +46,7 @@ MEMBER_BYTES = 1024
 SHEETS_BYTES = 7_500_000
 """Of the sheets of faces."""
 DELTA_SECONDS = 0.15
-"""To decrypt and add a delta (`benchmarks.exact`)."""
+"""To decrypt and add a delta (`benchmarks.render`)."""
 DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
 """To decode a photograph and find its faces, and what a worker needs for it (`benchmarks.detection`)."""
 CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40

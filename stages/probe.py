@@ -83,11 +83,13 @@ def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, MANIFESTS).symlink_to(ROOT / MANIFESTS)
         Path(folder, "given.json").write_text(params.model_dump_json(), encoding="utf-8")
+        # the user's own files, accepted terms and downloads stay where they are
+        places = {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(Path.cwd())}
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         ran = subprocess.run(
             [sys.executable, "-m", "stages.probe", str(seconds)],
             cwd=folder,
-            env=os.environ | threads | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | threads | places,
             capture_output=True,
             text=True,
             check=False,

@@ -258,7 +258,7 @@ class TrainedNetwork(Section):
     learning_rate: PositiveFloat  # of Adam, the maximum of the schedule
     loss_epsilon: PositiveFloat  # of the Charbonnier loss, in levels: L2 for smaller errors, L1 for larger ones
     ema_decay: Beta  # of the moving average of the weights, which is the network
-    precision: Literal["float32", "bfloat16"]  # of convolutions on a GPU
+    precision: NetworkPrecision  # of convolutions on a GPU; a CPU computes in float32
     adversarial: AdversarialPhase | None  # null: pixels alone
     blur_max: NonNegativeFloat  # largest sigma of a Gaussian, in degraded pixels; 0: no blur
     filters: Annotated[tuple[ReductionFilter, ...], Field(min_length=1)]  # of the reduction, one for each patch

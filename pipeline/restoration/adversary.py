@@ -40,7 +40,7 @@ class PatchDiscriminator(nn.Module):
         for layer in self.layers[:-1]:
             x = functional.leaky_relu(layer(x), 0.2)
             features.append(x)
-        return self.layers[-1](x), features
+        return self.layers[-1](x).float(), features
 
 
 def discriminator_loss(clean_logits: Tensor, restored_logits: Tensor) -> Tensor:
@@ -56,7 +56,9 @@ def restorer_loss(clean_logits: Tensor, restored_logits: Tensor) -> Tensor:
 
 def feature_loss(clean: Sequence[Tensor], restored: Sequence[Tensor]) -> Tensor:
     """Mean absolute difference between the features of clean and restored images."""
-    return torch.stack([(a.detach() - b).abs().mean() for a, b in zip(clean, restored, strict=True)]).mean()
+    return torch.stack(
+        [(a.detach().float() - b.float()).abs().mean() for a, b in zip(clean, restored, strict=True)]
+    ).mean()
 
 
 def _relative(clean_logits: Tensor, restored_logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,9 +37,13 @@ Row = TypeVar("Row")
 _Tile = tuple[int, Span, Span]  # the number of its image, rows, columns
 
 
-def to_tensor(images_NHWC: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 RGB to the input of a network: float32 NCHW in [-1, 1], channels last in memory."""
-    images = torch.from_numpy(np.ascontiguousarray(images_NHWC)).to(device)
+def to_tensor(images_NHWC: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor:
+    """uint8 RGB to the input of a network: float32 NCHW in [-1, 1], channels last in memory.
+
+    A tensor in pinned memory is copied to a GPU without waiting for it.
+    """
+    images = images_NHWC if isinstance(images_NHWC, Tensor) else torch.from_numpy(np.ascontiguousarray(images_NHWC))
+    images = images.to(device, non_blocking=True)
     return images.permute(0, 3, 1, 2).float().div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
 
 

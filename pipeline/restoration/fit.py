@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader
 
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
-from pipeline.params import PhotographParams, TrainedNetwork
+from pipeline.params import AdversarialPhase, PhotographParams, TrainedNetwork
 from pipeline.progress import progress
 from pipeline.restoration.adversary import discriminator_loss, feature_loss, restorer_loss
 from pipeline.restoration.apply import to_tensor
 from pipeline.restoration.checkpoint import FitCheckpoint
 from pipeline.restoration.clean_images import read_clean
-from pipeline.restoration.degradations import Degradation, Pixels, inner
+from pipeline.restoration.degradations import CONTEXT, Degradation, Pixels, inner
 from pipeline.restoration.device import reproducible, select_device
 from pipeline.restoration.evaluation import OCTAVES, Figures, Pairs, figures, with_network, without_network, write_sheet
 from pipeline.restoration.networks import Architecture, NetworkSpec
@@ -50,7 +50,7 @@ HELD_OUT_PIXELS = 256
 _WARM_UP = 0.05  # of all steps
 _LARGEST_GRADIENT = 1.0  # norm; reached only by a step that would do harm
 
-Restore = Callable[[Pixels], Pixels]
+Restore = Callable[[Sequence[Pixels]], Sequence[Pixels]]
 
 
 class Fitting(TypedDict):
@@ -65,7 +65,8 @@ class Fitting(TypedDict):
     workers
         Processes that make patches; with 0 this one does.
     before
-        The restoration that comes before this one: the network sees what it makes of the degraded patches.
+        The restoration that comes before this one, of several images: the network sees what it makes of the degraded
+        patches. None: nothing comes before.
     """
 
     photographs: Path
@@ -102,7 +103,7 @@ def fit(
     side = degradation.square_side(params.patch_pixels)
     images = read_clean(fitting["photographs"], fitting["data"], params, how, side=side)
     pairs = [
-        (_inputs(degraded[None], before)[0], clean)
+        (inner(degraded if before is None else before([degraded])[0]), clean)
         for degraded, clean in held_out_pairs(images.held_out, degradation, pixels=HELD_OUT_PIXELS, seed=params.seed)
     ]
     with reproducible(params.threads):
@@ -150,20 +151,11 @@ def _minibatches(
     """The input and target of each step from `first` on, as tensors of the device."""
     device = select_device()
     steps = range(first, len(sampler))
-    loader = DataLoader(sampler, batch_size=None, sampler=steps, num_workers=workers, collate_fn=_unchanged)
+    pin = device.type == "cuda"  # else a copy would wait for the steps before it
+    loader = DataLoader(sampler, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin)
     for degraded, clean in loader:
-        yield to_tensor(_inputs(degraded, before), device), to_tensor(clean, device)
-
-
-def _unchanged(minibatch: Any) -> Any:
-    return minibatch
-
-
-def _inputs(degraded_NHWC: Pixels, before: Restore | None) -> Pixels:
-    """What the network sees of degraded patches with their context."""
-    if before is not None:
-        degraded_NHWC = np.stack([before(patch_HWC) for patch_HWC in degraded_NHWC])
-    return inner(degraded_NHWC)
+        inputs = degraded if before is None else torch.from_numpy(np.stack(before([*degraded.numpy()])))
+        yield to_tensor(inputs, device)[..., CONTEXT:-CONTEXT, CONTEXT:-CONTEXT], to_tensor(clean, device)
 
 
 def _train(
@@ -208,25 +200,43 @@ def _mean_loss(checkpoint: FitCheckpoint, params: TrainedNetwork) -> float:
 def _update(checkpoint: FitCheckpoint, params: TrainedNetwork, degraded_NCHW: Tensor, clean_NCHW: Tensor) -> Tensor:
     """One step of the network, in the adversarial phase after one of the discriminator; returns the loss of pixels."""
     rate = learning_rate(params, checkpoint.step)
-    phase, discriminator = params.adversarial, checkpoint.discriminator
-    device = degraded_NCHW.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=params.precision == "bfloat16" and device != "cpu"):
+    with _autocast(params, degraded_NCHW):
         restored_NCHW = checkpoint.network(degraded_NCHW)
-        loss = objective = charbonnier(restored_NCHW.float(), clean_NCHW, params.loss_epsilon)
-        if phase is not None and checkpoint.step >= phase.begin * params.steps:
-            true, _ = discriminator(degraded_NCHW, clean_NCHW)
-            false, _ = discriminator(degraded_NCHW, restored_NCHW.detach())
-            _descend(checkpoint.discriminator_optimizer, discriminator, discriminator_loss(true, false), rate)
-            with torch.no_grad():
-                true, true_features = discriminator(degraded_NCHW, clean_NCHW)
-            false, false_features = discriminator(degraded_NCHW, restored_NCHW)
-            objective = (
-                loss
-                + phase.weight * restorer_loss(true, false)
-                + phase.feature_weight * feature_loss(true_features, false_features)
-            )
+    loss = objective = charbonnier(restored_NCHW.float(), clean_NCHW, params.loss_epsilon)
+    if params.adversarial is not None and checkpoint.step >= params.adversarial.begin * params.steps:
+        images = (degraded_NCHW, clean_NCHW, restored_NCHW)
+        objective = loss + _adversarial_loss(checkpoint, params, params.adversarial, images, rate)
     _descend(checkpoint.optimizer, checkpoint.network, objective, rate)
     return loss.detach()
+
+
+def _adversarial_loss(
+    checkpoint: FitCheckpoint,
+    params: TrainedNetwork,
+    phase: AdversarialPhase,
+    images: tuple[Tensor, Tensor, Tensor],
+    rate: float,
+) -> Tensor:
+    """Update the discriminator; what the network is to lower. `images`: degraded, clean and restored."""
+    degraded_NCHW, clean_NCHW, restored_NCHW = images
+    discriminator = checkpoint.discriminator
+    with _autocast(params, degraded_NCHW):
+        true, _ = discriminator(degraded_NCHW, clean_NCHW)
+        false, _ = discriminator(degraded_NCHW, restored_NCHW.detach())
+    _descend(checkpoint.discriminator_optimizer, discriminator, discriminator_loss(true, false), rate)
+    discriminator.requires_grad_(False)
+    with _autocast(params, degraded_NCHW):
+        true, true_features = discriminator(degraded_NCHW, clean_NCHW)
+        false, false_features = discriminator(degraded_NCHW, restored_NCHW)
+    discriminator.requires_grad_(True)
+    return phase.weight * restorer_loss(true, false) + phase.feature_weight * feature_loss(
+        true_features, false_features
+    )
+
+
+def _autocast(params: TrainedNetwork, images: Tensor) -> torch.autocast:
+    device = images.device.type
+    return torch.autocast(device, torch.bfloat16, enabled=params.precision == "bfloat16" and device != "cpu")
 
 
 def _descend(optimizer: Adam, network: torch.nn.Module, loss: Tensor, rate: float) -> None:

@@ -14,9 +14,8 @@ from torch.nn import functional
 
 Architecture = Literal["arresnet", "srresnet"]
 
-_RESIDUAL_SCALE = 0.05
-"""Of the last layer's output. Residuals are that much smaller than features; without it Adam's first steps are too
-large, and the ReLUs die."""
+_RESIDUAL_SCALE = 0.2
+"""Of the last layer's output. Residuals are smaller than features; without it Adam's first steps are too large."""
 
 
 class RestorationNetwork(nn.Module):
@@ -106,7 +105,9 @@ class LanczosEnlargement(nn.Module):
         """(N, C, H, W) to (N, C, scale x H, scale x W)."""
         count, channels, height, width = images_NCHW.shape
         planes = images_NCHW.reshape(count * channels, 1, height, width)
-        planes = functional.conv2d(functional.pad(planes, (3, 3, 3, 3), mode="replicate"), self.get_buffer("kernel"))
+        planes = functional.pad(planes, (3, 3, 3, 3), mode="replicate")
+        with torch.autocast(planes.device.type, enabled=False):  # bfloat16 has a hundredth of its precision
+            planes = functional.conv2d(planes, self.get_buffer("kernel"))
         planes = functional.pixel_shuffle(planes, self._scale)
         return planes.reshape(count, channels, height * self._scale, width * self._scale)
 

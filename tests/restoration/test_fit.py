@@ -1,5 +1,6 @@
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,9 @@ def test_the_adversarial_phase_begins_after_its_share_and_leaves_no_weights(smal
 def test_the_network_learns_from_what_the_restoration_before_makes(small_table: Path, tmp_path: Path) -> None:
     shapes: list[tuple[int, ...]] = []
 
-    def before(image_HWC: np.ndarray) -> np.ndarray:
-        shapes.append(image_HWC.shape)
-        return 255 - image_HWC
+    def before(images_HWC: Sequence[np.ndarray]) -> list[np.ndarray]:
+        shapes.extend(image_HWC.shape for image_HWC in images_HWC)
+        return [255 - image_HWC for image_HWC in images_HWC]
 
     plain = _fit(small_table, tmp_path / "plain", SMALL, "srresnet")
     inverted = _fit(small_table, tmp_path / "inverted", SMALL, "srresnet", before=before)
