@@ -14,7 +14,18 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import detection, extraction, reading, render, restoration_fit, restoring, result, shards, stages, workers
+from benchmarks import (
+    detection,
+    extraction,
+    reading,
+    render,
+    restoration_fit,
+    restoring,
+    result,
+    shards,
+    stages,
+    workers,
+)
 from pipeline.shards import layout
 from pipeline.shards.codecs import CODECS
 from pipeline.sources.archive import read_members
