@@ -30,7 +30,6 @@ from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published, PublishedFile
 from pipeline.sources.registry import SOURCES
 from pipeline.sources.sevenzip import files_of
-from pipeline.sources.synthetic import bytes_of_photograph
 from stages import DATA, MANIFESTS, RATES, probe, read_manifest, table
 from training.sizes import run_bytes
 
@@ -38,8 +37,8 @@ PARALLEL = ("detect", "align", "crop", "denoise", "superres", "shard", "lsun")
 """Stages whose work is split over the workers."""
 ROW_BYTES, ROW_SECONDS = 150, 2e-4
 """Of an image in a table; to read, rank and write its row."""
-DRAWN_REGION = 4.6
-"""Bytes of a drawn region as PNG, for each pixel of a square as wide as the face."""
+DRAWN_BYTES, DRAWN_BYTES_PER_PIXEL, DRAWN_REGION = 3000, 0.65, 4.6
+"""Of a drawn photograph, and in addition for each pixel of a square as wide as its face; of its region as PNG."""
 REGION_BYTES, PUBLISHED_REGION_BYTES = 420_000, 1_000_000
 """Of a CelebA region as PNG, of all and of the published list; also of other photographs, until align has run."""
 MEMBER_BYTES = 1024
@@ -155,7 +154,7 @@ def _source(params: Params) -> tuple[int, int]:
     source, published = params.download.source, _published_bytes(params)
     if isinstance(source, SyntheticSource):
         count = source.photographs + source.bad_photographs
-        return count, count * bytes_of_photograph(source)
+        return count, int(count * (DRAWN_BYTES + DRAWN_BYTES_PER_PIXEL * _face_square(source)))
     if isinstance(source, Cifar10Source | MnistSource):
         return CIFAR10 if isinstance(source, Cifar10Source) else MNIST, published
     if isinstance(source, MnistRgbSource):
@@ -202,9 +201,14 @@ def _regions(params: Params, faces: int) -> int:
     if table("align").is_file() and manifest.account(table("align")).given == faces:  # not of other data
         return sizes.regions(table("align"), params.align.resolution)
     if isinstance(source := params.download.source, SyntheticSource):
-        smallest, largest = source.face_pixels_min, source.face_pixels_max
-        return int(faces * DRAWN_REGION * (smallest**2 + smallest * largest + largest**2) / 3)
+        return int(faces * DRAWN_REGION * _face_square(source))
     return faces * (PUBLISHED_REGION_BYTES if params.align.photographs == "published" else REGION_BYTES)
+
+
+def _face_square(source: SyntheticSource) -> float:
+    """The mean of the squared widths of drawn faces, in pixels."""
+    smallest, largest = source.face_pixels_min, source.face_pixels_max
+    return (smallest**2 + smallest * largest + largest**2) / 3
 
 
 def _steps(network: Any) -> int:
