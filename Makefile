@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 export PATH := $(abspath $(BIN)):$(PATH)
 # one warning less per command; DVC's own settings stand in .dvc/config
 export DVC_NO_ANALYTICS := 1
+# of what spandrel needs only torchvision is missing, which we do not use: it would exchange torch for the one that it fits
+SPANDREL = $(BIN)/python -m pip install --quiet --no-deps spandrel==0.4.2
 
 .DEFAULT_GOAL := help
 .PHONY: help env repro test gpu lint format profile plots lock clean
@@ -21,6 +23,7 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable . --group dev
+	$(SPANDREL)
 	@git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/dvc config --local core.no_scm true # a download without .git
 	@touch $@
 
@@ -56,6 +59,7 @@ lock: ## renew requirements.lock from pyproject.toml (torch is left to the platf
 	rm -rf $(VENV).lock && $(PYTHON) -m venv $(VENV).lock
 	$(VENV).lock/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VENV).lock/bin/python -m pip install --quiet --editable . --group dev
+	$(subst $(BIN),$(VENV).lock/bin,$(SPANDREL))
 	{ echo "# Exact versions for reproduction; renew with 'make lock'. torch and its CUDA packages follow the platform."; \
 	  $(VENV).lock/bin/python -m pip freeze --exclude-editable | grep -viE '^(torch|triton|cuda|nvidia-[cn])'; } > requirements.lock
 	rm -rf $(VENV).lock

@@ -1,13 +1,15 @@
 """How often the quality score ranks an image above a degraded copy: `python -m benchmarks.quality_ranking IMAGES`.
 
 IMAGES is a folder or a tar of photographs, of which the centre square is used (the largest power of two up to 1024
-pixels). Prints the rate for each degradation, and draws the spectra of some copies of the first image.
+pixels). Prints the rate for each degradation, at the photograph's own size and as `superres` scores a face (a turned
+square of the degraded photograph, enlarged; blur, JPEG and noise of every third photograph), and how often a step to
+more blur or compression does not raise the score. Draws the spectra of some copies of the first image.
 """
 
 import io
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -18,12 +20,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.result import save
+from pipeline.faces.artefacts import BlockGrid
+from pipeline.faces.geometry import Rectangle
 from pipeline.faces.quality import quality, spectrum
+from pipeline.faces.region import Region, enlarge
+from pipeline.faces.render import render
 
 mpl.use("Agg")
 
 Picture = NDArray[np.uint8]
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
+FACE_SHARE, FACE_DEGREES, FACE_ZOOM = 0.78, 7.0, 2.5
+"""A face as superres scores it: the side of its square in that of the photograph, its angle, its enlargement."""
+EVERY = 3
 
 
 def blurred(image_HWC: Picture, sigma: float) -> Picture:
@@ -84,9 +93,11 @@ def noisy(image_HWC: Picture, sigma: float) -> Picture:
     return np.clip(np.rint(image_HWC + noise[..., None]), 0, 255).astype(np.uint8)
 
 
+BLUR = (0.5, 0.7, 1, 1.5, 2, 3, 5, 8)
+JPEG = (5, 10, 20, 30, 40, 60, 80)
 INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
 DEGRADATIONS: dict[str, Callable[[Picture], Picture]] = {
-    **{f"blur {s}": lambda i, s=s: blurred(i, s) for s in (0.5, 0.7, 1, 1.5, 2, 3, 5, 8)},
+    **{f"blur {s}": lambda i, s=s: blurred(i, s) for s in BLUR},
     **{f"motion {p} px {d}°": lambda i, p=p, d=d: moved(i, p, d) for p in (3, 5, 9, 15) for d in (0, 30, 90, 135)},
     **{
         f"enlarged x{f} {name}": lambda i, f=f, method=method: enlarged(i, f, method)
@@ -96,9 +107,13 @@ DEGRADATIONS: dict[str, Callable[[Picture], Picture]] = {
     **{f"dither {n}": lambda i, n=n: dithered(i, n) for n in (2, 4, 8)},
     **{f"screen {p} px": lambda i, p=p: screened(i, p) for p in (3, 4, 6, 8, 12)},
     **{f"blur {s} + noise {n}": lambda i, s=s, n=n: noisy(blurred(i, s), n) for s in (1, 2, 4) for n in (4, 8, 16, 32)},
-    **{f"JPEG {q}": lambda i, q=q: compressed(i, q) for q in (5, 10, 20, 40)},
-    **{f"noise {n}": lambda i, n=n: noisy(i, n) for n in (4, 8, 16, 32)},
+    **{f"JPEG {q}": lambda i, q=q: compressed(i, q) for q in JPEG},
+    **{f"noise {n}": lambda i, n=n: noisy(i, n) for n in (1, 2, 3, 4, 6, 8, 10, 16, 32)},
 }
+
+
+COMMON = [name for name in DEGRADATIONS if name.split()[0] in ("blur", "JPEG", "noise") and "+" not in name]
+"""What photographs of faces suffer from."""
 
 
 def middle(image: Image.Image) -> Picture:
@@ -136,16 +151,55 @@ def draw(image_HWC: Picture, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
+def scored_as_face(image_HWC: Picture) -> float:
+    """The score of the middle of a photograph as the final image of a face."""
+    size = image_HWC.shape[0]
+    side, angle = size * FACE_SHARE, np.deg2rad(FACE_DEGREES)
+    across = np.array([np.cos(angle), np.sin(angle)]) * side / 2
+    down = np.array([-across[1], across[0]])
+    corners = [-across - down, down - across, across + down, across - down]
+    rectangle = Rectangle((size / 2 + np.stack(corners)).astype(np.float32), FACE_ZOOM)
+    final = render(enlarge(Region(image_HWC, rectangle, shrink=1, border=0)), round(side * FACE_ZOOM))
+    return quality(final.image_HWC, BlockGrid.in_final_image(rectangle, shrink=1))
+
+
+def scores(
+    images: Sequence[Picture], score: Callable[[Picture], float], names: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Scores of the images, as `sharp`, and of their copies by the name of the degradation."""
+    copies = {name: np.array([score(DEGRADATIONS[name](image)) for image in images]) for name in names}
+    return {"sharp": np.array([score(image) for image in images]), **copies}
+
+
+def rates(scored: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    """How often the sharp image scores above each copy."""
+    return {name: round(float((of < scored["sharp"]).mean()), 4) for name, of in scored.items() if name != "sharp"}
+
+
+def monotone(scored: dict[str, NDArray[np.float64]], names: Sequence[str]) -> float:
+    """The share of the steps along `names`, from good to bad, that do not raise an image's score."""
+    return round(float((np.diff([scored[name] for name in names], axis=0) <= 0).mean()), 4)
+
+
 def main(path: Path) -> None:
     """Print, save and draw the rates."""
     images = list(photographs(path))
-    figures = np.array([quality(image) for image in images])
-    rates: dict[str, float] = {}
-    for name, degrade in DEGRADATIONS.items():
-        copies = np.array([quality(degrade(image)) for image in images])
-        rates[name] = round(float((copies < figures).mean()), 4)
-        print(f"{name:<24}{rates[name]:7.1%}   mean {copies.mean():.3f} instead of {figures.mean():.3f}")
-    saved = save(f"quality-{path.stem}", {"images": len(images), "sharp_wins": rates})
+    own, face = scores(images, quality, [*DEGRADATIONS]), scores(images[::EVERY], scored_as_face, COMMON)
+    own_rates, face_rates = rates(own), rates(face)
+    print(f"{'':<24}{'own size':>9}{'as a face':>11}   mean score")
+    for name in DEGRADATIONS:
+        means = f"{own[name].mean():.3f} instead of {own['sharp'].mean():.3f}"
+        as_face = f"{face_rates[name]:.1%}" if name in face_rates else ""
+        print(f"{name:<24}{own_rates[name]:9.1%}{as_face:>11}   {means}")
+    ladders = {
+        "blur": ["sharp", *(f"blur {sigma}" for sigma in BLUR)],
+        "JPEG": ["sharp", *(f"JPEG {level}" for level in reversed(JPEG))],
+    }
+    steps = {kind: [monotone(found, names) for found in (own, face)] for kind, names in ladders.items()}
+    for kind, (of_own, of_face) in steps.items():
+        print(f"{f'steps of {kind} lower it':<24}{of_own:9.1%}{of_face:11.1%}")
+    figures = {"sharp_wins": own_rates, "sharp_wins_as_a_face": face_rates, "steps_that_lower_it": steps}
+    saved = save(f"quality-{path.stem}", {"images": len(images), **figures})
     draw(images[0], saved.with_suffix(".png"))
 
 

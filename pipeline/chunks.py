@@ -5,19 +5,22 @@ resumes with the missing chunks, and where dask runs a chunk twice (a lost heart
 files and the table of one execution are published, never a mixture.
 """
 
+import math
 import queue
 import secrets
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dask.distributed import Client, Future, KilledWorker
 
-from pipeline import atomic
+from pipeline import atomic, manifest
 from pipeline.errors import ClusterError, DropReason, RejectedInputError
-from pipeline.progress import progress
+from pipeline.progress import Progress, progress
 from pipeline.workers import Requirements, check_workers
 
 TABLE = "rows.parquet"
@@ -29,6 +32,11 @@ DEATHS = 2
 MORE_MEMORY = "give them more (cluster.memory_per_worker_mib, or dask worker --memory-limit)"
 MAX_KILLERS = 10
 """More rows of a run that kill workers are taken for a fault of the workers."""
+
+TASKS_PER_WORKER = 4
+"""So many tasks of each worker are known to the scheduler, which keeps each in memory with all of its arguments."""
+SECONDS_BETWEEN_COUNTS = 5
+"""After this, it is asked again how many workers there are."""
 
 SECONDS_WITHOUT_WORKERS = 120
 SECONDS_UNTIL_VISIBLE = 120  # NFS clients may list a folder that is a minute old
@@ -101,7 +109,8 @@ def run_chunks(
     if missing:
         requirements = Requirements.of(folder, local=client.cluster is not None)
         check_workers(client, requirements)
-        _Run(client, function, folder, requirements, finished).run(missing)
+        rows_done = sum(chunk.stop - chunk.start for chunk in chunks if chunk.name in done)
+        _Run(client, function, folder, requirements, finished).run(missing, rows_done)
     return tables
 
 
@@ -172,46 +181,61 @@ class _Run:
         self._finished = finished
         self._address = client.scheduler_info()["address"]
         self._arguments = (function, folder, requirements)
+        self._waiting = deque[Chunk]()
         self._jobs: dict[Future, _Job] = {}
+        self._threads, self._counted = 0, -math.inf
         self._ended = queue.SimpleQueue[Future]()
         self._searches: dict[str, _Search] = {}
+        self._dropped = 0
 
-    def run(self, chunks: Sequence[Chunk]) -> None:
+    def run(self, chunks: Sequence[Chunk], rows_done: int) -> None:
+        self._waiting.extend(chunks)
+        total = rows_done + sum(chunk.stop - chunk.start for chunk in chunks)
+        what = self._arguments[1].stem
         try:
-            for chunk in chunks:
-                self._submit(_Job(chunk))
-            with progress(total=len(chunks), unit="chunk") as bar:
+            with progress(total=total, initial=rows_done, unit="row", desc=what) as bar:
+                self._submit_some()
                 while self._jobs:
-                    future = self._next()
-                    bar.update(self._end(self._jobs.pop(future), future))
+                    future = self._next(bar)
+                    bar.update(self._end(self._jobs.pop(future), future, bar))
+                    self._submit_some()
         finally:
             if self._client.status == "running":
                 self._client.cancel([*self._jobs])
+
+    def _submit_some(self) -> None:
+        if time.monotonic() - self._counted > SECONDS_BETWEEN_COUNTS:
+            threads: Any = self._client.nthreads()
+            self._threads, self._counted = sum(threads.values()), time.monotonic()
+        while self._waiting and len(self._jobs) < TASKS_PER_WORKER * max(self._threads, 1):
+            self._submit(_Job(self._waiting.popleft()))
 
     def _submit(self, job: _Job) -> None:
         future = self._client.submit(_execute, job, *self._arguments, pure=False)
         self._jobs[future] = job
         future.add_done_callback(self._ended.put)
 
-    def _next(self) -> Future:
+    def _next(self, bar: Progress) -> Future:
         """Wait for the next task that ends, as long as there are workers."""
         alone_since = None
         while True:
             try:
                 return self._ended.get(timeout=5)
             except queue.Empty:
+                bar.refresh()
                 if self._client.nthreads():
                     alone_since = None
                 elif alone_since is None:
                     alone_since = time.monotonic()
                 elif time.monotonic() - alone_since > SECONDS_WITHOUT_WORKERS:
                     raise ClusterError(
-                        f"no worker is left since {SECONDS_WITHOUT_WORKERS} seconds, and {len(self._jobs)} chunks are "
-                        f"missing. Start workers, and run again: finished chunks are kept."
+                        f"no worker is left since {SECONDS_WITHOUT_WORKERS} seconds, and "
+                        f"{len(self._jobs) + len(self._waiting)} chunks are missing. Start workers, and run again: "
+                        f"finished chunks are kept."
                     ) from None
 
-    def _end(self, job: _Job, future: Future) -> int:
-        """Note the end of a task; return the number of chunks that are finished by it."""
+    def _end(self, job: _Job, future: Future, bar: Progress) -> int:
+        """Note the end of a task; return the number of rows that are finished by it."""
         if future.cancelled():
             raise ClusterError(
                 f"the scheduler {self._address} has ended or was cut off. Start it and its workers again, then run "
@@ -228,8 +252,12 @@ class _Run:
         if not died:
             folder = self._arguments[1]
             _wait_until_visible(folder, job.chunk.name)
-            self._finished(folder / job.chunk.name / TABLE)
-            return 1
+            table = folder / job.chunk.name / TABLE
+            self._finished(table)
+            account = manifest.account(table)
+            self._dropped += account.given - account.kept
+            bar.set_postfix_str(f"{self._dropped} dropped" if self._dropped else "", refresh=False)
+            return job.chunk.stop - job.chunk.start
         search = self._searches.setdefault(job.chunk.name, _Search(job.chunk))
         search.begin()
         self._go_on(job.chunk.name)

@@ -1,5 +1,6 @@
 """Tables processed in chunks of rows with dask.distributed; tasks exchange file names, never pixels."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,13 @@ from pipeline.errors import RejectedInputError, TableError
 from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.params import ClusterParams
 from pipeline.workers import connect
+
+MOST_CHUNKS = 2000
+"""Of more rows than so many chunks hold, chunks are larger: each costs files, a task, and a start of the work."""
+SHARE = 64
+"""A chunk has at most this part of the rows that are left, so that many workers end at about the same time."""
+SMALLEST = 64
+"""Rows of a chunk below which it is not made smaller for that."""
 
 RowIn = TypeVar("RowIn", bound=Photograph)
 RowOut = TypeVar("RowOut", bound=Photograph)
@@ -40,6 +48,8 @@ def map_rows(
         row. Must be picklable.
     row_in, row_out
         The types of the rows of `table` and of the kept rows that `function` yields.
+    rows_per_chunk
+        How many rows a chunk has, where the number of rows does not ask for another size: see `chunk_size`.
     out
         A table in the stage's work folder. Chunks that a killed run finished there are used, also those of another
         `rows_per_chunk`: it decides how rows are grouped in files, not what is made of them.
@@ -87,6 +97,16 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
             yield Drop.of(row, rejected)
 
 
+def chunk_size(start: int, count: int, rows_per_chunk: int) -> int:
+    """The rows of the chunk that begins with row `start` of `count`, whatever the number of workers.
+
+    `rows_per_chunk`, but more where these would be over `MOST_CHUNKS` chunks, and towards the end of the table, or in a
+    short one, fewer: the last chunks decide for how long workers wait for each other.
+    """
+    largest = max(rows_per_chunk, math.ceil(count / MOST_CHUNKS))
+    return min(largest, max((count - start) // SHARE, SMALLEST))
+
+
 def _spans(count: int, rows_per_chunk: int, finished: Mapping[int, int]) -> Iterator[tuple[int, int]]:
     """First row and end of each chunk of `count` rows; `finished` has the numbers of rows of chunks by first row.
 
@@ -94,7 +114,10 @@ def _spans(count: int, rows_per_chunk: int, finished: Mapping[int, int]) -> Iter
     """
     start = 0
     for first in [*sorted(finished), count]:
-        yield from ((row, min(row + rows_per_chunk, first)) for row in range(start, first, rows_per_chunk))
+        while start < first:
+            stop = min(start + chunk_size(start, count, rows_per_chunk), first)
+            yield start, stop
+            start = stop
         if first in finished:
             yield first, first + finished[first]
             start = first + finished[first]

@@ -1,6 +1,7 @@
 """How much a stage may drop: checked while it runs, and explained with examples where it is too much."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,14 +60,16 @@ def _dropped(account: Accounting) -> int:
 
 
 def _error(stage: str, count: int, inputs: int, max_dropped: float, tables: Sequence[Path]) -> TooManyDroppedError:
+    counts: Counter[DropReason] = Counter()
     examples: dict[DropReason, list[str]] = {}
-    for table in tables:
-        for drop in manifest.read_dropped(table):
-            if drop.reason != DropReason.NOT_PUBLISHED:
+    for drop in (drop for table in tables for drop in manifest.iterate_dropped(table)):
+        if drop.reason != DropReason.NOT_PUBLISHED:
+            counts[drop.reason] += 1
+            if counts[drop.reason] <= EXAMPLES:
                 examples.setdefault(drop.reason, []).append(drop.file)
-    commonest = sorted(examples.items(), key=lambda item: (-len(item[1]), item[0]))[:REASONS]
-    lines = [f"  {reason}: {len(files)} ({_some(files)})" for reason, files in commonest]
-    more = len(examples) - len(commonest)
+    commonest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+    lines = [f"  {reason}: {number} ({_some(examples[reason], number)})" for reason, number in commonest]
+    more = len(counts) - len(commonest)
     if more:
         lines.append(f"  and {more} other reason(s)")
     where = (
@@ -80,5 +83,5 @@ def _error(stage: str, count: int, inputs: int, max_dropped: float, tables: Sequ
     )
 
 
-def _some(files: Sequence[str]) -> str:
-    return ", ".join(files[:EXAMPLES]) + (", ..." if len(files) > EXAMPLES else "")
+def _some(files: Sequence[str], count: int) -> str:
+    return ", ".join(files) + (", ..." if count > len(files) else "")

@@ -5,23 +5,25 @@ A table holds the rows that a stage kept (all columns filled) and those that it 
 Each row type extends that of the stage before.
 """
 
-import types
-import typing
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import atomic
+from pipeline import atomic, columns, schema
 from pipeline.errors import DropReason, RejectedInputError, TableError
 
-# tables are small, and Arrow's default allocator keeps 20 MiB more after a join of 100,000 rows
-pa.set_memory_pool(pa.system_memory_pool())
+ROWS_AT_ONCE = 4 * columns.ROWS_PER_GROUP
+"""So many rows are objects at a time while a table is written, and are then a part of it on disk."""
+ROWS_OF_A_BATCH = 512
 
 Landmarks = Annotated[tuple[float, ...], pa.list_(pa.float32(), 10)]
 """x, y of left eye, right eye, nose, left and right mouth corner, in pixels of the photograph."""
@@ -142,12 +144,14 @@ class Denoised(Cropped):
 class Scored(Denoised):
     """A row of `superres`: the final image's quality score, 0...1; null if the published list selects the faces.
 
-    `padded`: the image was padded. `enlarge`: the factor by which its region was enlarged.
+    `padded`: the image was padded. `enlarge`: the factor by which its region was enlarged. `sharpness`: the variance of
+    the final image's Laplacian, to compare the score with; null where that is.
     """
 
     quality: float | None
     padded: bool
     enlarge: int
+    sharpness: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +205,8 @@ Row = TypeVar("Row", bound=Input)
 
 def schema_of(row_type: type[Input]) -> pa.Schema:
     """The parquet schema of a row type, with the two columns for dropped rows."""
-    columns = [pa.field(name, _arrow_type(hint)) for name, hint in _hints(row_type).items()]
-    return pa.schema([*columns, pa.field("drop_reason", pa.string()), pa.field("drop_detail", pa.string())])
+    dropped = [pa.field(name, pa.string()) for name in (columns.DROPPED, "drop_detail")]
+    return pa.schema([*schema.fields_of(row_type), *dropped])
 
 
 def extend(row: Input, row_type: type[Row], /, **added: Any) -> Row:
@@ -212,128 +216,178 @@ def extend(row: Input, row_type: type[Row], /, **added: Any) -> Row:
 
 
 def write_rows(path: Path, row_type: type[Row], outcomes: Iterable[Row | Drop]) -> Accounting:
-    """Write kept and dropped rows, ordered by `index` and `face`, as a parquet file."""
-    records = sorted(
-        (_record(outcome) for outcome in outcomes), key=lambda record: (record["index"], record.get("face", 0))
-    )
-    return _write(path, pa.Table.from_pylist(records, schema=schema_of(row_type)))
+    """Write kept and dropped rows, ordered by `index` and `face`, as a parquet file.
+
+    Of many rows some are in memory at a time.
+    """
+    remaining = iter(outcomes)
+    first = _table(row_type, list(islice(remaining, ROWS_AT_ONCE)))
+    if len(first) < ROWS_AT_ONCE:
+        return write_tables(path, row_type, [first])
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.stem}-", suffix=atomic.PARTIAL_SUFFIX) as scratch:
+        parts: list[Path] = []
+        while len(first):
+            parts.append(Path(scratch, f"{len(parts)}.parquet"))
+            columns.write(parts[-1], first.schema, [first])
+            first = _table(row_type, list(islice(remaining, ROWS_AT_ONCE)))
+        return join_parts(path, row_type, parts)
 
 
-def join_parts(path: Path, row_type: type[Row], parts: Sequence[Path]) -> Accounting:
-    """Concatenate tables of one row type, ordered by `index` and `face`."""
-    schema = schema_of(row_type)
-    table = pa.concat_tables([pq.read_table(part, schema=schema) for part in parts]) if parts else schema.empty_table()
-    keys = [name for name in ("index", "face") if name in schema.names]
-    return _write(path, table.sort_by([(name, "ascending") for name in keys]))
+def write_tables(path: Path, row_type: type[Input], tables: Iterable[pa.Table]) -> Accounting:
+    """Write tables of the schema of `row_type`, whose rows follow each other in the order of `index` and `face`."""
+    columns.write(path, schema_of(row_type), tables)
+    return account(path)
+
+
+def with_columns(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """The columns of a schema; those that `table` has not are null."""
+    found = {
+        field.name: table[field.name] if field.name in table.schema.names else pa.nulls(len(table), field.type)
+        for field in wanted
+    }
+    return pa.table(found, schema=wanted)
+
+
+def dropped_rows(row_type: type[Input], rows: pa.Table, reason: DropReason, details: Sequence[str]) -> pa.Table:
+    """Rows of any columns as dropped rows of the table of `row_type`; `details` has one for each."""
+    kept = rows.select([name for name in ("index", "file", "face") if name in rows.schema.names])
+    reasons = pa.repeat(pa.scalar(reason.value, pa.string()), len(rows))
+    kept = kept.append_column(columns.DROPPED, reasons).append_column("drop_detail", pa.array(details, pa.string()))
+    return with_columns(kept, schema_of(row_type))
+
+
+def join_parts(
+    path: Path, row_type: type[Input], parts: Sequence[Path], adapt: columns.Adapt | None = None
+) -> Accounting:
+    """Join tables of one row type, each ordered by `index` and `face`, in that order; see `columns.merge`."""
+    columns.merge(path, schema_of(row_type), parts, adapt)
+    return account(path)
+
+
+def kept_groups(path: Path, row_type: type[Input], start: int = 0, stop: int | None = None) -> Iterator[pa.Table]:
+    """The columns of `row_type` of the kept rows `start`...`stop`, some thousand at a time; errors as `read_kept`."""
+    names = [field.name for field in fields(row_type)]
+    return columns.kept_groups(_open(path, names), names, start, stop)
+
+
+def iterate_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None = None) -> Iterator[Row]:
+    """The kept rows `start`...`stop`, of which some thousand are in memory at a time; errors as `read_kept`."""
+    for table in kept_groups(path, row_type, start, stop):
+        yield from _rows(row_type, table)
 
 
 def read_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None = None) -> list[Row]:
-    """Read the kept rows `start`...`stop`; `TableError` if the file is absent or lacks a column of `row_type`."""
-    return [_row(row_type, record) for record in _kept(path, row_type)[start:stop].to_pylist()]
+    """Read the kept rows `start`...`stop`; `TableError` if the file is absent or lacks a column of `row_type`.
+
+    A row takes some kilobytes: of a whole table use `iterate_kept` or `kept_columns`.
+    """
+    return list(iterate_kept(path, row_type, start, stop))
 
 
 def read_kept_at(path: Path, row_type: type[Row], places: Sequence[int]) -> list[Row]:
     """Read the kept rows at `places` (0 is the first by index), in that order; errors as `read_kept`."""
-    return [_row(row_type, record) for record in _kept(path, row_type).take(pa.array(places, pa.int64())).to_pylist()]
+    names = [field.name for field in fields(row_type)]
+    found = columns.take_kept(_open(path, names), names, places)
+    return [] if found is None else list(_rows(row_type, found))
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+def kept_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Some columns of all kept rows; errors as `read_kept`."""
+    table = read_columns(path, [*names, columns.DROPPED])
+    return table.filter(table[columns.DROPPED].is_null()).drop_columns(columns.DROPPED)
+
+
+def places_of(path: Path, keys: Collection[tuple[int, int]]) -> list[int]:
+    """The places among the kept rows of those with the `index` and `face` of `keys`, in the order of the table."""
+    found = kept_columns(path, columns.KEYS)
+    likely_N = np.isin(found["index"].to_numpy(), [index for index, _ in keys])
+    index_N, face_N = (found[name].to_numpy() for name in columns.KEYS)
+    return [place for place in np.flatnonzero(likely_N).tolist() if (index_N[place], face_N[place]) in keys]
+
+
+def read_columns(path: Path, names: Sequence[str]) -> pa.Table:
     """Some columns of all rows, kept and dropped; errors as `read_kept`."""
-    return _read(path, list(columns))
+    _open(path, names)
+    return pq.read_table(path, columns=list(names))
+
+
+def iterate_dropped(path: Path, files: Collection[str] | None = None) -> Iterator[Drop]:
+    """The dropped rows of a table, or those of some `files`; some thousand are in memory at a time."""
+    names = ["index", "file", columns.DROPPED, "drop_detail"]
+    table = _open(path, names)
+    names += ["face"] if "face" in table.names else []
+    for group in table.groups:
+        found = table.read_dropped(group, names)
+        if found is None:
+            continue
+        if files is not None:
+            found = found.filter(pc.field("file").isin([*files]))
+        for record in found.to_pylist():
+            yield Drop(reason=DropReason(record.pop("drop_reason")), detail=record.pop("drop_detail"), **record)
 
 
 def read_dropped(path: Path) -> list[Drop]:
     """Read the dropped rows of a table."""
-    columns = ["index", "file", "drop_reason", "drop_detail"]
-    if path.is_file() and "face" in pq.read_schema(path).names:
-        columns.append("face")
-    table = _read(path, columns)
-    records = table.filter(table["drop_reason"].is_valid()).to_pylist()
-    return [Drop(reason=DropReason(r.pop("drop_reason")), detail=r.pop("drop_detail"), **r) for r in records]
+    return list(iterate_dropped(path))
 
 
 def account(path: Path) -> Accounting:
     """Count the rows of a table."""
-    return _account(_read(path, ["drop_reason"]))
+    file = _open(path, [columns.DROPPED])
+    reasons: Counter[str] = Counter()
+    for group in file.groups:
+        found = file.read_dropped(group, [columns.DROPPED])
+        if found is not None:
+            reasons.update(_counts(found))
+    return Accounting(file.rows, file.kept, dict(sorted(reasons.items())))
 
 
 def account_inputs(path: Path) -> Accounting:
     """Count the inputs of a table that may have several kept rows of one `index`."""
-    inputs = _read(path, ["index", "drop_reason"]).group_by("index").aggregate([("drop_reason", "max")])
-    return _account(inputs.select(["drop_reason_max"]).rename_columns(["drop_reason"]))
+    inputs = read_columns(path, ["index", columns.DROPPED]).group_by("index").aggregate([(columns.DROPPED, "max")])
+    reasons = _counts(inputs.select([f"{columns.DROPPED}_max"]).drop_null())
+    return Accounting(len(inputs), len(inputs) - sum(reasons.values()), dict(sorted(reasons.items())))
 
 
-def _kept(path: Path, row_type: type[Input]) -> pa.Table:
-    table = _read(path, [*(field.name for field in fields(row_type)), "drop_reason"])
-    return table.filter(table["drop_reason"].is_null()).drop_columns("drop_reason")
+def _counts(dropped: pa.Table) -> dict[str, int]:
+    counts = dropped.column(0).value_counts()
+    return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
 
 
-def _account(table: pa.Table) -> Accounting:
-    reasons = Counter(reason for reason in table["drop_reason"].to_pylist() if reason is not None)
-    return Accounting(table.num_rows, table.num_rows - reasons.total(), dict(sorted(reasons.items())))
-
-
-def _write(path: Path, table: pa.Table) -> Accounting:
-    with atomic.writing(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
-    return _account(table)
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
+def _open(path: Path, names: Sequence[str]) -> columns.TableFile:
+    """A table that has columns of these names."""
     if not path.is_file():
         raise TableError(f"{path}: no such table. The stage of that name makes it: dvc repro {path.stem}.")
-    missing = set(columns) - set(pq.read_schema(path).names)
+    file = columns.TableFile(path)
+    missing = set(names) - set(file.names)
     if missing:
         raise TableError(
             f"{path}: column {', '.join(sorted(missing))} is missing; the table was written by another version or "
             f"stage. Make it again: dvc repro {path.stem}."
         )
-    return pq.read_table(path, columns=columns)
+    return file
+
+
+def _table(row_type: type[Input], outcomes: Sequence[Any]) -> pa.Table:
+    """Rows, ordered by `index` and `face`, as a table."""
+    records = sorted(map(_record, outcomes), key=lambda record: (record["index"], record.get("face", 0)))
+    return pa.Table.from_pylist(records, schema=schema_of(row_type))
+
+
+def _rows(row_type: type[Row], table: pa.Table) -> Iterator[Row]:
+    """The rows of a table; some at a time, since a row as a mapping takes several times its own memory."""
+    for batch in table.to_batches(max_chunksize=ROWS_OF_A_BATCH):
+        yield from (schema.row_of(row_type, record) for record in batch.to_pylist())
 
 
 def _record(row: Any) -> dict[str, Any]:
-    """The columns of a row, kept or dropped; as `dataclasses.asdict`, but without copies."""
+    """The columns of a row, kept or dropped."""
     if isinstance(row, Drop):
         return {
             "index": row.index,
             "file": row.file,
             "face": row.face,
-            "drop_reason": row.reason.value,
+            columns.DROPPED: row.reason.value,
             "drop_detail": row.detail,
         }
-    values = ((name, getattr(row, name)) for name in _hints(type(row)))
-    return {name: _record(value) if is_dataclass(value) else value for name, value in values}
-
-
-def _row(row_type: type[Row], record: dict[str, Any]) -> Row:
-    values: dict[str, Any] = {}
-    for name, hint in _hints(row_type).items():
-        value = record[name]
-        if isinstance(value, dict):
-            value = _without_none(hint)(**value)
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return row_type(**values)
-
-
-@cache
-def _hints(row_type: type) -> dict[str, Any]:
-    hints = typing.get_type_hints(row_type, include_extras=True)
-    return {field.name: hints[field.name] for field in fields(row_type)}
-
-
-_SCALARS: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
-
-
-def _without_none(hint: Any) -> Any:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        (hint,) = [option for option in typing.get_args(hint) if option is not type(None)]
-    return hint
-
-
-def _arrow_type(hint: Any) -> pa.DataType:
-    hint = _without_none(hint)
-    if typing.get_origin(hint) is Annotated:
-        return typing.get_args(hint)[1]
-    if is_dataclass(hint):
-        return pa.struct({name: _arrow_type(inner) for name, inner in _hints(typing.cast(type, hint)).items()})
-    return _SCALARS[hint]
+    return schema.record_of(row)

@@ -75,6 +75,14 @@ def progress(
     return _Lines(items, mininterval=SECONDS, maxinterval=SECONDS, miniters=1, **values)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as text with two digits or so."""
+    for unit, length in (("d", 86_400 * 2), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / (86_400 if unit == 'd' else length):.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def note(message: str) -> None:
     """Print a line to the standard error, above a bar if there is one."""
     tqdm.write(message, file=sys.stderr)
@@ -88,13 +96,14 @@ class _Lines(tqdm):  # pyright: ignore[reportMissingTypeArgument] - Generic in t
         if msg is None and time.time() - getattr(self, "last_print_t", math.inf) >= self.mininterval:
             self.fp.write(f"{line(self.format_dict)}\n")
             self.fp.flush()
+            self.last_print_t = time.time()  # `refresh` leaves it
 
     def clear(self, nolock: bool = False) -> None:
         """There is no bar to erase."""
 
 
 def line(state: Mapping[str, Any]) -> str:
-    """One line of tqdm's `format_dict`: `12 of 40 chunks (30 %), 3.21s/chunk, 01:24 left`."""
+    """One line of tqdm's `format_dict`: `12 of 40 chunks (30 %), 3.21 s/chunk, 01:24 left; 2 dropped`."""
     done, total, unit, scaled = state["n"], state["total"], state["unit"], state["unit_scale"]
     rate = state["rate"] or max(done - state["initial"], 1) / max(state["elapsed"], 1e-9)
 
@@ -104,8 +113,9 @@ def line(state: Mapping[str, Any]) -> str:
     per_second = f"{text(rate)}/s" if scaled else f"{rate:.2f} {unit}s/s"
     speed = per_second if scaled or rate >= 1 else f"{1 / rate:.2f} s/{unit}"
     head = f"{state['prefix']}: " if state["prefix"] else ""
+    tail = f"; {state['postfix']}" if state.get("postfix") else ""
     if not total:
-        return f"{head}{text(done)}, {speed}"
+        return f"{head}{text(done)}, {speed}{tail}"
     left = tqdm.format_interval(max(total - done, 0) / rate)
     first = text(done) if scaled else f"{done:.0f}"
-    return f"{head}{first} of {text(total)} ({100 * done / total:.0f} %), {speed}, {left} left"
+    return f"{head}{first} of {text(total)} ({100 * done / total:.0f} %), {speed}, {left} left{tail}"

@@ -19,6 +19,7 @@ DECIDING_LIBRARIES = (
     "jpeglib",
     "h5py",
     "hdf5plugin",
+    "isal",
     "pyarrow",
     "torch",
 )

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from pipeline import atomic
-from pipeline.manifest import read_columns
+from pipeline.manifest import kept_columns
 
 FILE = "suspicions.csv"
 EXAMPLES = 5
@@ -46,19 +48,18 @@ def remarks_of(table: Path, besides: Path | None = None) -> list[Suspicion]:
     A photograph counts once, whatever the number of its faces. Remarks that are also in the table `besides` are left
     out: they have been reported.
     """
-    columns = read_columns(table, ["index", "file", "remarks", "drop_reason"])
-    files: dict[str, dict[int, str]] = {}
-    kept: set[int] = set()
-    for row in columns.filter(columns["drop_reason"].is_null()).to_pylist():
-        kept.add(row["index"])
-        for remark in row["remarks"] or ():
-            files.setdefault(remark, {})[row["index"]] = row["file"]
+    columns = kept_columns(table, ["index", "file", "remarks"])
+    kept = len(columns["index"].unique())
+    remarks = columns["remarks"].combine_chunks()
+    each = columns.select(["index", "file"]).take(remarks.value_parent_indices())
+    each = each.append_column("remark", remarks.flatten())
     known = {found.kind for found in remarks_of(besides)} if besides is not None else set[str]()
-    return [
-        Suspicion(remark, len(named), len(kept), [*named.values()][:EXAMPLES])
-        for remark, named in sorted(files.items())
-        if remark not in known
-    ]
+    found: list[Suspicion] = []
+    for remark in sorted({*each["remark"].unique().to_pylist()} - known):
+        photographs = each.filter(pc.field("remark") == remark).group_by("index", use_threads=False)
+        files = photographs.aggregate([("file", "first")])["file_first"]
+        found.append(Suspicion(remark, len(files), kept, files[:EXAMPLES].to_pylist()))
+    return found
 
 
 def read(folder: Path) -> list[Suspicion]:

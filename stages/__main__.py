@@ -1,9 +1,20 @@
 """The `celebahq` command."""
 
 from stages import main
-from stages.commands import app, datasets, networks, pictures, project, published, report, runs, trust
+from stages.commands import app, datasets, networks, pictures, project, published, report, restoration, runs, trust
 
-__all__ = ["app", "datasets", "networks", "pictures", "project", "published", "report", "runs", "trust"]
+__all__ = [
+    "app",
+    "datasets",
+    "networks",
+    "pictures",
+    "project",
+    "published",
+    "report",
+    "restoration",
+    "runs",
+    "trust",
+]
 
 
 def command_line() -> None:

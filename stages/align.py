@@ -4,7 +4,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
@@ -14,7 +17,7 @@ from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated, Measured
 from pipeline.faces.decode import read_header
 from pipeline.faces.pixels import Remark
-from pipeline.manifest import Aligned, Drop, read_dropped, read_kept, write_rows
+from pipeline.manifest import Aligned, Drop, iterate_dropped, iterate_kept, read_columns, write_rows
 from pipeline.params import DETECT, AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
 from pipeline.suspicions import remarks_of
@@ -40,17 +43,17 @@ def align() -> None:
     keys = {"align": params.align.deciding(), "photographs": params.photographs}
     with stage_run("align", params=keys, inputs=inputs) as run:
         joined = alignment.join_annotations(table("extract"), params.align, detected)
+        faces = joined.faces
         if params.align.photographs == "published":
-            joined = alignment.keep_only(joined, {image.file for image in read_list(params.exact.image_list)})
+            faces = alignment.keep_only(faces, {image.file for image in read_list(params.exact.image_list)})
         run.report["warnings"] = len(joined.warnings)
         for warning in joined.warnings[:SHOWN_WARNINGS]:
             print(f"align: {warning}", file=sys.stderr)
         annotated, measured = (run.work / f"{name}.parquet" for name in ("annotated", "measured"))
-        write_rows(annotated, Annotated, joined.annotated)
-        write_rows(run.work / "dropped.parquet", Aligned, joined.dropped)
-        unpublished = sum(drop.reason == DropReason.NOT_PUBLISHED for drop in joined.dropped)
-        limit = DropLimit("align", params.align.max_dropped, len(joined.annotated) + len(joined.dropped) - unpublished)
-        limit.add(run.work / "dropped.parquet")
+        given = write_rows(annotated, Annotated, faces)
+        inputs = given.given - given.dropped.get(DropReason.NOT_PUBLISHED, 0)
+        limit = DropLimit("align", params.align.max_dropped, inputs)
+        limit.add(annotated)
         map_rows(
             params.cluster,
             partial(measure_chunk, params=params.align, photographs=params.photographs, data=DATA.absolute()),
@@ -62,15 +65,16 @@ def align() -> None:
             memory_mib=MEMORY_MIB,
             finished=limit.add,
         )
-        faces = read_kept(measured, Measured)
         remarks = [replace(found, harmless=found.kind != Remark.NOT_TURNED) for found in remarks_of(measured)]
-        found = {each.kind: each for each in (*joined.suspicions, *alignment.suspicions_of(faces), *remarks)}
+        found = {each.kind: each for each in (*joined.suspicions, *alignment.suspicions_of(measured), *remarks)}
         run.suspect([*found.values()], params.align.max_suspicious)
-        aligned = outcomes(faces, partial(alignment.align_photograph, params=params.align))
-        account = write_rows(run.table, Aligned, [*joined.dropped, *read_dropped(measured), *aligned])
-        run.report["further_faces"] = sum(row.face > 0 for row in (*joined.annotated, *joined.dropped))
-        for path in (annotated, measured, run.work / "dropped.parquet"):
+        aligned = outcomes(iterate_kept(measured, Measured), partial(alignment.align_photograph, params=params.align))
+        dropped = chain(iterate_dropped(annotated), iterate_dropped(measured))
+        account = write_rows(run.table, Aligned, chain(dropped, aligned))
+        run.report["further_faces"] = int(np.count_nonzero(read_columns(run.table, ["face"])["face"]))
+        for path in (annotated, measured):
             path.unlink()
+        (run.work / "dropped.parquet").unlink(missing_ok=True)  # of a run that an earlier version began
         run.count(account, params.align.max_dropped)
 
 

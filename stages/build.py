@@ -19,7 +19,7 @@ from pipeline.errors import (
     SuspiciousInputError,
     TooManyDroppedError,
 )
-from pipeline.manifest import Drop, Face
+from pipeline.manifest import Drop
 from pipeline.params import DETECT, FOLDERS
 from pipeline.provenance import RECORD, read_json
 from pipeline.shards.layout import VIEW
@@ -169,7 +169,7 @@ def _publish(out: Path) -> None:
 
 
 def _summary(out: Path, drops: Sequence[tuple[str, Drop]]) -> Iterator[str]:
-    files = {row.index for row in manifest.read_kept(out / "shard.parquet", Face)}
+    files = {*manifest.kept_columns(out / "shard.parquet", ["index"])["index"].to_pylist()}
     images = read_json(out / RECORD)["report"]["images"]
     rows = sum(drop.reason == DropReason.NO_PHOTOGRAPH for _, drop in drops)
     drops = [(stage, drop) for stage, drop in drops if drop.reason != DropReason.NO_PHOTOGRAPH]

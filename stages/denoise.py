@@ -5,18 +5,19 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import sizes
-from pipeline.cluster import map_rows, outcomes
+from pipeline.cluster import map_rows
 from pipeline.container import writing_container
+from pipeline.errors import RejectedInputError
 from pipeline.faces.decode import decoding_mib
 from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams, PhotographParams
-from pipeline.restoration.apply import Restorer
+from pipeline.restoration.needs import network_mib
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
-MEMORY_MIB = 250  # measured with the demo's network and tiles of 256 pixels
+MEMORY_MIB = 50  # of a region and its PNG
 
 
 def denoise() -> None:
@@ -25,8 +26,9 @@ def denoise() -> None:
     inputs = [table("crop"), NETWORK / "network.json"]
     room = sizes.restored(table("crop")) if params.denoise.method == "network" else 0
     with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
-        chunk = pass_chunk
+        chunk, network = pass_chunk, 0
         if params.denoise.method == "network":
+            network = network_mib(NETWORK, params.denoise.tile_pixels)
             chunk = partial(
                 restore_chunk,
                 params=params.denoise,
@@ -42,10 +44,7 @@ def denoise() -> None:
             row_out=Denoised,
             rows_per_chunk=params.denoise.faces_per_chunk,
             out=run.table,
-            memory_mib=int(
-                MEMORY_MIB * (params.denoise.tile_pixels / 256) ** 2
-                + decoding_mib(params.photographs, params.align.max_megapixels)
-            ),
+            memory_mib=MEMORY_MIB + network + decoding_mib(params.photographs, params.align.max_megapixels),
             finished=run.drop_limit(params.denoise.max_dropped, table("crop")).add,
         )
         run.count(account, params.denoise.max_dropped)
@@ -68,16 +67,19 @@ def restore_chunk(
     data: Path,
 ) -> Iterator[Denoised | Drop]:
     """Restore the regions of some faces into a container."""
-    restorer = Restorer.load(network, tile_pixels=params.tile_pixels)
+    from pipeline.restoration.apply import Restorer, restore_regions
+
+    restorer = Restorer.load(network, tile_pixels=params.tile_pixels, precision=params.precision)
     path = stem.with_name(f"{stem.name}.tar")
+    regions = restore_regions(restorer, rows, lambda row: read_region(data, row, photographs))
     with writing_container(path, f"denoise/{path.name}") as container:
-
-        def restore_face(row: Cropped) -> Denoised:
-            restored_HWC = restorer(read_region(data, row, photographs).image_HWC)
-            content = encode_png(restored_HWC, params.png_level)
-            return extend(row, Denoised, pixels=container.add(f"{row.label}.png", content), denoised=True)
-
-        yield from outcomes(rows, restore_face)
+        for row, found in zip(rows, regions, strict=True):
+            if isinstance(found, RejectedInputError):
+                yield Drop.of(row, found)
+            else:
+                region, restored_HWC = found
+                content = encode_png(region.image_HWC if restored_HWC is None else restored_HWC, params.png_level)
+                yield extend(row, Denoised, pixels=container.add(f"{row.label}.png", content), denoised=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from typing import Any
 
 from pipeline import atomic, manifest
 from pipeline.errors import SourceError, TooManyDroppedError
-from pipeline.manifest import Detected
 from pipeline.params import DETECT
 from stages import DATA, PARAMS, pictures
 from stages.detect import SHEET, detect
@@ -47,14 +46,14 @@ def detect_folder(
         except TooManyDroppedError as error:  # all of them, since that is the limit
             raise SourceError(f"{images}: no face was found. {pictures.reasons_of(error)}") from error
         found = work / DATA / "detect"
-        faces = manifest.read_kept(found / "detect.parquet", Detected)
+        faces_of = Counter(manifest.kept_columns(found / "detect.parquet", ["index"])["index"].to_pylist())
         drops = pictures.write_dropped(out)
         for source, target in ((found / "detect.parquet", out / TABLE), (found / SHEET, out / SHEET)):
             target.unlink(missing_ok=True)  # of an earlier run
             if source.exists():
                 atomic.write_bytes(target, source.read_bytes())
         pictures.remove_work(work)
-    lines = [f"{out / TABLE}: {len(faces)} faces in {len({face.index for face in faces})} photographs"]
+    lines = [f"{out / TABLE}: {faces_of.total()} faces in {len(faces_of)} photographs"]
     if drops:
         reasons = Counter(drop.reason.value for _, drop in drops).most_common()
         counts = ", ".join(f"{count} {reason}" for reason, count in reasons)

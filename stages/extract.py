@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.errors import NO_INPUTS
-from pipeline.manifest import Accounting, Photograph
+from pipeline.manifest import Accounting
 from pipeline.sources import folder_index
 from pipeline.sources.classes import classes_of
 from pipeline.sources.extraction import extract as extract_photographs
@@ -46,7 +46,7 @@ def _suspicions(contents: Contents, source: Path, table: Path) -> list[Suspicion
         pairs = [f"{readable(name)} is {readable(other)}" for name, other in listing.twice.items()]
         found.append(Suspicion("the same file under two names", len(pairs), len(listing.members), pairs))
     if contents.classes:
-        files = [row.file for row in manifest.read_kept(table, Photograph)]
+        files: list[str] = manifest.kept_columns(table, ["file"])["file"].to_pylist()
         labelled = classes_of(files, wrapped=contents.listing is None)
         without = [file for file in files if file not in labelled]
         found.append(Suspicion("a photograph in no folder, so of no class", len(without), len(files), without))

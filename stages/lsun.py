@@ -30,7 +30,7 @@ DECIDING = ("source", "resolution", "images_per_shard", "codec")
 INDICES = CHECKOUT / DATA / ".lsun-index"
 """The keys of each database, by the hash of its zip, file or names: later runs with other params use them."""
 
-LIBRARIES = ("numpy", "pillow", "h5py", "hdf5plugin")
+LIBRARIES = ("numpy", "pillow", "h5py", "isal", "pyarrow")
 
 
 def lsun(spelling: str) -> None:

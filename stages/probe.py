@@ -81,11 +81,13 @@ def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, MANIFESTS).symlink_to(ROOT / MANIFESTS)
         Path(folder, "given.json").write_text(params.model_dump_json(), encoding="utf-8")
+        # the user's own files, accepted terms and downloads stay where they are
+        places = {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(Path.cwd())}
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         ran = subprocess.run(
             [sys.executable, "-m", "stages.probe", str(seconds)],
             cwd=folder,
-            env=os.environ | threads | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | threads | places,
             capture_output=True,
             text=True,
             check=False,
@@ -169,9 +171,10 @@ def _small(given: Params, scheduler: str, count: int, steps: int, networks: bool
     for fit, section in (("fit_denoise", "denoise"), ("fit_superres", "superres")):
         if not networks and params[section]["method"] == "network":
             params[section]["method"] = "none" if section == "denoise" else "lanczos"
-            params[fit] = {"network": {"kind": "none"}}
+            params[fit]["network"] = {"kind": "none"}
         elif isinstance(getattr(given, fit).network, TrainedNetwork):
-            params[fit]["network"] |= {"steps": steps, "held_out_photographs": 1, "threads": 1}
+            params[fit]["photographs"] = str(table("extract"))
+            params[fit]["network"] |= {"steps": steps, "held_out_photographs": 1, "threads": 1, "min_pixels": 1}
     return params
 
 

@@ -68,7 +68,7 @@ def drops(name: str) -> Iterator[Drop]:
     print(f"{name}: dropped according to {whole if whole in tables else folder}", file=sys.stderr)
     for table in tables:
         if "drop_reason" in pq.read_schema(table).names:
-            yield from manifest.read_dropped(table)
+            yield from manifest.iterate_dropped(table)
 
 
 def with_drops() -> list[str]:

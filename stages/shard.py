@@ -1,7 +1,6 @@
 """Stage shard: the final images of the selected faces, as multi-resolution HDF5 shards with a single-file view."""
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline import manifest, provenance, sizes
 from pipeline.faces.decode import decoding_mib
-from pipeline.faces.final_image import FinalRenderer
-from pipeline.manifest import Input, Sharded
+from pipeline.faces.final_image import FinalRenderer, rendering_mib
 from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.published.image_list import read_list
@@ -27,9 +25,11 @@ from stages import DATA, main, read_params, stage_run, table
 from stages.cards import origin_of_shards
 
 NETWORK = DATA / "fit_superres"
-MEMORY_MIB = 650  # measured with the demo's network at 1024 pixels, as a lower bound
+MEMORY_MIB = 50  # of the levels of an image and their compression, at 1024 pixels
 DELTAS = DATA / "download" / "deltas"
-LIBRARIES = ("numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "hdf5plugin")
+LIBRARIES = (
+    "numpy", "numba", "scipy", "opencv-python-headless", "pillow", "jpeglib", "torch", "h5py", "isal", "pyarrow",
+)  # fmt: skip
 
 
 def shard() -> None:
@@ -69,8 +69,8 @@ def shard() -> None:
             run.report["exact"] = counts = write_ledger(
                 ledger,
                 read_list(params.exact.image_list)[: params.select.keep],
-                manifest.read_kept(run.table, Sharded),
-                [drop for path in tables for drop in manifest.read_dropped(path)],
+                _positions_of_files(run.table),
+                (drop for path in tables for drop in manifest.iterate_dropped(path)),
             )
             check_matches(counts, params.exact.min_match, ledger)
         run.count(account, max_dropped=1.0)  # by deltas that do not match, or photographs that kill workers
@@ -79,8 +79,9 @@ def shard() -> None:
 
 
 def _memory_mib(params: Params) -> int:
-    image = MEMORY_MIB * (params.align.resolution / 1024) ** 2
-    return int(image + decoding_mib(params.photographs, params.align.max_megapixels))
+    image = int(MEMORY_MIB * (params.align.resolution / 1024) ** 2)
+    rendering = rendering_mib(params.superres, params.align.resolution, NETWORK)
+    return image + rendering + decoding_mib(params.photographs, params.align.max_megapixels)
 
 
 def open_renderer(params: Params, *, data: Path, image_list: Path) -> Renderer:
@@ -95,26 +96,30 @@ def open_renderer(params: Params, *, data: Path, image_list: Path) -> Renderer:
     return lambda row: renderer.render(row).image_HWC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ranked(Input):
-    rank: int
-
-
 def _positions(params: Params) -> NDArray[np.int64]:
     """The row of `select` at each position: by number in the published list where one is used, else by index."""
-    rows = manifest.read_kept(table("select"), _Ranked)
-    numbers, count = range(len(rows)), len(rows)
+    count = manifest.account(table("select")).kept
+    numbers = range(count)
     if params.select.method == "published":
-        numbers, count = [row.rank for row in rows], len(read_list(params.exact.image_list))
+        numbers = manifest.kept_columns(table("select"), ["rank"])["rank"].to_pylist()
+        count = len(read_list(params.exact.image_list))
     return positions(numbers, count, params.shard.order, params.shard.seed)
+
+
+def _positions_of_files(path: Path) -> dict[str, int]:
+    """The position of each image in the data set, by the file of its photograph."""
+    columns = manifest.kept_columns(path, ["file", "position"])
+    return dict(zip(columns["file"].to_pylist(), columns["position"].to_pylist(), strict=True))
 
 
 def _deciding(params: Params) -> dict[str, Any]:
     """Every value that decides a byte. `exact.min_match` does not: a run with a lower one resumes a failed run."""
     files = Contents.read(DELTAS.parent).files if params.superres.method == "delta" else {}
-    # means of areas are not named, as in the data sets of earlier versions, which knew nothing else
-    reduction = {} if params.superres.reduction == "area" else {"superres.reduction": params.superres.reduction}
-    return reduction | {
+    # what is usual is not named, as in the data sets of earlier versions, which knew nothing else
+    values = {"superres.reduction": (params.superres.reduction, "area")}
+    if params.superres.method == "network":
+        values["superres.precision"] = (params.superres.precision, "float32")
+    return {name: value for name, (value, usual) in values.items() if value != usual} | {
         "shard": params.shard,
         "superres.method": params.superres.method,
         "superres.renderer": params.superres.renderer,

@@ -3,6 +3,7 @@
 With the method `delta` nothing is scored, and only the faces of the sheets are rendered.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,11 +11,13 @@ from pathlib import Path
 
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
+from pipeline.errors import RejectedInputError
 from pipeline.faces import geometry
+from pipeline.faces.artefacts import BlockGrid
 from pipeline.faces.decode import decoding_mib
-from pipeline.faces.final_image import FinalRenderer, read_region
+from pipeline.faces.final_image import FinalRenderer, read_region, rendering_mib
 from pipeline.faces.geometry import Rectangle
-from pipeline.faces.quality import best_first, quality
+from pipeline.faces.quality import best_first, quality, sharpness
 from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Drop, Face, Scored, extend
 from pipeline.params import Params
@@ -24,7 +27,6 @@ from pipeline.report.sheets import Picture
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
-MEMORY_MIB = 800  # measured with the demo's network at 1024 pixels, as a lower bound
 FACES, FACES_PER_ROW, FACE_PIXELS = 96, 12, 128
 """Of faces.png: how many faces, spread over all, are shown."""
 EXTREMES = 8
@@ -42,24 +44,22 @@ def superres() -> None:
     keys = {"superres": params.superres.deciding(), "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
     with stage_run("superres", params=keys, inputs=inputs, room=ROOM) as run:
-        keys_of_faces = [row.key for row in manifest.read_kept(table("denoise"), Face)]
         chunk = partial(superres_chunk, params=params, data=DATA.absolute())
-        overview = frozenset(keys_of_faces[position] for position in sheets.spread(len(keys_of_faces), FACES))
+        overview = frozenset(_spread(FACES))
         account = map_rows(
             params.cluster,
-            partial(chunk, overview=overview, shown=_shown(keys_of_faces, params.superres.previews)),
+            partial(chunk, overview=overview, shown=_shown(params.superres.previews)),
             table=table("denoise"),
             row_in=Denoised,
             row_out=Scored,
             rows_per_chunk=params.superres.faces_per_chunk,
             out=run.table,
-            memory_mib=int(
-                MEMORY_MIB * (params.align.resolution / 1024) ** 2
-                + decoding_mib(params.photographs, params.align.max_megapixels)
-            ),
+            memory_mib=rendering_mib(params.superres, params.align.resolution, NETWORK)
+            + decoding_mib(params.photographs, params.align.max_megapixels),
             finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
         )
         run.count(account, params.superres.max_dropped)
+        run.report["enlarged"] = _enlarged(run.table, "network" if params.superres.method == "network" else "lanczos")
         _write_sheets(run.work, params, overview, chunk)
 
 
@@ -81,22 +81,31 @@ def superres_chunk(
     faces: list[list[Picture]] = []
     restored: list[list[Picture]] = []
     scored = section.method != "delta"
+    finals = renderer.render_all([row for row in rows if scored or row.key in shown])
 
     def score(row: Denoised) -> Scored:
         if not scored and row.key not in shown:
             return _without_image(row, resolution)
-        final = renderer.render(row)
+        final = next(finals)
+        if isinstance(final, RejectedInputError):
+            raise final
         if scored and row.key in overview:
             faces.append(_overview_and_detail(final.image_HWC, _strip_pixels(resolution)))
         if row.key in shown:
             before = [_upright(data, version, params) for version in (shown[row.key], row)]
             restored.append(before + _overview_and_detail(final.image_HWC, PREVIEW_PIXELS))
-        score = quality(final.image_HWC) if scored else None
-        return extend(row, Scored, quality=score, padded=final.padded, enlarge=final.enlarge)
+        scores = _scores(row, final.image_HWC) if scored else (None, None)
+        return extend(row, Scored, quality=scores[0], sharpness=scores[1], padded=final.padded, enlarge=final.enlarge)
 
     yield from outcomes(rows, score)
     sheets.write_strip(stem.with_name(f"{stem.name}.faces.png"), faces)
     sheets.write_strip(stem.with_name(f"{stem.name}.restored.png"), restored)
+
+
+def _scores(row: Denoised, final_HWC: Picture) -> tuple[float, float]:
+    """Quality and sharpness of a final image."""
+    grid = BlockGrid.in_final_image(Rectangle.from_row(row.quad, row.zoom), row.shrink)
+    return quality(final_HWC, grid), sharpness(final_HWC)
 
 
 def _without_image(row: Denoised, resolution: int) -> Scored:
@@ -108,10 +117,21 @@ def _without_image(row: Denoised, resolution: int) -> Scored:
     return extend(row, Scored, quality=None, padded=padding is not None, enlarge=factor)
 
 
-def _shown(keys: Sequence[Key], count: int) -> dict[Key, Cropped]:
-    """The rows of crop of `count` of the faces `keys`."""
-    chosen = {keys[position] for position in sheets.spread(len(keys), count)}
-    places = [place for place, row in enumerate(manifest.read_kept(table("crop"), Face)) if row.key in chosen]
+def _enlarged(path: Path, means: str) -> dict[str, int]:
+    """How many faces were enlarged by `means`, by factor, and how many were only reduced."""
+    factors = Counter(manifest.kept_columns(path, ["enlarge"])["enlarge"].to_pylist())
+    return {"no" if factor == 1 else f"{means} x{factor}": factors[factor] for factor in sorted(factors)}
+
+
+def _spread(count: int) -> list[Key]:
+    """`count` of all faces, evenly spread."""
+    places = sheets.spread(manifest.account(table("denoise")).kept, count)
+    return [row.key for row in manifest.read_kept_at(table("denoise"), Face, places)]
+
+
+def _shown(count: int) -> dict[Key, Cropped]:
+    """The rows of crop of `count` of all faces."""
+    places = manifest.places_of(table("crop"), {*_spread(count)})
     return {row.key: row for row in manifest.read_kept_at(table("crop"), Cropped, places)}
 
 
@@ -139,21 +159,14 @@ def _write_sheets(work: Path, params: Params, overview: Set[Key], chunk: Chunk) 
     if not last.exists():
         restored = _columns(work, "superres-*.restored.png", PREVIEW_PIXELS)
         sheets.write_sheet(work / "before_after.png", restored, EXTREMES)
-        rows = [row for row in manifest.read_kept(work / TABLE, _Quality) if row.quality is not None]
-        order = [rows[position].key for position in best_first([row.quality or 0.0 for row in rows])]
-        columns = dict(
-            zip(
-                [row.key for row in rows if row.key in overview],
-                _columns(work, "superres-*.faces.png", side),
-                strict=True,
-            )
-        )
+        shown = _scored_among(work / TABLE, overview)
+        columns = dict(zip(shown, _columns(work, "superres-*.faces.png", side), strict=True))
         faces = [sheets.repeated(column[:side], FACE_PIXELS // side) for column in columns.values()]
         sheets.write_sheet(work / "faces.png", faces, FACES_PER_ROW)
-        extremes = [*order[:EXTREMES], *order[-EXTREMES:]]
+        extremes = _extremes(work / TABLE)
         columns |= _render_again(work, params, sorted(set(extremes) - columns.keys()), chunk)
-        shown = [sheets.repeated(columns[key], FACE_PIXELS // side) for key in extremes]
-        sheets.write_sheet(last, shown, EXTREMES)
+        faces = [sheets.repeated(columns[key], FACE_PIXELS // side) for key in extremes]
+        sheets.write_sheet(last, faces, EXTREMES)
     for pattern in ("superres-*.png", f"{AGAIN}*"):
         for path in work.glob(pattern):
             path.unlink()
@@ -163,13 +176,12 @@ def _render_again(work: Path, params: Params, keys: Sequence[Key], chunk: Chunk)
     """The columns of the faces `keys`, which are sorted."""
     if not keys:
         return {}
-    chosen = set(keys)
-    places = [place for place, row in enumerate(manifest.read_kept(table("denoise"), Face)) if row.key in chosen]
+    places = manifest.places_of(table("denoise"), {*keys})
     again = work / f"{AGAIN}.rows.parquet"
     manifest.write_rows(again, Denoised, manifest.read_kept_at(table("denoise"), Denoised, places))
     map_rows(
         params.cluster,
-        partial(chunk, overview=chosen, shown={}),
+        partial(chunk, overview={*keys}, shown={}),
         table=again,
         row_in=Denoised,
         row_out=Scored,
@@ -180,8 +192,23 @@ def _render_again(work: Path, params: Params, keys: Sequence[Key], chunk: Chunk)
     return dict(zip(keys, columns, strict=True))
 
 
+def _scored_among(scores: Path, keys: Set[Key]) -> list[Key]:
+    """Those of `keys` that the table `scores` keeps with a score, in its order."""
+    rows = manifest.read_kept_at(scores, _Quality, manifest.places_of(scores, keys))
+    return [row.key for row in rows if row.quality is not None]
+
+
+def _extremes(scores: Path) -> list[Key]:
+    """The faces with the best scores, from the best on, and those with the worst, to the worst."""
+    scored = manifest.kept_columns(scores, ["index", "face", "quality"]).drop_null()
+    order = best_first(scored["quality"].to_pylist())
+    rows = scored.take([*order[:EXTREMES], *order[-EXTREMES:]])
+    return list(zip(rows["index"].to_pylist(), rows["face"].to_pylist(), strict=True))
+
+
 def _columns(work: Path, pattern: str, side: int) -> list[Picture]:
-    return [column for path in sorted(work.glob(pattern)) for column in sheets.read_columns(path, side)]
+    strips = sorted(work.glob(pattern), key=lambda path: (len(path.name), path.name))  # of a million rows too
+    return [column for path in strips for column in sheets.read_columns(path, side)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,5 @@
 import hashlib
+import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -6,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline import chunks, manifest
-from pipeline.cluster import map_rows, outcomes
+from pipeline.cluster import MOST_CHUNKS, _spans, map_rows, outcomes
 from pipeline.container import read_stored, writing_container
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
@@ -132,7 +135,7 @@ def test_a_photograph_that_kills_its_worker_is_dropped(table: Path, tmp_path: Pa
         table=table,
         row_in=Photograph,
         row_out=Photograph,
-        rows_per_chunk=20,
+        rows_per_chunk=4,  # how larger chunks are searched: tests/test_chunks.py
         out=tmp_path / "work/extract.parquet",
     )
     assert account == Accounting(40, 39, {"killed the worker": 1})
@@ -158,3 +161,23 @@ def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Pat
             rows_per_chunk=50,
             out=tmp_path / "crop.parquet",
         )
+
+
+@settings(deadline=None, max_examples=25)
+@given(count=st.integers(0, 300_000), rows_per_chunk=st.integers(1, 5000))
+def test_chunks_follow_from_counts(count: int, rows_per_chunk: int) -> None:
+    sizes = [stop - start for start, stop in _spans(count, rows_per_chunk, {})]
+    assert sum(sizes) == count
+    largest = max(rows_per_chunk, math.ceil(count / MOST_CHUNKS))
+    assert all(0 < size <= largest for size in sizes)
+    assert len(sizes) <= MOST_CHUNKS + 64 * 6, "the tail is some hundred chunks more"
+    assert sizes[-1:] <= [64], "a worker that begins the last one does not keep the others waiting"
+    if rows_per_chunk <= 64 and count <= 64 * MOST_CHUNKS:
+        assert sizes[:-1] == [largest] * (len(sizes) - 1), "small chunks are as the params say"
+
+
+def test_the_chunks_of_a_table_do_not_depend_on_what_is_finished_of_it() -> None:
+    spans = list(_spans(20_000, 1000, {}))
+    finished = {start: stop - start for start, stop in spans[:7]}
+    assert list(_spans(20_000, 1000, finished)) == spans
+    assert spans[0] == (0, 312)

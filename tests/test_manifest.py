@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import manifest
@@ -31,6 +31,7 @@ def drop(index: int) -> Drop:
     return Drop(index=index, file="x.jpg", reason=DropReason.TRUNCATED, detail="ends at byte 9")
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.booleans(), max_size=20), st.floats(-1e4, 1e4, width=32))
 def test_rows_survive_the_file_and_add_up(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[bool], number: float

@@ -13,7 +13,7 @@ from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published
 from stages import read_manifest
 
-NAMES = ("celeba", "celebahq-deltas", "cifar10", "mnist", "weights")
+NAMES = ("celeba", "celebahq-deltas", "cifar10", "mnist", "restoration", "weights")
 
 
 def read(name: str) -> Published:
@@ -55,6 +55,12 @@ def test_the_deltas_are_checked_by_the_names_and_sizes_that_their_reader_wants()
         assert manifest.members.names(file.name) == [deltas.member_name(idx) for idx in wanted]
         assert {deltas.archive_name(idx) for idx in wanted} == {file.name}
     assert manifest.limits.member_bytes == deltas.TOKEN_BYTES_MAX
+
+
+def test_networks_of_others_have_names_licences_sizes_and_hashes() -> None:
+    files = read("restoration").files
+    assert len({file.path.split("/")[0] for file in files}) == len(files) >= 8
+    assert all(file.licence and file.bytes and file.sha256 for file in files)
 
 
 def test_lsun_has_forty_archives() -> None:

@@ -44,7 +44,7 @@ def test_without_a_terminal_there_is_a_line_at_each_interval_and_no_other(monkey
     first, second = log.getvalue().splitlines()
     assert second == "fetched"
     assert first.startswith("crop: 31 of 40 chunks (78 %), ")
-    assert first.endswith(" left")
+    assert first.endswith(" left; loss=1")
 
 
 def test_short_work_prints_nothing_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import NetworkError
 from pipeline.provenance import read_json
 from pipeline.trust.inspection import Facts, provenance
 from training.network_files import CHECKPOINTS, NETWORKS, network_info, read_checkpoint
@@ -39,7 +40,7 @@ def checkpoint(path: Path) -> Facts:
 
 
 def run(folder: Path) -> Facts:
-    """The folder of a training run, published or at work."""
+    """The folder of a training run, published or at work; a newest file that is damaged is named among the facts."""
     networks = sorted(folder.glob(NETWORKS))
     checkpoints = sorted(folder.glob(CHECKPOINTS))
     facts: Facts = {
@@ -47,15 +48,23 @@ def run(folder: Path) -> Facts:
         "checkpoints_kimg": [int(path.stem.rpartition("-")[2]) / 1000 for path in checkpoints],
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
     }
+    damaged: list[str] = []
     if networks:
-        newest = network(networks[-1])
-        facts["newest_network"] = {key: value for key, value in newest.items() if key not in SIDES}
+        try:
+            newest = network(networks[-1])
+            facts["newest_network"] = {key: value for key, value in newest.items() if key not in SIDES}
+        except NetworkError as error:
+            damaged.append(str(error))
     metrics = read_json(folder / "live" / "metrics.json")
     facts |= {"metrics": metrics} if metrics else {}
     measured = _evaluated(folder)
     facts |= {"evaluation": measured} if measured else {}
     if checkpoints:
-        facts["options"] = checkpoint(checkpoints[-1])["options"]
+        try:
+            facts["options"] = checkpoint(checkpoints[-1])["options"]
+        except NetworkError as error:
+            damaged.append(str(error))
+    facts |= {"damaged": damaged} if damaged else {}
     return facts | provenance(folder)
 
 

@@ -1,11 +1,12 @@
 """Which photographs have a usable face, and where: photographs joined with annotations, and their crop rectangles."""
 
-from collections.abc import Iterable, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 import numpy as np
+import pyarrow.compute as pc
 
 from pipeline import manifest
 from pipeline.errors import DropReason, RejectedInputError
@@ -13,7 +14,7 @@ from pipeline.faces import geometry, suspicious
 from pipeline.faces.annotations import AnnotationFiles, PhotographAnnotations
 from pipeline.faces.five_points import Face
 from pipeline.faces.geometry import Points, Rectangle
-from pipeline.manifest import Aligned, Attributes, Detected, Drop, Landmarks, Photograph, Remarks
+from pipeline.manifest import Aligned, Attributes, Drop, Landmarks, Photograph, Remarks
 from pipeline.params import DETECT, AlignParams
 from pipeline.suspicions import Suspicion
 
@@ -22,6 +23,8 @@ ANNOTATION_FILES = LANDMARKS, PARTITION, ATTRIBUTES = "landmarks.txt", "partitio
 
 CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
 """The square that dataset_tool.py crops from CelebA's aligned photographs."""
+
+KEPT = pc.field("drop_reason").is_null()
 
 CENTRE_INSTEAD = "align.rectangle: centre takes the largest square in the middle, of any size"
 
@@ -53,12 +56,11 @@ class Measured(Photograph):
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Photographs joined with annotations: the usable faces, the dropped ones, warnings and suspicions."""
+    """Photographs joined with annotations: faces as they come, usable or dropped; warnings and suspicions."""
 
-    annotated: list[Annotated] = field(default_factory=list[Annotated])
-    dropped: list[Drop] = field(default_factory=list[Drop])
-    warnings: list[str] = field(default_factory=list[str])
-    suspicions: list[Suspicion] = field(default_factory=list[Suspicion])
+    faces: Iterator[Annotated | Drop]
+    warnings: Sequence[str]
+    suspicions: Sequence[Suspicion]
 
 
 def join_annotations(table: Path, params: AlignParams, detected: Path | None = None) -> Joined:
@@ -70,56 +72,68 @@ def join_annotations(table: Path, params: AlignParams, detected: Path | None = N
 
     Errors as `PhotographAnnotations`.
     """
-    photographs, rejected = manifest.read_kept(table, Photograph), manifest.read_dropped(table)
     files = annotation_files(table.parent)
     if detected is not None:
         files = replace(files, landmarks=DETECT)
-    annotations = PhotographAnnotations(files, params, [row.file for row in (*photographs, *rejected)])
-    joined = Joined(warnings=annotations.warnings, suspicions=annotations.suspicions)
-    found = None if detected is None else _Detected.read(detected)
-    for photograph in photographs:
+    named = manifest.read_columns(table, ["file", "drop_reason"])
+    kept, dropped = (named.filter(which)["file"].to_pylist() for which in (KEPT, ~KEPT))
+    annotations = PhotographAnnotations(files, params, [*kept, *dropped])
+    faces = chain(_faces(table, annotations, detected), _orphans(table, annotations))
+    return Joined(faces, annotations.warnings, annotations.suspicions)
+
+
+def _faces(table: Path, annotations: PhotographAnnotations, detected: Path | None) -> Iterator[Annotated | Drop]:
+    """The faces of the kept photographs of the table."""
+    found = None if detected is None else _Detected(detected)
+    for photograph in manifest.iterate_kept(table, Photograph):
         try:
             if found is not None and photograph.index in found.without:
                 continue
             values = annotations.of(photograph.file)
             faces = dict(enumerate(values.faces)) if found is None else found.faces_of(photograph)
         except RejectedInputError as error:
-            joined.dropped.append(Drop.of(photograph, error))
+            yield Drop.of(photograph, error)
             continue
         for number, landmarks in faces.items():
             row = replace(photograph, face=number)
             if isinstance(landmarks, RejectedInputError):
-                joined.dropped.append(Drop.of(row, landmarks))
+                yield Drop.of(row, landmarks)
                 continue
             added = {"split": values.split, "attributes": values.attributes, "landmarks": landmarks}
-            joined.annotated.append(manifest.extend(row, Annotated, **added, normalised=annotations.normalised))
+            yield manifest.extend(row, Annotated, **added, normalised=annotations.normalised)
+
+
+def _orphans(table: Path, annotations: PhotographAnnotations) -> Iterator[Drop]:
+    """The faces in the landmarks file whose photographs are not in the table."""
     orphans = annotations.without_photograph()
-    for file, index in _free_indices(orphans, {row.index for row in (*photographs, *rejected)}).items():
-        joined.dropped.extend(
-            Drop(index=index, file=file, face=face, reason=rejection.reason, detail=rejection.detail)
-            for face, rejection in enumerate(orphans[file])
-        )
-    return joined
+    taken = {*manifest.read_columns(table, ["index"])["index"].to_pylist()} if orphans else set[int]()
+    for file, index in _free_indices(orphans, taken).items():
+        for face, rejection in enumerate(orphans[file]):
+            yield Drop(index=index, file=file, face=face, reason=rejection.reason, detail=rejection.detail)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found(manifest.Face):
+    landmarks: Landmarks
+
+
 class _Detected:
-    """Landmarks by index and number of the face, and the photographs that the stage detect dropped whole."""
+    """What the stage detect found. `without` are the indices of the photographs that it dropped whole."""
 
-    faces: dict[int, dict[int, Face]]
-    without: set[int]
-
-    @classmethod
-    def read(cls, table: Path) -> Self:
-        faces: dict[int, dict[int, Face]] = {}
-        for row in manifest.read_kept(table, Detected):
-            faces.setdefault(row.index, {})[row.face] = row.landmarks
-        return cls(faces, {row.index for row in manifest.read_dropped(table)} - faces.keys())
+    def __init__(self, table: Path) -> None:
+        columns = manifest.read_columns(table, ["index", "drop_reason"])
+        kept_N, dropped_N = (columns.filter(which)["index"].to_numpy() for which in (KEPT, ~KEPT))
+        self.without = {*np.setdiff1d(dropped_N, kept_N).tolist()}
+        self._groups = groupby(manifest.iterate_kept(table, _Found), lambda row: row.index)
+        self._index, self._faces = -1, dict[int, Face]()
 
     def faces_of(self, photograph: Photograph) -> dict[int, Face]:
-        if photograph.index not in self.faces:
+        """Landmarks by number of the face, of photographs in the order of their indices."""
+        while self._index < photograph.index and (group := next(self._groups, None)) is not None:
+            self._index, self._faces = group[0], {row.face: row.landmarks for row in group[1]}
+        if self._index != photograph.index:
             raise RejectedInputError(DropReason.NO_LANDMARKS, "the table of detect has no such photograph")
-        return self.faces[photograph.index]
+        return self._faces
 
 
 def annotation_files(folder: Path) -> AnnotationFiles:
@@ -130,22 +144,19 @@ def annotation_files(folder: Path) -> AnnotationFiles:
     return AnnotationFiles(landmarks, partition, attributes)
 
 
-def keep_only(joined: Joined, files: Set[str]) -> Joined:
+def keep_only(faces: Iterable[Annotated | Drop], files: Set[str]) -> Iterator[Annotated | Drop]:
     """Drop what is not among `files` as NOT_PUBLISHED, usable or not."""
-    kept = [row for row in joined.annotated if row.file in files]
-    dropped = [drop for drop in joined.dropped if drop.file in files]
-    unpublished = [
-        Drop(
+    for row in faces:
+        if row.file in files:
+            yield row
+            continue
+        yield Drop(
             index=row.index,
             file=row.file,
             face=row.face,
             reason=DropReason.NOT_PUBLISHED,
             detail="align.photographs: published",
         )
-        for row in (*joined.annotated, *joined.dropped)
-        if row.file not in files
-    ]
-    return replace(joined, annotated=kept, dropped=dropped + unpublished)
 
 
 def measure(row: Annotated, width: int, height: int, remarks: Remarks = ()) -> Measured:
@@ -156,9 +167,13 @@ def measure(row: Annotated, width: int, height: int, remarks: Remarks = ()) -> M
     return manifest.extend(row, Measured, landmarks=landmarks, width=width, height=height, remarks=remarks)
 
 
-def suspicions_of(rows: Iterable[Measured]) -> list[Suspicion]:
-    """What the landmarks of rows show together with the sizes of their photographs."""
-    return suspicious.with_sizes([(row.file, row.landmarks, row.width, row.height) for row in rows if row.landmarks])
+def suspicions_of(measured: Path) -> list[Suspicion]:
+    """What the landmarks of a table of `Measured` rows show together with the sizes of their photographs."""
+    rows = manifest.kept_columns(measured, ["file", "landmarks", "width", "height"])
+    rows = rows.filter(rows["landmarks"].is_valid())
+    points_N52 = rows["landmarks"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, 5, 2)
+    sizes_N2 = np.stack([rows[name].to_numpy() for name in ("width", "height")], axis=1).astype(np.float64)
+    return suspicious.with_sizes(rows["file"].to_pylist(), points_N52, sizes_N2)
 
 
 def align_photograph(row: Measured, params: AlignParams) -> Aligned:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces import row_names, suspicious
 from pipeline.faces.five_points import Face
@@ -97,8 +99,10 @@ class PhotographAnnotations:
         ]
         if self._landmarks is not None:
             values, matches = self._landmarks.values, self.matches[self._landmarks.path]
-            faces = [(file, face) for file, match in matches.items() for face in values.get(match.row, ())]
-            self.suspicions += suspicious.of_landmarks(faces, normalised=self._landmarks.normalised)
+            named = [file for file, match in matches.items() for _ in values.get(match.row, ())]
+            numbers = (number for match in matches.values() for face in values.get(match.row, ()) for number in face)
+            points_N52 = np.fromiter(numbers, np.float64, 10 * len(named)).reshape(-1, 5, 2)
+            self.suspicions += suspicious.of_landmarks(named, points_N52, normalised=self._landmarks.normalised)
         self.normalised = self._landmarks is not None and self._landmarks.normalised
 
     @property

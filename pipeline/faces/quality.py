@@ -1,7 +1,8 @@
 """The quality metric: how broad and how isotropic an image's power spectrum is (Karras et al. 2018, appendix C).
 
 The paper ranks faces by such a metric and gives no formula. Ours is in docs/quality.md; its symbols are P (power), G, T
-and S (a cell's typical power, a ring's mean power and signal), n (noise), A (contrast), B (breadth) and O (order).
+and S (a cell's typical power, a ring's mean power and signal), n (noise), A (contrast), B (breadth), O (order) and K
+(blocks).
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from pipeline.faces.artefacts import BlockGrid, artefacts
+
 SECTORS = 12
 RINGS_PER_OCTAVE = 4
 LOWEST_FREQUENCY = 1 / 64
@@ -23,14 +26,16 @@ TOP_FALL = 2.8
 ROUNDING_NOISE = 1 / 12
 NOISE_MARGIN = 2.0
 LEAST_SIGNAL = 0.01
+BLOCK_PENALTY = 4.0
 FULL_DB, EMPTY_DB = 5.0, -40.0
 DECIMALS = 6
 """The last bits of an FFT depend on the machine; a rank must not."""
+OWN_SIZE = BlockGrid()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spectrum:
-    """The terms of the metric: B, O and n (in squared levels), and those of each ring.
+    """The terms of the metric: B, O, K and n (in squared levels), and those of each ring.
 
     `frequencies` are the rings' centres in cycles per pixel; `levels_db` their whitened signal relative to the image's
     own contrast, in dB (a natural image has about 0).
@@ -41,16 +46,26 @@ class Spectrum:
     breadth: float
     order: float
     noise: float
+    blocks: float
 
     @property
     def quality(self) -> float:
         """The metric, 0...1."""
-        return round(self.breadth * self.order**0.5, DECIMALS)
+        return round(self.breadth * self.order**0.5 / (1 + BLOCK_PENALTY * self.blocks), DECIMALS)
 
 
-def quality(image_HWC: NDArray[np.uint8]) -> float:
-    """The quality of a square uint8 RGB image, 0...1, higher is better; 0 without contrast or below 8 pixels."""
-    return spectrum(image_HWC).quality
+def quality(image_HWC: NDArray[np.uint8], grid: BlockGrid = OWN_SIZE) -> float:
+    """The quality of a square uint8 RGB image, 0...1, higher is better; 0 without contrast or below 8 pixels.
+
+    `grid` says how the photograph lies in the image; by default the image is a photograph at its own size.
+    """
+    return spectrum(image_HWC, grid).quality
+
+
+def sharpness(image_HWC: NDArray[np.uint8]) -> float:
+    """The variance of the Laplacian of an RGB image's luminance, in squared levels: a common measure of focus."""
+    laplacian_HW = cv2.Laplacian(cv2.cvtColor(image_HWC, cv2.COLOR_RGB2GRAY), cv2.CV_16S, ksize=1)
+    return round(float(cv2.meanStdDev(laplacian_HW)[1][0, 0]) ** 2, DECIMALS)
 
 
 def best_first(scores: Sequence[float]) -> list[int]:
@@ -58,22 +73,24 @@ def best_first(scores: Sequence[float]) -> list[int]:
     return sorted(range(len(scores)), key=lambda position: -scores[position])
 
 
-def spectrum(image_HWC: NDArray[np.uint8]) -> Spectrum:
-    """Analyse a square uint8 RGB image; `ValueError` where it is not square."""
+def spectrum(image_HWC: NDArray[np.uint8], grid: BlockGrid = OWN_SIZE) -> Spectrum:
+    """Analyse a square uint8 RGB image, `grid` as in `quality`; `ValueError` where it is not square."""
     height, width, _ = image_HWC.shape
     if height != width:
         raise ValueError(f"the quality metric is defined on square images, not on {width} x {height} pixels")
     cells = _cells(height)
-    power = _power(image_HWC, cells.window)
+    luminance_HW = np.asarray(cv2.cvtColor(image_HWC.astype(np.float32), cv2.COLOR_RGB2GRAY), np.float32)
+    power = _power(luminance_HW, cells)
     sums, log_sums = cells.sums(power), cells.sums(np.log(power + 1e-9))
     contrast = cells.contrast(power)
     if len(cells.frequencies) == 0 or contrast < ROUNDING_NOISE * LOWEST_FREQUENCY**2:
-        return Spectrum(cells.frequencies, np.full(len(cells.frequencies), EMPTY_DB), 0.0, 0.0, 0.0)
+        return Spectrum(cells.frequencies, np.full(len(cells.frequencies), EMPTY_DB), 0.0, 0.0, 0.0, 0.0)
 
-    noise = _noise(cells, log_sums)
+    found = artefacts(luminance_HW, grid)
+    noise = max(_noise(cells, log_sums), found.noise)
     counts_RS = cells.of_rings(cells.counts)
     typical_RS = _typical(cells.of_rings(log_sums), counts_RS)
-    signal_RS = np.maximum(typical_RS - NOISE_MARGIN * noise, 0) + LEAST_SIGNAL * noise
+    signal_RS = np.maximum(typical_RS - NOISE_MARGIN * noise, LEAST_SIGNAL * typical_RS)
     # in a small image a sector may have no point in a ring
     signal_R = np.exp(np.mean(np.log(signal_RS), axis=1, where=counts_RS > 0))
     mean_R = cells.of_rings(sums).sum(axis=1) / counts_RS.sum(axis=1)
@@ -82,7 +99,7 @@ def spectrum(image_HWC: NDArray[np.uint8]) -> Spectrum:
     levels_db = 10 * np.log10(white_R * signal_R / contrast)
     breadth = float(np.clip((levels_db - EMPTY_DB) / (FULL_DB - EMPTY_DB), 0, 1).mean())
     order = min(float((white_R * signal_R).sum() / (white_R * mean_R).sum()), 1.0)
-    return Spectrum(cells.frequencies, levels_db, breadth, order, noise)
+    return Spectrum(cells.frequencies, levels_db, breadth, order, noise, found.blocks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +111,8 @@ class _Cells:
     """
 
     window: NDArray[np.float32]
-    labels: NDArray[np.int32]
+    window_power: float
+    labels: NDArray[np.intp]
     counts: NDArray[np.float64]
     frequencies: NDArray[np.float64]
     anchor: NDArray[np.intp]
@@ -132,7 +150,8 @@ def _cells(size: int) -> _Cells:
     hann = np.hanning(size + 1)[:-1]
     return _Cells(
         window=np.outer(hann, hann).astype(np.float32),
-        labels=labels.astype(np.int32),
+        window_power=float(np.square(hann).sum() ** 2),
+        labels=labels.astype(np.intp),
         counts=np.bincount(labels, minlength=beyond + 2).astype(np.float64),
         frequencies=np.sqrt(edges[:-1] * edges[1:])[present],
         anchor=anchor,
@@ -140,13 +159,12 @@ def _cells(size: int) -> _Cells:
     )
 
 
-def _power(image_HWC: NDArray[np.uint8], window: NDArray[np.float32]) -> NDArray[np.float32]:
+def _power(luminance_HW: NDArray[np.float32], cells: _Cells) -> NDArray[np.float32]:
     """P over the half spectrum, flattened."""
-    luminance = cv2.cvtColor(image_HWC.astype(np.float32), cv2.COLOR_RGB2GRAY)
-    mean = np.average(luminance, weights=window)
-    amplitude: NDArray[np.complex64] = np.asarray(fft.rfft2((luminance - np.float32(mean)) * window))
+    mean = np.vdot(luminance_HW, cells.window) / cells.window.sum()
+    amplitude: NDArray[np.complex64] = np.asarray(fft.rfft2((luminance_HW - np.float32(mean)) * cells.window))
     power = amplitude.real**2 + amplitude.imag**2
-    return (power / np.square(window, dtype=np.float64).sum()).astype(np.float32).ravel()
+    return (power * np.float32(1 / cells.window_power)).ravel()
 
 
 def _typical(log_sums: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,6 @@
 """Landmarks that can be read but are most likely wrong, by the file alone, or by the sizes of the photographs."""
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.errors import DropReason, RejectedInputError
 from pipeline.faces.five_points import Face
 from pipeline.params import AlignParams
-from pipeline.suspicions import Suspicion
+from pipeline.suspicions import EXAMPLES, Suspicion
 
 Coordinates = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -44,6 +42,9 @@ OUTSIDE_SHARE = 0.1
 MISFIT = 0.6
 """Above this, five points are no face. CelebA's are at most 0.42; with columns in another order 0.68 and more."""
 
+ROWS_AT_ONCE = 1 << 16
+"""Bounds the memory of what is computed of all faces."""
+
 NEAR_PIXELS = 4.0
 """How far nearly equal points of a set are from their mean, at the median."""
 
@@ -53,36 +54,39 @@ def check_order(face: Face, params: AlignParams) -> None:
     """Raise `RejectedInputError` MIRRORED for eyes in the other order; not of published ones, which are known."""
     if params.photographs == "published":
         return
-    for kind, mask_N in _mirrored(_points([face])).items():
+    for kind, mask_N in _mirrored(np.array(face, np.float64).reshape(1, 5, 2)).items():
         if mask_N.any():
             raise RejectedInputError(DropReason.MIRRORED, f"mirrored ({kind}): {[round(value, 3) for value in face]}")
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def of_landmarks(faces: Sequence[tuple[str, Face]], *, normalised: bool) -> list[Suspicion]:
-    """What the landmarks show without the photographs; `faces` are names of photographs with ten numbers each.
+def of_landmarks(files: Sequence[str], points_N52: Coordinates, *, normalised: bool) -> list[Suspicion]:
+    """What the landmarks of the photographs `files` show without these.
 
     Of `normalised` ones, in units of width and height, the shape of a face shows only with the sizes.
 
     Rows with mirrored eyes are harmless here: they are dropped, so `align.max_dropped` limits them.
     """
-    if not faces:
+    if not len(files):
         return []
-    points_N52 = _points([face for _, face in faces])
     found: list[Suspicion] = []
     for kind, mask_N in _mirrored(points_N52).items():
-        found += _suspicion(f"{kind} ({CAUSES[kind]})", _named(faces, mask_N), len(faces), harmless=True)
+        found += _suspicion(f"{kind} ({CAUSES[kind]})", files, mask_N, harmless=True)
     if not normalised:
-        found += _no_faces(faces, points_N52)
-    places: dict[Face, dict[str, None]] = {}
-    for file, face in faces:
-        places.setdefault(face, {})[file] = None
-    same = max(places.values(), key=len)
-    return found + (_suspicion(SAME, list(same), len(faces)) if len(same) >= FEWEST else [])
+        found += _no_faces(files, points_N52)
+    same_N = _commonest(points_N52)
+    return found + (_suspicion(SAME, files, same_N) if same_N.sum() >= FEWEST else [])
 
 
-def _points(faces: Sequence[Face]) -> Coordinates:
-    return np.array(faces, np.float64).reshape(-1, 5, 2)
+def _commonest(points_N52: Coordinates) -> Mask:
+    """Which faces have the points that most faces have; of several such points, the first."""
+    rows_N10 = points_N52.reshape(len(points_N52), -1) + 0.0  # -0 is 0
+    whole_N: Mask = np.logical_not(np.any(np.isnan(rows_N10), axis=1))
+    bytes_N = np.ascontiguousarray(rows_N10).view(np.dtype((np.void, rows_N10.shape[1] * 8))).ravel()
+    _, first_K, of_N, counts_K = np.unique(bytes_N, return_index=True, return_inverse=True, return_counts=True)
+    counts_K = np.where(whole_N[first_K], counts_K, 1)
+    commonest = np.flatnonzero(counts_K == counts_K.max())
+    return np.equal(of_N, commonest[first_K[commonest].argmin()])
 
 
 def _mirrored(points_N52: Coordinates) -> dict[str, Mask]:
@@ -109,43 +113,38 @@ def _misfit(points_N52: Coordinates) -> NDArray[np.float64]:
     return np.where(known_N, rest_N / np.where(known_N, size_N, 1), 0)
 
 
-def _no_faces(faces: Sequence[tuple[Any, ...]], points_N52: Coordinates) -> list[Suspicion]:
-    mirrored = np.logical_or.reduce([*_mirrored(points_N52).values()])  # is reported as such
-    return _suspicion(NO_FACE, _named(faces, ~(mirrored | _are_faces(points_N52))), len(faces))
+def _no_faces(files: Sequence[str], points_N52: Coordinates) -> list[Suspicion]:
+    blocks = np.array_split(points_N52, max(len(points_N52) // ROWS_AT_ONCE, 1))
+    faces_N = np.concatenate([_are_faces(block) for block in blocks])
+    mirrored_N = np.logical_or.reduce([*_mirrored(points_N52).values()])  # is reported as such
+    return _suspicion(NO_FACE, files, ~(mirrored_N | faces_N))
 
 
 @np.errstate(invalid="ignore", over="ignore")
-def with_sizes(faces: Sequence[tuple[str, Face, int, int]]) -> list[Suspicion]:
+def with_sizes(files: Sequence[str], points_N52: Coordinates, sizes_N2: Coordinates) -> list[Suspicion]:
     """What landmarks show together with width and height of their photographs, in the pixels of which they are."""
-    if not faces:
+    if not len(files):
         return []
-    points_N52 = _points([face for _, face, *_ in faces])
-    sizes_N2 = np.array([size for *_, width, height in faces for size in [(width, height)]], np.float64)
     inside_N5 = ((points_N52 >= 0) & (points_N52 < sizes_N2[:, None])).all(axis=2)
     celeba_N = (sizes_N2 == CELEBA_ALIGNED_SIZE).all(axis=1)
     aligned_N = np.median(np.hypot(*(points_N52 - CELEBA_ALIGNED).transpose(2, 0, 1)), axis=1) <= ALIGNED_PIXELS
 
-    def named(mask_N: Mask) -> list[str]:
-        return _named(faces, mask_N)
-
-    found = _no_faces(faces, points_N52) + _suspicion(OUTSIDE, named(inside_N5.sum(axis=1) < 3), len(faces))
-    if len(faces) < FEWEST:
+    found = _no_faces(files, points_N52) + _suspicion(OUTSIDE, files, inside_N5.sum(axis=1) < 3)
+    if len(files) < FEWEST:
         return found
-    if aligned_N.sum() * 2 > len(faces):
-        found += _suspicion(ALIGNED, named(aligned_N & ~celeba_N), len(faces))
-    elif celeba_N.sum() * 2 > len(faces) and inside_N5.mean() < 1 - OUTSIDE_SHARE:
-        found += _suspicion(WILD, named(celeba_N & ~aligned_N), len(faces))
+    if aligned_N.sum() * 2 > len(files):
+        found += _suspicion(ALIGNED, files, aligned_N & ~celeba_N)
+    elif celeba_N.sum() * 2 > len(files) and inside_N5.mean() < 1 - OUTSIDE_SHARE:
+        found += _suspicion(WILD, files, celeba_N & ~aligned_N)
     centre_52 = np.median(points_N52, axis=0)
     near_N = np.median(np.hypot(*(points_N52 - centre_52).transpose(2, 0, 1)), axis=1) <= NEAR_PIXELS
-    usual = Counter(map(tuple, sizes_N2.tolist())).most_common(1)[0][1]
-    if not aligned_N.any() and near_N.sum() >= FEWEST and usual * 2 < len(faces):
-        found += _suspicion(ONE_PLACE, named(near_N), len(faces))
+    usual = np.unique(sizes_N2, axis=0, return_counts=True)[1].max()
+    if not aligned_N.any() and near_N.sum() >= FEWEST and usual * 2 < len(files):
+        found += _suspicion(ONE_PLACE, files, near_N)
     return found
 
 
-def _named(faces: Sequence[tuple[Any, ...]], mask_N: Mask) -> list[str]:
-    return [faces[place][0] for place in np.flatnonzero(mask_N).tolist()]
-
-
-def _suspicion(kind: str, files: Sequence[str], of: int, *, harmless: bool = False) -> list[Suspicion]:
-    return [Suspicion(kind, len(files), of, list(files)[:5], harmless=harmless)] if files else []
+def _suspicion(kind: str, files: Sequence[str], mask_N: Mask, *, harmless: bool = False) -> list[Suspicion]:
+    places = np.flatnonzero(mask_N)
+    examples: list[str] = [files[int(place)] for place in places[:EXAMPLES]]
+    return [Suspicion(kind, len(places), len(files), examples, harmless=harmless)] if examples else []

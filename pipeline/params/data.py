@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.params.section import (
+    Beta,
     Codec,
     Fraction,
     NonNegativeFloat,
@@ -37,6 +38,8 @@ NO_FILES = (PUBLISHED, DETECT, FOLDERS)
 FIRST_PART = ".001"
 """Of a multi-part archive, whose other parts are in the same folder."""
 
+NetworkPrecision = Literal["float32", "bfloat16"]
+ReductionFilter = Literal["box", "bicubic", "lanczos"]
 Mirror = Annotated[str, Field(pattern=r"^(published|https?://[^\s?#]+)$")]
 
 
@@ -235,8 +238,16 @@ class CropParams(Section):
     max_dropped: Fraction
 
 
+class AdversarialPhase(Section):
+    """The last steps of a fit, in which a discriminator makes images sharp rather than close on average."""
+
+    begin: Fraction  # the share of the steps before it, in which pixels alone are compared
+    weight: PositiveFloat  # of the relativistic loss; that of pixels is 1
+    feature_weight: NonNegativeFloat  # of the distance between the discriminator's features of both images
+
+
 class TrainedNetwork(Section):
-    """A restoration network trained on patches of the extracted photographs."""
+    """A restoration network trained on patches of photographs."""
 
     kind: Literal["train"]
     channels: PositiveInt  # feature maps of each layer
@@ -245,13 +256,31 @@ class TrainedNetwork(Section):
     minibatch: PositiveInt
     steps: PositiveInt
     learning_rate: PositiveFloat  # of Adam, the maximum of the schedule
-    adversarial_weight: NonNegativeFloat  # of the discriminator's loss; 0 trains without one
+    loss_epsilon: PositiveFloat  # of the Charbonnier loss, in levels: L2 for smaller errors, L1 for larger ones
+    ema_decay: Beta  # of the moving average of the weights, which is the network
+    precision: NetworkPrecision  # of convolutions on a GPU; a CPU computes in float32
+    adversarial: AdversarialPhase | None  # null: pixels alone
+    blur_max: NonNegativeFloat  # largest sigma of a Gaussian, in degraded pixels; 0: no blur
+    filters: Annotated[tuple[ReductionFilter, ...], Field(min_length=1)]  # of the reduction, one for each patch
+    noise_max: NonNegativeFloat  # largest sigma of white noise, in levels; 0: none
     jpeg_quality_min: Quality  # of the degraded patches
     jpeg_quality_max: Quality
+    jpeg_twice: Fraction  # of the patches that are coded, how many are coded once more, with another grid of blocks
+    uncompressed: Fraction  # of the patches, how many are not coded
+    min_pixels: PositiveInt  # smaller photographs are left out; counted after what removes their artefacts
     max_photographs: PositiveInt  # used for training
     held_out_photographs: PositiveInt  # used for the PSNR
     threads: PositiveInt  # CPU threads; changes the last bits of the result
     seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _range_of_qualities(self) -> Self:
+        if self.jpeg_quality_min > self.jpeg_quality_max:
+            raise ValueError(
+                f"jpeg_quality_min {self.jpeg_quality_min} is above jpeg_quality_max {self.jpeg_quality_max}: "
+                "exchange them"
+            )
+        return self
 
 
 class NetworkFile(Section):
@@ -262,18 +291,39 @@ class NetworkFile(Section):
     sha256: Sha256
 
 
+class SpandrelNetwork(Section):
+    """A restoration network of others, as .safetensors or .pth, of an architecture that the library spandrel knows."""
+
+    kind: Literal["spandrel"]
+    path: Path
+    sha256: Sha256
+
+
+class PublishedNetwork(Section):
+    """A restoration network of others that is fetched as `network` says; a name stands for one file for ever."""
+
+    kind: Literal["published"]
+    name: str  # of `manifests/restoration.yaml`
+
+
 class NoNetwork(Section):
     """No network; the stage that applies it needs another `method`."""
 
     kind: Literal["none"]
 
 
-AnyNetwork = Annotated[TrainedNetwork | NetworkFile | NoNetwork, Field(discriminator="kind")]
+AnyNetwork = Annotated[
+    TrainedNetwork | NetworkFile | SpandrelNetwork | PublishedNetwork | NoNetwork, Field(discriminator="kind")
+]
 
 
 class FitParams(Section):
     """The restoration network of `fit_denoise` or `fit_superres`."""
 
+    free: ClassVar = frozenset({"workers"})
+
+    photographs: Path  # the table of `extract`, or a folder of sharp large photographs; DVC follows it
+    workers: NonNegativeInt  # processes that make patches; 0: the training process does
     network: AnyNetwork
 
 
@@ -285,6 +335,7 @@ class DenoiseParams(Section):
     method: Literal["network", "none"]
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # side of the largest tile that goes through the network; bounds the memory
+    precision: NetworkPrecision  # of the network; bfloat16 is faster on GPUs and CPUs that have it
     png_level: PngLevel
     max_dropped: Fraction
 
@@ -294,13 +345,14 @@ class SuperresParams(Section):
 
     free: ClassVar = frozenset({"faces_per_chunk", "previews", "max_dropped"})
 
-    # enlargement by the x4 network, by Lanczos, or none; delta: Lanczos, then CelebA-HQ's published delta is added, and
-    # faces are not scored, since the published list selects them
+    # enlargement by the network, of faces with fewer pixels than the final image, by Lanczos, or none; delta: Lanczos,
+    # then CelebA-HQ's published delta is added, and faces are not scored, since the published list selects them
     method: Literal["network", "lanczos", "delta", "none"]
     renderer: Literal["fast", "exact"]  # of padding and transform: OpenCV, or the published recipe bit for bit
     reduction: Literal["area", "lanczos"]  # of squares without landmarks to the resolution: means of areas, or Lanczos
     faces_per_chunk: PositiveInt
     tile_pixels: PositiveInt  # as in `denoise`
+    precision: NetworkPrecision  # as in `denoise`
     previews: NonNegativeInt  # faces on the preview sheet
     max_dropped: Fraction
 

@@ -85,12 +85,13 @@ def original_of_run(image: PublishedImage, aligned: Path, data: Path) -> Origina
     `RejectedInputError`: the reason of the drop where the photograph was dropped; NO_PHOTOGRAPH where the table has no
     row of it.
     """
-    for row in manifest.read_kept(aligned, Aligned):
-        if row.file == image.file and row.landmarks is not None:
+    files = manifest.kept_columns(aligned, ["file"])["file"].to_numpy()
+    places = np.flatnonzero(files == image.file)
+    for row in manifest.read_kept_at(aligned, Aligned, places.tolist()):
+        if row.landmarks is not None:
             return Original(read_stored(data, row.photograph), _points(row.landmarks))
-    for drop in manifest.read_dropped(aligned):
-        if drop.file == image.file:
-            raise RejectedInputError(drop.reason, drop.detail)
+    for drop in manifest.iterate_dropped(aligned, [image.file]):
+        raise RejectedInputError(drop.reason, drop.detail)
     raise RejectedInputError(DropReason.NO_PHOTOGRAPH, f"{aligned} has no row {image.file}")
 
 

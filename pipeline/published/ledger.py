@@ -20,7 +20,7 @@ from pipeline import atomic
 from pipeline.container import read_stored
 from pipeline.errors import DropReason, ExactMatchError, RejectedInputError
 from pipeline.faces.final_image import FinalImage, FinalRenderer
-from pipeline.manifest import Drop, Selected, Sharded
+from pipeline.manifest import Drop, Selected
 from pipeline.published.deltas import apply_delta, open_delta, read_token
 from pipeline.published.image_list import PublishedImage, md5_of
 
@@ -103,15 +103,14 @@ def _verify(image_CHW: NDArray[np.uint8], published: str, reason: DropReason) ->
 
 
 def write_ledger(
-    path: Path, images: Iterable[PublishedImage], kept: Iterable[Sharded], dropped: Iterable[Drop]
+    path: Path, images: Iterable[PublishedImage], positions: Mapping[str, int], dropped: Iterable[Drop]
 ) -> dict[str, int]:
     """Write one row for each of `images`, and return how many images got each verdict.
 
-    A row has a detail where it is no match, and its position in the data set where it is one. `kept` are the rows that
-    came through `PublishedRenderer`; `dropped` are the rejected photographs of all stages, of which the first of a file
-    counts.
+    A row has a detail where it is no match, and its position in the data set where it is one. `positions` are those of
+    the images that came through `PublishedRenderer`, by photograph; `dropped` are the rejected photographs of all
+    stages, of which the first of a file counts.
     """
-    positions = {row.file: row.position for row in kept}
     drops: dict[str, Drop] = {}
     for drop in dropped:
         drops.setdefault(drop.file, drop)

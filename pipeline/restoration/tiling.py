@@ -16,21 +16,28 @@ class Span:
     keep_stop: int
 
 
-def spans(length: int, tile: int, halo: int) -> list[Span]:
+def spans(length: int, tile: int, halo: int, multiple: int = 1) -> list[Span]:
     """Cover `length` pixels by tiles of one size, at most `tile`, as few and as small as possible.
 
-    A tile keeps pixels that are at least `halo` from its ends, except at the ends of the image. `NetworkError` if
-    `tile` is too small for that.
+    A tile begins at a multiple of `multiple`. It keeps pixels that are at least `halo` from its ends, except at the
+    ends of the image. `NetworkError` if `tile` is too small for that.
     """
     if length <= tile:
         return [Span(0, length, 0, length)]
-    if tile <= 2 * halo:
+    least = 2 * halo + 2 * multiple - 1
+    if tile < least:
         raise NetworkError(
-            f"tile_pixels is {tile}, but this network sees {halo} pixels to each side, so a tile needs more than "
-            f"{2 * halo} pixels to keep any. Raise tile_pixels in params.yaml."
+            f"tile_pixels is {tile}, but this network sees {halo} pixels to each side and its tiles begin at multiples "
+            f"of {multiple}, so a tile needs at least {least} pixels. Raise tile_pixels in params.yaml."
         )
-    count = -(-(length - 2 * halo) // (tile - 2 * halo))
-    size = -(-(length + (count - 1) * 2 * halo) // count)
-    starts = [i * (length - size) // (count - 1) for i in range(count)]
-    cuts = [0, *[(start + size + after) // 2 for start, after in pairwise(starts)], length]
-    return [Span(start, start + size, cuts[i], cuts[i + 1]) for i, start in enumerate(starts)]
+    steps = -(-(length - 2 * halo) // (tile - 2 * halo)) - 1
+    while True:
+        # as small as the halos allow, then what starts at multiples need
+        smallest = -(-(length + steps * 2 * halo) // (steps + 1))
+        for size in range(smallest + (length - smallest) % multiple, tile + 1, multiple):
+            last = (length - size) // multiple
+            starts = [i * last // steps * multiple for i in range(steps + 1)]
+            if all(after - start <= size - 2 * halo for start, after in pairwise(starts)):
+                cuts = [0, *[(start + size + after) // 2 for start, after in pairwise(starts)], length]
+                return [Span(start, start + size, cuts[i], cuts[i + 1]) for i, start in enumerate(starts)]
+        steps += 1

@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save
 
 from pipeline import atomic
 from pipeline.errors import NetworkError
+from pipeline.restoration import networks_of_others
 from pipeline.restoration.networks import Architecture, NetworkSpec, RestorationNetwork
 
 WEIGHTS = "network.safetensors"
 DESCRIPTION = "network.json"
-FORMAT = "celebahq restoration network 1"
+FORMAT = "celebahq restoration network 2"
 
 # a single key, since safetensors writes several metadata keys in no fixed order
 _METADATA_KEY = "network"
@@ -34,13 +35,7 @@ def save_network(path: Path, network: RestorationNetwork, spec: NetworkSpec) -> 
 
 def read_spec(path: Path) -> NetworkSpec:
     """The architecture and size of the network in a file; `NetworkError` if `save_network` did not write it."""
-    if not path.is_file():
-        raise NetworkError(f"{path}: no such network file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-    except SafetensorError as error:
-        raise NetworkError(f"{path}: not a safetensors file ({error}).") from error
+    metadata = _metadata(path)
     try:
         content: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
         found = content["format"]
@@ -51,12 +46,28 @@ def read_spec(path: Path) -> NetworkSpec:
             f"and fit_superres of this project wrote can be used."
         ) from error
     if found != FORMAT or spec.architecture not in get_args(Architecture):
-        raise NetworkError(f"{path}: holds a {spec.architecture!r} of format {found!r}; this version reads {FORMAT!r}.")
+        raise NetworkError(
+            f"{path}: holds a {spec.architecture!r} of format {found!r}; this version reads {FORMAT!r}. "
+            f"Train it again, or use the version of this project that wrote it."
+        )
     return spec
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise NetworkError(f"{path}: no such network file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except SafetensorError as error:
+        raise NetworkError(f"{path}: not a safetensors file ({error}).") from error
 
 
 def load_network(path: Path) -> RestorationNetwork:
     """Load a network in evaluation mode, on the CPU; `NetworkError` as in `read_spec`, or if the weights do not fit."""
+    facts = networks_of_others.facts_of(_metadata(path))
+    if facts is not None:
+        return networks_of_others.load_imported(path, facts)
     network = read_spec(path).build()
     weights = load_file(path)
     try:

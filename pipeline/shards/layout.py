@@ -38,9 +38,6 @@ SHARD_BYTES = "shards/bytes"
 LABELS_MD5 = "labels_md5"
 """Attribute of the view, if the images have labels: the MD5 of their values. So the view stands for the data set."""
 
-LEVEL_MD5 = "md5"
-"""Attribute of every level: the MD5 of its bytes, all images in order."""
-
 
 def shard_name(number: int) -> str:
     """The file name of shard `number`."""

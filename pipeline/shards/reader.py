@@ -1,11 +1,14 @@
 """Random access to the images of a data set of shards, at any resolution.
 
-Needs only numpy and h5py (and hdf5plugin for the codec zstd).
+Needs only numpy and h5py (and hdf5plugin for the codec zstd). Where isal (for gzip) or pyarrow (for zstd) is installed,
+chunks are decompressed by these instead of HDF5, in a fraction of the time.
 """
 
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,8 +72,8 @@ class DataSet:
         self._check_complete(sizes)
         self.labels = self._read_labels()
         codecs.make_readable(self.header.codec)
-        self._open: OrderedDict[int, h5py.File] = OrderedDict()
-        self._inherited: OrderedDict[int, h5py.File] = OrderedDict()
+        self._open: OrderedDict[int, _Shard] = OrderedDict()
+        self._inherited: OrderedDict[int, _Shard] = OrderedDict()
         self._process = os.getpid()
 
     def __len__(self) -> int:
@@ -83,21 +86,19 @@ class DataSet:
         """
         requested = np.asarray(indices, np.int64).reshape(-1)
         self._check_request(resolution, requested)
-        distinct, inverse = np.unique(requested, return_inverse=True)
-        images_NCHW = np.empty((len(distinct), layout.CHANNELS, resolution, resolution), np.uint8)
-        shard_of = np.searchsorted(self._starts, distinct, side="right") - 1
+        images_NCHW = np.empty((len(requested), layout.CHANNELS, resolution, resolution), np.uint8)
+        order = np.argsort(requested, kind="stable")  # a chunk is read once
+        shard_of = np.searchsorted(self._starts, requested[order], side="right") - 1
         for shard in np.unique(shard_of).tolist():
-            mine = np.flatnonzero(shard_of == shard)
-            rows = distinct[mine] - self._starts[shard]
+            places = order[shard_of == shard]
             try:
-                level = layout.dataset(self._shard(shard), layout.level_name(resolution))
-                _read_rows(level, codecs.chunk_rows(resolution), rows, images_NCHW[mine[0] : mine[-1] + 1])
-            except OSError as error:
+                self._shard(shard).read(resolution, requested[places] - self._starts[shard], places, images_NCHW)
+            except (OSError, RuntimeError) as error:
                 raise ShardError(
                     f"{self.folder / self._names[shard]}: HDF5 cannot read images of {resolution}x{resolution} from it "
                     f"({error}). Copy the shard again, or run dvc repro shard."
                 ) from error
-        return images_NCHW if np.array_equal(distinct, requested) else images_NCHW[inverse]
+        return images_NCHW
 
     def close(self) -> None:
         """Close the shards that this process opened; reading opens them again."""
@@ -115,7 +116,7 @@ class DataSet:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": OrderedDict(), "_inherited": OrderedDict()}
 
-    def _shard(self, shard: int) -> h5py.File:
+    def _shard(self, shard: int) -> "_Shard":
         if self._process != os.getpid():
             # the handles of the parent of a fork are its own: they are kept unused, since to drop them would close them
             self._inherited = self._open
@@ -124,8 +125,7 @@ class DataSet:
             if len(self._open) >= min(OPEN_SHARDS, open_files.few()):
                 self._open.popitem(last=False)[1].close()
             codecs.make_readable(self.header.codec)
-            # chunks are read whole and once, so HDF5's chunk cache (MiB per level) would be of no use
-            self._open[shard] = h5py.File(self.folder / self._names[shard], "r", rdcc_nbytes=0, locking=False)
+            self._open[shard] = _Shard(self.folder / self._names[shard])
         self._open.move_to_end(shard)
         return self._open[shard]
 
@@ -159,14 +159,44 @@ class DataSet:
             )
 
 
-def _read_rows(level: h5py.Dataset, chunk: int, rows: NDArray[np.int64], out_NCHW: NDArray[np.uint8]) -> None:
-    """Read sorted, distinct `rows` with one call per run of adjacent chunks, since calls cost more than bytes."""
-    chunks = rows // chunk
-    cuts = np.flatnonzero(np.diff(chunks) > 1) + 1
-    for run in np.split(np.arange(len(rows)), cuts):
-        first = int(chunks[run[0]]) * chunk
-        stop = min((int(chunks[run[-1]]) + 1) * chunk, len(level))
-        if stop - first == len(run):
-            level.read_direct(out_NCHW, np.s_[first:stop], np.s_[int(run[0]) : int(run[-1]) + 1])
-        else:
-            out_NCHW[run] = level[first:stop][rows[run] - first]
+class _Shard:
+    """An open shard."""
+
+    def __init__(self, path: Path) -> None:
+        # chunks are read whole and once, so HDF5's chunk cache (MiB per level) would be of no use
+        self._file = h5py.File(path, "r", rdcc_nbytes=0, locking=False)
+        self._levels: dict[int, tuple[h5py.Dataset, codecs.Decompress | None]] = {}
+
+    def close(self) -> None:
+        self._levels.clear()
+        self._file.close()
+
+    def read(
+        self, resolution: int, rows: NDArray[np.int64], places: NDArray[np.int64], out_NCHW: NDArray[np.uint8]
+    ) -> None:
+        """Read the sorted `rows` to the `places` of `out_NCHW`, a chunk at a time."""
+        if resolution not in self._levels:
+            level = layout.dataset(self._file, layout.level_name(resolution))
+            self._levels[resolution] = level, codecs.decompressor(level)
+        level, decompress = self._levels[resolution]
+        size = level.chunks[0] if level.chunks else 1
+        cuts = np.flatnonzero(np.diff(rows // size)) + 1
+        for start, stop in pairwise([0, *cuts.tolist(), len(rows)]):
+            first = int(rows[start]) // size * size
+            chunk_NCHW = None if decompress is None else _chunk(level, first, decompress)
+            if chunk_NCHW is None:
+                chunk_NCHW = level[first : first + size]
+            for place, row in zip(places[start:stop].tolist(), (rows[start:stop] - first).tolist(), strict=True):
+                out_NCHW[place] = chunk_NCHW[row]
+
+
+def _chunk(level: h5py.Dataset, first: int, decompress: codecs.Decompress) -> NDArray[np.uint8] | None:
+    """The chunk that begins with image `first`; None if HDF5 stored it without its filter, as it may."""
+    left_out, stored = codecs.stored_chunk(level, first)
+    if left_out:
+        return None
+    shape: tuple[int, ...] = level.chunks or ()
+    pixels = np.frombuffer(decompress(stored, math.prod(shape)), np.uint8)
+    if pixels.size != math.prod(shape):
+        raise OSError(f"the chunk of image {first} has {pixels.size} bytes instead of {math.prod(shape)}")
+    return pixels.reshape(shape)

@@ -1,4 +1,4 @@
-"""Verifies a shard on disk by the checksums in it."""
+"""Verifies the pixels of a shard on disk, as HDF5 reads them, by the checksums in it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,24 +15,15 @@ from pipeline.trust.fault import Fault
 
 READ_BYTES = 4 * 2**20
 DIFFERS = "differs from its recorded MD5"
+UNLIKE_LARGEST = "is not the mean of its largest level"
 
 
-def verify_shard(path: Path) -> list[str]:
-    """Compare a shard with the MD5s that it records (`ShardError`); return the MD5 of each level, largest first."""
-    digests: list[str] = []
-    for fault in faults_of_shard(path, digests):
-        where = f"image {fault.image}" if fault.image else f"data{fault.level}" if fault.level else "it"
-        raise ShardError(f"{path}: {where} {fault.problem}; {layout.REMEDY}")
-    return digests
+def faults_of_shard(path: Path) -> Iterator[Fault]:
+    """All faults of a shard: images that cannot be read, or differ from their MD5s or from the means of larger ones.
 
-
-def faults_of_shard(path: Path, digests: list[str] | None = None) -> Iterator[Fault]:
-    """All faults of a shard: levels and images that cannot be read or differ from the recorded MD5s.
-
-    Of a small level the images are named that are not the means of those of the largest, which have MD5s of their own.
-    `digests` gets the MD5 of each level that can be read. Errors of HDF5 about the file as a whole are raised.
+    The images of the largest level have MD5s; those of the other levels are compared with the means of the largest,
+    where that is as it was. Errors of HDF5 about the file as a whole are raised.
     """
-    digests = [] if digests is None else digests
     with h5py.File(path, "r", rdcc_nbytes=0, locking=False) as file:
         header = layout.read_header(file)
         codecs.make_readable(header.codec)
@@ -40,67 +31,94 @@ def faults_of_shard(path: Path, digests: list[str] | None = None) -> Iterator[Fa
         md5s = layout.read_texts(file, layout.IDENTITY_MD5)
         if len(names) != len(md5s):
             raise ShardError(f"{path}: has {len(names)} names and {len(md5s)} MD5s of images; {layout.REMEDY}")
-        largest = file.get(layout.level_name(header.resolution))
+        means: dict[int, _Means] = {}
         for resolution in layout.level_resolutions(header.resolution):
             level = file.get(layout.level_name(resolution))
-            name, shape = f"{resolution}x{resolution}", (len(md5s), layout.CHANNELS, resolution, resolution)
+            shape = (len(md5s), layout.CHANNELS, resolution, resolution)
             if not isinstance(level, h5py.Dataset):
-                yield Fault(path, "is absent", name)
+                yield Fault(path, "is absent", f"{resolution}x{resolution}")
             elif level.shape != shape or level.dtype != np.uint8:
-                yield Fault(path, f"has shape {level.shape} and type {level.dtype} for {len(md5s)} images", name)
+                problem = f"has shape {level.shape} and type {level.dtype} for {len(md5s)} images"
+                yield Fault(path, problem, f"{resolution}x{resolution}")
             else:
-                own = md5s if resolution == header.resolution else None
-                faults, digest = _check_level(path, level, names, own)
-                digests.append(digest)
-                yield from faults
-                if faults and own is None and isinstance(largest, h5py.Dataset):
-                    yield from _unlike_the_largest(path, level, names, largest)
+                means[resolution] = _Means(path, level, names)
+        if header.resolution in means:
+            largest = means.pop(header.resolution)
+            yield from _faults_of_images(path, largest.level, names, md5s, means)
 
 
-def _check_level(path: Path, level: h5py.Dataset, names: list[str], md5s: list[str] | None) -> tuple[list[Fault], str]:
-    """The faults of a level, by the MD5s of its images if it has them; and the MD5 of the level."""
-    name, total = _name(level), hashlib.md5(usedforsecurity=False)
-    faults: list[Fault] = []
-    for start, images_NCHW in _blocks(level):
-        if isinstance(images_NCHW, str):
-            faults.append(Fault(path, images_NCHW, name, names[start]))
-            continue
-        total.update(images_NCHW.data)
-        for image_CHW, file, md5 in zip(images_NCHW, names[start:], md5s[start:] if md5s else (), strict=False):
-            if hashlib.md5(image_CHW.data, usedforsecurity=False).hexdigest() != md5:
-                faults.append(Fault(path, f"{DIFFERS} {md5}", name, file))
-    if not faults and level.attrs.get(layout.LEVEL_MD5) != total.hexdigest():
-        faults.append(Fault(path, DIFFERS, name))
-    return faults, total.hexdigest()
+def _faults_of_images(
+    path: Path, level: h5py.Dataset, names: list[str], md5s: list[str], means: "dict[int, _Means]"
+) -> Iterator[Fault]:
+    """The faults of the largest level, then those of the other ones."""
+    resolution, rows = level.shape[-1], max(1, READ_BYTES // int(np.prod(level.shape[1:])))
+    for start in range(0, len(level), rows):
+        for first, images_NCHW in _read(level, start, min(start + rows, len(level))):
+            if isinstance(images_NCHW, str):
+                yield Fault(path, images_NCHW, _name(level), names[first])
+                continue
+            found = [hashlib.md5(image_CHW.data, usedforsecurity=False).hexdigest() for image_CHW in images_NCHW]
+            same_N = np.array([md5 == expected for md5, expected in zip(found, md5s[first:], strict=False)])
+            for place in (first + np.flatnonzero(~same_N)).tolist():
+                yield Fault(path, f"{DIFFERS} {md5s[place]}", _name(level), names[place])
+            levels = dict(zip(layout.level_resolutions(resolution), pyramid(images_NCHW), strict=True))
+            for smaller, expected in means.items():
+                yield from expected.add(first, levels[smaller][same_N], np.flatnonzero(same_N))
+    for expected in means.values():
+        yield from expected.compare()
+
+
+class _Means:
+    """A small level, compared with the means of the largest one some chunks at a time."""
+
+    def __init__(self, path: Path, level: h5py.Dataset, names: list[str]) -> None:
+        self.level = level
+        self._path = path
+        self._names = names
+        self._rows = codecs.chunk_rows(level.shape[-1])
+        self._places: list[NDArray[np.int64]] = []
+        self._pending: list[NDArray[np.uint8]] = []
+        self._start = 0
+
+    def add(self, first: int, means_NCHW: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Iterator[Fault]:
+        """The means of the images `first` + `offsets`; the faults of chunks that are complete."""
+        if first // self._rows > self._start // self._rows:
+            yield from self.compare()
+            self._start = first
+        self._places.append(first + offsets)
+        self._pending.append(means_NCHW)
+
+    def compare(self) -> Iterator[Fault]:
+        """The faults of the images whose means are pending."""
+        places = np.concatenate([np.empty(0, np.int64), *self._places])
+        if len(places):
+            means_NCHW = np.concatenate(self._pending)
+            for first, found_NCHW in _read(self.level, int(places[0]), int(places[-1]) + 1):
+                if isinstance(found_NCHW, str):
+                    yield Fault(self._path, found_NCHW, _name(self.level), self._names[first])
+                    continue
+                mine = slice(*np.searchsorted(places, [first, first + len(found_NCHW)]).tolist())
+                different = (found_NCHW[places[mine] - first] != means_NCHW[mine]).any((1, 2, 3))
+                for place in places[mine][different].tolist():
+                    yield Fault(self._path, UNLIKE_LARGEST, _name(self.level), self._names[place])
+        self._places, self._pending = [], []
 
 
 def _name(level: h5py.Dataset) -> str:
     return f"{level.shape[-1]}x{level.shape[-1]}"
 
 
-def _blocks(level: h5py.Dataset) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
-    """Position of the first image, and images, of a few MB; or of one image that HDF5 cannot read, and its error."""
-    rows = max(1, READ_BYTES // int(np.prod(level.shape[1:])))
-    for start in range(0, len(level), rows):
-        try:
-            yield start, level[start : start + rows]
-        except (OSError, RuntimeError):
-            for place in range(start, min(start + rows, len(level))):
-                try:
-                    yield place, level[place : place + 1]
-                except (OSError, RuntimeError) as error:
-                    yield place, f"cannot be read ({error})"
-
-
-def _unlike_the_largest(path: Path, level: h5py.Dataset, names: list[str], largest: h5py.Dataset) -> Iterator[Fault]:
-    halvings = (largest.shape[-1] // level.shape[-1]).bit_length() - 1
-    for start, images_NCHW in _blocks(largest):
-        if isinstance(images_NCHW, str):
-            continue
-        try:
-            found_NCHW = level[start : start + len(images_NCHW)]
-        except (OSError, RuntimeError):  # which is reported already
-            continue
-        different = (found_NCHW != pyramid(images_NCHW)[halvings]).any((1, 2, 3))
-        for place in np.flatnonzero(different).tolist():
-            yield Fault(path, "is not the mean of its largest level", _name(level), names[start + place])
+def _read(level: h5py.Dataset, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.uint8] | str]]:
+    """Images and the position of the first; one at a time, or the error, where HDF5 cannot read them all."""
+    try:
+        images_NCHW = level[start:stop]
+    except (OSError, RuntimeError):
+        for place in range(start, stop):
+            try:
+                images_NCHW = level[place : place + 1]
+            except (OSError, RuntimeError) as error:
+                yield place, f"cannot be read ({error})"
+            else:
+                yield place, images_NCHW
+    else:
+        yield start, images_NCHW

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from dask.distributed import Client
 from numpy.typing import NDArray
 
 from pipeline import chunks, manifest
 from pipeline.chunks import Chunk
 from pipeline.errors import RejectedInputError, ShardError
-from pipeline.manifest import Accounting, Attributes, Drop, Input, Selected, Sharded
+from pipeline.manifest import Accounting, Drop, Selected, Sharded
 from pipeline.shards import open_files
 from pipeline.shards.layout import Header, shard_stem
 from pipeline.shards.writer import ShardWriter, writing_shard
@@ -46,7 +48,7 @@ def write_shards(
     joined = work / "shard.parquet"
     folder = chunks.folder_of(joined)
     if not joined.exists():
-        _check_attributes(manifest.read_kept(table, _Labelled))
+        _check_attributes(manifest.kept_columns(table, ["file", "attributes"]))
         open_files.check_shards(len(places), images_per_shard)
         count = len(places)
         shards = [
@@ -82,17 +84,11 @@ def labels_of(attributes: Sequence[int] | None) -> NDArray[np.float32] | None:
     return None if attributes is None else ((np.array(attributes) + 1) / 2).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Labelled(Input):
-    attributes: Attributes | None
-
-
-def _check_attributes(rows: Sequence[_Labelled]) -> None:
-    lengths: dict[int | None, str] = {}
-    for row in rows:
-        lengths.setdefault(None if row.attributes is None else len(row.attributes), row.file)
-    if len(lengths) > 1:
-        found = ", ".join(f"{file} has {length}" for length, file in lengths.items())
+def _check_attributes(rows: pa.Table) -> None:
+    lengths = pa.table({"length": pc.call_function("list_value_length", [rows["attributes"]]), "file": rows["file"]})
+    first = lengths.group_by("length", use_threads=False).aggregate([("file", "first")])
+    if len(first) > 1:
+        found = ", ".join(f"{row['file_first']} has {row['length']}" for row in first.to_pylist())
         raise ShardError(
             f"images differ in their number of attributes ({found}), so the data set cannot have labels. Complete the "
             f"file of attributes, or use none (download.source.attributes: null)."
@@ -133,11 +129,13 @@ class _WriteShard:
 
 def _join(joined: Path, parts: Sequence[Path]) -> None:
     """Join the tables of all shards, and count the positions over the images that are not dropped."""
-    outcomes: list[Sharded | Drop] = []
-    images = 0
-    for part in parts:
-        kept = manifest.read_kept(part, Sharded)
-        outcomes += [manifest.extend(row, Sharded, position=images + row.row) for row in kept]
-        outcomes += manifest.read_dropped(part)
-        images += len(kept)
-    manifest.write_rows(joined, Sharded, outcomes)
+    counts = [manifest.account(part).kept for part in parts]
+    firsts = np.cumsum([0, *counts])
+
+    def count_on(part: int, rows: pa.Table) -> pa.Table:
+        place = rows.schema.get_field_index("position")
+        return rows.set_column(
+            place, rows.field(place), pc.call_function("add", [rows["row"], pa.scalar(int(firsts[part]))])
+        )
+
+    manifest.join_parts(joined, Sharded, parts, count_on)

@@ -89,11 +89,11 @@ def extract(
     with closing(_read(images, wanted, in_place, pictures)) as members:
         for group in progress(missing, unit="container"):
             outcomes = _note(group, images, contents.images) if in_place else _contain(group, members)
-            manifest.write_rows(group.part, Photograph, list(outcomes))
+            manifest.write_rows(group.part, Photograph, outcomes)
             limit.add(group.part)
     parts = [group.part for group in groups]
     if contents.classes:
-        files = [row.file for part in parts for row in manifest.read_kept(part, Photograph)]
+        files = [file for part in parts for file in manifest.kept_columns(part, ["file"])["file"].to_pylist()]
         classes.write_attributes(work / ATTRIBUTES, files, wrapped=not in_place)
     account = manifest.join_parts(table, Photograph, parts)
     for left in (*parts, work / STATE):

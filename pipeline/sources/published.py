@@ -39,7 +39,8 @@ class Fact(BaseModel):
 class PublishedFile(Fact):
     """One published file: its path in the published folder tree, and what is known of it.
 
-    `drive_id` is its id on Google Drive; `urls` are other addresses, in the order to try.
+    `drive_id` is its id on Google Drive; `urls` are other addresses, in the order to try. `licence`: where files of one
+    manifest have several.
     """
 
     path: PublishedPath
@@ -49,6 +50,7 @@ class PublishedFile(Fact):
     sha256: Sha256 | None = None
     drive_id: str | None = None
     urls: tuple[str, ...] = ()
+    licence: str | None = None
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from pipeline.sources import celeba, sevenzip
 from pipeline.sources.published import Published
 from pipeline.sources.source import Contents, DataSource
 
+SAMPLE = 4
 PART_BYTES_MIN = 1 << 20
 PART_BYTES_PER_PHOTOGRAPH = 4096
 """A part's size: a small set gets a few parts, a large one about a dozen, as CelebA's has."""
@@ -52,6 +53,12 @@ class Synthetic(DataSource[SyntheticSource]):
         for field, text in texts.items():
             atomic.write_bytes(folder / celeba.ANNOTATIONS[field], text)
         return celeba.contents(f"{celeba.ARCHIVE}.001", set(texts))
+
+
+def bytes_of_photograph(source: SyntheticSource) -> int:
+    """About how many bytes a drawn photograph has, from a few of them."""
+    drawn = [faults.good(source, number).content or b"" for number in range(1, SAMPLE + 1)]
+    return sum(map(len, drawn)) // SAMPLE
 
 
 def plan(source: SyntheticSource) -> dict[int, tuple[Fault, int]]:

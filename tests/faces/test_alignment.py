@@ -1,6 +1,8 @@
 """Photographs joined with annotations, and their rectangles: every input comes out once, each drop with its reason."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import pytest
@@ -9,9 +11,18 @@ from hypothesis import strategies as st
 
 from pipeline import drops, manifest
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces.alignment import Joined, Measured, align_photograph, join_annotations, keep_only, measure
+from pipeline.faces.alignment import (
+    Annotated,
+    Joined,
+    Measured,
+    align_photograph,
+    join_annotations,
+    keep_only,
+    measure,
+)
 from pipeline.manifest import Accounting, Detected, Drop, Photograph, Stored
 from pipeline.params import AlignParams
+from pipeline.suspicions import Suspicion
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
 FACE = (40.0, 40.0, 60.0, 40.0, 50.0, 50.0, 42.0, 62.0, 58.0, 62.0)
@@ -41,14 +52,30 @@ def _join(
     annotations: dict[str, str],
     rectangle: str = "landmarks",
     missing_attributes: str = "drop",
-) -> Joined:
+) -> "Result":
     table = folder / "extract.parquet"
     broken = Drop(index=77, file="000078.jpg", reason=DropReason.NOT_AN_IMAGE, detail="text")
     rows = [Photograph(index=index, file=file, photograph=STORED) for index, file in files.items()]
     manifest.write_rows(table, Photograph, [*rows, broken])
     for name, content in annotations.items():
         (folder / name).write_text(content)
-    return join_annotations(table, _params(rectangle=rectangle, missing_attributes=missing_attributes))
+    return Result.of(join_annotations(table, _params(rectangle=rectangle, missing_attributes=missing_attributes)))
+
+
+class Result(NamedTuple):
+    """All that a join gives."""
+
+    annotated: list[Annotated]
+    dropped: list[Drop]
+    warnings: Sequence[str]
+    suspicions: Sequence[Suspicion]
+
+    @classmethod
+    def of(cls, joined: Joined) -> Self:
+        faces = list(joined.faces)
+        dropped = [face for face in faces if isinstance(face, Drop)]
+        annotated = [face for face in faces if isinstance(face, Annotated)]
+        return cls(annotated, dropped, joined.warnings, joined.suspicions)
 
 
 def _measured(landmarks: tuple[float, ...] | None, width: int, height: int) -> Measured:
@@ -198,7 +225,7 @@ def test_landmarks_of_the_stage_detect(tmp_path: Path) -> None:
     none = Drop.of(photographs[2], RejectedInputError(DropReason.NO_LANDMARKS, "no face"))
     manifest.write_rows(tmp_path / "detect.parquet", Detected, [*detected, none])
     (tmp_path / "attributes.txt").write_text("a.jpg 1 -1\nc.jpg 1 1\nd.jpg 1 1\n")
-    joined = join_annotations(tmp_path / "extract.parquet", _params(), tmp_path / "detect.parquet")
+    joined = Result.of(join_annotations(tmp_path / "extract.parquet", _params(), tmp_path / "detect.parquet"))
     assert [(row.file, row.face, row.landmarks, row.attributes) for row in joined.annotated] == [
         ("a.jpg", 0, FACE, (1, -1)), ("a.jpg", 2, FACE, (1, -1)),
     ]  # fmt: skip
@@ -306,14 +333,16 @@ def test_a_whole_image_is_its_own_rectangle(resolution: int, doublings: int) -> 
 def test_only_photographs_of_the_list_go_on_and_the_others_are_not_faults(tmp_path: Path) -> None:
     files = {0: "000001.jpg", 1: "000002.jpg", 2: "000003.jpg"}
     rows = f"000001.jpg {ROW}\n000002.jpg {ROW}\n000005.jpg {ROW}\n000006.jpg {ROW}\n"
-    joined = keep_only(_join(tmp_path, files, {"landmarks.txt": rows}), {"000001.jpg", "000003.jpg", "000005.jpg"})
-    assert [row.file for row in joined.annotated] == ["000001.jpg"]
-    assert {drop.file: drop.reason for drop in joined.dropped} == {
+    joined = _join(tmp_path, files, {"landmarks.txt": rows})
+    found = list(keep_only([*joined.annotated, *joined.dropped], {"000001.jpg", "000003.jpg", "000005.jpg"}))
+    assert [row.file for row in found if isinstance(row, Annotated)] == ["000001.jpg"]
+    dropped = [row for row in found if isinstance(row, Drop)]
+    assert {drop.file: drop.reason for drop in dropped} == {
         "000002.jpg": DropReason.NOT_PUBLISHED,
         "000003.jpg": DropReason.NO_LANDMARKS,
         "000005.jpg": DropReason.NO_PHOTOGRAPH,
         "000006.jpg": DropReason.NOT_PUBLISHED,
     }
-    reasons = {drop.reason.value: 1 for drop in joined.dropped}
+    reasons = {drop.reason.value: 1 for drop in dropped}
     account = Accounting(given=10, kept=2, dropped=reasons | {DropReason.NOT_PUBLISHED.value: 8})
     drops.check("align", account, 0.0, tmp_path / "align.parquet")

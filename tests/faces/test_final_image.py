@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ PHOTOGRAPHS = PhotographParams(
 
 def params(method: str, reduction: Reduction) -> SuperresParams:
     values = {"method": method, "renderer": "fast", "reduction": reduction, "faces_per_chunk": 2, "tile_pixels": 96}
-    return SuperresParams.model_validate(values | {"previews": 0, "max_dropped": 0.0})
+    return SuperresParams.model_validate(values | {"precision": "float32", "previews": 0, "max_dropped": 0.0})
 
 
 def pixels(width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -123,6 +124,13 @@ def test_the_network_enlarges_fourfold(tmp_path: Path) -> None:
     lanczos = renderer("lanczos", tmp_path).render(stored_row(tmp_path, region_HWC, whole=False))
     assert np.abs(final.image_HWC.astype(int) - lanczos.image_HWC).mean() < 3
 
+    # a face with all the pixels that the final image needs is only reduced, whatever the method; one pixel less is not
+    large = replace(stored_row(tmp_path, region_HWC, whole=False), zoom=1.0)
+    final = renderer("network", tmp_path).render(large)
+    assert final.enlarge == 1
+    np.testing.assert_array_equal(final.image_HWC, renderer("none", tmp_path).render(large).image_HWC)
+    assert renderer("network", tmp_path).render(replace(large, zoom=1.001)).enlarge == 4
+
 
 def test_a_missing_network_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="fit_superres"):
@@ -162,7 +170,7 @@ def test_torch_is_not_imported_without_a_network() -> None:
         "import sys; from pathlib import Path; from pipeline.faces.final_image import FinalRenderer; "
         "from pipeline.faces.render import render; from pipeline.params import PhotographParams, SuperresParams; "
         "p = SuperresParams(method='lanczos', renderer='fast', reduction='area', faces_per_chunk=1, tile_pixels=9, "
-        "previews=0, max_dropped=0.0); "
+        "precision='float32', previews=0, max_dropped=0.0); "
         "FinalRenderer(p, None, render, resolution=64, network=Path('x'), data=Path('x')); "
         "sys.exit('torch' in sys.modules)"
     )

@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -59,7 +60,12 @@ def test_what_does_not_unpack_or_has_another_size_is_refused() -> None:
     assert _reason(_sealed(b"no bz2")) is DropReason.DELTA_CORRUPT
     assert _reason(_sealed(bz2.compress(bytes(size - 1)))) is DropReason.DELTA_SIZE
     assert _reason(_sealed(bz2.compress(bytes(size + 1)))) is DropReason.DELTA_SIZE
-    assert _reason(_sealed(bz2.compress(bytes(400 * size)))) is DropReason.DELTA_SIZE  # never decompressed as a whole
+    token = _sealed(bz2.compress(bytes(20 * size)))
+    tracemalloc.start()
+    assert _reason(token) is DropReason.DELTA_SIZE
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * size, "decompressed as a whole"
 
 
 def test_added_modulo_256() -> None:

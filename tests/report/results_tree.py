@@ -38,7 +38,8 @@ def write_faces(root: Path) -> None:
     suspicions.write(data / "align", [Suspicion("eyes are mirrored", 2, 9, ["000005.jpg", "000006.jpg"])])
     write_json(root / "reports/extract.json", _report(FILES, len(kept), {"not an image": 2}))
     write_json(root / "reports/align.json", _report(len(kept), len(kept) - 1, {"too small": 1}) | {"suspicions": 2})
-    write_json(root / "reports/select.json", _report(9, 6, {"below the quality cut": 3}))
+    agreement = {"listed": 5, "quality": {"auc": 0.875, "overlap": 0.8}, "file_size": {"auc": 0.5, "overlap": 0.6}}
+    write_json(root / "reports/select.json", _report(9, 6, {"below the quality cut": 3}) | {"agreement": agreement})
     (data / "select").mkdir()
     (data / "select/quality_histogram.csv").write_text("quality,kept,dropped\n0.31,0,3\n0.33,4,0\n0.35,2,0\n")
     write_json(root / "reports/shard.json", _report(6, 6, {}) | {"images": 6, "bytes": 123456, "shards": 1})

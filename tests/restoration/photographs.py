@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,8 +10,10 @@ from PIL import Image
 
 from pipeline import manifest
 from pipeline.container import writing_container
+from pipeline.faces.decode import AS_PUBLISHED
 from pipeline.manifest import Photograph
 from pipeline.params import TrainedNetwork
+from pipeline.restoration.fit import Fitting
 from pipeline.restoration.networks import RestorationNetwork
 
 SMALL = TrainedNetwork(
@@ -21,14 +24,30 @@ SMALL = TrainedNetwork(
     minibatch=2,
     steps=12,
     learning_rate=0.002,
-    adversarial_weight=0.01,
+    loss_epsilon=12.0,
+    ema_decay=0.9,
+    precision="float32",
+    adversarial=None,
+    blur_max=0.0,
+    filters=("bicubic",),
+    noise_max=0.0,
     jpeg_quality_min=20,
     jpeg_quality_max=60,
+    jpeg_twice=0.0,
+    uncompressed=0.0,
+    min_pixels=30,
     max_photographs=4,
     held_out_photographs=2,
     threads=1,
     seed=5,
 )
+
+
+def fitting(photographs: Path, **values: Any) -> Fitting:
+    """What `fit` reads: the photographs of a folder or a table."""
+    return Fitting(
+        photographs=photographs, data=photographs.parents[1], how=AS_PUBLISHED, workers=0, before=None
+    ) | Fitting(**values)
 
 
 def scene(number: int, side: int = 220) -> np.ndarray:

@@ -4,13 +4,12 @@ import pytest
 
 from pipeline import provenance
 from pipeline.errors import NetworkError
-from pipeline.faces.decode import AS_PUBLISHED
 from pipeline.params import NetworkFile, NoNetwork
 from pipeline.restoration.apply import Restorer
 from pipeline.restoration.load_or_train import load_or_train
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import describe, save_network
-from tests.restoration.photographs import SMALL, randomize
+from tests.restoration.photographs import SMALL, fitting, randomize
 
 SPEC = NetworkSpec(architecture="srresnet", channels=4, blocks=1)
 
@@ -22,9 +21,7 @@ def _user_file(path: Path) -> NetworkFile:
 
 def test_a_network_file_is_copied(tmp_path: Path) -> None:
     source = _user_file(tmp_path / "mine.safetensors")
-    report = load_or_train(
-        "srresnet", source, table=tmp_path / "unused", data=tmp_path, how=AS_PUBLISHED, work=tmp_path / "fit_superres"
-    )
+    report = load_or_train("srresnet", source, work=tmp_path / "fit_superres", **fitting(tmp_path / "unused"))
     assert report == {"kind": "file", "sha256": source.sha256}
     assert (tmp_path / "fit_superres" / "network.safetensors").read_bytes() == source.path.read_bytes()
     assert describe(tmp_path / "fit_superres")["architecture"] == "srresnet"
@@ -33,27 +30,23 @@ def test_a_network_file_is_copied(tmp_path: Path) -> None:
 
 def test_another_file_than_named_is_refused(tmp_path: Path) -> None:
     source = _user_file(tmp_path / "mine.safetensors")
-    with pytest.raises(NetworkError, match="holds a srresnet, but this step needs a rednet"):
-        load_or_train("rednet", source, table=tmp_path, data=tmp_path, how=AS_PUBLISHED, work=tmp_path / "work")
+    with pytest.raises(NetworkError, match="holds a srresnet, but this step needs a arresnet"):
+        load_or_train("arresnet", source, work=tmp_path / "work", **fitting(tmp_path))
     with pytest.raises(NetworkError, match=f"SHA-256 is {source.sha256}, but params.yaml says 0000"):
         other = source.model_copy(update={"sha256": "0" * 64})
-        load_or_train("srresnet", other, table=tmp_path, data=tmp_path, how=AS_PUBLISHED, work=tmp_path / "work")
+        load_or_train("srresnet", other, work=tmp_path / "work", **fitting(tmp_path))
     source.path.unlink()
     with pytest.raises(NetworkError, match="no such network file"):
-        load_or_train("srresnet", source, table=tmp_path, data=tmp_path, how=AS_PUBLISHED, work=tmp_path / "work")
+        load_or_train("srresnet", source, work=tmp_path / "work", **fitting(tmp_path))
 
 
 def test_without_a_network_only_the_description_is_written(tmp_path: Path) -> None:
-    assert load_or_train(
-        "rednet", NoNetwork(kind="none"), table=tmp_path, data=tmp_path, how=AS_PUBLISHED, work=tmp_path / "w"
-    ) == {"kind": "none"}
+    assert load_or_train("arresnet", NoNetwork(kind="none"), work=tmp_path / "w") == {"kind": "none"}
     assert [path.name for path in (tmp_path / "w").iterdir()] == ["network.json"]
     assert describe(tmp_path / "w") == {"kind": "none"}
 
 
 def test_a_network_is_trained(small_table: Path, tmp_path: Path) -> None:
-    report = load_or_train(
-        "rednet", SMALL, table=small_table, data=small_table.parents[1], how=AS_PUBLISHED, work=tmp_path
-    )
+    report = load_or_train("arresnet", SMALL, work=tmp_path, **fitting(small_table))
     assert report["kind"] == "train"
     assert (tmp_path / "network.safetensors").is_file()

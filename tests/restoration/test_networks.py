@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from pipeline.restoration.networks import Architecture, LanczosEnlargement, NetworkSpec, RestorationNetwork, initialise
 from tests.restoration.photographs import randomize, scene
 
-SPECS: list[tuple[Architecture, int]] = [("rednet", 1), ("rednet", 2), ("rednet", 5), ("srresnet", 1), ("srresnet", 3)]
+SPECS: list[tuple[Architecture, int]] = [("arresnet", 1), ("arresnet", 5), ("srresnet", 1), ("srresnet", 3)]
 
 
 def _network(architecture: Architecture, blocks: int, *, channels: int = 6, seed: int = 1) -> RestorationNetwork:
@@ -19,7 +20,7 @@ def _network(architecture: Architecture, blocks: int, *, channels: int = 6, seed
 def test_an_initial_network_gives_its_input_or_the_enlargement(architecture: Architecture, blocks: int) -> None:
     network = _network(architecture, blocks)
     x = torch.rand(2, 3, 11, 17, generator=torch.Generator().manual_seed(2)) * 2 - 1
-    plain = x if architecture == "rednet" else LanczosEnlargement(4)(x)
+    plain = x if architecture == "arresnet" else LanczosEnlargement(4)(x)
     assert torch.equal(network(x), plain)
     assert network(x).shape == (2, 3, 11 * network.scale, 17 * network.scale)
 
@@ -43,8 +44,8 @@ def test_the_receptive_radius_is_right(architecture: Architecture, blocks: int) 
     after[..., place, place] = 1.0
     rows = (network(after) - network(before)).abs().amax(dim=(0, 1, 3)).nonzero().flatten() // scale
     seen = int((rows - place).abs().max())
-    # the sub-pixel layers reach fractions of a pixel, which `receptive_radius` rounds up
-    assert seen <= network.receptive_radius <= seen + (architecture == "srresnet")
+    # of a cell of pixels one lies nearer to the end of the field than the others
+    assert seen <= network.receptive_radius <= seen + network.multiple - 1
 
 
 def test_weights_depend_on_the_generator_alone() -> None:
@@ -54,13 +55,22 @@ def test_weights_depend_on_the_generator_alone() -> None:
     two = _network("srresnet", 2).state_dict()
     other = _network("srresnet", 2, seed=9).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert not torch.equal(one["head.0.weight"], other["head.0.weight"])
+    assert not torch.equal(one["body.head.weight"], other["body.head.weight"])
 
 
-def test_a_doubling_starts_without_checkerboard() -> None:
-    network = _network("srresnet", 1)
-    features = torch.randn(1, 6, 5, 5, generator=torch.Generator().manual_seed(3))
-    doubled = network.get_submodule("enlarge.0")(features)
-    assert doubled.shape == (1, 6, 10, 10)
-    assert torch.allclose(doubled[..., ::2, ::2], doubled[..., 1::2, 1::2], atol=1e-6)
-    assert doubled.std() > 0.1
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 6), (7, 4), (9, 9)])
+def test_any_size_is_restored_as_if_its_border_were_repeated(height: int, width: int) -> None:
+    network = randomize(_network("arresnet", 2))
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(3))
+    even = functional.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
+    assert torch.equal(network(image), network(even)[..., :height, :width])
+
+
+def test_a_shift_by_the_multiple_shifts_the_result() -> None:
+    network = randomize(_network("arresnet", 1))
+    image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(3))
+    whole, radius = network(image), network.receptive_radius
+    for shift, equal in ((network.multiple, True), (1, False)):
+        part = network(image[..., shift:, :])
+        inside = slice(radius, 40 - radius - shift)
+        assert torch.allclose(part[..., inside, :], whole[..., shift:, :][..., inside, :], atol=1e-5) == equal

@@ -46,13 +46,13 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
     path = _saved(tmp_path / "network")
     other = NetworkSpec(architecture="srresnet", channels=4, blocks=3)
     save_network(tmp_path / "other", randomize(SPEC.build()), other)
-    with pytest.raises(NetworkError, match=r'(?s)weights do not fit .*Missing key.*"body\.2\.first\.weight"'):
+    with pytest.raises(NetworkError, match=r'(?s)weights do not fit .*Missing key.*"body\.blocks\.2\.first\.weight"'):
         load_network(tmp_path / "other")
     broken = randomize(SPEC.build())
     with torch.no_grad():
-        broken.get_parameter("tail.bias")[0] = float("nan")
+        broken.get_parameter("body.tail.bias")[0] = float("nan")
     save_network(path, broken, SPEC)
-    with pytest.raises(NetworkError, match=r"not finite in tail\.bias"):
+    with pytest.raises(NetworkError, match=r"not finite in body\.tail\.bias"):
         load_network(path)
 
 

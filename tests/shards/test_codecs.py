@@ -15,6 +15,12 @@ def test_unknown_codec_is_named() -> None:
         codecs.filters("lzma")
 
 
+def test_a_package_that_writing_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
+    with pytest.raises(ShardError, match="codec 'gzip' is written with the package isal: pip install isal"):
+        codecs.compressor("gzip")
+
+
 def test_zstd_without_its_plugin_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hdf5plugin", None)
     with pytest.raises(ShardError, match="hdf5plugin, which is not installed"):

@@ -1,6 +1,8 @@
+import hashlib
 import multiprocessing
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from pipeline.shards import reader
 from pipeline.shards.codecs import CODECS
 from pipeline.shards.pyramid import pyramid
 from pipeline.shards.reader import DataSet
+from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.view import write_view
 from tests.shards.conftest import HEADER, images, write
 
@@ -60,6 +63,56 @@ def test_knows_its_images(data_set: MakeDataSet, codec: str) -> None:
         np.testing.assert_array_equal(data.read(16, np.arange(6)), all_NCHW)
 
 
+@pytest.mark.parametrize("package", ["isal", None])
+def test_reads_shards_as_earlier_versions_wrote_them(
+    data_set: MakeDataSet, monkeypatch: pytest.MonkeyPatch, package: str | None
+) -> None:
+    """Chunks that HDF5 compressed with zlib, one of them stored without its filter, and an MD5 of each level."""
+    folder, all_NCHW = data_set((70,))
+    with h5py.File(folder / "shard-00000.h5", "r+") as file:
+        for level_NCHW in pyramid(all_NCHW):
+            name = f"data{level_NCHW.shape[-1]}x{level_NCHW.shape[-1]}"
+            chunks = file[name].chunks
+            del file[name]
+            level = file.create_dataset(name, data=level_NCHW, chunks=chunks, compression="gzip", compression_opts=4)
+            level.attrs["md5"] = hashlib.md5(level_NCHW.tobytes()).hexdigest()
+        whole = np.zeros((64, 3, 8, 8), np.uint8)
+        whole[:6] = pyramid(all_NCHW)[1][64:]
+        file["data8x8"].id.write_direct_chunk((64, 0, 0, 0), whole, 1)
+    write_view(folder)
+    if package:
+        monkeypatch.setitem(sys.modules, f"{package}.isal_zlib", None)
+    assert not list(faults_of_shard(folder / "shard-00000.h5"))
+    with DataSet(folder) as data:
+        for level_NCHW in pyramid(all_NCHW):
+            for rows in ([69, 3, 3, 64], range(70)):
+                np.testing.assert_array_equal(data.read(level_NCHW.shape[-1], rows), level_NCHW[rows])
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_damaged_chunks_are_named(data_set: MakeDataSet, codec: str) -> None:
+    folder, _ = data_set((3,), replace(HEADER, codec=codec))
+    shard = folder / "shard-00000.h5"
+    with h5py.File(shard) as file:
+        info = file["data16x16"].id.get_chunk_info(0)
+    content = shard.read_bytes()
+    damaged = 0
+    for place in range(0, info.size, 61):
+        changed = bytearray(content)
+        changed[info.byte_offset + place] ^= 0x10
+        shard.write_bytes(changed)
+        try:
+            DataSet(folder).read(16, [0, 2])
+        except ShardError as error:
+            damaged += 1
+            assert re.search(
+                r"shard-00000\.h5: HDF5 cannot read images of 16x16 from it \(.*Copy the shard", str(error)
+            )
+        else:
+            assert codec == "zstd", "zlib has a checksum"
+    assert damaged
+
+
 def test_without_labels(data_set: MakeDataSet) -> None:
     folder, _ = data_set((2,))
     assert DataSet(folder).labels is None
@@ -69,12 +122,12 @@ def in_child(data: DataSet, indices: list[int]) -> tuple[int, bytes]:
     return os.getpid(), data.read(16, indices).tobytes()
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_serves_worker_processes(data_set: MakeDataSet, method: str) -> None:
+@pytest.mark.parametrize(("method", "workers"), [("fork", 2), ("spawn", 1)])
+def test_serves_worker_processes(data_set: MakeDataSet, method: str, workers: int) -> None:
     folder, all_NCHW = data_set((5, 5))
     data = DataSet(folder)
     data.read(16, [0, 9])  # the parent has files open when the workers start
-    with multiprocessing.get_context(method).Pool(2) as pool:
+    with multiprocessing.get_context(method).Pool(workers) as pool:
         orders = [[n, 9 - n, 0] for n in range(10)]
         for order, (process, read) in zip(orders, pool.starmap(in_child, [(data, o) for o in orders]), strict=True):
             assert process != os.getpid()
@@ -159,7 +212,8 @@ def test_a_shard_of_another_version_is_refused(data_set: MakeDataSet) -> None:
 def test_needs_nothing_but_numpy_and_h5py() -> None:
     code = (
         "import sys; import pipeline.shards.reader; "
-        "print(sorted({'pyarrow', 'pydantic', 'dask', 'hdf5plugin', 'torch', 'cv2', 'PIL'} & set(sys.modules)))"
+        "others = {'pyarrow', 'pydantic', 'dask', 'hdf5plugin', 'torch', 'cv2', 'PIL', 'isal', 'numba'}; "
+        "print(sorted(others & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "[]"

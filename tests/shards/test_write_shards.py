@@ -18,10 +18,10 @@ from pipeline.chunks import Chunk
 from pipeline.errors import DropReason, ShardError
 from pipeline.manifest import Selected, Sharded
 from pipeline.shards.reader import DataSet
-from pipeline.shards.verify import verify_shard
+from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.view import write_view
 from pipeline.shards.write_shards import _WriteShard, labels_of, positions
-from tests.shards.painting import HEADER, Painter, build, build_with, paint, selected, write_selection
+from tests.shards.painting import HEADER, Painter, build_with, paint, selected, write_selection
 
 ROOT = Path(__file__).parents[2]
 INDICES = [3 * n + 1 for n in range(30)]
@@ -41,10 +41,10 @@ def client() -> Generator[Client]:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def reference(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference")
     write_selection(folder / "select.parquet", INDICES)
-    build(folder, workers=1)
+    build_with(client, folder)
     return folder / "work"
 
 
@@ -74,7 +74,9 @@ def test_the_table_points_to_the_image(reference: Path) -> None:
         assert row.image_md5 == hashlib.md5(paint(row.index).transpose(2, 0, 1).tobytes()).hexdigest()
 
 
-def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: Path, tmp_path: Path) -> None:
+def test_a_killed_run_of_two_workers_is_resumed_with_the_bytes_of_one(
+    client: Client, reference: Path, tmp_path: Path
+) -> None:
     write_selection(tmp_path / "select.parquet", INDICES)
     work = tmp_path / "work"
     process = start(tmp_path)
@@ -87,7 +89,7 @@ def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: P
     assert not (work / "shard.parquet").exists()
     done = {path.name: path.stat().st_mtime_ns for path in work.glob("shard.chunks/shard-?????/*.h5")}
     assert len(done) >= 2
-    build(tmp_path, workers=2)
+    build_with(client, tmp_path)
     assert sums(work) == sums(reference)
     assert {name: (work / name).stat().st_mtime_ns for name in done} == done, "finished shards are not written again"
 
@@ -112,7 +114,7 @@ def test_an_image_that_killed_its_worker_is_left_out(tmp_path: Path) -> None:
     assert (drop.index, drop.reason) == (INDICES[9], DropReason.KILLED_WORKER)
     rows = manifest.read_kept(tmp_path / chunks.TABLE, Sharded)
     assert [(row.index, row.row) for row in rows] == list(zip(INDICES[7:9] + INDICES[10:14], range(6), strict=True))
-    assert len(verify_shard(tmp_path / "shard-00001.h5")) == 6
+    assert not list(faults_of_shard(tmp_path / "shard-00001.h5"))
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":

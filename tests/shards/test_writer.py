@@ -1,3 +1,6 @@
+import subprocess
+import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from pipeline.errors import ShardError
 from pipeline.shards import layout, writer
 from pipeline.shards.codecs import CODECS
 from pipeline.shards.pyramid import pyramid
-from pipeline.shards.verify import verify_shard
+from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.writer import writing_shard
 from tests.shards.conftest import HEADER, images, write
 
@@ -67,7 +70,7 @@ def test_a_shard_may_end_before_its_capacity(tmp_path: Path) -> None:
 def test_an_image_may_be_a_view_of_another_layout(tmp_path: Path) -> None:
     image_HWC = np.ascontiguousarray(images(1, 16)[0].transpose(1, 2, 0))
     write(tmp_path / "s.h5", HEADER, image_HWC.transpose(2, 0, 1)[None])
-    assert len(verify_shard(tmp_path / "s.h5")) == 5
+    assert not list(faults_of_shard(tmp_path / "s.h5"))
 
 
 IMAGE = images(1, 16)[0]
@@ -92,18 +95,67 @@ def test_unfit_images_are_refused_and_leave_no_file(tmp_path: Path, added: list[
 @pytest.mark.parametrize("level", [16, 4])
 def test_damage_is_found_and_named(tmp_path: Path, level: int) -> None:
     path = tmp_path / "s.h5"
-    write(path, HEADER, images(3, 16))
-    verify_shard(path)
+    write(path, HEADER, images(70, 16))
+    assert not list(faults_of_shard(path))
     with h5py.File(path, "r+") as file:
-        file[layout.level_name(level)][1, 0, 0, 0] ^= 1
-    found = r"image 000001\.jpg differs" if level == 16 else "data4x4 differs"
-    with pytest.raises(ShardError, match=rf"s\.h5: .*{found} .*run the stage that made it again"):
-        verify_shard(path)
+        for place in (1, 69):
+            file[layout.level_name(level)][place, 0, 0, 0] ^= 1
+    found = list(faults_of_shard(path))
+    places = [(f"{level}x{level}", "000001.jpg"), (f"{level}x{level}", "000069.jpg")]
+    assert [(fault.level, fault.image) for fault in found] == places
+    problem = "differs from its recorded MD5" if level == 16 else "is not the mean of its largest level"
+    assert all(fault.problem.startswith(problem) for fault in found)
 
 
-def test_a_file_that_reads_back_differently_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # the disk holds other pixels than were written, with checksums that fit them
-    monkeypatch.setattr(writer, "verify_shard", lambda path: ["0" * 32 for _ in verify_shard(path)])
-    with pytest.raises(ShardError, match="read back, a level differs from what was written"):
-        write(tmp_path / "s.h5", HEADER, images(3, 16))
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_file_that_reads_back_differently_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    header = replace(HEADER, codec=codec)
+    write(tmp_path / "good.h5", header, images(3, 16))
+    with h5py.File(tmp_path / "good.h5") as file:
+        info = file["data8x8"].id.get_chunk_info(0)
+    verify = writer.ShardWriter.verify
+
+    def on_a_bad_disk(shard: writer.ShardWriter, path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[info.byte_offset + info.size // 2] ^= 4
+        path.write_bytes(content)
+        verify(shard, path)
+
+    monkeypatch.setattr(writer.ShardWriter, "verify", on_a_bad_disk)
+    with pytest.raises(ShardError, match="read back, it differs from what was written"):
+        write(tmp_path / "s.h5", header, images(3, 16))
+    assert [path.name for path in tmp_path.iterdir()] == ["good.h5"]
+
+
+WITHOUT_ISAL = """
+import sys
+sys.modules["isal"] = None
+import h5py, numpy as np
+with h5py.File(sys.argv[1]) as file:
+    for level in file.values():
+        if isinstance(level, h5py.Dataset):
+            plist = level.id.get_create_plist()
+            filters = [plist.get_filter(n)[0] for n in range(plist.get_nfilters())]
+            chunk = level.id.get_chunk_info(0)
+            print(level.name, level.chunks, filters, chunk.filter_mask, level[:].sum(dtype=int))
+"""
+
+
+def test_gzip_chunks_are_those_of_hdf5_itself(tmp_path: Path) -> None:
+    """HDF5's own filter reads them, and zlib: RFC 1950."""
+    images_NCHW = images(70, 128)
+    write(tmp_path / "s.h5", replace(HEADER, resolution=128), images_NCHW)
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_ISAL, str(tmp_path / "s.h5")], check=True, capture_output=True, text=True
+    )
+    levels = {level.shape[-1]: level for level in pyramid(images_NCHW)}
+    rows = {128: 1, 64: 1, 32: 4, 16: 16, 8: 64, 4: 70, 2: 70, 1: 70}
+    assert sorted(ran.stdout.splitlines()) == sorted(
+        f"/data{r}x{r} ({rows[r]}, 3, {r}, {r}) [1] 0 {level.sum(dtype=int)}" for r, level in levels.items()
+    )
+    with h5py.File(tmp_path / "s.h5") as file:
+        for r, level in levels.items():
+            _, chunk = file[f"data{r}x{r}"].id.read_direct_chunk((0, 0, 0, 0))
+            assert zlib.decompress(chunk) == level[: rows[r]].tobytes()

@@ -20,9 +20,9 @@ from pipeline.params import ClusterParams
 from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
-from pipeline.sources.lsun import published
+from pipeline.sources.lsun import index, published
 from pipeline.sources.lsun.convert import _WriteShard, convert
-from pipeline.sources.lsun.index import open_keys
+from pipeline.sources.lsun.index import key_at, write_keys
 from pipeline.sources.lsun.published import DATABASE, PublishedCategory, PublishedLsun
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
 from pipeline.sources.lsun.synthetic import make_category
@@ -270,31 +270,31 @@ def test_reading_leaves_no_trace(tower: tuple[Path, Path], tmp_path: Path) -> No
     assert [file.name for file in tmp_path.iterdir()] == [DATABASE]
 
 
-def test_keys_are_walked_once_and_kept(tower: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [5, 100_000])
+def test_keys_are_walked_once_and_kept(
+    at_once: int, tower: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = tmp_path / "keys.arrow"
+    monkeypatch.setattr(index, "KEYS_AT_ONCE", at_once)
     with open_records(tower[1]) as records:
         walked = list(records.keys())
-        with open_keys(records, cache) as keys:
-            assert len(keys) == 14
-            assert [keys[place].as_py() for place in range(14)] == walked
-        before = cache.stat().st_mtime_ns
+        write_keys(records, cache)
+        monkeypatch.setattr(index, "KEYS_AT_ONCE", 7)  # of another version
+        assert [key_at(cache, place) for place in range(14)] == walked
         records.keys = lambda: pytest.fail("walked again")  # type: ignore[method-assign, assignment]
-        with open_keys(records, cache) as keys:
-            assert keys[13].as_py() == walked[13]
-        assert cache.stat().st_mtime_ns == before
+        write_keys(records, cache)
 
 
 @pytest.mark.parametrize("damage", ["cut", "emptied", "changed", "another file"])
 def test_a_damaged_index_is_made_again(damage: str, tower: tuple[Path, Path], tmp_path: Path) -> None:
     cache = tmp_path / "keys.arrow"
     with open_records(tower[1]) as records:
-        with open_keys(records, cache):
-            pass
+        write_keys(records, cache)
         whole = cache.read_bytes()
         changed = {"cut": whole[: len(whole) // 2], "emptied": b"", "another file": b"text" * 1000}
         cache.write_bytes(changed.get(damage, whole[:-200] + bytes(200)))
-        with open_keys(records, cache) as keys:
-            assert [keys[place].as_py() for place in range(len(keys))] == list(records.keys())
+        write_keys(records, cache)
+        assert [key_at(cache, place) for place in range(records.count)] == list(records.keys())
         assert cache.read_bytes() == whole
 
 
@@ -312,9 +312,9 @@ def test_keys_of_another_database_are_not_taken(tower: tuple[Path, Path], tmp_pa
     other = make_category(tmp_path, "cat", TOWER, records=3, bad_records=0, seed=1)
     database = published.unpack(other, tmp_path / "unpacked")
     for path, count in ((tower[1], 14), (database, 3)):
-        with open_records(path) as records, open_keys(records, tmp_path / "keys.arrow") as keys:
-            assert [keys[place].as_py() for place in range(len(keys))] == list(records.keys())
-            assert len(keys) == count
+        with open_records(path) as records:
+            write_keys(records, tmp_path / "keys.arrow")
+            assert [key_at(tmp_path / "keys.arrow", place) for place in range(count)] == list(records.keys())
 
 
 # --- shards --------------------------------------------------------------------------------------
@@ -345,7 +345,8 @@ def test_a_record_that_killed_its_worker_is_left_out(
 ) -> None:
     with open_records(gappy[0]) as records:
         keys = list(records.keys())
-    write = _WriteShard(gappy[0], HEADER, {0: keys[0], 4: keys[4]})
+        write_keys(records, tmp_path / "keys.arrow")
+    write = _WriteShard(gappy[0], HEADER, tmp_path / "keys.arrow")
     write(Chunk("shard-00000", first, last, frozenset({2})), tmp_path)
     (drop,) = manifest.read_dropped(tmp_path / chunks.TABLE)
     assert (drop.index, drop.file, drop.reason) == (2, keys[2].decode(), DropReason.KILLED_WORKER)

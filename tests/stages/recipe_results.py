@@ -56,7 +56,7 @@ STAGES: list[str] = list(yaml.safe_load(RECIPES.read_text(encoding="utf-8")))
 STORAGE = {"container", "offset", "size", "md5"}
 
 NO_NETWORK = {"network": {"kind": "none"}}
-FIT = {"channels": 8, "blocks": 1, "steps": 4, "held_out_photographs": 2, "patch_pixels": 16}
+FIT = {"channels": 8, "blocks": 1, "steps": 4, "held_out_photographs": 2, "patch_pixels": 16, "min_pixels": 1}
 
 
 def results() -> dict[str, dict[str, Any]]:
@@ -131,7 +131,7 @@ def _write_params(address: str | None, *, networks: bool = False) -> None:
         if networks:
             params[fit]["network"] |= FIT
         else:
-            params[fit] = NO_NETWORK
+            params[fit] |= NO_NETWORK
             params[method]["method"] = "none" if method == "denoise" else "lanczos"
     params["superres"]["renderer"] = "exact"
     params["lsun"] |= {"categories": ["cat"], "source": {"kind": "local", "directory": "input/lsun"}, "resolution": 64}

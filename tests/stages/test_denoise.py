@@ -71,7 +71,7 @@ def _crop(number: int) -> np.ndarray:
 
 
 def _network(folder: Path) -> None:
-    spec = NetworkSpec(architecture="rednet", channels=4, blocks=2)
+    spec = NetworkSpec(architecture="arresnet", channels=4, blocks=2)
     save_network(folder / "network.safetensors", randomize(spec.build()), spec)
     digest = digest_of_file(folder / "network.safetensors")
     atomic.write_json(folder / "network.json", {"kind": "train", "sha256": digest})

@@ -227,7 +227,7 @@ def _params(watch: str, source: dict[str, Any], **network: Any) -> None:
     params["download"] = {"watch": watch, "source": source}
     if source["kind"] == "celeba-128":
         params["align"]["rectangle"] = "celeba-128"
-        params["superres"]["method"], params["fit_superres"] = "none", {"network": {"kind": "none"}}
+        params["superres"]["method"], params["fit_superres"]["network"] = "none", {"kind": "none"}
     params["network"] |= {"attempts": 2, "timeout_seconds": 5.0} | network
     Path("params.yaml").write_text(yaml.safe_dump(params))
 

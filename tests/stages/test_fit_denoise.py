@@ -34,7 +34,7 @@ def test_a_fitted_network_is_published_with_its_figures() -> None:
     }
     report = json.loads(RECORD.read_text())["report"]
     assert report["kind"] == "train"
-    assert report["photographs"] == {"training": 2, "held_out": 2, "skipped": {}}
+    assert report["photographs"] == {"training": 2, "regions": 2, "held_out": 2, "skipped": {}}
     assert report["psnr_after"] > 15
     restored_HWC = Restorer.load(OUT, tile_pixels=64)(scene(9))
     assert restored_HWC.shape == scene(9).shape

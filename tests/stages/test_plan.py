@@ -10,7 +10,9 @@ import yaml
 
 from pipeline import atomic, disk
 from pipeline.params import Params
-from pipeline.provenance import read_json
+from pipeline.provenance import digest_of_file, read_json
+from pipeline.restoration.networks import NetworkSpec
+from pipeline.restoration.weights import save_network
 from stages import RATES, parse_params, plan, probe, profiles, read_params
 from stages.align import align
 from stages.crop import crop
@@ -121,7 +123,11 @@ def test_what_is_missing_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_probe_measures_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    choose("", **SECTIONS, cluster={"scheduler": None})
+    mine, spec = Path("mine.safetensors"), NetworkSpec(architecture="arresnet", channels=4, blocks=1)
+    save_network(mine, spec.build(), spec)
+    network = {"kind": "file", "path": str(mine), "sha256": digest_of_file(mine)}  # relative, as in params.yaml
+    given = SECTIONS | {"fit_denoise": {"network": network}, "denoise": {"method": "network"}}
+    choose("", **given, cluster={"scheduler": None})
     rates = probe.measure(read_params(), seconds=2)
     assert set(rates) == {stage.__name__ for stage in probe.STAGES}
     for stage in ("download", "crop", "superres", "shard"):

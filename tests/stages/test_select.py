@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import manifest
+from pipeline import columns, manifest
 from pipeline.errors import DropReason
 from pipeline.manifest import Drop, Scored, Selected, Stored
 from pipeline.params import SelectParams
 from pipeline.published.image_list import PublishedImage
 from stages import RECORD
-from stages.select import BEFORE, keep_best, keep_published, select
+from stages.select import BEFORE, keep_best, keep_published, select, selected
+from tests.data.celebahq.make import write_list
 from tests.stages.faces import choose
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=9, md5="0" * 32)
@@ -51,6 +52,7 @@ def scored(index: int, figure: float) -> Scored:
         quality=figure,
         padded=False,
         enlarge=4,
+        sharpness=figure,
     )
 
 
@@ -134,26 +136,67 @@ def test_the_funnel_has_the_photographs_without_a_face_where_faces_are_detected(
     assert funnel["detect"]["reasons"] == f"{DropReason.NO_FACE}: 1"
 
 
+@pytest.mark.usefixtures("_tables")
+def test_celeba_is_compared_with_the_published_list() -> None:
+    images = [PublishedImage(idx, orig_idx, "0" * 32, "0" * 32) for idx, orig_idx in enumerate((6, 77, 2))]
+    write_list(Path("list"), images, files=1)
+    exact = {"image_list": "list"}
+    assert "agreement" not in run(method="quality", keep=3)  # drawn photographs, though they have CelebA's names
+    celeba = {
+        "kind": "celeba", "images": "published", "landmarks": "published", "partition": None, "attributes": None,
+        "deltas": None,
+    }  # fmt: skip
+    choose("tcp://not-used", select={"method": "quality", "keep": 3}, download={"source": celeba}, exact=exact)
+    rows = manifest.read_kept(Path("data/superres/superres.parquet"), Scored)
+    # the second face of a photograph is none of the published ones, and a face without a score is not compared
+    others = [replace(rows[3], face=1, quality=0.0), replace(rows[2], index=76, file="000077.jpg", quality=None)]
+    manifest.write_rows(Path("data/superres/superres.parquet"), Scored, [*rows, *others])
+    select()
+    report = json.loads(Path("data/select", RECORD).read_text())["report"]
+    # listed are the faces of 0.77 and 0.52, the two best; their files are as large as the others, their squares too
+    assert report["agreement"]["listed"] == 2
+    assert report["agreement"]["quality"] == {"auc": 1.0, "overlap": 1.0}
+    assert report["agreement"]["resolution"]["auc"] == report["agreement"]["file_size"]["auc"] == 0.5
+    assert json.loads(Path("reports/select.json").read_text())["agreement"] == report["agreement"]
+    choose(
+        "tcp://not-used",
+        select={"method": "quality", "keep": 3}, download={"source": celeba}, exact=exact,
+        align={"photographs": "published"},
+    )  # fmt: skip
+    select()
+    assert "agreement" not in json.loads(Path("data/select", RECORD).read_text())["report"]
+
+
 @given(figures=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, max_size=20), keep=st.integers(1, 25))
 def test_in_equals_kept_and_dropped_and_no_dropped_one_is_better(figures: list[float], keep: int) -> None:
-    rows = [scored(index, figure) for index, figure in enumerate(figures)]
-    outcomes = keep_best(rows, SelectParams(method="quality", keep=keep))
-    kept = [row for row in outcomes if isinstance(row, Selected)]
-    assert [outcome.index for outcome in outcomes] == list(range(len(rows)))
-    assert len(kept) == min(keep, len(rows))
-    assert sorted(row.rank for row in kept) == list(range(len(kept)))
-    worst = min(row.quality for row in kept)
-    assert all(figures[drop.index] <= worst for drop in outcomes if isinstance(drop, Drop))
+    ranks = keep_best(figures, SelectParams(method="quality", keep=keep)).ranks_N.tolist()
+    kept = [place for place, rank in enumerate(ranks) if rank >= 0]
+    assert len(ranks) == len(figures)
+    assert len(kept) == min(keep, len(figures))
+    assert sorted(ranks[place] for place in kept) == list(range(len(kept)))
+    worst = min(figures[place] for place in kept)
+    assert all(figure <= worst for figure, rank in zip(figures, ranks, strict=True) if rank < 0)
+
+
+def test_rows_become_those_of_the_stage_whatever_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "ROWS_PER_GROUP", 3)
+    rows = [replace(scored(position // 2, 0.1 * position), face=position % 2) for position in range(8)]
+    manifest.write_rows(tmp_path / "superres.parquet", Scored, rows)
+    chosen = keep_best([row.quality or 0.0 for row in rows], SelectParams(method="quality", keep=5))
+    path = tmp_path / "select.parquet"
+    account = manifest.write_tables(path, Selected, selected(tmp_path / "superres.parquet", chosen))
+    kept, dropped = manifest.read_kept(path, Selected), manifest.read_dropped(path)
+    assert (account.given, account.kept) == (8, 5)
+    assert kept == [manifest.extend(row, Selected, rank=7 - place) for place, row in enumerate(rows) if place >= 3]
+    assert [drop.detail for drop in dropped] == [
+        f"rank {7 - place} of 8, quality {0.1 * place:.6f}; the best 5 are kept" for place in range(3)
+    ]
+    assert [(drop.index, drop.face, drop.file) for drop in dropped] == [(r.index, r.face, r.file) for r in rows[:3]]
 
 
 def test_images_of_the_published_list_are_kept_by_their_number() -> None:
-    files = [scored(2 * position, 0.5) for position in range(len(FIGURES))]
     images = [PublishedImage(idx, orig_idx, "0" * 32, "0" * 32) for idx, orig_idx in enumerate((4, 999, 0))]
-    rows = [replace(row, file=f"{row.index + 1:06d}.jpg", quality=None) for row in files]
-    rows.insert(3, replace(rows[2], face=1))  # another face of the photograph 000005.jpg
-    outcomes = keep_published(rows, images)
-    kept = {outcome.file: outcome.rank for outcome in outcomes if isinstance(outcome, Selected)}
-    assert len(outcomes) == len(rows)
-    assert isinstance(outcomes[3], Drop)
-    assert kept == {"000005.jpg": 0, "000001.jpg": 2}
-    assert all(outcome.reason is DropReason.NOT_PUBLISHED for outcome in outcomes if isinstance(outcome, Drop))
+    files = [f"{number + 1:06d}.jpg" for number in (0, 2, 4, 4, 6, 8)]  # two faces of the photograph 000005.jpg
+    chosen = keep_published(files, images)
+    assert chosen.ranks_N.tolist() == [2, -1, 0, -1, -1, -1]
+    assert chosen.reason is DropReason.NOT_PUBLISHED

@@ -116,6 +116,7 @@ def test_faces_are_rendered_as_they_were_scored(address: str) -> None:
         reduction="area",
         faces_per_chunk=1,
         tile_pixels=64,
+        precision="float32",
         previews=0,
         max_dropped=0.0,
     )

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline import manifest
+from pipeline.faces.artefacts import BlockGrid
 from pipeline.faces.final_image import FinalRenderer
+from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
-from pipeline.faces.quality import quality
+from pipeline.faces.quality import quality, sharpness
 from pipeline.faces.render import render
 from pipeline.manifest import Cropped, Denoised, Scored, extend
 from pipeline.report import sheets
@@ -83,10 +85,12 @@ def test_every_face_has_the_quality_of_its_final_image() -> None:
     )
     for row in rows:
         final = renderer.render(row)
-        expected = (quality(final.image_HWC), final.padded, final.enlarge)
-        assert (row.quality, row.padded, row.enlarge) == expected
+        grid = BlockGrid.in_final_image(Rectangle.from_row(row.quad, row.zoom), row.shrink)
+        scores = (quality(final.image_HWC, grid), sharpness(final.image_HWC))
+        assert (row.quality, row.sharpness, row.padded, row.enlarge) == (*scores, final.padded, final.enlarge)
     report = json.loads(Path("reports/superres.json").read_text())
     assert (report["given"], report["kept"], report["dropped"]) == (FACES, FACES, {})
+    assert report["enlarged"] == {"no": FACES}, "their squares have more than 64 pixels"
 
 
 def test_the_sheets_show_the_faces_and_no_strip_is_left() -> None:

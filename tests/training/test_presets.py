@@ -1,10 +1,11 @@
-"""Every run that a profile offers: its networks can be built at full size, and it trains.
+"""The run that each profile offers: its networks can be built at full size, and it trains.
 
 `CELEBAHQ_PRESET_STEPS=200 pytest tests/training/test_presets.py` trains each run for 200 steps (minutes).
 """
 
 import math
 import os
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 import torch
 
 from benchmarks.drawn_images import DrawnImages
-from pipeline.params import TrainRun, WganLoss
-from stages import profiles
+from pipeline.params import Params, TrainRun, WganLoss
+from stages import parse_params, profiles
 from training import schedule
 from training.data.real_images import Reals
 from training.loop import Reporter, train
@@ -63,16 +64,17 @@ PUBLISHED: list[tuple[str, str, dict[str, Any]]] = [
 LADDER = ["a", "b", "c", "d", "e-star", "e", "f", "g", "h"]
 
 
-def _runs() -> dict[str, TrainRun]:
-    read = {name: profiles.read_profile(name).train.runs for name in profiles.names()}
-    return {f"{name}/{run}": value for name, runs in read.items() for run, value in runs.items()}
+MERGED: dict[str, str] = {}
 
 
-RUNS = _runs()
+@cache
+def _read(profile: str) -> Params:
+    """The profile; each base of several profiles is merged once."""
+    return parse_params(profiles.content_of(profile, known=MERGED), Path(profile))
 
 
 def _preset(profile: str) -> TrainRun:
-    (run,) = profiles.read_profile(profile).train.runs.values()
+    (run,) = _read(profile).train.runs.values()
     return run
 
 
@@ -112,10 +114,10 @@ def _reduced(run: TrainRun, *, steps: int, maps: int, minibatch: int, highest: i
     return TrainRun.model_validate(values), factor
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_its_networks_take_one_minibatch_of_every_resolution(name: str) -> None:
+@pytest.mark.parametrize("profile", profiles.names())
+def test_its_networks_take_one_minibatch_of_every_resolution(profile: str) -> None:
     """On torch's meta device, which knows shapes and keeps no numbers."""
-    run = RUNS[name]
+    run = _preset(profile)
     sizes = {"resolution": run.resolution, "channels": 3, "label_size": 0}
     with torch.device("meta"):
         generator, discriminator = Generator(run.networks, **sizes), Discriminator(run.networks, **sizes)
@@ -129,10 +131,10 @@ def test_its_networks_take_one_minibatch_of_every_resolution(name: str) -> None:
             resolution *= 2
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_it_trains_with_finite_losses(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("profile", profiles.names())
+def test_it_trains_with_finite_losses(profile: str, tmp_path: Path) -> None:
     size = {"maps": 32, "minibatch": 2, "highest": 32} if STEPS < 10 else {"maps": 64, "minibatch": 8}
-    small, _ = _reduced(RUNS[name], steps=STEPS, **size)
+    small, _ = _reduced(_preset(profile), steps=STEPS, **size)
     drawn: Any = DrawnImages(small.resolution, 1000)
     row = train(small, Reals(drawn, small), tmp_path, Reporter(), torch.device("cpu")).rows[-1]
     assert row["images"] >= STEPS * small.schedule.discriminator_repeats * small.schedule.minibatch
@@ -211,7 +213,7 @@ def test_the_papers_schedules_have_few_images_at_once(profile: str, phase: int, 
 
 @pytest.mark.parametrize(("profile", "scale"), [("mnist-1k-k2", 0.5), ("mnist-1k-k4", 0.25)])
 def test_discrete_modes_are_counted_with_small_discriminators(profile: str, scale: float) -> None:
-    run, modes = _preset(profile), profiles.read_profile(profile).evaluate.modes
+    run, modes = _preset(profile), _read(profile).evaluate.modes
     assert (run.resolution, run.networks.discriminator_fmap_scale) == (32, scale)
     assert modes is not None
     assert modes.samples == 25600

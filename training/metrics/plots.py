@@ -4,9 +4,6 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from pipeline import atomic
 
 Row = dict[str, float]
@@ -28,6 +25,9 @@ def draw(
     path: Path, rows: Sequence[Row], columns: Sequence[str], *, label: str, baselines: Mapping[str, float]
 ) -> None:
     """Draw `columns` over `kimg`; `baselines` are dashed lines by column, the values of real images."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 5), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -133,6 +133,7 @@ def _quality(results: Results, limits: ReportParams) -> Iterator[Block]:
         yield Chart("quality-histogram", "Quality of the scored images", svg, note, table)
     else:
         yield Note("No image was scored: the published list or the order of the source selects them.", missing=True)
+    yield from _agreement(results.stage("select"))
     best = pictures.of_file(
         results.data / "superres" / "best_and_worst.png",
         limits.sheet_pixels,
@@ -141,6 +142,16 @@ def _quality(results: Results, limits: ReportParams) -> Iterator[Block]:
     if best:
         note = "Above the best eight with a detail each, below the worst."
         yield Gallery("The best and the worst", [best], note, half=True)
+
+
+def _agreement(stage: Stage) -> Iterator[Block]:
+    """How well the figure, and plainer ones, agree with the published list, where that was compared."""
+    found = dict(stage.numbers.get("agreement", {}))
+    if found:
+        listed = found.pop("listed")
+        rows = [(name.replace("_", " "), f"{of['auc']:.3f}", f"{of['overlap']:.1%}") for name, of in found.items()]
+        caption = f"Agreement with the published list, of which {listed:,} images were scored"
+        yield Table(caption, ("figure", "AUC", "in the best as many"), rows)
 
 
 def _cut(table: Path) -> float | None:

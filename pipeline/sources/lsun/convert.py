@@ -1,9 +1,7 @@
 """The records of a database to shards: one task writes one shard and its table."""
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from dask.distributed import Client
@@ -16,7 +14,7 @@ from pipeline.manifest import Accounting, Drop
 from pipeline.shards import open_files
 from pipeline.shards.layout import Header, shard_stem
 from pipeline.shards.writer import ShardWriter, writing_shard
-from pipeline.sources.lsun.index import open_keys
+from pipeline.sources.lsun.index import key_at, write_keys
 from pipeline.sources.lsun.records import LsunImage, decode, open_records
 
 
@@ -43,7 +41,8 @@ def convert(
     if not joined.exists():
         tables: list[Path] = []
         read = kept = 0
-        with open_records(database) as records, open_keys(records, index) as keys:
+        with open_records(database) as records:
+            write_keys(records, index)
             wanted = records.count if max_images is None else min(max_images, records.count)
             limit = DropLimit("lsun", max_dropped, wanted, spare=records.count - wanted)
             open_files.check_shards(wanted, images_per_shard)
@@ -56,7 +55,7 @@ def convert(
                     Chunk(shard_stem(number), start, min(start + images_per_shard, stop))
                     for number, start in enumerate(starts, len(tables))
                 ]
-                task = _WriteShard(database.absolute(), header, {start: keys[start].as_py() for start in starts})
+                task = _WriteShard(database.absolute(), header, index.absolute())
                 found = chunks.run_chunks(client, task, shards, folder, limit.add)
                 tables += found
                 read = stop
@@ -70,18 +69,17 @@ def convert(
 class _WriteShard:
     database: Path
     header: Header
-    keys: Mapping[int, bytes]
-    """The key of the first record of each shard, by its index."""
+    index: Path
+    """The file of all keys."""
 
     def __call__(self, chunk: Chunk, folder: Path) -> None:
         name = f"{chunk.name}.h5"
         outcomes: list[LsunImage | Drop] = []
-        start = max(start for start in self.keys if start <= chunk.start)
         with ExitStack() as stack:
             records = stack.enter_context(open_records(self.database))
             shard: ShardWriter | None = None  # opened with its first image: all may be bad
-            values = enumerate(records.values(self.keys[start], chunk.stop - start), start)
-            for index, (key, value) in islice(values, chunk.start - start, None):
+            values = records.values(key_at(self.index, chunk.start), chunk.stop - chunk.start)
+            for index, (key, value) in enumerate(values, chunk.start):
                 file = key.decode("ascii", "backslashreplace")
                 try:
                     if index in chunk.killers:

@@ -1,10 +1,7 @@
 """The keys of a database, in order, cached in a file: walking millions of them is done once, not in every run."""
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
 
 import pyarrow as pa
 
@@ -15,24 +12,27 @@ from pipeline.sources.lsun.records import Records
 KEYS_AT_ONCE = 100_000
 
 
-@contextmanager
-def open_keys(records: Records | ImageFolder, cache: Path) -> Generator[Sequence[Any]]:
-    """The keys of `records` by their place, as pyarrow scalars, from the file `cache`.
-
-    It is written first where it is absent, damaged or of another database.
-    """
+def write_keys(records: Records | ImageFolder, cache: Path) -> None:
+    """Write the keys of `records` to the file `cache`, where it is absent, damaged or of another database."""
     schema = pa.schema([("key", pa.binary())], metadata={b"database": records.identity.encode()})
-    if not _fits(cache, schema, records.count):
-        keys = records.keys()
-        with (
-            atomic.writing(cache) as partial,
-            pa.OSFile(str(partial), "wb") as file,
-            pa.ipc.new_file(file, schema) as writer,
-        ):
-            while some := list(islice(keys, KEYS_AT_ONCE)):
-                writer.write_batch(pa.record_batch([pa.array(some, pa.binary())], schema=schema))
+    if _fits(cache, schema, records.count):
+        return
+    keys = records.keys()
+    with (
+        atomic.writing(cache) as partial,
+        pa.OSFile(str(partial), "wb") as file,
+        pa.ipc.new_file(file, schema) as writer,
+    ):
+        while some := list(islice(keys, KEYS_AT_ONCE)):
+            writer.write_batch(pa.record_batch([pa.array(some, pa.binary())], schema=schema))
+
+
+def key_at(cache: Path, place: int) -> bytes:
+    """The key at a place, from the file that `write_keys` wrote; a part of it is read."""
     with pa.memory_map(str(cache)) as file:
-        yield cast(Sequence[Any], pa.ipc.open_file(file).read_all()["key"])
+        keys = pa.ipc.open_file(file)
+        at_once = keys.get_batch(0).num_rows
+        return keys.get_batch(place // at_once).column(0)[place % at_once].as_py()
 
 
 def _fits(cache: Path, schema: pa.Schema, count: int) -> bool:

@@ -134,7 +134,7 @@ def test_the_numbers_of_all_parts_are_there(shown: Page) -> None:
     for number in (
         "2 not an image", "align: too small (1)", "eyes are mirrored", "cut", "50.5", "15.5", "16 images",
         "0.25", "5.0 h", "123 kB", "gzip", "network-000003200", "made from", "numpy", "2.4.6", "5 ", "seconds per kimg",
-        "3 of 4 grids", "Protocol of the evaluation",
+        "3 of 4 grids", "Protocol of the evaluation", "of which 5 images were scored", "0.875",
     ):  # fmt: skip
         assert number in words, number
     assert "<script>alert(1)" in words, "text of users is shown, not run"

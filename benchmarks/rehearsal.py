@@ -1,0 +1,338 @@
+"""A full-size rehearsal: all data stages on as many drawn photographs as CelebA has, which are small.
+
+    python -m benchmarks.rehearsal [--photographs 202599] [--workers 2 | --scheduler] [--networks]
+
+Some hundred photographs are drawn; the others are these with moved landmarks and another comment in the file, so each
+file is distinct, and drawing them takes minutes instead of hours. Names, splits, attributes and the kinds of bad files
+are those of the demo; one photograph in 1,000 is bad. `--scheduler` starts a dask scheduler and four workers as
+processes of their own. `--networks` has a small network in denoise and superres.
+
+Before the first stage `celebahq plan` says what is to come. Per stage: seconds of the clock, processor seconds of all
+its processes, peak memory (anonymous pages) of the stage's process, of a worker and of the scheduler, the memory of
+workers in the last third of the stage by that in the first, and the disk that the result takes. At the end inputs are
+counted: all are kept or dropped by some stage. Exit status 1 if they are not.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import yaml
+
+from benchmarks.result import save
+from pipeline import disk, manifest
+from pipeline.demo import faults
+from pipeline.demo.portrait import Item
+from pipeline.errors import DropReason
+from pipeline.params import Params, SyntheticSource
+from pipeline.provenance import read_json
+from stages import DATA, PARAMS, RATES, main, plan, probe, profiles, table
+from stages.align import align
+from stages.crop import crop
+from stages.denoise import denoise
+from stages.download import download
+from stages.extract import extract
+from stages.fit_denoise import fit_denoise
+from stages.fit_superres import fit_superres
+from stages.select import select
+from stages.shard import shard
+from stages.superres import superres
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = (
+    download, extract, align, crop, fit_denoise, denoise, fit_superres, superres, select, shard,
+)  # fmt: skip
+NAMES = [stage.__name__ for stage in STAGES]
+WITH_TABLE = ("extract", "align", "crop", "denoise", "superres", "select", "shard")
+DRAWN, BAD_SHARE, KEPT = 256, 1000, 30_000
+FACE_PIXELS = (24, 40)
+CLUSTER_WORKERS = 4
+SAMPLE_SECONDS = 0.25
+FIRST, LONG_ENOUGH = 40, 160
+"""Samples while a worker loads its libraries, and of how many the growth of its memory is computed."""
+
+
+@cache
+def _portrait(source: SyntheticSource, number: int) -> Item:
+    return _good(source, number)
+
+
+_good = faults.good
+
+
+def varied(source: SyntheticSource, number: int) -> Item:
+    """Photograph `number` (from 1): one of `DRAWN` with another comment and landmarks moved by a pixel at most."""
+    item = _portrait(source, number % DRAWN + 1)
+    assert item.content is not None
+    assert item.landmarks is not None
+    text = f"photograph {number}".encode()
+    comment = b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+    moves = np.random.default_rng([source.seed, number]).integers(-1, 2, len(item.landmarks))
+    landmarks = tuple(int(value) for value in np.add(item.landmarks, moves))
+    return Item(item.content[:2] + comment + item.content[2:], landmarks, item.attributes)
+
+
+def run_stage(name: str) -> None:
+    """Run a stage in the current folder; photographs are drawn as `varied` does."""
+    faults.good = varied
+    del sys.argv[1:]
+    main(STAGES[NAMES.index(name)])
+
+
+def params_of(photographs: int, resolution: int, *, networks: bool, workers: int, scheduler: str | None) -> Params:
+    """CelebA's chunks and limits, with drawn photographs and small results."""
+    params: dict[str, Any] = profiles.read_profile("celebahq-network").model_dump(mode="json")
+    bad = max(photographs // BAD_SHARE, 1)
+    smallest, largest = FACE_PIXELS
+    source = {"photographs": photographs - bad, "bad_photographs": bad, "seed": 1}
+    source |= {"kind": "synthetic", "face_pixels_min": smallest, "face_pixels_max": largest}
+    params["download"] = {"watch": "manifests/celeba.yaml", "source": source}
+    params["cluster"] |= {"workers": workers, "scheduler": scheduler, "memory_per_worker_mib": 1500}
+    params["align"] |= {"resolution": resolution, "min_side_pixels": 8, "max_suspicious": 1.0}
+    for stage in ("extract", "align", "crop", "denoise", "superres"):
+        params[stage]["max_dropped"] = 0.05
+    params["select"] = {"method": "quality", "keep": max(photographs * KEPT // 202_599, 1)}
+    params["lsun"]["categories"] = []
+    for fit, stage, without in (("fit_denoise", "denoise", "none"), ("fit_superres", "superres", "lanczos")):
+        if networks:
+            small = {"channels": 8, "blocks": 1, "patch_pixels": 16, "minibatch": 4, "steps": 50, "threads": 1}
+            params[fit]["network"] |= small | {"max_photographs": 64, "held_out_photographs": 4}
+        else:
+            params[fit]["network"] = {"kind": "none"}
+            params[stage]["method"] = without
+    return Params.model_validate_json(json.dumps(params))
+
+
+@dataclass
+class Watched:
+    """Memory of the processes of a stage while it runs, in MiB, by their part in it."""
+
+    main: int
+    others: dict[int, str]
+    samples: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
+    parts: dict[int, str] = field(default_factory=dict[int, str])
+
+    def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._stop.wait(SAMPLE_SECONDS):
+            known = {self.main: "main", **self.others}
+            known |= dict.fromkeys(_children(self.main), "worker")
+            for process, part in known.items():
+                memory = _anonymous_mib(process)
+                if memory:
+                    self.parts[process] = part
+                    self.samples.setdefault(process, []).append(memory)
+
+    def peak(self, part: str) -> int:
+        """The highest value of any process of this part."""
+        return round(max((max(self.samples[p]) for p, of in self.parts.items() if of == part), default=0))
+
+    def growth(self) -> float | None:
+        """The mean memory of the workers in the last third of their time by that in the first; None if it is short."""
+        ratios: list[float] = []
+        for process, part in self.parts.items():
+            values = self.samples[process][FIRST:]
+            if part == "worker" and len(values) >= LONG_ENOUGH:
+                third = len(values) // 3
+                ratios.append(float(np.mean(values[-third:]) / np.mean(values[:third])))
+        return round(max(ratios), 3) if ratios else None
+
+
+def _children(process: int) -> list[int]:
+    try:
+        found = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
+    except OSError:
+        return []
+    direct = [int(child) for children in found for child in children]
+    return direct + [child for one in direct for child in _children(one)]
+
+
+def _anonymous_mib(process: int) -> float:
+    try:
+        found = re.search(r"^RssAnon:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def _processor_seconds(process: int) -> float:
+    """Of a process that runs, without its children."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def cluster(folder: Path) -> Generator[tuple[str, dict[int, str]]]:
+    """A dask scheduler and its workers as processes of their own: the address, and the part of each process."""
+    dask, address = Path(sys.executable).with_name("dask"), folder / "scheduler.json"
+    environment = _environment()
+    with ExitStack() as stack:
+
+        def start(*words: str) -> int:
+            log = stack.enter_context((folder / f"{words[0]}.log").open("ab"))
+            process = subprocess.Popen(
+                [dask, *words], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+            stack.callback(process.wait)
+            stack.callback(os.killpg, process.pid, signal.SIGKILL)
+            return process.pid
+
+        local = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(address))
+        parts = {start("scheduler", *local): "scheduler"}
+        while not address.exists() or not address.read_text():
+            time.sleep(0.1)
+        found = json.loads(address.read_text())["address"]
+        options = ("--no-dashboard", "--nthreads", "1", "--no-nanny", "--memory-limit", "1500MiB")
+        parts |= {start("worker", found, *options): "worker" for _ in range(CLUSTER_WORKERS)}
+        yield found, parts
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def timed_stage(name: str, folder: Path, others: dict[int, str]) -> dict[str, Any]:
+    """Run a stage in a process of its own; what it took."""
+    before = {process: _processor_seconds(process) for process in others}
+    started = time.monotonic()
+    command = [sys.executable, "-m", "benchmarks.rehearsal", "--stage", name]
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=folder, env=_environment(), stdout=log, stderr=log)
+        with Watched(process.pid, others) as watched:
+            _, status, used = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    if status:
+        sys.exit(f"{name} failed:\n{(folder / f'{name}.log').read_text()[-3000:]}")
+    busy = sum(_processor_seconds(process) - taken for process, taken in before.items())
+    return {
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(used.ru_utime + used.ru_stime + busy, 1),
+        "main_mib": watched.peak("main"),
+        "worker_mib": watched.peak("worker"),
+        "scheduler_mib": watched.peak("scheduler"),
+        "worker_growth": watched.growth(),
+        "bytes": disk.size_of(folder / DATA / name),
+        "stage_seconds": (read_json(folder / RATES / f"{name}.json") or {}).get("seconds"),
+    }
+
+
+def count_all(photographs: int) -> dict[str, Any]:
+    """Whether all photographs are kept or dropped by some stage, from the tables in the current folder."""
+    accounts = {stage: manifest.account(table(stage)) for stage in WITH_TABLE}
+    # a photograph that was never packed is known to align alone, by its annotations
+    absent = accounts["align"].dropped.get(DropReason.NO_PHOTOGRAPH, 0)
+    dropped = {stage: account.given - account.kept for stage, account in accounts.items()}
+    missed: dict[str, int] = {}
+    for before, after in pairwise(WITH_TABLE):
+        expected = accounts[before].kept + (absent if after == "align" else 0)
+        if accounts[after].given != expected:
+            missed[after] = expected - accounts[after].given
+    whole = photographs == accounts["shard"].kept + sum(dropped.values())
+    return {"accounts": {k: asdict(v) for k, v in accounts.items()}, "missed": missed, "whole": whole and not missed}
+
+
+def compared(needs: Sequence[plan.Need], figures: dict[str, dict[str, Any]], workers: int) -> dict[str, float]:
+    """What the plan said by what was measured, for seconds (processor seconds, spread over the workers) and disk."""
+    ratios: dict[str, float] = {}
+    for need in needs:
+        measured = figures.get(need.stage)
+        if measured is None:
+            continue
+        measured |= {"planned_seconds": need.seconds, "planned_bytes": need.result, "planned_memory": need.memory}
+        split = workers if need.stage in plan.PARALLEL else 1
+        spread = measured["processor_seconds"] / split
+        if need.seconds and spread > 0:
+            ratios[f"{need.stage} seconds plan by measured"] = round(need.seconds / spread, 2)
+        if need.result and measured["bytes"] > 1_000_000:
+            ratios[f"{need.stage} bytes plan by measured"] = round(need.result / measured["bytes"], 2)
+    return ratios
+
+
+def rehearse(
+    photographs: int, resolution: int, *, workers: int, scheduler: bool, networks: bool, planned: bool, within: Path
+) -> dict[str, Any]:
+    """Plan, run all stages in a new folder in `within`, count; print a table."""
+    with tempfile.TemporaryDirectory(dir=within) as name, ExitStack() as stack:
+        folder = Path(name)
+        os.chdir(folder)
+        stack.callback(os.chdir, ROOT)
+        for known in ("manifests", "profiles"):
+            Path(known).symlink_to(ROOT / known)
+        address, others = stack.enter_context(cluster(folder)) if scheduler else (None, {})
+        workers = CLUSTER_WORKERS if scheduler else workers
+        params = params_of(photographs, resolution, networks=networks, workers=workers, scheduler=address)
+        PARAMS.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        needs = plan.disk_needs(params)
+        if planned:
+            needs = plan.with_rates(params, needs, probe.measure(params))
+        figures: dict[str, dict[str, Any]] = {}
+        head = ("stage", "seconds", "cpu s", "main", "worker", "sched.", "growth", "disk MB", "plan s", "plan MB")
+        print(f"{head[0]:<14}" + "".join(f"{word:>10}" for word in head[1:]), flush=True)
+        said = {need.stage: need for need in needs}
+        for stage in NAMES:
+            found = figures[stage] = timed_stage(stage, folder, others)
+            need = said[stage]
+            cells = (
+                found["seconds"], found["processor_seconds"], found["main_mib"], found["worker_mib"],
+                found["scheduler_mib"], found["worker_growth"] or "-", round(found["bytes"] / 1e6, 1),
+                "-" if need.seconds is None else round(need.seconds, 1), round(need.result / 1e6, 1),
+            )  # fmt: skip
+            print(f"{stage:<14}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
+        ratios = compared(needs, figures, workers)
+        counted = count_all(photographs)
+        print(f"{photographs} photographs: in = kept + dropped: {counted['whole']} {counted['missed'] or ''}")
+        total = sum(found["seconds"] for found in figures.values())
+        print(f"all stages: {total:.0f} s, {1000 * total / photographs:.2f} ms a photograph")
+        options = {"photographs": photographs, "resolution": resolution, "networks": networks, "workers": workers}
+        return options | {"cluster": scheduler, "stages": figures, "ratios": ratios, **counted}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--photographs", type=int, default=202_599)
+    parser.add_argument("--resolution", type=int, default=64, help="side of the final images")
+    parser.add_argument("--workers", type=int, default=2, help="local worker processes")
+    parser.add_argument("--scheduler", action="store_true", help="a dask scheduler and four worker processes instead")
+    parser.add_argument("--networks", action="store_true", help="small networks in denoise and superres")
+    parser.add_argument("--no-plan", action="store_true", help="without the minute that the plan's probe takes")
+    parser.add_argument("--within", type=Path, default=Path("/var/tmp"), help="where the temporary folder is made")
+    parser.add_argument("--stage", choices=NAMES, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.stage:
+        run_stage(chosen.stage)
+        sys.exit()
+    result = rehearse(
+        chosen.photographs,
+        chosen.resolution,
+        workers=chosen.workers,
+        scheduler=chosen.scheduler,
+        networks=chosen.networks,
+        planned=not chosen.no_plan,
+        within=chosen.within.absolute(),
+    )
+    save(f"rehearsal-{'cluster' if chosen.scheduler else 'local'}", result, result["ratios"])
+    sys.exit(0 if result["whole"] else 1)
