@@ -47,6 +47,8 @@ SHEETS_BYTES = 7_500_000
 """Of the sheets of faces."""
 DELTA_SECONDS = 0.15
 """To decrypt and add a delta (`benchmarks.render`)."""
+START_SECONDS = 6.0
+"""Of a stage with workers: to start them, and to load the libraries in all processes (`benchmarks.rehearsal`)."""
 DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
 """To decode a photograph and find its faces, and what a worker needs for it (`benchmarks.detection`)."""
 CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
@@ -262,7 +264,8 @@ def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
         items = params.superres.previews
     elif params.superres.method == "delta" and stage == "shard":
         each += DELTA_SECONDS
-    return _filled(need, items * each / split, rate.memory, "probe")
+    start = START_SECONDS if stage in PARALLEL else 0.0
+    return _filled(need, start + items * each / split, rate.memory, "probe")
 
 
 def _filled(need: Need, seconds: float, memory: int, source: str) -> Need:
