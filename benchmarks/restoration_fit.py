@@ -91,6 +91,7 @@ def fit_within(
     """Fit with as many steps as `seconds` of CPU time allow; the CPU seconds and the steps."""
 
     def cpu_seconds(steps: int, folder: Path) -> float:
+        shutil.rmtree(folder, ignore_errors=True)  # a killed fit would be resumed
         started = time.process_time()
         reading = Fitting(photographs=training, data=training, how=AS_PUBLISHED, workers=0, before=None)
         fit(architecture, params.model_copy(update={"steps": steps}), work=folder, **reading)

@@ -163,6 +163,8 @@ def test_a_fit_is_measured_on_photographs_that_it_never_saw(
     for name in ("DENOISE", "SUPERRES"):
         monkeypatch.setattr(restoration_fit, name, getattr(restoration_fit, name).model_copy(update=small))
     monkeypatch.setattr(restoration_fit, "CALIBRATION", (1, 2))
+    Path("kept/arresnet").mkdir(parents=True)
+    Path("kept/arresnet/checkpoint.pt").write_text("of a killed fit with other params")
     restoration_fit.main(["set.tar", "--minutes", "0", "--held-out", "3", "--adversarial", "--keep", "kept"])
     assert len([*Path("kept/photographs").iterdir()]) == 5
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("RATIO ")]
