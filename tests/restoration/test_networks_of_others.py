@@ -136,6 +136,15 @@ def test_a_file_with_code_is_refused_and_nothing_of_it_runs(tmp_path: Path, form
     assert not (tmp_path / "network.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b".", b"<html>", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."]
+)
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "theirs.pth").write_bytes(content)
+    with pytest.raises(NetworkError, match=r"theirs\.pth: not read: it is damaged"):
+        taken(tmp_path / "theirs.pth", tmp_path)
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     file = tmp_path / "theirs.pth"
     torch.save({"some.weight": torch.zeros(3, 3)}, file)
