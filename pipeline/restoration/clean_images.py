@@ -26,7 +26,8 @@ from pipeline.restoration.degradations import Pixels
 from pipeline.sources.listing import list_folder
 
 REGION_PIXELS = 512
-"""Side of the squares that are used of a larger photograph; bounds the memory at 0.75 MiB each."""
+"""Side of the squares that are used of a larger photograph, where patches are no larger; bounds the memory at 0.75 MiB
+each."""
 GOOD_QUALITY = 90
 
 # the sum of the standard's table for brightness (ISO/IEC 10918-1, annex K), which is that of quality 50
@@ -71,7 +72,7 @@ def read_clean(
             skipped[rejected.reason.value] += 1
             continue
         rng = np.random.default_rng([seed, int(position)])
-        images.append([*_regions(image, 1 if len(images) < held_out else each, rng)])
+        images.append([*_regions(image, max(side, REGION_PIXELS), 1 if len(images) < held_out else each, rng)])
         if sum(map(len, images[held_out:])) >= params.max_photographs:
             break
     if len(images) <= held_out:
@@ -92,14 +93,11 @@ def clean(content: bytes, how: PhotographParams, least: int) -> Pixels:
     `RejectedInputError`: as `decode`, and TOO_SMALL with less than `least` pixels in height or width.
     """
     image = decode(content, how)
-    if not is_good(content):
-        height, width, _ = image.shape
-        image = np.asarray(Image.fromarray(image).resize((width // 2, height // 2), Image.Resampling.LANCZOS))
-    if min(image.shape[:2]) < least:
-        raise RejectedInputError(
-            DropReason.TOO_SMALL, f"{image.shape[1]} x {image.shape[0]} clean pixels, less than {least} x {least}"
-        )
-    return image
+    good = is_good(content)
+    height, width = (size if good else size // 2 for size in image.shape[:2])
+    if min(height, width) < least:
+        raise RejectedInputError(DropReason.TOO_SMALL, f"{width} x {height} clean pixels, less than {least} x {least}")
+    return image if good else np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def is_good(content: bytes) -> bool:
@@ -108,7 +106,8 @@ def is_good(content: bytes) -> bool:
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return True
     rounding = 0.5  # of the table's values
-    return sum(image.quantization[0]) <= _STANDARD_SUM * (2 - (GOOD_QUALITY - rounding) / 50)
+    brightness = min(image.quantization)  # number 0, in nearly all files
+    return sum(image.quantization[brightness]) <= _STANDARD_SUM * (2 - (GOOD_QUALITY - rounding) / 50)
 
 
 def _source(photographs: Path, data: Path) -> tuple[int, Callable[[int], bytes]]:
@@ -124,10 +123,10 @@ def _source(photographs: Path, data: Path) -> tuple[int, Callable[[int], bytes]]
     return len(rows), lambda place: read_stored(data, Stored(**rows[place].as_py()))
 
 
-def _regions(image: Pixels, count: int, rng: np.random.Generator) -> Iterator[Pixels]:
+def _regions(image: Pixels, side: int, count: int, rng: np.random.Generator) -> Iterator[Pixels]:
     """Random squares of an image, as many as lie side by side in it, at most `count`."""
-    spans = [max(size - REGION_PIXELS, 0) for size in image.shape[:2]]
-    fitting = int(np.prod([-(-size // REGION_PIXELS) for size in image.shape[:2]]))
+    spans = [max(size - side, 0) for size in image.shape[:2]]
+    fitting = int(np.prod([-(-size // side) for size in image.shape[:2]]))
     for _ in range(min(count, fitting)):
         y, x = (int(rng.integers(span, endpoint=True)) for span in spans)
-        yield image[y : y + REGION_PIXELS, x : x + REGION_PIXELS].copy()
+        yield image[y : y + side, x : x + side].copy()

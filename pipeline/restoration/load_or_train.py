@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
 from pipeline.params import AnyNetwork, NetworkFile, SpandrelNetwork, TrainedNetwork
-from pipeline.restoration.fit import Fitting, fit
+from pipeline.restoration.fit import CHECKPOINT, Fitting, fit
 from pipeline.restoration.memory import measure
 from pipeline.restoration.networks import Architecture
 from pipeline.restoration.networks_of_others import LARGEST_HALO, import_network
@@ -28,7 +28,11 @@ def load_or_train(
     """
     report = {"kind": source.kind}
     if isinstance(source, TrainedNetwork):
-        report |= fit(architecture, source, work=work, **fitting)
+        if (work / DESCRIPTION).is_file():  # of a fit that ended before its stage was killed
+            (work / CHECKPOINT).unlink(missing_ok=True)
+            report |= describe(work)["report"]
+        else:
+            report |= fit(architecture, source, work=work, **fitting)
     elif isinstance(source, NetworkFile):
         report |= _copy(architecture, source, work)
     elif isinstance(source, SpandrelNetwork):

@@ -36,6 +36,8 @@ def save_network(path: Path, network: RestorationNetwork, spec: NetworkSpec) -> 
 def read_spec(path: Path) -> NetworkSpec:
     """The architecture and size of the network in a file; `NetworkError` if `save_network` did not write it."""
     metadata = _metadata(path)
+    if networks_of_others.facts_of(metadata) is not None:
+        raise NetworkError(f"{path}: holds a network of others. In params.yaml set network.kind to spandrel.")
     try:
         content: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
         found = content["format"]

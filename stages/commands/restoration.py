@@ -47,6 +47,7 @@ def bench_restoration(
     restorer = None if network is None else _open(network, tile_pixels)
     tasks = bench.tasks_of(restorer.scale if restorer else None, None if task is None else task.value)
     result = bench.measure(photographs, tasks, restorer, _progress)
+    _progress("")  # the last name is no part of the table
     lines = tables.table(result, photographs.resolve().name)
     if out is not None:
         content = tables.as_csv(result) if out.suffix == ".csv" else tables.as_markdown(lines)

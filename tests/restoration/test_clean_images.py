@@ -78,6 +78,24 @@ def test_a_large_photograph_gives_several_regions(tmp_path: Path) -> None:
     assert len(_read(table, held_out=1, training=4).training) == 4
 
 
+def test_regions_are_never_smaller_than_the_squares_of_patches(tmp_path: Path) -> None:
+    large = jpeg(np.asarray(Image.fromarray(scene(2)).resize((700, 620))), 95)
+    clean = _read(write_table(tmp_path, [large, large]), held_out=1, side=576)
+    assert {image.shape for image in [*clean.training, *clean.held_out]} == {(576, 576, 3)}
+
+
+def test_a_photograph_one_pixel_wide_is_too_small(tmp_path: Path) -> None:
+    thin = jpeg(scene(1)[:, :1], quality=75)
+    assert _read(write_table(tmp_path, [jpeg(scene(1)), thin, jpeg(scene(2))]), held_out=1).skipped == {"too small": 1}
+
+
+def test_the_quantisation_table_may_have_any_number() -> None:
+    grey = bytearray(jpeg(scene(1)[..., 0], quality=95))
+    table, frame = grey.index(b"\xff\xdb"), grey.index(b"\xff\xc0")
+    grey[table + 4] = grey[frame + 12] = 1
+    assert is_good(bytes(grey))
+
+
 def test_too_few_photographs_are_an_error_that_names_the_remedy(small_table: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"6 of 8 photographs can be used .*but 6 are held out.*folder of larger"):
         _read(small_table, held_out=6)

@@ -5,6 +5,7 @@ import pytest
 from pipeline import provenance
 from pipeline.errors import NetworkError
 from pipeline.params import NetworkFile, NoNetwork
+from pipeline.restoration import load_or_train as module
 from pipeline.restoration.apply import Restorer
 from pipeline.restoration.load_or_train import load_or_train
 from pipeline.restoration.networks import NetworkSpec
@@ -46,7 +47,19 @@ def test_without_a_network_only_the_description_is_written(tmp_path: Path) -> No
     assert describe(tmp_path / "w") == {"kind": "none"}
 
 
-def test_a_network_is_trained(small_table: Path, tmp_path: Path) -> None:
-    report = load_or_train("arresnet", SMALL, work=tmp_path, **fitting(small_table))
-    assert report["kind"] == "train"
-    assert (tmp_path / "network.safetensors").is_file()
+def test_a_network_is_trained_once_also_where_the_stage_is_killed_after_the_fit(
+    small_table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(weights: Path) -> None:
+        raise KeyboardInterrupt(weights)
+
+    work = tmp_path / "work"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "measure", killed)
+        load_or_train("arresnet", SMALL, work=work, **fitting(small_table))
+    monkeypatch.setattr(module, "fit", lambda *_, **__: pytest.fail("the network was trained already"))
+    report = load_or_train("arresnet", SMALL, work=work, **fitting(small_table))
+    assert (report["kind"], report["photographs"]["training"]) == ("train", 4)
+    assert describe(work)["report"] == {name: value for name, value in report.items() if name != "kind"}
+    assert describe(work)["bytes_per_pixel"] > 0
+    assert Restorer.load(work, tile_pixels=64).scale == 1

@@ -14,14 +14,14 @@ from safetensors.torch import save_file
 from pipeline import provenance
 from pipeline.errors import NetworkError
 from pipeline.faces.decode import AS_PUBLISHED
-from pipeline.params import SpandrelNetwork
+from pipeline.params import NetworkFile, SpandrelNetwork
 from pipeline.restoration import networks_of_others
 from pipeline.restoration.apply import Restorer
 from pipeline.restoration.load_or_train import load_or_train
 from pipeline.restoration.networks import Architecture
 from pipeline.restoration.networks_of_others import NetworkOfOthers
 from pipeline.restoration.weights import load_network
-from tests.restoration.photographs import scene
+from tests.restoration.photographs import fitting, scene
 
 spandrel: Any = networks_of_others._spandrel(Path())
 from spandrel.architectures.Compact import Compact  # noqa: E402
@@ -136,6 +136,15 @@ def test_a_file_with_code_is_refused_and_nothing_of_it_runs(tmp_path: Path, form
     assert not (tmp_path / "network.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b".", b"<html>", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03."]
+)
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "theirs.pth").write_bytes(content)
+    with pytest.raises(NetworkError, match=r"theirs\.pth: not read: it is damaged"):
+        taken(tmp_path / "theirs.pth", tmp_path)
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     file = tmp_path / "theirs.pth"
     torch.save({"some.weight": torch.zeros(3, 3)}, file)
@@ -159,6 +168,15 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     source = SpandrelNetwork(kind="spandrel", path=file, sha256="0" * 64)
     with pytest.raises(NetworkError, match=r"theirs\.pth: its SHA-256 is [0-9a-f]{64}, but params\.yaml says 0000"):
         load_or_train("srresnet", source, table=tmp_path, data=tmp_path, how=AS_PUBLISHED, work=tmp_path)
+
+
+def test_what_a_stage_wrote_of_a_network_of_others_is_one_of_others_again(tmp_path: Path) -> None:
+    taken(file_of(tmp_path / "theirs.pth", "srvgg x4"), tmp_path)
+    written = tmp_path / "network.safetensors"
+    source = NetworkFile(kind="file", path=written, sha256=provenance.digest_of_file(written))
+    with pytest.raises(NetworkError, match=r"holds a network of others. In params\.yaml set network\.kind to spandrel"):
+        load_or_train("srresnet", source, work=tmp_path / "again", **fitting(tmp_path))
+    assert taken(written, tmp_path / "again")["scale"] == 4
 
 
 def test_without_the_library_one_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

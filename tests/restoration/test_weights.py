@@ -40,6 +40,9 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "old", metadata={"network": '{"format": "other 7"}'})
     with pytest.raises(NetworkError):
         read_spec(tmp_path / "old")
+    save_file({"weight": torch.zeros(1)}, tmp_path / "theirs", metadata={"network": "no JSON"})
+    with pytest.raises(NetworkError, match="do not describe a network"):
+        load_network(tmp_path / "theirs")
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
