@@ -1,21 +1,29 @@
-"""Images per second from the shards, by the number of reading processes: `python -m benchmarks.reading [IMAGES]`.
+"""Reading shards: `python -m benchmarks.reading [FOLDER]`.
 
-The data set is synthetic, 256x256 in gzip, and compresses like photographs (to about two thirds). Minibatches of 16 are
-read in training order: alone, and alternating with a computation of one thread, as in training on a CPU; there
+First minibatches of 4 random images of 1024x1024, and of smaller levels, against h5py reading the original's file (see
+`benchmarks.plain_shards`): CPU milliseconds per image, alternating, medians. Images as in `benchmarks.shards`.
+
+Then images per second of training's reader by the number of its processes, 256x256 in gzip, minibatches of 16 in
+training order: alone, and alternating with a computation of one thread, as in training on a CPU; there
 `waiting_ms_per_minibatch` is the time that a minibatch adds.
 """
 
+import json
+import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
 
+from benchmarks import plain_shards, shards
 from benchmarks.result import save
 from pipeline.params import TrainRun
+from pipeline.shards import codecs
 from pipeline.shards.layout import Header
 from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
@@ -28,6 +36,42 @@ MINIBATCH = 16
 PER_SHARD = 100
 WORKERS = (0, 2, 4)
 ROUNDS = 3
+IMAGES = 200
+LEVELS = (1024, 128, 16)
+RANDOM_MINIBATCH = 4
+RANDOM_ROUNDS = 15
+
+
+def random_minibatches(
+    images_HWC: shards.Images, folder: Path, levels: tuple[int, ...], rounds: int
+) -> dict[int, dict[str, float]]:
+    """Milliseconds to read an image of each level, from the original's file and ours by codec."""
+    shards.compared(images_HWC, folder, 1)
+    rng = np.random.default_rng(2)
+    found: dict[int, dict[str, list[float]]] = {level: {} for level in levels}
+    for codec in codecs.CODECS:
+        write_view(folder / codec)
+    sets = {codec: DataSet(folder / codec) for codec in codecs.CODECS}
+    # with HDF5's cache of that time, which holds no image of 1024x1024
+    with h5py.File(folder / "original/shard-00000.h5", rdcc_nbytes=2**20) as original:
+        for level in levels:
+            for _ in range(rounds):
+                rows = rng.permutation(len(images_HWC))[:RANDOM_MINIBATCH]
+                read = {"original": lambda r=rows, n=level: plain_shards.read_original(original, n, r.tolist())}
+                read |= {codec: lambda r=rows, n=level, d=data: d.read(n, r) for codec, data in sets.items()}
+                expected = read["original"]()
+                for name, call in read.items():
+                    np.testing.assert_array_equal(call(), expected)
+                    found[level].setdefault(name, []).append(shards.seconds_of(call))
+    for data in sets.values():
+        data.close()
+    return {
+        level: {
+            name: round(statistics.median(row) / min(RANDOM_MINIBATCH, len(images_HWC)) * 1000, 3)
+            for name, row in rows.items()
+        }
+        for level, rows in found.items()
+    }
 
 
 def draw(folder: Path, images: int) -> Path:
@@ -78,14 +122,12 @@ def measured(dataset: DataSet, run: TrainRun, images: int) -> dict[str, float]:
     }
 
 
-def main(images: int) -> None:
-    """Write the data set, read it with each number of workers in turn, print and save."""
-    torch.set_num_threads(1)
+def by_workers(images: int) -> dict[str, list[dict[str, float]]]:
+    """Read a drawn data set with each number of workers in turn."""
     values: dict[str, Any] = read_params(Path("profiles/demo.yaml")).train.runs["demo"].model_dump()
     rows: dict[str, list[dict[str, float]]] = {str(workers): [] for workers in WORKERS}
     with tempfile.TemporaryDirectory() as folder:
         dataset = DataSet(draw(Path(folder), images))
-        size = sum(path.stat().st_size for path in Path(folder).glob("shard-*.h5"))
         for _ in range(ROUNDS):
             for workers in WORKERS:
                 speed = values["speed"] | {"workers": workers, "minibatches_ahead": 8}
@@ -97,17 +139,27 @@ def main(images: int) -> None:
                 rows[str(workers)].append(measured(dataset, run, images))
                 print(f"{workers} workers: {rows[str(workers)][-1]}", flush=True)
         dataset.close()
-    raw = images * 4 * RESOLUTION**2  # with all levels below
-    figures = {
-        "images": images,
-        "resolution": RESOLUTION,
-        "minibatch": MINIBATCH,
-        "compressed_to": round(size / raw, 3),
-    }
+    return rows
+
+
+def main(folder: Path | None) -> None:
+    """Measure both, print and save."""
+    torch.set_num_threads(1)
+    images_HWC = shards.drawn(8, LEVELS[0]) if folder is None else shards.pictures(folder, LEVELS[0])
+    with tempfile.TemporaryDirectory() as scratch:
+        random = random_minibatches(images_HWC, Path(scratch), LEVELS, RANDOM_ROUNDS)
+    print(json.dumps(random, indent=2))
+    rows = by_workers(IMAGES)
     best = {name: max(row["images_per_second"] for row in found) for name, found in rows.items()}
-    ratios = {f"workers {name} by 0": round(best[name] / best["0"], 2) for name in best if name != "0"}
-    save("reading", figures | {"rounds_by_workers": rows}, ratios)
+    ratios = {
+        f"read {codec} {level} by original": round(milliseconds["original"] / milliseconds[codec], 2)
+        for level, milliseconds in random.items()
+        for codec in codecs.CODECS
+    } | {f"workers {name} by 0": round(best[name] / best["0"], 2) for name in best if name != "0"}
+    figures = {"random_minibatches_ms": random, "images": IMAGES, "resolution": RESOLUTION, "minibatch": MINIBATCH}
+    name = "reading" if folder is None else f"reading-{folder.resolve().name}"
+    save(name, figures | {"rounds_by_workers": rows}, ratios)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

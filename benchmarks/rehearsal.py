@@ -63,8 +63,8 @@ DRAWN, BAD_SHARE, KEPT = 256, 1000, 30_000
 FACE_PIXELS = (24, 40)
 CLUSTER_WORKERS = 4
 SAMPLE_SECONDS = 0.25
-LONG_ENOUGH = 24
-"""Samples of a worker from which the growth of its memory is computed."""
+FIRST, LONG_ENOUGH = 40, 160
+"""Samples while a worker loads its libraries, and of how many the growth of its memory is computed."""
 
 
 @cache
@@ -113,7 +113,7 @@ def params_of(photographs: int, resolution: int, *, networks: bool, workers: int
             small = {"channels": 8, "blocks": 1, "patch_pixels": 16, "minibatch": 4, "steps": 50, "threads": 1}
             params[fit]["network"] |= small | {"max_photographs": 64, "held_out_photographs": 4}
         else:
-            params[fit] = {"network": {"kind": "none"}}
+            params[fit]["network"] = {"kind": "none"}
             params[stage]["method"] = without
     return Params.model_validate_json(json.dumps(params))
 
@@ -155,7 +155,7 @@ class Watched:
         """The mean memory of the workers in the last third of their time by that in the first; None if it is short."""
         ratios: list[float] = []
         for process, part in self.parts.items():
-            values = self.samples[process][2:]  # without the imports
+            values = self.samples[process][FIRST:]
             if part == "worker" and len(values) >= LONG_ENOUGH:
                 third = len(values) // 3
                 ratios.append(float(np.mean(values[-third:]) / np.mean(values[:third])))

@@ -27,7 +27,8 @@ from pipeline.faces.region import Region
 from pipeline.faces.render import render
 from pipeline.restoration.apply import Restorer
 from pipeline.restoration.device import select_device
-from pipeline.restoration.memory import CONVOLUTION, TORCH_MIB, bytes_per_pixel
+from pipeline.restoration.memory import bytes_per_pixel
+from pipeline.restoration.needs import ROOM, TORCH_MIB
 from pipeline.restoration.networks import NetworkSpec, RestorationNetwork
 from pipeline.workers import LIBRARIES_MIB
 
@@ -116,7 +117,7 @@ def peak_mib(spec: Spec, tile: int) -> tuple[float, float]:
     """Peak of anonymous memory in this process for a whole tile, and what the stages state for it."""
     torch.set_num_threads(1)
     image_HWC, network = drawn(tile, tile), network_of(spec)
-    stated = LIBRARIES_MIB + TORCH_MIB + CONVOLUTION * bytes_per_pixel(network) * tile**2 / 2**20
+    stated = LIBRARIES_MIB + TORCH_MIB + ROOM * bytes_per_pixel(network) * tile**2 / 2**20
     with PeakMemory() as memory:
         Restorer(network, tile_pixels=tile)(image_HWC)
     return memory.mib, stated

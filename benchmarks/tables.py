@@ -67,7 +67,8 @@ def draw(rows: int) -> None:
     params["photographs"]["decoder"] = "pillow"
     params["align"] |= {"resolution": SIDE, "min_side_pixels": 1, "photographs_per_chunk": 5000, "max_suspicious": 1.0}
     params["crop"]["faces_per_chunk"] = 1000
-    params["fit_denoise"] = params["fit_superres"] = {"network": {"kind": "none"}}
+    for fit in ("fit_denoise", "fit_superres"):
+        params[fit]["network"] = {"kind": "none"}
     params["denoise"] |= {"method": "none", "faces_per_chunk": 1000}
     params["superres"] |= {"method": "lanczos", "faces_per_chunk": CHUNK}
     params["select"]["keep"] = min(KEPT, rows // 2)

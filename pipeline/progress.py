@@ -75,6 +75,14 @@ def progress(
     return _Lines(items, mininterval=SECONDS, maxinterval=SECONDS, miniters=1, **values)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as text with two digits or so."""
+    for unit, length in (("d", 86_400 * 2), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / (86_400 if unit == 'd' else length):.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def note(message: str) -> None:
     """Print a line to the standard error, above a bar if there is one."""
     tqdm.write(message, file=sys.stderr)

@@ -13,6 +13,7 @@ from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
 from pipeline.manifest import Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams, PhotographParams
+from pipeline.restoration.needs import network_mib
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
@@ -27,8 +28,6 @@ def denoise() -> None:
     with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
         chunk, network = pass_chunk, 0
         if params.denoise.method == "network":
-            from pipeline.restoration.memory import network_mib
-
             network = network_mib(NETWORK, params.denoise.tile_pixels)
             chunk = partial(
                 restore_chunk,

@@ -20,6 +20,7 @@ from pipeline.params import (
     SyntheticSource,
     TrainedNetwork,
 )
+from pipeline.progress import duration
 from pipeline.provenance import read_json
 from pipeline.published.image_list import read_list
 from pipeline.shards import open_files
@@ -36,14 +37,18 @@ PARALLEL = ("detect", "align", "crop", "denoise", "superres", "shard", "lsun")
 """Stages whose work is split over the workers."""
 ROW_BYTES, ROW_SECONDS = 150, 2e-4
 """Of an image in a table; to read, rank and write its row."""
-DRAWN_BYTES, DRAWN_REGION = 13_500, 85_000
-"""Of a photograph of the demo, and of its region as PNG."""
+DRAWN_BYTES, DRAWN_BYTES_PER_PIXEL, DRAWN_REGION = 3000, 0.65, 4.6
+"""Of a drawn photograph, and in addition for each pixel of a square as wide as its face; of its region as PNG."""
 REGION_BYTES, PUBLISHED_REGION_BYTES = 420_000, 1_000_000
 """Of a CelebA region as PNG, of all and of the published list; also of other photographs, until align has run."""
 MEMBER_BYTES = 1024
 """Of a small image's header and padding in a tar."""
+SHEETS_BYTES = 7_500_000
+"""Of the sheets of faces."""
 DELTA_SECONDS = 0.15
-"""To decrypt and add a delta (`benchmarks.exact`)."""
+"""To decrypt and add a delta (`benchmarks.render`)."""
+START_SECONDS = 6.0
+"""Of a stage with workers: to start them, and to load the libraries in all processes (`benchmarks.rehearsal`)."""
 DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
 """To decode a photograph and find its faces, and what a worker needs for it (`benchmarks.detection`)."""
 CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
@@ -86,7 +91,7 @@ def disk_needs(params: Params) -> list[Need]:
         "fit_denoise": (_steps(params.fit_denoise.network), 0, 0),
         "denoise": (faces, restored + faces * ROW_BYTES, 0),
         "fit_superres": (_steps(params.fit_superres.network), 0, 0),
-        "superres": (faces, faces * ROW_BYTES, 100_000_000 if faces > 1000 else 0),
+        "superres": (faces, faces * ROW_BYTES + SHEETS_BYTES, 100_000_000 if faces > 1000 else 0),
         "select": (faces, faces * ROW_BYTES, 0),
         "shard": (kept, sizes.shards(kept, params.align.resolution, params.shard.codec), 0),
     }
@@ -146,20 +151,12 @@ def peak(needs: Sequence[Need]) -> int:
     return max(totals, default=0)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as text with two digits or so."""
-    for unit, length in (("d", 86_400 * 2), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / (86_400 if unit == 'd' else length):.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def _source(params: Params) -> tuple[int, int]:
     """The number of photographs, and the bytes that `download` takes; what the user has takes none."""
     source, published = params.download.source, _published_bytes(params)
     if isinstance(source, SyntheticSource):
         count = source.photographs + source.bad_photographs
-        return count, count * DRAWN_BYTES
+        return count, int(count * (DRAWN_BYTES + DRAWN_BYTES_PER_PIXEL * _face_square(source)))
     if isinstance(source, Cifar10Source | MnistSource):
         return CIFAR10 if isinstance(source, Cifar10Source) else MNIST, published
     if isinstance(source, MnistRgbSource):
@@ -172,7 +169,12 @@ def _source(params: Params) -> tuple[int, int]:
 
 
 def _packed(params: Params) -> int:
-    """Bytes of the user's own archive, which `extract` copies to containers; a folder is read where it is."""
+    """Bytes of what `extract` copies to containers: the user's own archive, as a folder is read where it is.
+
+    Of small photographs, which are drawn, their headers in the containers count too.
+    """
+    if isinstance(source := params.download.source, SyntheticSource):
+        return (source.photographs + source.bad_photographs) * MEMBER_BYTES
     images = getattr(params.download.source, "images", PUBLISHED)
     if images == PUBLISHED:
         return 0
@@ -200,9 +202,15 @@ def _regions(params: Params, faces: int) -> int:
         return int(faces * (side**2 * sizes.PNG_BYTES_PER_PIXEL + MEMBER_BYTES))
     if table("align").is_file() and manifest.account(table("align")).given == faces:  # not of other data
         return sizes.regions(table("align"), params.align.resolution)
-    if params.download.source.kind == "synthetic":
-        return faces * DRAWN_REGION
+    if isinstance(source := params.download.source, SyntheticSource):
+        return int(faces * DRAWN_REGION * _face_square(source))
     return faces * (PUBLISHED_REGION_BYTES if params.align.photographs == "published" else REGION_BYTES)
+
+
+def _face_square(source: SyntheticSource) -> float:
+    """The mean of the squared widths of drawn faces, in pixels."""
+    smallest, largest = source.face_pixels_min, source.face_pixels_max
+    return (smallest**2 + smallest * largest + largest**2) / 3
 
 
 def _steps(network: Any) -> int:
@@ -256,7 +264,8 @@ def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
         items = params.superres.previews
     elif params.superres.method == "delta" and stage == "shard":
         each += DELTA_SECONDS
-    return _filled(need, items * each / split, rate.memory, "probe")
+    start = START_SECONDS if stage in PARALLEL else 0.0
+    return _filled(need, start + items * each / split, rate.memory, "probe")
 
 
 def _filled(need: Need, seconds: float, memory: int, source: str) -> Need:

@@ -48,6 +48,8 @@ FEW, MORE_MAX, SECONDS, CHEAP_MORE = 2, 16, 20.0, 48
 
 The cheap stages are compared by themselves, with more photographs: a few take less than the clock's steps.
 """
+DRAWING_SECONDS, CHEAP_MOST = 8.0, 1000
+"""Small photographs are drawn fast, and are soon decoded: of them there are as many as are drawn in that time."""
 STEPS = 4
 """By how many training steps the two runs of a restoration network differ."""
 SIDE_MIN = 32
@@ -81,11 +83,13 @@ def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, MANIFESTS).symlink_to(ROOT / MANIFESTS)
         Path(folder, "given.json").write_text(params.model_dump_json(), encoding="utf-8")
+        # the user's own files, accepted terms and downloads stay where they are
+        places = {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(Path.cwd())}
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         ran = subprocess.run(
             [sys.executable, "-m", "stages.probe", str(seconds)],
             cwd=folder,
-            env=os.environ | threads | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | threads | places,
             capture_output=True,
             text=True,
             check=False,
@@ -101,9 +105,11 @@ def probe(seconds: str) -> None:
     settings: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
     with LocalCluster(**settings) as cluster, Client(cluster):
         run = _Run(given, str(cast(Any, cluster).scheduler_address))
-        run(FEW, 1, networks=False)  # compiles and loads what is loaded once
-        budget = float(seconds)
-        cheap = [run(count, 1, stages=CHEAP) for count in (FEW, FEW + math.ceil(CHEAP_MORE * budget / SECONDS))]
+        first = run(FEW, 1, networks=False)  # compiles and loads what is loaded once
+        budget, more = float(seconds), CHEAP_MORE
+        if given.align.rectangle == "landmarks":
+            more = max(more, min(CHEAP_MOST, DRAWING_SECONDS * FEW / first["download"][0]))
+        cheap = [run(count, 1, stages=CHEAP) for count in (FEW, FEW + math.ceil(more * budget / SECONDS))]
         few = run(FEW, 1)
         slowest = sum(seconds for seconds, _, _ in few.values()) / FEW
         many = run(FEW + max(1, min(MORE_MAX, int(budget / slowest))), 1 + STEPS)

@@ -67,12 +67,12 @@ def _compared(images: Sequence[PublishedImage]) -> dict[str, Any]:
     """For the report: how many scored faces are in the published list, and how well each figure agrees with it."""
     names = ["file", "quality", "sharpness", "photograph", "shrink", "zoom"]
     faces = manifest.kept_columns(table("superres"), names)
-    scored = faces.filter(faces["quality"].is_valid())
-    listed = {image.file for image in images}
-    chosen = [file in listed for file in scored["file"].to_pylist()]
+    is_scored = faces["quality"].is_valid()
+    listed_N = keep_published(faces["file"].to_pylist(), images).ranks_N >= 0
+    chosen = listed_N[is_scored.to_numpy()].tolist()
     if not any(chosen) or all(chosen):
         return {}
-    found = agreements(scored, chosen)
+    found = agreements(faces.filter(is_scored), chosen)
     return {"agreement": {"listed": sum(chosen)} | {name: asdict(figure) for name, figure in found.items()}}
 
 

@@ -207,7 +207,8 @@ def _extremes(scores: Path) -> list[Key]:
 
 
 def _columns(work: Path, pattern: str, side: int) -> list[Picture]:
-    return [column for path in sorted(work.glob(pattern)) for column in sheets.read_columns(path, side)]
+    strips = sorted(work.glob(pattern), key=lambda path: (len(path.name), path.name))  # of a million rows too
+    return [column for path in strips for column in sheets.read_columns(path, side)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,10 @@ class Repo:
 
     @classmethod
     def clone(cls, root: Path) -> Self:
-        """Copy the files of this checkout, except the tests, to a new git repository at `root`."""
+        """Copy the files of this checkout, except the tests, to a new git repository at `root`.
+
+        With the machine code that numba has cached: it is valid for files of the same time stamp.
+        """
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             capture_output=True,
@@ -40,7 +43,10 @@ class Repo:
         for name in filter(None, listed.stdout.split("\0")):
             if Path(name).is_file() and not name.startswith("tests/"):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(name, root / name)
+                shutil.copy2(name, root / name)
+        for cached in Path("pipeline").rglob("__pycache__/*.nb[ci]"):
+            (root / cached).parent.mkdir(exist_ok=True)
+            shutil.copy2(cached, root / cached)
         repo = cls(root)
         for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a copy"]):
             repo._git(*words)

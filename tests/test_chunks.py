@@ -16,15 +16,16 @@ from dask.distributed import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import atomic, chunks, manifest
+from pipeline import atomic, chunks, manifest, progress
 from pipeline.chunks import Chunk
 from pipeline.container import read_stored, writing_container
-from pipeline.errors import ClusterError
-from pipeline.manifest import Photograph
+from pipeline.errors import ClusterError, DropReason
+from pipeline.manifest import Drop, Photograph, Stored
 from pipeline.params import ClusterParams
 from pipeline.workers import connect
 
 CHUNK = Chunk("crop-00000", 0, 3)
+STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
 
 
 class Execution:
@@ -153,3 +154,42 @@ def test_a_chunk_that_kills_workers_though_no_row_does_ends_the_run(client: Clie
     function = Poisoned(frozenset(), tmp_path, too_much=3)
     with pytest.raises(ClusterError, match=r"crop-00000 \(rows 0 to 3 .*\) killed 4 workers, though none of its rows"):
         chunks.run_chunks(client, function, [Chunk("crop-00000", 0, 4)], tmp_path / "crop.chunks")
+
+
+def _drop_every_third(chunk: Chunk, folder: Path) -> None:
+    rows = [
+        Drop(index=row, file=f"{row}.jpg", reason=DropReason.TRUNCATED, detail="")
+        if row % 3 == 0
+        else Photograph(index=row, file=f"{row}.jpg", photograph=STORED)
+        for row in range(chunk.start, chunk.stop)
+    ]
+    manifest.write_rows(folder / chunks.TABLE, Photograph, rows)
+
+
+def test_the_scheduler_knows_some_tasks_and_progress_counts_rows_and_drops(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    most = 0
+    submit = chunks._Run._submit
+
+    def counted(run: chunks._Run, job: chunks._Job) -> None:
+        nonlocal most
+        submit(run, job)
+        most = max(most, len(run._jobs))
+
+    monkeypatch.setattr(chunks._Run, "_submit", counted)
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    monkeypatch.delenv(progress.QUIET, raising=False)
+    parts = [Chunk(f"crop-{start:05d}", start, start + 2) for start in range(0, 60, 2)]
+    chunks.write_chunk(parts[0], _drop_every_third, _made(tmp_path / "crop.chunks"), "crop-00000-before")
+    tables = chunks.run_chunks(client, _drop_every_third, parts, tmp_path / "crop.chunks")
+    assert sum(manifest.account(table).given for table in tables) == 60
+    assert most == 2 * chunks.TASKS_PER_WORKER
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("crop: ")]
+    assert lines[-1].startswith("crop: 60 of 60 rows (100 %), ")
+    assert lines[-1].endswith("; 19 dropped"), "of this run"
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

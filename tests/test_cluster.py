@@ -135,7 +135,7 @@ def test_a_photograph_that_kills_its_worker_is_dropped(table: Path, tmp_path: Pa
         table=table,
         row_in=Photograph,
         row_out=Photograph,
-        rows_per_chunk=20,
+        rows_per_chunk=4,  # how larger chunks are searched: tests/test_chunks.py
         out=tmp_path / "work/extract.parquet",
     )
     assert account == Accounting(40, 39, {"killed the worker": 1})

@@ -99,6 +99,7 @@ def _killing_a_worker_of(name: str, pids: list[int]) -> Iterator[list[int]]:
                     return
                 for worker in workers:
                     worker.resume()
+            time.sleep(0.002)
 
     thread = threading.Thread(target=watch)
     thread.start()

@@ -7,7 +7,6 @@ separators: the values are the last fields of a row, the rest is the name.
 
 import csv
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -134,8 +133,7 @@ def _spaced(lines: Sequence[Line], columns: Sequence[str], counts: Collection[in
         last = text.rsplit(None, count)
         whole = len(last) == count + 1 and all(map(is_value, last[1:]))
         if whole and has_image_suffix(last[0]):
-            # one object for each of the few different values: a list of its own for each row is enough
-            rows.append(Row(unquoted(last[0]), [*map(sys.intern, last[1:])], f"line {number}", text))
+            rows.append(Row(unquoted(last[0]), last[1:], f"line {number}", text))
             continue
         fields = _after_suffix(text)
         if whole and (fields is None or not (len(fields) == count or all(map(is_value, fields)))):

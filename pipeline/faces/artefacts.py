@@ -21,7 +21,8 @@ UNSEEN = 0.02
 """The blocks of a photograph of high quality."""
 SMOOTHEST = 0.1
 """The share of the windows that hold nothing but noise."""
-SPARE = 0.1
+SMOOTHED = 2
+"""By how much interpolation lowers the rise at block edges."""
 LEAST_SIDE = 2 * BLOCK
 CROSS = np.outer([1, -2, 1], [1, -2, 1]).astype(np.float32) / 6
 """Second difference in both directions, with squares that sum to 1: edges and shading vanish (Immerkaer 1996)."""
@@ -50,6 +51,11 @@ class BlockGrid:
         """Pixels of the image per pixel of the photograph, at least 1."""
         return max(1.0, self.side / BLOCK)
 
+    @property
+    def resampled(self) -> bool:
+        """Whether the image is not the photograph at its own size."""
+        return (self.side, self.angle) != (BLOCK, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Artefacts:
@@ -64,12 +70,18 @@ class Artefacts:
 
 def artefacts(luminance_HW: NDArray[np.float32], grid: BlockGrid) -> Artefacts:
     """Measure a square image, float32 0...255; nothing is found below 16 pixels of the photograph."""
-    # not less than a pixel of the photograph: between two of them there is no noise to be measured
-    step = math.ceil(grid.zoom - SPARE)
-    sampled_HW = np.ascontiguousarray(luminance_HW[step // 2 :: step, step // 2 :: step])
-    if len(sampled_HW) < LEAST_SIDE:
+    step = int(grid.zoom)
+    # more than a pixel of the photograph: between two of them interpolation leaves no noise to be measured
+    noise_step = step + grid.resampled
+    for_blocks, for_noise = _sampled(luminance_HW, step), _sampled(luminance_HW, noise_step)
+    if len(for_noise) < LEAST_SIDE:
         return Artefacts(0.0, 0.0)
-    return Artefacts(_blocks(sampled_HW, grid.side / step, grid.angle), grid.zoom**2 * _noise(sampled_HW))
+    rise = _blocks(for_blocks, grid.side / step, grid.angle) * (SMOOTHED if grid.resampled else 1)
+    return Artefacts(max(rise - UNSEEN, 0.0), grid.zoom**2 * _noise(for_noise))
+
+
+def _sampled(image_HW: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(image_HW[step // 2 :: step, step // 2 :: step])
 
 
 def _blocks(sampled_HW: NDArray[np.float32], side: float, angle: float) -> float:
@@ -88,7 +100,7 @@ def _blocks(sampled_HW: NDArray[np.float32], side: float, angle: float) -> float
     amplitudes = ((lines_KN[:count] + 1j * lines_KN[count:]) * x_KN).sum(axis=1)
     power = float(np.square(np.abs(amplitudes)).mean())
     by_chance = (deviation * HANN_NOISE / size) ** 2
-    return max(math.sqrt(max(power - by_chance, 0.0)) - UNSEEN, 0.0)
+    return math.sqrt(max(power - by_chance, 0.0))
 
 
 def _waves(frequencies: NDArray[np.float64], size: int) -> NDArray[np.complex128]:

@@ -17,11 +17,12 @@ from pipeline.errors import DecoderError, RejectedInputError
 from pipeline.faces.decode import decode
 from pipeline.faces.geometry import Rectangle
 from pipeline.faces.png import decode_png
-from pipeline.faces.region import Region, crop_again, enlarge, md5_of
+from pipeline.faces.region import Region, crop_again, enlarge_square, md5_of
 from pipeline.faces.render import RegionRenderer
 from pipeline.faces.squares import Reduction, resized
 from pipeline.manifest import Cropped, Denoised
 from pipeline.params import PhotographParams, SuperresParams
+from pipeline.restoration.needs import network_mib
 
 if TYPE_CHECKING:
     from pipeline.restoration.apply import Restorer
@@ -115,7 +116,7 @@ class FinalRenderer:
                 yield rejected
                 continue
             plain = self._method == "none" or row.landmarks is None
-            enlarged = region if plain else enlarge(region)
+            enlarged = region if plain else enlarge_square(region, self._resolution)
             yield enlarged, enlarged.image_HWC.shape[0] // region.image_HWC.shape[0]
 
     def _read(self, row: Denoised) -> Region:
@@ -125,11 +126,7 @@ class FinalRenderer:
 def rendering_mib(params: SuperresParams, resolution: int, network: Path) -> int:
     """MiB that a worker needs for the final image of the largest region and its score, and for its network."""
     mib = int(RENDERING_MIB * (resolution / 1024) ** 2)
-    if params.method == "network":
-        from pipeline.restoration.memory import network_mib  # noqa: PLC0415
-
-        mib += network_mib(network, params.tile_pixels)
-    return mib
+    return mib + (network_mib(network, params.tile_pixels) if params.method == "network" else 0)
 
 
 def _needs_network(row: Denoised, region: Region) -> bool:

@@ -20,6 +20,9 @@ from pipeline.errors import DropReason, RejectedInputError
 BORDER = 0.1
 """The margin kept around the square, in units of its side."""
 
+SPARE_PIXELS = 2
+"""Bilinear filtering reads one pixel beyond the square's corners; one more for rounding."""
+
 F32 = np.float32
 Points = NDArray[np.float32]
 
@@ -101,6 +104,11 @@ class Box:
         if not (0 <= self.left < self.right and 0 <= self.upper < self.lower):
             raise ValueError(f"a box holds at least one pixel: {self}")
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of its pixels in an image, (height, width, ...)."""
+        return slice(self.upper, self.lower), slice(self.left, self.right)
+
 
 @dataclass(frozen=True, slots=True)
 class Padding:
@@ -111,6 +119,10 @@ class Padding:
     right: int
     bottom: int
     blur_sigma: float
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of a padded image."""
+        return self.left + width + self.right, self.top + height + self.bottom
 
 
 def rectangle_of_landmarks(landmarks_52: Points, resolution: int) -> Rectangle:
@@ -175,6 +187,13 @@ def crop_box(rectangle: Rectangle, width: int, height: int, border: int) -> Box:
 def enlarge_factor(zoom: float) -> int:
     """The power of two by which a region is enlarged (`superres` in dataset_tool.py); at least 1."""
     return max(int(2.0 ** math.ceil(math.log2(zoom))), 1)
+
+
+def read_box(rectangle: Rectangle, width: int, height: int) -> Box:
+    """The part of an image that the transform of a square reads, with a pixel to spare; it must meet the image."""
+    low = np.floor(rectangle.quad_42.min(axis=0)).astype(int) - SPARE_PIXELS
+    high = np.ceil(rectangle.quad_42.max(axis=0)).astype(int) + SPARE_PIXELS + 1
+    return Box(max(int(low[0]), 0), max(int(low[1]), 0), min(int(high[0]), width), min(int(high[1]), height))
 
 
 def padding(rectangle: Rectangle, width: int, height: int, border: int, resolution: int) -> Padding | None:

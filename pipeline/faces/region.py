@@ -90,6 +90,16 @@ def enlarge(region: Region) -> Region:
     return replace(region, image_HWC=image_HWC, rectangle=region.rectangle.enlarged(factor))
 
 
+def enlarge_square(region: Region, resolution: int) -> Region:
+    """As `enlarge`, but pixels that the final image does not depend on may be 0; they take no time and no memory."""
+    factor = geometry.enlarge_factor(region.rectangle.zoom)
+    height, width = (factor * side for side in region.image_HWC.shape[:2])
+    rectangle = region.rectangle.enlarged(factor)
+    padding = geometry.padding(rectangle, width, height, region.border, resolution)
+    box = geometry.read_box(rectangle, width, height) if padding is None else None
+    return replace(region, image_HWC=resize(region.image_HWC, width, height, box), rectangle=rectangle)
+
+
 def _shrunk(image_HWC: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     if factor == 1:
         return image_HWC

@@ -108,7 +108,7 @@ class Params(Section):
             if (method == "network") == (network.kind == "none"):
                 raise ValueError(
                     f"{step}.method is {method!r} but fit_{step}.network.kind is {network.kind!r}: set method to "
-                    f"network and kind to train or file, or kind to none and method to another value"
+                    f"network and kind to one that makes a network, or kind to none and method to another value"
                 )
         if self.align.rectangle != "landmarks" and self.superres.method != "none":
             raise ValueError(

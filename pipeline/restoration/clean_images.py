@@ -9,7 +9,7 @@ Images are (H, W, 3) uint8 RGB.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pipeline.container import read_stored
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces.decode import decode
 from pipeline.faces.open_image import open_image
-from pipeline.manifest import Photograph, read_kept
+from pipeline.manifest import Stored, kept_columns
 from pipeline.params import PhotographParams, TrainedNetwork
 from pipeline.restoration.degradations import Pixels
 from pipeline.sources.listing import list_folder
@@ -60,13 +60,13 @@ def read_clean(
     how = how.model_copy(update={"decoder": "pillow"})  # the faster one: no published pixel depends on it
     held_out, seed = params.held_out_photographs, params.seed
     least = max(side, params.min_pixels)
-    sources = _sources(photographs, data)
+    count, read = _source(photographs, data)
     skipped: Counter[str] = Counter()
     images: list[list[Pixels]] = []
-    each = -(-params.max_photographs // max(len(sources) - held_out, 1))
-    for position in np.random.default_rng([seed]).permutation(len(sources)):
+    each = -(-params.max_photographs // max(count - held_out, 1))
+    for position in np.random.default_rng([seed]).permutation(count):
         try:
-            image = clean(sources[position](), how, least)
+            image = clean(read(int(position)), how, least)
         except RejectedInputError as rejected:
             skipped[rejected.reason.value] += 1
             continue
@@ -76,7 +76,7 @@ def read_clean(
             break
     if len(images) <= held_out:
         raise SourceError(
-            f"{photographs}: {len(images)} of {len(sources)} photographs can be used (left out: {dict(skipped)}; "
+            f"{photographs}: {len(images)} of {count} photographs can be used (left out: {dict(skipped)}; "
             f"{least} x {least} pixels are needed, of JPEGs below quality {GOOD_QUALITY} twice as many), but "
             f"{held_out} are held out and one must remain. Name a folder of larger photographs in "
             f"`photographs`, or lower min_pixels, patch_pixels or held_out_photographs."
@@ -111,20 +111,17 @@ def is_good(content: bytes) -> bool:
     return sum(image.quantization[0]) <= _STANDARD_SUM * (2 - (GOOD_QUALITY - rounding) / 50)
 
 
-def _sources(photographs: Path, data: Path) -> Sequence[Callable[[], bytes]]:
-    """What reads each photograph."""
+def _source(photographs: Path, data: Path) -> tuple[int, Callable[[int], bytes]]:
+    """The number of photographs, and what reads the one at a place."""
     if photographs.is_dir():
         paths = [photographs / os.fsdecode(os.fsencode(name)) for name in list_folder(photographs).members]
-        return [path.read_bytes for path in paths]
+        return len(paths), lambda place: paths[place].read_bytes()
     if not photographs.is_file():
         raise SourceError(
             f"{photographs.resolve()}: no such folder of photographs, which `photographs` in params.yaml names."
         )
-    return [_reader(data, row) for row in read_kept(photographs, Photograph)]
-
-
-def _reader(data: Path, row: Photograph) -> Callable[[], bytes]:
-    return lambda: read_stored(data, row.photograph)
+    rows = kept_columns(photographs, ["photograph"])["photograph"]
+    return len(rows), lambda place: read_stored(data, Stored(**rows[place].as_py()))
 
 
 def _regions(image: Pixels, count: int, rng: np.random.Generator) -> Iterator[Pixels]:

@@ -10,9 +10,10 @@ from pipeline import atomic, provenance
 from pipeline.errors import NetworkError
 from pipeline.params import AnyNetwork, NetworkFile, SpandrelNetwork, TrainedNetwork
 from pipeline.restoration.fit import Fitting, fit
+from pipeline.restoration.memory import measure
 from pipeline.restoration.networks import Architecture
 from pipeline.restoration.networks_of_others import LARGEST_HALO, import_network
-from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, load_network, read_spec
+from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, describe, load_network, read_spec
 
 
 def load_or_train(
@@ -25,14 +26,19 @@ def load_or_train(
 
     `NetworkError`: the file is absent or altered, or holds another network.
     """
+    report = {"kind": source.kind}
     if isinstance(source, TrainedNetwork):
-        return {"kind": source.kind, **fit(architecture, source, work=work, **fitting)}
-    if isinstance(source, NetworkFile):
-        return _copy(architecture, source, work)
-    if isinstance(source, SpandrelNetwork):
-        return _import(architecture, source, work)
-    atomic.write_json(work / DESCRIPTION, {"kind": source.kind})
-    return {"kind": source.kind}
+        report |= fit(architecture, source, work=work, **fitting)
+    elif isinstance(source, NetworkFile):
+        report |= _copy(architecture, source, work)
+    elif isinstance(source, SpandrelNetwork):
+        report |= _import(architecture, source, work)
+    else:
+        atomic.write_json(work / DESCRIPTION, report)
+        return report
+    # what the stages that apply it, which do not load torch, must know
+    atomic.write_json(work / DESCRIPTION, describe(work) | measure(work / WEIGHTS))
+    return report
 
 
 def _copy(architecture: Architecture, source: NetworkFile, work: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The memory that a network needs for its largest tile, from its own tensors."""
+"""The memory that a network needs for a tile, from its own tensors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,23 +11,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pipeline.restoration.networks import RestorationNetwork
-from pipeline.restoration.weights import DESCRIPTION, WEIGHTS, load_network
+from pipeline.restoration.weights import load_network
 
 PROBE_PIXELS = 64
-TORCH_MIB = 150
-"""Of a process that has loaded torch and its kernels, above the other libraries."""
-
-CONVOLUTION = 1.25
-"""Times the peak of the tensors: room for convolutions' own copies. Measured processes needed 0.98 to 1.04 times it."""
 
 
-def network_mib(folder: Path, tile_pixels: int) -> int:
-    """MiB that the network of a fitting stage needs in a worker, with torch, for a tile; 0 where there is none."""
-    if not (folder / DESCRIPTION).is_file() or not (folder / WEIGHTS).is_file():
-        return 0
-    network = load_network(folder / WEIGHTS)
-    weights = sum(tensor.nbytes for tensor in network.state_dict().values())
-    return TORCH_MIB + int((weights + bytes_per_pixel(network) * tile_pixels**2 * CONVOLUTION) / 2**20)
+def measure(weights: Path) -> dict[str, Any]:
+    """`weights_bytes` and `bytes_per_pixel` of the network in a file; `NetworkError` as `load_network`."""
+    network = load_network(weights)
+    size = sum(tensor.nbytes for tensor in network.state_dict().values())
+    return {"weights_bytes": size, "bytes_per_pixel": round(bytes_per_pixel(network), 1)}
 
 
 def bytes_per_pixel(network: RestorationNetwork) -> float:

@@ -3,7 +3,7 @@
 Chunks are compressed and decompressed here, not by HDF5, which does one at a time under its lock and gzip with zlib: by
 ISA-L (package isal) and zstd (in pyarrow). The files are those of HDF5's own filters, which every program reads.
 
-gzip is the default, since every HDF5 reads it. zstd needs a plugin there, is 8 % larger, and is read in a third of the
+gzip is the default, since every HDF5 reads it. zstd needs a plugin there, is 9 % larger, and is read in a third of the
 time; docs/design.md has the measurements. HDF5's shuffle filter has no effect on single bytes.
 """
 

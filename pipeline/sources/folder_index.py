@@ -16,6 +16,7 @@ from pipeline.sources.local import reference
 FILE = "files.parquet"
 JUNK = "junk"
 EXAMPLES = 5
+ROWS_AT_ONCE = 4096
 
 _SCHEMA = pa.schema(
     [("path", pa.binary()), ("left_out", pa.string()), ("detail", pa.string()), ("same_as", pa.binary())]
@@ -53,7 +54,8 @@ def write(path: Path, listing: Listing) -> None:
 def read(path: Path) -> Listing:
     """The listing that `write` wrote."""
     found = Listing()
-    for row in pq.read_table(path, schema=_SCHEMA).to_pylist():
+    batches = pq.read_table(path, schema=_SCHEMA).to_batches(max_chunksize=ROWS_AT_ONCE)
+    for row in (row for batch in batches for row in batch.to_pylist()):
         name = os.fsdecode(row["path"])
         if row["left_out"] is None:
             found.members.append(name)

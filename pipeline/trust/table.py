@@ -1,6 +1,7 @@
 """Verifies a table of a stage, and the images in the containers next to it."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.manifest import Stored
 from pipeline.trust.fault import Fault
 
 STORED = {"container", "offset", "size", "md5"}
+ROWS_AT_ONCE = 4096
 REASONS = {reason.value for reason in DropReason}
 
 
@@ -24,18 +26,24 @@ def faults_of_table(path: Path) -> Iterator[Fault]:
     table = pq.read_table(path)
     if "drop_reason" not in table.column_names:
         return
-    for row in table.filter(table["drop_reason"].is_valid()).select(["file", "drop_reason"]).to_pylist():
-        if row["drop_reason"] not in REASONS:
-            yield Fault(path, f"unknown reason of a drop: {row['drop_reason']!r}", image=row["file"])
+    dropped = table.filter(table["drop_reason"].is_valid())
+    for file, reason in _values(dropped, "file", "drop_reason"):
+        if reason not in REASONS:
+            yield Fault(path, f"unknown reason of a drop: {reason!r}", image=file)
     kept = table.filter(table["drop_reason"].is_null())
     keys = [name for name in ("index", "face") if name in table.column_names]
-    pairs = list(zip(*(kept[name].to_pylist() for name in keys), strict=True))
-    if pairs != sorted(set(pairs)):
+    if any(second <= first for first, second in pairwise(_values(kept, *keys))):
         yield Fault(path, f"rows are not ordered by {' and '.join(keys)}, or one is there twice")
     for name in kept.column_names:
         kind = kept.schema.field(name).type
         if pa.types.is_struct(kind) and {field.name for field in kind} == STORED:
-            yield from _faults_of_stored(path, zip(kept["file"].to_pylist(), kept[name].to_pylist(), strict=True))
+            yield from _faults_of_stored(path, _values(kept, "file", name))
+
+
+def _values(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    """The values of some columns, row by row; some thousand are objects at a time."""
+    for batch in table.select(names).to_batches(max_chunksize=ROWS_AT_ONCE):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def _faults_of_stored(path: Path, rows: Iterator[tuple[str, dict[str, Any] | None]]) -> Iterator[Fault]:

@@ -3,11 +3,12 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import ParamsError
+from pipeline.errors import NetworkError, ParamsError
 from stages.commands import Json, app, panels, print_facts
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class TaskChoice(StrEnum):
 def bench_restoration(
     *,
     photographs: Annotated[Path, typer.Option("--set", help="folder of photographs: LIVE1, Classic5, Set5 or any")],
-    network: Annotated[Path | None, typer.Option(help="data/fit_denoise or such a folder, or a network file")] = None,
+    network: Annotated[Path | None, typer.Option(help="data/fit_denoise, or a file, also .pth of others")] = None,
     task: Annotated[TaskChoice | None, typer.Option(help="default: what the network does; without one, both")] = None,
     out: Annotated[Path | None, typer.Option(help="also write the table (.md), or figures by image (.csv)")] = None,
     tile_pixels: Annotated[int, typer.Option(min=16, help="side of the largest square computed at once")] = 512,
@@ -69,14 +70,25 @@ def bench_restoration(
 
 
 def _open(network: Path, tile_pixels: int) -> "Restorer":
-    """The network of a folder that a fitting stage published, or of a file."""
+    """The network of a folder that a fitting stage published, or of a file: ours, or of others (by spandrel)."""
     from pipeline.restoration.apply import Restorer
     from pipeline.restoration.device import select_device
-    from pipeline.restoration.weights import load_network
+    from pipeline.restoration.networks_of_others import import_network
+    from pipeline.restoration.weights import WEIGHTS, load_network
 
     if network.is_dir():
         return Restorer.load(network, tile_pixels=tile_pixels)
-    return Restorer(load_network(network).to(select_device()), tile_pixels=tile_pixels)
+    if not network.is_file():
+        raise NetworkError(f"{network}: no such network file or folder.")
+    try:
+        loaded = load_network(network)
+    except NetworkError as not_ours:
+        with TemporaryDirectory() as folder:
+            try:
+                loaded = import_network(network, network.read_bytes(), Path(folder) / WEIGHTS)
+            except NetworkError as error:
+                raise NetworkError(f"{not_ours}\nAs a network of others: {error}") from error
+    return Restorer(loaded.to(select_device()), tile_pixels=tile_pixels)
 
 
 def _progress(name: str) -> None:

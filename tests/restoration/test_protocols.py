@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from pipeline import provenance
 from pipeline.errors import NetworkError, ParamsError
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.protocols import bench, measures, table
@@ -18,6 +19,7 @@ from pipeline.restoration.protocols.published import published
 from pipeline.restoration.weights import save_network
 from stages.__main__ import app
 from tests.restoration.photographs import randomize, scene
+from tests.restoration.test_networks_of_others import file_of
 
 
 def keys(x: Fraction) -> Fraction:
@@ -199,7 +201,7 @@ def test_folders_without_photographs_are_named(tmp_path: Path) -> None:
 
 
 def test_the_command_measures_a_network_file(folder: Path, tmp_path: Path) -> None:
-    spec = NetworkSpec(architecture="rednet", channels=4, blocks=1)
+    spec = NetworkSpec(architecture="arresnet", channels=4, blocks=1)
     save_network(tmp_path / "network.safetensors", randomize(spec.build()), spec)
     words = ["bench-restoration", "--set", str(folder), "--network", str(tmp_path / "network.safetensors")]
     result = CliRunner().invoke(app, [*words, "--json", "--out", str(tmp_path / "t.csv")], catch_exceptions=False)
@@ -212,6 +214,23 @@ def test_the_command_measures_a_network_file(folder: Path, tmp_path: Path) -> No
     with (tmp_path / "t.csv").open() as file:
         images = [row for row in csv.DictReader(file) if row["protocol"] == "jpeg-grey-q10" and row["method"] == "JPEG"]
     assert np.mean([float(row["psnr"]) for row in images]) == pytest.approx(plain["figures"]["psnr"], abs=1e-5)
+
+
+def test_the_command_measures_networks_of_others_and_published_folders(folder: Path, tmp_path: Path) -> None:
+    file_of(tmp_path / "other.pth", "srvgg x4")
+    spec = NetworkSpec(architecture="srresnet", channels=4, blocks=1)
+    save_network(tmp_path / "network.safetensors", spec.build().eval(), spec)
+    digest = provenance.digest_of_file(tmp_path / "network.safetensors")
+    (tmp_path / "network.json").write_text(json.dumps({"kind": "train", "sha256": digest}))
+    for network in (tmp_path / "other.pth", tmp_path):
+        words = ["bench-restoration", "--set", str(folder), "--network", str(network), "--json"]
+        rows = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)["rows"]
+        assert [(row["protocol"], row["method"]) for row in rows[:2]] == [("x4", "bicubic"), ("x4", "network")]
+    (tmp_path / "notes.pth").write_text("no weights")
+    for name, message in (("notes.pth", "As a network of others"), ("absent.pth", "no such network file")):
+        with pytest.raises(NetworkError, match=rf"{name}(.|\n)*{message}"):
+            words = ["bench-restoration", "--set", str(folder), "--network", str(tmp_path / name)]
+            CliRunner().invoke(app, words, catch_exceptions=False)
 
 
 def test_the_command_prints_a_table_without_a_network(folder: Path, tmp_path: Path) -> None:

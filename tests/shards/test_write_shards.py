@@ -21,7 +21,7 @@ from pipeline.shards.reader import DataSet
 from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.view import write_view
 from pipeline.shards.write_shards import _WriteShard, labels_of, positions
-from tests.shards.painting import HEADER, Painter, build, build_with, paint, selected, write_selection
+from tests.shards.painting import HEADER, Painter, build_with, paint, selected, write_selection
 
 ROOT = Path(__file__).parents[2]
 INDICES = [3 * n + 1 for n in range(30)]
@@ -74,7 +74,9 @@ def test_the_table_points_to_the_image(reference: Path) -> None:
         assert row.image_md5 == hashlib.md5(paint(row.index).transpose(2, 0, 1).tobytes()).hexdigest()
 
 
-def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: Path, tmp_path: Path) -> None:
+def test_a_killed_run_of_two_workers_is_resumed_with_the_bytes_of_one(
+    client: Client, reference: Path, tmp_path: Path
+) -> None:
     write_selection(tmp_path / "select.parquet", INDICES)
     work = tmp_path / "work"
     process = start(tmp_path)
@@ -87,7 +89,7 @@ def test_killed_and_resumed_with_two_workers_gives_the_bytes_of_one(reference: P
     assert not (work / "shard.parquet").exists()
     done = {path.name: path.stat().st_mtime_ns for path in work.glob("shard.chunks/shard-?????/*.h5")}
     assert len(done) >= 2
-    build(tmp_path, workers=2)
+    build_with(client, tmp_path)
     assert sums(work) == sums(reference)
     assert {name: (work / name).stat().st_mtime_ns for name in done} == done, "finished shards are not written again"
 

@@ -24,6 +24,7 @@ import lmdb
 import numpy as np
 import pyarrow.parquet as pq
 import yaml
+from PIL import Image
 from safetensors.numpy import load_file
 
 from pipeline import checksums
@@ -65,6 +66,7 @@ def results() -> dict[str, dict[str, Any]]:
         Path("manifests").symlink_to(ROOT / "manifests")
         shutil.copytree(INPUT, "input")
         _write_database(Path("input/lsun/cat/data.mdb").parent)
+        _write_sharp(Path("input/sharp"))
         _write_params(address)
         for stage in (
             download,
@@ -133,6 +135,7 @@ def _write_params(address: str | None, *, networks: bool = False) -> None:
         else:
             params[fit] |= NO_NETWORK
             params[method]["method"] = "none" if method == "denoise" else "lanczos"
+    params["fit_superres"]["photographs"] = "input/sharp"
     params["superres"]["renderer"] = "exact"
     params["lsun"] |= {"categories": ["cat"], "source": {"kind": "local", "directory": "input/lsun"}, "resolution": 64}
     run = params["train"]["runs"]["demo"]
@@ -141,6 +144,13 @@ def _write_params(address: str | None, *, networks: bool = False) -> None:
     run["schedule"] |= {"minibatch": 4, "train_kimg": 0.01, "fade_kimg": 0.01, "tick_kimg": 0.01, "total_kimg": 0.04}
     params["evaluate"] |= {"swd_images": 8, "swd_patches_per_image": 8, "swd_directions": 8, "msssim_pairs": 4}
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def _write_sharp(folder: Path) -> None:
+    """The photographs as PNG: as JPEGs they would be halved, and then be too small for the x4 network."""
+    folder.mkdir()
+    for path in sorted((INPUT / "photographs").iterdir()):
+        Image.open(path).save(folder / f"{path.stem}.png")
 
 
 def _write_database(folder: Path) -> None:

@@ -10,7 +10,9 @@ import yaml
 
 from pipeline import atomic, disk
 from pipeline.params import Params
-from pipeline.provenance import read_json
+from pipeline.provenance import digest_of_file, read_json
+from pipeline.restoration.networks import NetworkSpec
+from pipeline.restoration.weights import save_network
 from stages import RATES, parse_params, plan, probe, profiles, read_params
 from stages.align import align
 from stages.crop import crop
@@ -86,7 +88,8 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
     other = SECTIONS | {"photographs": {"decoder": "pillow"}}
     choose(address, **other)
     need = planned(read_params())
-    assert (need.source, need.memory, need.seconds) == ("probe", 7, need.items / 2), "two workers share the faces"
+    seconds = plan.START_SECONDS + need.items / 2
+    assert (need.source, need.memory, need.seconds) == ("probe", 7, seconds), "two workers share the faces"
 
 
 def test_a_run_that_searched_no_face_says_nothing_about_a_search(
@@ -121,7 +124,11 @@ def test_what_is_missing_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_probe_measures_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    choose("", **SECTIONS, cluster={"scheduler": None})
+    mine, spec = Path("mine.safetensors"), NetworkSpec(architecture="arresnet", channels=4, blocks=1)
+    save_network(mine, spec.build(), spec)
+    network = {"kind": "file", "path": str(mine), "sha256": digest_of_file(mine)}  # relative, as in params.yaml
+    given = SECTIONS | {"fit_denoise": {"network": network}, "denoise": {"method": "network"}}
+    choose("", **given, cluster={"scheduler": None})
     rates = probe.measure(read_params(), seconds=2)
     assert set(rates) == {stage.__name__ for stage in probe.STAGES}
     for stage in ("download", "crop", "superres", "shard"):

@@ -13,7 +13,7 @@ import stages
 from pipeline import checksums, manifest, provenance
 from pipeline.errors import DropReason, SourceError, TooManyDroppedError
 from pipeline.manifest import Drop, Input
-from stages import stage_run
+from stages import _ended, stage_run
 
 ROOT = Path(__file__).parents[2]
 SMALL = DropReason.TOO_SMALL
@@ -160,3 +160,12 @@ def test_a_named_error_ends_the_command_with_its_message_alone(monkeypatch: pyte
     monkeypatch.setattr(sys, "argv", ["probe", "thing"])
     with pytest.raises(SystemExit, match="SourceError: thing is gone"):
         stages.main(stage)
+
+
+def test_the_end_of_a_stage_says_what_was_kept_and_dropped_and_how_long_it_took() -> None:
+    report = {"given": 9, "kept": 6, "dropped": {"too small": 1, "truncated image": 2}, "decoder": "pillow"}
+    assert _ended("crop", report, 7500) == (
+        "crop: kept 6 of 9 inputs, dropped 3 (2 truncated image, 1 too small), in 2.1 h"
+    )
+    assert _ended("align", {"given": 2, "kept": 2, "dropped": {}}, 30) == "align: kept 2 of 2 inputs, in 30 s"
+    assert _ended("train@demo", {}, 90) == "train@demo: done in 1.5 min"

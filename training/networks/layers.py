@@ -6,6 +6,7 @@ Suffixes: N sample, C channel, H row, W column, L feature of a vector.
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -207,8 +208,9 @@ class MinibatchDiscrimination(nn.Module):
 
 def box_filter(factor: float) -> Tensor:
     """The matrix (16, 9) that convolves a 3x3 kernel with a 2x2 box of the value `factor`."""
-    one_axis = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
-    return torch.kron(one_axis, one_axis) * factor
+    # in numpy: arithmetic on the meta device loads torch's compiler and sympy, more than a second at the start of a run
+    one_axis = np.array([[1.0, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
+    return torch.tensor((np.kron(one_axis, one_axis) * factor).tolist())
 
 
 def filtered_kernel(kernel: Tensor, box_filter: Tensor) -> Tensor:

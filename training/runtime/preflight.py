@@ -93,7 +93,8 @@ def take(run: TrainRun, label_size: int, step: Step, group: ProcessGroup, device
     """
     # compiled steps need less memory than eager ones, and minutes to compile
     speed = run.speed.model_copy(update={"workers": 0, "gpu_mib": 0, "compile": False})
-    run = run.model_copy(update={"labels": label_size > 0, "ram_mib": 0, "speed": speed})
+    once = run.schedule.model_copy(update={"discriminator_repeats": 1})  # further updates have the same shapes
+    run = run.model_copy(update={"labels": label_size > 0, "ram_mib": 0, "speed": speed, "schedule": once})
     images: Any = _BlackImages(run.resolution, label_size)
     trainer = Trainer(run, Reals(images, run), device, _NoExchange(group.rank, group.world_size))
     if device.type != "meta":

@@ -14,7 +14,7 @@ from pipeline.errors import RendererError
 from pipeline.faces import geometry
 from pipeline.faces.decode import AS_PUBLISHED, SELF_TEST, decode
 from pipeline.faces.geometry import Points
-from pipeline.faces.region import Region, crop_region, enlarge
+from pipeline.faces.region import Region, crop_region, enlarge_square
 from pipeline.faces.render import RegionRenderer, Rendered
 from pipeline.faces.render import render as render_fast
 from pipeline.published.exact.pad import pad
@@ -36,7 +36,8 @@ def render(region: Region, resolution: int) -> Rendered:
     height, width, _ = image_HWC.shape
     padding = geometry.padding(rectangle, width, height, region.border, resolution)
     if padding is not None:
-        image_HWC, rectangle = pad(image_HWC, padding), rectangle.moved(padding.left, padding.top)
+        rectangle = rectangle.moved(padding.left, padding.top)
+        image_HWC = pad(image_HWC, padding, geometry.read_box(rectangle, *padding.size(width, height)))
     image_CHW = warp(image_HWC, rectangle.transform_corners_42, resolution)
     return Rendered(image_CHW.transpose(1, 2, 0), padded=padding is not None)
 
@@ -44,7 +45,7 @@ def render(region: Region, resolution: int) -> Rendered:
 def render_photograph(image_HWC: NDArray[np.uint8], landmarks_52: Points, resolution: int) -> Rendered:
     """The whole recipe on the pixels of a photograph; errors as `rectangle_of_landmarks` and `crop_region`."""
     rectangle = geometry.rectangle_of_landmarks(landmarks_52, resolution)
-    return render(enlarge(crop_region(image_HWC, rectangle, resolution)), resolution)
+    return render(enlarge_square(crop_region(image_HWC, rectangle, resolution), resolution), resolution)
 
 
 class Answer(NamedTuple):

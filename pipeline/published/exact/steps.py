@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.faces import geometry
 from pipeline.faces.decode import AS_PUBLISHED, decode
-from pipeline.faces.geometry import Points
+from pipeline.faces.geometry import Box, Points
 from pipeline.faces.lanczos import resize
 from pipeline.faces.region import crop, enlarge, shrink
 from pipeline.published.exact.pad import pad
@@ -47,7 +47,8 @@ def run_steps(jpeg: bytes, landmarks_52: Points) -> tuple[list[Step], NDArray[np
     height, width, _ = image_HWC.shape
     padding = geometry.padding(rectangle, width, height, region.border, RESOLUTION)
     if padding is not None:
-        image_HWC, rectangle = pad(image_HWC, padding), rectangle.moved(padding.left, padding.top)
+        whole = Box(0, 0, *padding.size(width, height))
+        image_HWC, rectangle = pad(image_HWC, padding, whole), rectangle.moved(padding.left, padding.top)
     _append(steps, "pad", image_HWC)
     samples_HWC = transform(image_HWC, rectangle.transform_corners_42, SUPERSAMPLING * RESOLUTION)
     _append(steps, "transform", samples_HWC)

@@ -3,18 +3,31 @@
 The supersampled image is never made: each of its rows is sampled and resized across at once, and the resized rows are
 kept for the resize down. Samples are taken in the order x = 0, 4, 8, ..., 1, 5, 9, ... (four phases), so that every
 loop runs over neighbours in memory.
+
+A sample is a double, truncated. It is first computed in float32, which is off by less than `MARGIN`: only where a whole
+level is nearer than that, the truncation may differ, and the block is computed again in the order of Pillow.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.compiled import Bytes, Doubles, Floats, Words, compiled, level
 from pipeline.faces.geometry import Points
-from pipeline.faces.lanczos import Taps, taps
+from pipeline.faces.lanczos import Taps, sum_rows, taps
 
-F32, F64 = np.float32, np.float64
+F32, F64, I32, U32 = np.float32, np.float64, np.int32, np.uint32
 SUPERSAMPLING = 4
 BORDER = 3  # outputs at each end of an axis that have fewer taps
+TAPS = 24  # of the other outputs
+STRIP = 32  # final rows made at a time
+BLOCK = 128  # samples computed at a time: their arrays stay in the fastest cache
+MARGIN = 1024 / 2**24
+"""Bound of the float32 error of a bilinear sample, in levels. With u = 2^-24, numbers below 256 round by up to 128 u,
+positions within a pixel by u / 2. A row's value, a + (b - a) dx, is off by up to 127.5 + 128 + 128 = 383.5 u. The mean
+of two rows inherits that, and adds 128 u for their difference, 127.5 u for dy, 128 u for the product, 128 u for the
+sum: below 896 u."""
 
 
 def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> NDArray[np.uint8]:
@@ -37,12 +50,13 @@ def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> N
         raise ValueError(f"corners {corners_42.tolist()} in an image of {width} x {height} pixels, which needs padding")
     result_CHW = np.empty((3, resolution, resolution), np.uint8)
     size = SUPERSAMPLING * resolution
-    packed_N = np.empty(height * width, np.uint32)
-    _pack(np.ascontiguousarray(image_HWC).reshape(-1, 3), packed_N)
-    rows_HCW = np.empty((size, 3, resolution), np.uint8)
-    table = taps(size, resolution)
-    _sample_and_reduce(packed_N, width, quad_coefficients(corners_42, size), table, rows_HCW)
-    _reduce_down(rows_HCW, table, result_CHW)
+    left, upper = np.floor(low).astype(int) - 1
+    right, lower = np.ceil(high).astype(int) + 1
+    part_HWC = image_HWC[upper:lower, left:right]
+    packed_HW = np.empty((lower - upper, right - left), np.uint32)
+    _pack(part_HWC, packed_HW)
+    source = Source(packed_HW.reshape(-1), int(right - left), int(left), int(upper))
+    _render(source, quad_coefficients(corners_42, size), taps(size, resolution), result_CHW)
     return result_CHW
 
 
@@ -56,113 +70,244 @@ def quad_coefficients(corners_42: Points, size: int) -> NDArray[np.float64]:
     return np.stack([nw.astype(F64), across, down, twist], axis=1)
 
 
-@compiled
-def _pack(pixels_N3: Bytes, packed_N: Words) -> None:
-    for i in range(len(packed_N)):
-        red, green, blue = np.uint32(pixels_N3[i, 0]), np.uint32(pixels_N3[i, 1]), np.uint32(pixels_N3[i, 2])
-        packed_N[i] = red | (green << np.uint32(8)) | (blue << np.uint32(16))
+class Source(NamedTuple):
+    """The part of the image that is read: its pixels as words, its width, and where it begins."""
+
+    pixels: Words
+    width: int
+    left: int
+    upper: int
 
 
 @compiled
-def _sample_and_reduce(packed_N: Words, width: int, coefficients_24: Doubles, table: Taps, rows_HCW: Bytes) -> None:
-    size, _, resolution = rows_HCW.shape
-    place_N = np.empty(size, np.int32)
-    dx_N, dy_N = np.empty(size, F64), np.empty(size, F64)
-    corners_4N = np.empty((4, size), np.uint32)
-    samples_CPN = np.empty((3, SUPERSAMPLING, resolution), F32)
-    total_N = np.empty(resolution, F32)
-    for y in range(size):
-        _locate(coefficients_24, y, width, place_N, dx_N, dy_N)
-        _gather(packed_N, width, place_N, corners_4N)
-        for channel in range(3):
-            _filter(corners_4N, np.uint32(8 * channel), dx_N, dy_N, samples_CPN[channel].reshape(size))
-            _reduce_across(samples_CPN[channel], table, total_N, rows_HCW[y, channel])
+def _pack(image_HWC: Bytes, packed_HW: Words) -> None:
+    height, width = packed_HW.shape
+    for y in range(height):
+        for x in range(width):
+            red, green, blue = U32(image_HWC[y, x, 0]), U32(image_HWC[y, x, 1]), U32(image_HWC[y, x, 2])
+            packed_HW[y, x] = red | (green << U32(8)) | (blue << U32(16))
+
+
+@compiled
+def _render(source: Source, coefficients_24: Doubles, table: Taps, result_CHW: Bytes) -> None:
+    """Strip by strip: a strip's resized rows stay in the cache until they are resized down."""
+    channels, resolution, _ = result_CHW.shape
+    samples_CPN = np.empty((channels, SUPERSAMPLING, resolution), F32)
+    total_N = np.empty(channels * resolution, F32)
+    rows_HCW = np.empty((SUPERSAMPLING * STRIP + TAPS, channels, resolution), np.uint8)
+    place, words = np.empty(BLOCK, np.int32), np.empty(4 * BLOCK, U32)
+    offsets, exact_offsets = np.empty(2 * BLOCK, F32), np.empty(2 * BLOCK, F64)
+    first, count, weights = table
+    base = stop = 0  # the rows that rows_HCW holds
+    for start in range(0, resolution, STRIP):
+        end = min(start + STRIP, resolution)
+        kept = stop - first[start]
+        for i in range(kept):
+            rows_HCW[i] = rows_HCW[first[start] - base + i]
+        base, begin, stop = first[start], stop, first[end - 1] + count[end - 1]
+        for y in range(begin, stop):
+            _sample(source, coefficients_24, y, place, offsets, exact_offsets, words, samples_CPN)
+            for channel in range(channels):
+                _reduce_across(samples_CPN[channel], table, rows_HCW[y - base, channel])
+        rows_HN = rows_HCW.reshape(len(rows_HCW), channels * resolution)
+        for y in range(start, end):
+            sum_rows(rows_HN, first[y] - base, count[y], weights[y], total_N)
+            for channel in range(channels):
+                result, total = result_CHW[channel, y], total_N[channel * resolution : (channel + 1) * resolution]
+                for i in range(resolution):
+                    result[i] = level(total[i])
+
+
+@compiled
+def _sample(
+    source: Source,
+    coefficients_24: Doubles,
+    y: int,
+    place_N: NDArray[np.int32],
+    offsets: Floats,
+    exact_offsets: Doubles,
+    words: Words,
+    samples_CPN: Floats,
+) -> None:
+    """One row of samples, ordered by phase.
+
+    Of a block: `place` is the upper left pixel of each, `offsets` the ways to its neighbours, all x, then all y;
+    `words` the four pixels, all of the north-west, north-east, south-west, south-east.
+    """
+    a0, a1, a2, a3 = coefficients_24[0]
+    b0, b1, b2, b3 = coefficients_24[1]
+    y_in, width = F64(y), F64(source.width)
+    x_across, y_across = a1 + a3 * y_in, b1 + b3 * y_in
+    x_origin, y_origin = a0 + a2 * y_in - 0.5 - source.left, b0 + b2 * y_in - 0.5 - source.upper
+    resolution = samples_CPN.shape[2]
+    for phase in range(SUPERSAMPLING):
+        for start in range(0, resolution, BLOCK):
+            x, count = SUPERSAMPLING * start + phase, min(BLOCK, resolution - start)
+            red = samples_CPN[0, phase, start : start + count]
+            green = samples_CPN[1, phase, start : start + count]
+            blue = samples_CPN[2, phase, start : start + count]
+            place = place_N[:count]
+            x_in, y_in_image = x_origin + x * x_across, y_origin + x * y_across
+            _locate(x_in, SUPERSAMPLING * x_across, y_in_image, SUPERSAMPLING * y_across, width, place, offsets)
+            _gather(source.pixels, source.width, place, words)
+            if _filter(words, offsets, red, green, blue):
+                _locate_as_pillow(source, coefficients_24, x, y, place, exact_offsets)
+                _gather(source.pixels, source.width, place, words)
+                _filter_as_pillow(words, exact_offsets, red, green, blue)
 
 
 @compiled
 def _locate(
-    coefficients_24: Doubles, y: int, width: int, place_N: NDArray[np.int32], dx_N: Doubles, dy_N: Doubles
+    x: float, x_step: float, y: float, y_step: float, width: float, place: NDArray[np.int32], offsets: Floats
 ) -> None:
-    """Upper left pixel and fractions of each sample of row y, ordered by phase."""
+    """Where samples lie, but for the last bits."""
+    for i in range(len(place)):
+        px, py = x + x_step * i, y + y_step * i
+        column, row = np.floor(px), np.floor(py)
+        offsets[i], offsets[i + BLOCK] = F32(px - column), F32(py - row)
+        place[i] = I32(row * width + column)
+
+
+@compiled
+def _locate_as_pillow(
+    source: Source, coefficients_24: Doubles, x: int, y: int, place: NDArray[np.int32], offsets: Doubles
+) -> None:
     a0, a1, a2, a3 = coefficients_24[0]
     b0, b1, b2, b3 = coefficients_24[1]
     y_in = F64(y)
     a2y, b2y = a2 * y_in, b2 * y_in
-    width_32, resolution = np.int32(width), len(place_N) // SUPERSAMPLING
-    for phase in range(SUPERSAMPLING):
-        start, stop = phase * resolution, (phase + 1) * resolution
-        place, dx, dy = place_N[start:stop], dx_N[start:stop], dy_N[start:stop]
-        for i in range(resolution):
-            x = F64(np.int32(i * SUPERSAMPLING + phase))
-            px = (((a0 + a1 * x) + a2y) + (a3 * x) * y_in) - 0.5
-            py = (((b0 + b1 * x) + b2y) + (b3 * x) * y_in) - 0.5
-            column, row = np.int32(px), np.int32(py)
-            dx[i], dy[i] = px - F64(column), py - F64(row)
-            place[i] = row * width_32 + column
+    width, origin = source.width, source.upper * source.width + source.left
+    for i in range(len(place)):
+        x_in = F64(x + SUPERSAMPLING * i)
+        px = (((a0 + a1 * x_in) + a2y) + (a3 * x_in) * y_in) - 0.5
+        py = (((b0 + b1 * x_in) + b2y) + (b3 * x_in) * y_in) - 0.5
+        column, row = I32(px), I32(py)
+        offsets[i], offsets[i + BLOCK] = px - F64(column), py - F64(row)
+        place[i] = row * width + column - origin
 
 
 @compiled
-def _gather(packed_N: Words, width: int, place_N: NDArray[np.int32], corners_4N: Words) -> None:
-    below = packed_N[width:]
-    nw, ne, sw, se = corners_4N[0], corners_4N[1], corners_4N[2], corners_4N[3]
-    for i in range(len(place_N)):
-        at = np.uint64(place_N[i])
-        nw[i] = packed_N[at]
-        ne[i] = packed_N[at + np.uint64(1)]
-        sw[i] = below[at]
-        se[i] = below[at + np.uint64(1)]
+def _gather(pixels: Words, width: int, place: NDArray[np.int32], words: Words) -> None:
+    _take(pixels, place, words)
+    _take(pixels[1:], place, words[BLOCK:])
+    _take(pixels[width:], place, words[2 * BLOCK :])
+    _take(pixels[width + 1 :], place, words[3 * BLOCK :])
 
 
 @compiled
-def _filter(corners_4N: Words, shift: np.uint32, dx_N: Doubles, dy_N: Doubles, samples_N: Floats) -> None:
-    """Bilinear values of one channel, truncated."""
-    nw, ne, sw, se = corners_4N[0], corners_4N[1], corners_4N[2], corners_4N[3]
-    byte = np.uint32(255)
-    for i in range(len(samples_N)):
-        a = np.int32((nw[i] >> shift) & byte)
-        b = np.int32((ne[i] >> shift) & byte)
-        c = np.int32((sw[i] >> shift) & byte)
-        d = np.int32((se[i] >> shift) & byte)
-        above = F64(a) + F64(b - a) * dx_N[i]
-        below = F64(c) + F64(d - c) * dx_N[i]
-        samples_N[i] = F32(np.int32(above + (below - above) * dy_N[i]))
+def _take(pixels: Words, place: NDArray[np.int32], words: Words) -> None:
+    for i in range(len(place)):
+        words[i] = pixels[np.uint64(place[i])]
 
 
 @compiled
-def _reduce_across(samples_PN: Floats, table: Taps, total_N: Floats, row_N: Bytes) -> None:
+def _filter(words: Words, offsets: Floats, red: Floats, green: Floats, blue: Floats) -> bool:
+    """Bilinear values of float32, truncated; whether any may have to be truncated otherwise."""
+    doubtful = I32(0)
+    for i in range(len(red)):
+        a, b, c, d = words[i], words[i + BLOCK], words[i + 2 * BLOCK], words[i + 3 * BLOCK]
+        dx, dy = offsets[i], offsets[i + BLOCK]
+        value0 = _bilinear(a, b, c, d, 0, dx, dy)
+        value1 = _bilinear(a, b, c, d, 8, dx, dy)
+        value2 = _bilinear(a, b, c, d, 16, dx, dy)
+        level0, level1, level2 = F32(I32(value0)), F32(I32(value1)), F32(I32(value2))
+        red[i], green[i], blue[i] = level0, level1, level2
+        slant = U32(U32(a ^ b) | U32(U32(a ^ c) | U32(a ^ d)))  # float32 is exact where four values are equal
+        near = _near(value0, level0, slant, 255) | _near(value1, level1, slant, 255 << 8)
+        doubtful = I32(doubtful | I32(near | _near(value2, level2, slant, 255 << 16)))
+    return doubtful != 0
+
+
+@compiled
+def _bilinear(
+    a: np.uint32, b: np.uint32, c: np.uint32, d: np.uint32, shift: int, dx: np.float32, dy: np.float32
+) -> np.float32:
+    above = F32(_byte(a, shift)) + F32(I32(_byte(b, shift) - _byte(a, shift))) * dx
+    below = F32(_byte(c, shift)) + F32(I32(_byte(d, shift) - _byte(c, shift))) * dx
+    return above + (below - above) * dy
+
+
+@compiled
+def _near(value: np.float32, truncated: np.float32, slant: np.uint32, byte: int) -> np.int32:
+    """1 where a whole level is nearer than `MARGIN`, 0 where not or where the four values are equal."""
+    near = I32(abs((value - truncated) - F32(0.5)) > F32(0.5 - MARGIN))
+    return I32(near & I32(U32(slant & U32(byte)) != U32(0)))
+
+
+@compiled
+def _byte(word: np.uint32, shift: int) -> np.int32:
+    return I32(U32(word >> U32(shift)) & U32(255))
+
+
+@compiled
+def _filter_as_pillow(words: Words, offsets: Doubles, red: Floats, green: Floats, blue: Floats) -> None:
+    for i in range(len(red)):
+        a, b, c, d = words[i], words[i + BLOCK], words[i + 2 * BLOCK], words[i + 3 * BLOCK]
+        dx, dy = offsets[i], offsets[i + BLOCK]
+        red[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 0, dx, dy)))
+        green[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 8, dx, dy)))
+        blue[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 16, dx, dy)))
+
+
+@compiled
+def _bilinear_as_pillow(
+    a: np.uint32, b: np.uint32, c: np.uint32, d: np.uint32, shift: int, dx: float, dy: float
+) -> float:
+    above = F64(_byte(a, shift)) + F64(I32(_byte(b, shift) - _byte(a, shift))) * dx
+    below = F64(_byte(c, shift)) + F64(I32(_byte(d, shift) - _byte(c, shift))) * dx
+    return above + (below - above) * dy
+
+
+@compiled
+def _reduce_across(samples_PN: Floats, table: Taps, row_N: Bytes) -> None:
     first, count, weights = table
     resolution = len(row_N)
-    total_N[:] = F32(0.5)
-    inner = resolution - 2 * BORDER
-    inside = total_N[BORDER : resolution - BORDER]
-    for k in range(count[BORDER]):
-        offset = first[BORDER] + k
-        start = offset // SUPERSAMPLING
-        values = samples_PN[offset % SUPERSAMPLING][start : start + inner]
-        weight = weights[BORDER, k]
-        for i in range(inner):
-            inside[i] += values[i] * weight
+    start = first[BORDER]
+    _sum_inner(
+        samples_PN[start % SUPERSAMPLING, start // SUPERSAMPLING :],
+        samples_PN[(start + 1) % SUPERSAMPLING, (start + 1) // SUPERSAMPLING :],
+        samples_PN[(start + 2) % SUPERSAMPLING, (start + 2) // SUPERSAMPLING :],
+        samples_PN[(start + 3) % SUPERSAMPLING, (start + 3) // SUPERSAMPLING :],
+        weights[BORDER],
+        row_N[BORDER : resolution - BORDER],
+    )
     for end in range(2 * BORDER):
         i = end if end < BORDER else resolution - 2 * BORDER + end
+        total = F32(0.5)
         for k in range(count[i]):
             x = first[i] + k
-            total_N[i] += samples_PN[x % SUPERSAMPLING, x // SUPERSAMPLING] * weights[i, k]
-    for i in range(resolution):
-        row_N[i] = level(total_N[i])
+            total += samples_PN[x % SUPERSAMPLING, x // SUPERSAMPLING] * weights[i, k]
+        row_N[i] = level(total)
 
 
 @compiled
-def _reduce_down(rows_HCW: Bytes, table: Taps, result_CHW: Bytes) -> None:
-    first, count, weights = table
-    channels, resolution, _ = result_CHW.shape
-    total_N = np.empty(resolution, F32)
-    for y in range(resolution):
-        for channel in range(channels):
-            total_N[:] = F32(0.5)
-            for k in range(count[y]):
-                row, weight = rows_HCW[first[y] + k, channel], weights[y, k]
-                for i in range(resolution):
-                    total_N[i] += F32(row[i]) * weight
-            result = result_CHW[channel, y]
-            for i in range(resolution):
-                result[i] = level(total_N[i])
+def _sum_inner(phase0: Floats, phase1: Floats, phase2: Floats, phase3: Floats, weights: Floats, row_N: Bytes) -> None:
+    """Outputs of `TAPS` taps, whose weights are the same; unrolled, so that the sum stays in a register."""
+    w00, w01, w02, w03, w04, w05 = weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+    w06, w07, w08, w09, w10, w11 = weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]
+    for i in range(len(row_N)):
+        total = F32(0.5) + phase0[i] * w00
+        total = total + phase1[i] * w01
+        total = total + phase2[i] * w02
+        total = total + phase3[i] * w03
+        total = total + phase0[i + 1] * w04
+        total = total + phase1[i + 1] * w05
+        total = total + phase2[i + 1] * w06
+        total = total + phase3[i + 1] * w07
+        total = total + phase0[i + 2] * w08
+        total = total + phase1[i + 2] * w09
+        total = total + phase2[i + 2] * w10
+        total = total + phase3[i + 2] * w11
+        total = total + phase0[i + 3] * w11
+        total = total + phase1[i + 3] * w10
+        total = total + phase2[i + 3] * w09
+        total = total + phase3[i + 3] * w08
+        total = total + phase0[i + 4] * w07
+        total = total + phase1[i + 4] * w06
+        total = total + phase2[i + 4] * w05
+        total = total + phase3[i + 4] * w04
+        total = total + phase0[i + 5] * w03
+        total = total + phase1[i + 5] * w02
+        total = total + phase2[i + 5] * w01
+        total = total + phase3[i + 5] * w00
+        row_N[i] = level(total)

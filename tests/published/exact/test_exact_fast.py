@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.faces import geometry, lanczos
-from pipeline.faces.geometry import Padding, Rectangle
+from pipeline.faces.geometry import Box, Padding, Rectangle
 from pipeline.faces.region import crop_region, enlarge
 from pipeline.published.exact import pad, warp
 from pipeline.published.exact.render import render
@@ -86,13 +86,14 @@ def test_resize(seed: int, width: int, height: int, new_width: int, new_height: 
 @given(SEEDS, SIDES, SIDES, st.tuples(*[st.integers(1, 120)] * 4), st.floats(0.2, 9))
 def test_pad(seed: int, width: int, height: int, margins: tuple[int, int, int, int], sigma: float) -> None:
     image_HWC, padding = picture(seed, width, height), Padding(*margins, sigma)
-    assert np.array_equal(pad.pad(image_HWC, padding), reference.pad(image_HWC, padding))
+    whole = Box(0, 0, *padding.size(width, height))
+    assert np.array_equal(pad.pad(image_HWC, padding, whole), reference.pad(image_HWC, padding))
 
 
 def test_pad_of_an_image_larger_than_its_margins_leaves_the_middle() -> None:
     image_HWC = picture(1, 700, 600)
     padding = Padding(40, 50, 60, 30, 4.5)
-    padded = pad.pad(image_HWC, padding)
+    padded = pad.pad(image_HWC, padding, Box(0, 0, *padding.size(700, 600)))
     assert np.array_equal(padded, reference.pad(image_HWC, padding))
     assert np.array_equal(padded[250:450, 250:450], image_HWC[200:400, 210:410])
 

@@ -31,14 +31,14 @@ def test_it_passes_here_also_from_many_threads() -> None:
 
 
 def test_todays_pillow_in_place_of_the_legacy_resize_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def enlarge(region: Region) -> Region:
+    def enlarge(region: Region, resolution: int) -> Region:
         factor = geometry.enlarge_factor(region.rectangle.zoom)
         height, width, _ = region.image_HWC.shape
         size = (width * factor, height * factor)
         image_HWC = np.asarray(Image.fromarray(region.image_HWC).resize(size, Image.Resampling.LANCZOS))
         return Region(image_HWC, region.rectangle.enlarged(factor), region.shrink, region.border)
 
-    monkeypatch.setattr(tested, "enlarge", enlarge)
+    monkeypatch.setattr(tested, "enlarge_square", enlarge)
     with pytest.raises(RendererError, match="enlarged"):
         tested.self_test.__wrapped__()
 

@@ -1,0 +1,75 @@
+"""The benchmarks of large tables, on small ones."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks import lsun_index, rehearsal, tables
+from pipeline import manifest
+from pipeline.faces.alignment import Annotated, join_annotations
+from pipeline.faces.formats import check_picture
+from pipeline.params import SyntheticSource
+from stages import plan, read_params
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_steps_of_a_large_lsun_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lsun_index, "PER_SHARD", 70)
+    lsun_index.make(tmp_path / "data.mdb", 200)
+    lsun_index.index(tmp_path)
+    lsun_index.look_up(tmp_path)
+    lsun_index.order(tmp_path)
+    lsun_index.join(tmp_path)
+    assert len(list((tmp_path / "parts").iterdir())) == 3
+    assert manifest.account(tmp_path / "lsun.parquet").given == 200
+
+
+def test_photographs_of_a_rehearsal_are_distinct_and_good() -> None:
+    source = SyntheticSource(
+        kind="synthetic", photographs=600, bad_photographs=1, face_pixels_min=24, face_pixels_max=25, seed=1
+    )
+    items = [rehearsal.varied(source, number) for number in (3, 3 + rehearsal.DRAWN, 3 + 2 * rehearsal.DRAWN)]
+    assert len({item.content for item in items}) == len({item.landmarks for item in items}) == 3
+    for item in items:
+        check_picture(item.content or b"")
+
+
+@pytest.mark.parametrize("networks", [False, True])
+def test_the_params_of_a_rehearsal_are_planned(networks: bool) -> None:
+    for folder in ("profiles", "manifests"):
+        Path(folder).symlink_to(ROOT / folder)
+    params = rehearsal.params_of(202_599, 64, networks=networks, workers=2, scheduler=None)
+    needs = plan.disk_needs(params)
+    items = {need.stage: need.items for need in needs}
+    assert items["crop"] == 202_599
+    assert items["shard"] == 30_000
+    took = {"processor_seconds": 200.0, "bytes": 2_000_000}
+    said = [plan.Need("crop", 9, 0, 1_000_000, 1_000_000, seconds=50.0), plan.Need("train@demo", 1, 0, 0, 0)]
+    assert rehearsal.compared(said, {"crop": took}, workers=2) == {
+        "crop seconds plan by measured": 0.5,
+        "crop bytes plan by measured": 0.5,
+    }
+
+
+def test_memory_of_this_process_is_watched() -> None:
+    with rehearsal.Watched(os.getpid(), {}) as watched:
+        held = bytearray(os.urandom(1 << 20)) * 64
+        while not watched.samples:
+            pass
+    assert watched.peak("main") >= len(held) >> 20
+    assert watched.growth() is None
+
+
+def test_drawn_tables_are_joined_with_their_annotations() -> None:
+    tables.draw(50)
+    joined = join_annotations(Path("data/extract/extract.parquet"), read_params().align)
+    faces = list(joined.faces)
+    assert len(faces) == 50
+    assert all(isinstance(face, Annotated) and face.landmarks and face.split for face in faces)
