@@ -321,7 +321,7 @@ def iterate_dropped(path: Path, files: Collection[str] | None = None) -> Iterato
         if found is None:
             continue
         if files is not None:
-            found = found.filter(pc.field("file").isin([*files]))
+            found = found.filter(pc.field("file").isin(pa.array([*files], pa.string())))
         for record in found.to_pylist():
             yield Drop(reason=DropReason(record.pop("drop_reason")), detail=record.pop("drop_detail"), **record)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.errors import RejectedInputError
@@ -202,7 +204,7 @@ def _extremes(scores: Path) -> list[Key]:
     """The faces with the best scores, from the best on, and those with the worst, to the worst."""
     scored = manifest.kept_columns(scores, ["index", "face", "quality"]).drop_null()
     order = best_first(scored["quality"].to_pylist())
-    rows = scored.take([*order[:EXTREMES], *order[-EXTREMES:]])
+    rows = scored.take(pa.array([*order[:EXTREMES], *order[-EXTREMES:]], pa.int64()))  # with deltas none is scored
     return list(zip(rows["index"].to_pylist(), rows["face"].to_pylist(), strict=True))
 
 

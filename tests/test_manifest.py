@@ -51,6 +51,13 @@ def test_a_slice_counts_kept_rows_only(tmp_path: Path) -> None:
     assert [row.index for row in manifest.read_kept(path, Aligned, 1, 3)] == [2, 3]
 
 
+def test_the_drops_of_some_files_may_be_those_of_none(tmp_path: Path) -> None:
+    path = tmp_path / "align.parquet"
+    manifest.write_rows(path, Aligned, [aligned(0), drop(1)])
+    assert list(manifest.iterate_dropped(path, ["x.jpg", "y.jpg"])) == [drop(1)]
+    assert list(manifest.iterate_dropped(path, set())) == []
+
+
 def test_the_order_of_parts_does_not_change_the_bytes(tmp_path: Path) -> None:
     rows = [aligned(0), drop(1), aligned(2), aligned(3)]
     parts = [tmp_path / "b.parquet", tmp_path / "a.parquet"]

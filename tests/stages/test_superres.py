@@ -137,6 +137,16 @@ def test_a_run_without_previews_writes_no_before_after_sheet(address: str) -> No
     assert (OUT / "faces.png").exists()
 
 
+def test_without_scores_there_is_no_best_and_no_worst(tmp_path: Path) -> None:
+    """As with deltas."""
+    rows = manifest.read_kept(DATA / "denoise" / "denoise.parquet", Denoised)
+    scores = tmp_path / "scores.parquet"
+    without = [extend(row, Scored, quality=None, padded=False, enlarge=1) for row in rows]
+    for some in (without, []):
+        manifest.write_rows(scores, Scored, some)
+        assert stage._extremes(scores) == []
+
+
 def test_other_chunks_give_the_same_bytes(address: str) -> None:
     superres()
     first = {path.name: path.read_bytes() for path in OUT.iterdir()}
