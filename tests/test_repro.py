@@ -162,7 +162,7 @@ def test_a_change_of_code_runs_nothing_until_the_recipe_is_raised(repo: Repo) ->
     denoise.write_text(text.replace("params.png_level", "9"))
     assert repo.dvc("repro") == []
     before = recipes.read_text()
-    recipes.write_text(before.replace(f"denoise: {recipe_of('denoise')}", "denoise: 99"))
+    recipes.write_text(before.replace(f"\ndenoise: {recipe_of('denoise')}", "\ndenoise: 99"))
     # the files of the regions change, the pixels do not: DVC stops where all that a stage reads is equal again
     assert repo.dvc("repro") == ["denoise", "superres", "select", "shard", "report"]
 

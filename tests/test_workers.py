@@ -15,9 +15,10 @@ import dask.config
 import pytest
 from dask.distributed import Client
 
-from pipeline import chunks, workers
+from pipeline import chunks, manifest, workers
 from pipeline.chunks import Chunk
 from pipeline.errors import ClusterError
+from pipeline.manifest import Photograph
 from pipeline.params import ClusterParams
 from tests.dask_processes import ENVIRONMENT, ROOT, dask_process, dask_scheduler, worker_words
 
@@ -41,6 +42,7 @@ def _params(address: str | None, *, minutes: float = 1.0) -> ClusterParams:
 
 def _write(chunk: Chunk, folder: Path) -> None:
     (folder / f"{chunk.name}.txt").write_text(str(Path.cwd()))
+    manifest.write_rows(folder / chunks.TABLE, Photograph, [])
 
 
 def _run(address: str, folder: Path) -> None:
