@@ -55,7 +55,7 @@ DENOISE = TrainedNetwork(
     jpeg_quality_max=50,
 )  # fmt: skip
 SUPERRES = TrainedNetwork(
-    **COMMON, patch_pixels=32, minibatch=8, learning_rate=0.003, loss_epsilon=12.0, jpeg_quality_min=100,
+    **COMMON, patch_pixels=32, minibatch=8, learning_rate=0.002, loss_epsilon=12.0, jpeg_quality_min=100,
     jpeg_quality_max=100,
 )  # fmt: skip
 ADVERSARIAL = AdversarialPhase(begin=0.6, weight=0.02, feature_weight=0.2)
