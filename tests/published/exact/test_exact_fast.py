@@ -1,5 +1,6 @@
 """The compiled recipe against the plain one: no differing byte on random images, over all branches."""
 
+import os
 from collections import Counter
 
 import numpy as np
@@ -17,7 +18,7 @@ from tests.published.exact import reference
 
 SIDES = st.integers(1, 90)
 SEEDS = st.integers(0, 2**32 - 1)
-many = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def picture(seed: int, width: int, height: int) -> np.ndarray:
@@ -47,9 +48,9 @@ def random_face(seed: int, resolution: int) -> tuple[np.ndarray, Rectangle]:
     return picture(seed, width, height), Rectangle(quad_42.astype(np.float32), resolution / side)
 
 
-def test_whole_recipe_on_300_random_photographs_of_every_branch() -> None:
+def test_whole_recipe_on_random_photographs_of_every_branch() -> None:
     branches = Counter[str]()
-    for seed in range(300):
+    for seed in range(300 if os.environ.get("CELEBAHQ_EVERY_CASE") else 120):
         resolution = (8, 16, 32, 64)[seed // 2 % 4]
         image_HWC, rectangle = random_face(seed, resolution)
         region = crop_region(image_HWC, rectangle, resolution)
@@ -70,7 +71,7 @@ def test_whole_recipe_on_300_random_photographs_of_every_branch() -> None:
         branches.update({"padded": plain.padded, "not padded": not plain.padded})
         margins = geometry.padding(enlarged.rectangle, *enlarged.image_HWC.shape[1::-1], region.border, resolution)
         branches["mirrored twice"] += margins is not None and max(margins.left, margins.right) >= width * factor
-    assert min(branches[name] for name in branches) >= 15, branches
+    assert min(branches[name] for name in branches) >= 5, branches
     assert len(branches) == 6
 
 
