@@ -16,12 +16,10 @@ counted: all are kept or dropped by some stage. Exit status 1 if they are not.
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,12 +27,12 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
 
-from benchmarks.result import save
+from benchmarks.result import Sampler, descendants, own_mib, save
 from pipeline import disk, manifest
 from pipeline.demo import faults
 from pipeline.demo.portrait import Item
@@ -62,7 +60,6 @@ WITH_TABLE = ("extract", "align", "crop", "denoise", "superres", "select", "shar
 DRAWN, BAD_SHARE, KEPT = 256, 1000, 30_000
 FACE_PIXELS = (24, 40)
 CLUSTER_WORKERS = 4
-SAMPLE_SECONDS = 0.25
 FIRST, LONG_ENOUGH = 40, 160
 """Samples while a worker loads its libraries, and of how many the growth of its memory is computed."""
 
@@ -119,33 +116,23 @@ def params_of(photographs: int, resolution: int, *, networks: bool, workers: int
 
 
 @dataclass
-class Watched:
+class Watched(Sampler):
     """Memory of the processes of a stage while it runs, in MiB, by their part in it."""
+
+    seconds: ClassVar = 0.25
 
     main: int
     others: dict[int, str]
     samples: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
     parts: dict[int, str] = field(default_factory=dict[int, str])
 
-    def __enter__(self) -> Self:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
-            known = {self.main: "main", **self.others}
-            known |= dict.fromkeys(_children(self.main), "worker")
-            for process, part in known.items():
-                memory = _anonymous_mib(process)
-                if memory:
-                    self.parts[process] = part
-                    self.samples.setdefault(process, []).append(memory)
+    def sample(self) -> None:  # noqa: D102
+        known = {self.main: "main", **self.others} | dict.fromkeys(descendants(self.main), "worker")
+        for process, part in known.items():
+            memory = own_mib(process)
+            if memory:
+                self.parts[process] = part
+                self.samples.setdefault(process, []).append(memory)
 
     def peak(self, part: str) -> int:
         """The highest value of any process of this part."""
@@ -160,23 +147,6 @@ class Watched:
                 third = len(values) // 3
                 ratios.append(float(np.mean(values[-third:]) / np.mean(values[:third])))
         return round(max(ratios), 3) if ratios else None
-
-
-def _children(process: int) -> list[int]:
-    try:
-        found = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
-    except OSError:
-        return []
-    direct = [int(child) for children in found for child in children]
-    return direct + [child for one in direct for child in _children(one)]
-
-
-def _anonymous_mib(process: int) -> float:
-    try:
-        found = re.search(r"^RssAnon:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
-    except OSError:
-        return 0.0
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def _processor_seconds(process: int) -> float:

@@ -4,11 +4,12 @@ import os
 import platform
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pipeline import atomic, provenance
 
@@ -58,29 +59,38 @@ def digests(root: Path, *folders: str) -> dict[str, str]:
     }
 
 
-def anonymous_mib(pid: int) -> float:
-    """Anonymous memory of a process and its children (Linux); 0 for one that has ended."""
+def own_mib(pid: int) -> float:
+    """Anonymous memory of a process (Linux); 0 for one that has ended."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        children = [
-            child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
-        ]
+        found = re.search(r"^RssAnon:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
         return 0.0
-    own = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
-    return (int(own[1]) / 1024 if own else 0.0) + sum(anonymous_mib(int(child)) for child in children)
+    return int(found[1]) / 1024 if found else 0.0
 
 
-class PeakMemory:
-    """Samples `anonymous_mib` of a process, by default this one, every 20 ms; `mib` is the peak."""
+def descendants(pid: int) -> list[int]:
+    """All processes below a process (Linux); none below one that has ended."""
+    try:
+        found = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:
+        return []
+    direct = [int(child) for children in found for child in children]
+    return direct + [child for one in direct for child in descendants(one)]
 
-    def __init__(self, pid: int | None = None) -> None:
-        self.mib = 0.0
-        self._pid = os.getpid() if pid is None else pid
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+
+def anonymous_mib(pid: int) -> float:
+    """Anonymous memory of a process and all below it."""
+    return sum(own_mib(process) for process in (pid, *descendants(pid)))
+
+
+class Sampler(ABC):
+    """Calls `sample` every `seconds` in a thread of its own, from entering to leaving."""
+
+    seconds: ClassVar[float]
 
     def __enter__(self) -> Self:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
 
@@ -88,6 +98,23 @@ class PeakMemory:
         self._stop.set()
         self._thread.join()
 
-    def _sample(self) -> None:
-        while not self._stop.wait(0.02):
-            self.mib = max(self.mib, anonymous_mib(self._pid))
+    def _run(self) -> None:
+        while not self._stop.wait(self.seconds):
+            self.sample()
+
+    @abstractmethod
+    def sample(self) -> None:
+        """Take one sample."""
+
+
+class PeakMemory(Sampler):
+    """Samples `anonymous_mib` of a process, by default this one, every 20 ms; `mib` is the peak."""
+
+    seconds = 0.02
+
+    def __init__(self, pid: int | None = None) -> None:
+        self.mib = 0.0
+        self._pid = os.getpid() if pid is None else pid
+
+    def sample(self) -> None:  # noqa: D102
+        self.mib = max(self.mib, anonymous_mib(self._pid))

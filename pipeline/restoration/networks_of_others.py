@@ -64,7 +64,8 @@ class NetworkOfOthers(RestorationNetwork):
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
         """Restore (N, 3, H, W) in [-1, 1]; values beyond are clipped."""
-        return self._model(images_NCHW.add(1).div(2).clamp(0, 1)).mul(2).sub(1)
+        # in bfloat16 the last two operations would round bright values by a level
+        return self._model(images_NCHW.add(1).div(2).clamp(0, 1)).float().mul(2).sub(1)
 
 
 def import_network(source: Path, content: bytes, target: Path) -> NetworkOfOthers:

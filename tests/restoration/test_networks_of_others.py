@@ -107,6 +107,17 @@ def test_tiles_of_a_network_of_others_give_the_whole(tmp_path: Path, name: str) 
     assert np.count_nonzero(difference) <= 1e-3 * difference.size
 
 
+def test_bfloat16_does_not_round_what_comes_after_the_network(tmp_path: Path) -> None:
+    taken(file_of(tmp_path / "theirs.pth", "srvgg x4"), tmp_path)
+    network = load_network(tmp_path / "network.safetensors")
+    # -1...1, as bright and dark as images are
+    images_NCHW = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        restored_NCHW = network(images_NCHW)
+    assert restored_NCHW.dtype == torch.float32
+    assert torch.equal(restored_NCHW.add(1).div(2).bfloat16().float().mul(2).sub(1), restored_NCHW)
+
+
 class Runs:
     """Pickled, it creates a file when it is read."""
 
