@@ -34,6 +34,7 @@ from training import loop
 from training.data.real_images import Reals
 from training.history import Row
 from training.ops import conv2d
+from training.timing import Timing
 
 RESOLUTIONS = (1024, 512, 256, 128, 64, 32, 16, 8, 4)
 COMPILED_FROM = 64
@@ -48,20 +49,23 @@ KINDS = {
     "elementwise": r"at::native",
 }
 """Kinds of kernels, by their names."""
+GPU_MARK = "pytest.mark.gpu"
+"""Only files with it are collected: others may need packages that a machine for training lacks."""
 TRAINED_RESOLUTION = 64
 TRAINED_IMAGES = 4096
+TRAINED = {"train_kimg": 10.0, "fade_kimg": 10.0, "tick_kimg": 20.0}
 
 
 class Check:
     """The options, the clock and the figures so far."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
         self.run: TrainRun = run_of(options.run)
         self.options = options
-        self.device = torch.device("cuda")
+        self.device = device
         self.ends = time.monotonic() + 60 * options.minutes
         self.figures: dict[str, Any] = {
-            "gpu": torch.cuda.get_device_name(),
+            "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else "none",
             "torch": torch.__version__,
             "cuda": torch.version.cuda,
             "run": options.run,
@@ -136,7 +140,7 @@ def convolutions(check: Check) -> dict[str, Any]:
         "down": ((maps, side), (2 * maps, maps, 4, 4), lambda x, w: conv2d.conv2d(x, w, 2)),
         "up": ((2 * maps, side // 2), (2 * maps, maps, 4, 4), lambda x, w: conv2d.conv_transpose2d(x, w, 2)),
     }
-    options = {"device": check.device, "dtype": torch.bfloat16}
+    options: dict[str, Any] = {"device": check.device, "dtype": torch.bfloat16}
     for name, ((channels, pixels), shape, op) in cases.items():
         x = torch.randn(minibatch, channels, pixels, pixels, **options).to(memory_format=torch.channels_last)
         inputs = x.requires_grad_(), torch.randn(shape, **options, requires_grad=True)
@@ -165,7 +169,8 @@ def compile_all(check: Check) -> dict[str, float]:
 
 def tests(check: Check) -> dict[str, Any]:
     """The tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/training"]
+    files = [str(path) for path in sorted(Path("tests/training").rglob("test_*.py")) if GPU_MARK in path.read_text()]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=check.seconds_left, check=False)
     lines = done.stdout.splitlines()
     failures = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
@@ -264,15 +269,15 @@ def training(check: Check) -> dict[str, Any]:
     values |= {"resolution": TRAINED_RESOLUTION, "labels": False, "snapshot_ticks": 1, "grid_cell_pixels": 64}
     values["snapshot_swd"] |= {"images": 1024}
     values["speed"] |= {"compile": False, "graphs_up_to": TRAINED_RESOLUTION, "gpu_mib": 4096, "workers": 0}
-    values["schedule"] |= {"train_kimg": 10.0, "fade_kimg": 10.0, "total_kimg": 12000.0}
-    values["schedule"] |= {"tick_kimg": 20.0, "tick_kimg_at": {}}
+    values["schedule"] |= {"total_kimg": 12000.0, "tick_kimg_at": {}} | TRAINED
     run = TrainRun.model_validate(values)
     ends = time.monotonic() + min(options.training_seconds, check.seconds_left - 20)
-    rows: list[Row] = []
+    rows, speeds = list[Row](), list[float]()
 
     class Rows(loop.Reporter):
-        def tick(self, row: Row) -> None:
-            rows.append(row)
+        def tick(self, row: Row, timing: Timing) -> None:
+            rows.append(row)  # the distance of its snapshot is added later
+            speeds.append(round(timing.images_per_second, 1))
 
     try:
         loop.train(
@@ -280,7 +285,7 @@ def training(check: Check) -> dict[str, Any]:
         )
     except StoppedError as error:
         print(error)
-    return {"images": len(images), "ticks": rows}
+    return {"images": len(images), "ticks": rows, "images_per_second": speeds}
 
 
 def metrics(check: Check) -> dict[str, float]:
@@ -341,7 +346,7 @@ def main() -> None:
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("torch sees no GPU: nothing can be measured. Install a build of torch for CUDA, and NVIDIA's driver.")
-    check = Check(options)
+    check = Check(options, torch.device("cuda"))
     if options.compile_only:
         resolution, penalty = options.compile_only
         run = check.fast(graphs_up_to=0, float32_penalty=penalty == "float32")

@@ -100,12 +100,14 @@ class Adam:
         self._second = self._on_device(state["second"])
 
     def _on_device(self, moments: dict[str, Tensor]) -> dict[int, Tensor]:
-        return {int(index): moment.to(self.parameters[int(index)].device) for index, moment in moments.items()}
+        like = {int(index): torch.empty_like(self.parameters[int(index)]) for index in moments}
+        return {index: value.copy_(moments[str(index)]) for index, value in like.items()}
 
     def _active(self, gradients: Sequence[Tensor | None], finite: Tensor) -> tuple[list[int], list[Tensor]]:
         """The parameters that have moments, and their gradients: zeros where the step is skipped."""
         indices: list[int] = []
         values: list[Tensor] = []
+        zero = self.parameters[0].new_zeros(())
         for index, (parameter, gradient) in enumerate(zip(self.parameters, gradients, strict=True)):
             if gradient is None and index not in self._second:
                 continue
@@ -114,5 +116,8 @@ class Adam:
                 if self._options.beta1 > 0:
                     self._first[index] = torch.zeros_like(parameter)
             indices.append(index)
-            values.append(torch.zeros_like(parameter) if gradient is None else torch.where(finite, gradient, 0.0))
+            if gradient is None:
+                values.append(torch.zeros_like(parameter))
+            else:  # strided as the parameter: operations over many tensors at once need equal strides
+                values.append(torch.where(finite, gradient, zero, out=torch.empty_like(parameter)))
         return indices, values

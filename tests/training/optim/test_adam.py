@@ -1,5 +1,6 @@
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.errors import TrainingError
 from pipeline.params import OptimizerOptions
@@ -132,6 +134,31 @@ def test_a_restored_state_steps_alike(beta1: float) -> None:
     for one in (optimizer, second):
         one.step(last, 0.1)
     assert all(torch.equal(a, b) for a, b in zip(steady, resumed, strict=True))
+
+
+class EqualStrides(TorchDispatchMode):
+    """Fails where an operation over several lists of tensors gets tensors of different strides: slow on a GPU."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        lists = [arg for arg in args if isinstance(arg, list | tuple)]
+        if func.overloadpacket.__name__.startswith("_foreach"):
+            for tensors in zip(*lists, strict=True):
+                assert len({tensor.stride() for tensor in tensors}) == 1, (func, [t.stride() for t in tensors])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.5])
+def test_gradients_and_restored_moments_get_the_strides_of_the_parameters(beta1: float) -> None:
+    options = OptimizerOptions(beta1=beta1, beta2=0.99, epsilon=1e-8)
+    weight = torch.ones(4, 3, 3, 3).contiguous(memory_format=torch.channels_last)
+    optimizer, gradient = Adam([weight], options), torch.randn(4, 3, 3, 3)
+    for _ in range(2):
+        with EqualStrides():
+            optimizer.step([gradient], 0.1)
+        state = optimizer.state_dict()
+        for moments in (state["first"], state["second"]):
+            moments.update({index: moment.contiguous() for index, moment in moments.items()})
+        optimizer.load_state_dict(state)
 
 
 def test_steps_down_the_gradient_go_down() -> None:
