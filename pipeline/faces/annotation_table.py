@@ -1,9 +1,9 @@
 """A table of annotations, whatever file it came from: rows by the name of a photograph."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 IMAGE_SUFFIXES = tuple(
     f".{suffix}"
@@ -34,12 +34,32 @@ class Row:
     text: str
 
 
+Source = TypeVar("Source")
+
+
+class Rows(Collection[Row]):
+    """Rows that are made of their sources whenever they are read: those of a large file need ten times its memory."""
+
+    def __init__(self, sources: Sequence[Source], row_of: Callable[[Source], Row]) -> None:
+        self._made = lambda: map(row_of, sources)
+        self._count = len(sources)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._made()
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == other for other in self)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows in the order of the file, the columns of their values (none without a header), and the count in its head."""
 
     columns: tuple[str, ...]
-    rows: Sequence[Row]
+    rows: Collection[Row]
     declared: int | None
 
 

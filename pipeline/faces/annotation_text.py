@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pipeline.faces.annotation_table import (
     NAME_COLUMNS,
     Row,
+    Rows,
     Table,
     has_image_suffix,
     is_name_column,
@@ -121,20 +122,20 @@ def _header(lines: list[Line], separator: str | None, is_value: IsValue) -> tupl
     return tuple(cells), lines[1:]
 
 
-def _spaced(lines: Sequence[Line], columns: Sequence[str], counts: Collection[int], is_value: IsValue) -> list[Row]:
+def _spaced(lines: Sequence[Line], columns: Sequence[str], counts: Collection[int], is_value: IsValue) -> Rows:
     if columns:
         count = len(columns) - is_name_column(columns[0])
     else:
         found = Counter(len(_after_suffix(line) or _values(line.split(), is_value)) for _, line in lines[:SAMPLE])
         count = _commonest(found, counts)
-    rows: list[Row] = []
-    for number, line in lines:
+
+    def row(numbered: Line) -> Row:
+        number, line = numbered
         text = line.strip()
         last = text.rsplit(None, count)
         whole = len(last) == count + 1 and all(map(is_value, last[1:]))
         if whole and has_image_suffix(last[0]):
-            rows.append(Row(unquoted(last[0]), last[1:], f"line {number}", text))
-            continue
+            return Row(unquoted(last[0]), last[1:], f"line {number}", text)
         fields = _after_suffix(text)
         if whole and (fields is None or not (len(fields) == count or all(map(is_value, fields)))):
             fields = last[1:]
@@ -143,8 +144,9 @@ def _spaced(lines: Sequence[Line], columns: Sequence[str], counts: Collection[in
         name = text
         for field in reversed(fields):
             name = name[: name.rindex(field)].rstrip()
-        rows.append(Row(unquoted(name), fields, f"line {number}", text))
-    return rows
+        return Row(unquoted(name), fields, f"line {number}", text)
+
+    return Rows(lines, row)
 
 
 def _after_suffix(line: str) -> list[str] | None:
@@ -171,14 +173,17 @@ def _commonest(found: Counter[int], counts: Collection[int]) -> int:
 
 def _separated(
     lines: Sequence[Line], columns: tuple[str, ...], separator: str, counts: Collection[int], is_value: IsValue
-) -> tuple[tuple[str, ...], list[Row]]:
-    cells = [[_number(cell) for cell in _cells(line, separator)] for _, line in lines]
-    sample = cells[:SAMPLE]
+) -> tuple[tuple[str, ...], Rows]:
+    def cells(line: str) -> list[str]:
+        return [_number(cell) for cell in _cells(line, separator)]
+
+    sample = [cells(line) for _, line in lines[:SAMPLE]]
     width = Counter(map(len, sample)).most_common(1)[0][0] if sample else 0
     named = len(columns) == width and columns[-1:] != ("",)
-    if not named and all(len(row) > 1 and not row[-1] for row in sample):  # a separator at the end of each row
-        cells, width = [row[:-1] for row in cells], width - 1
-        sample, columns = cells[:SAMPLE], columns[:-1] if columns[-1:] == ("",) else columns
+    ended = not named and all(len(row) > 1 and not row[-1] for row in sample)  # a separator at the end of each row
+    if ended:
+        sample, width = [row[:-1] for row in sample], width - 1
+        columns = columns[:-1] if columns[-1:] == ("",) else columns
     if columns and len(columns) == width - 1:
         columns = ("", *columns)  # pandas and R name no column of names
     if columns:
@@ -187,15 +192,19 @@ def _separated(
         usual = _commonest(Counter(len(_values(row, is_value)) for row in sample), counts)
         place = max(width - usual - 1, 0) if _counts_up(sample) else 0
         count = place + 1 + usual
-    rows: list[Row] = []
-    for (number, line), found in zip(lines, cells, strict=True):
-        row = [*found, *[""] * (place + 1 - len(found))]
-        ends = [end for end, cell in enumerate(row) if has_image_suffix(cell) and end >= place]
-        extra = max(len(row) - count, 0) if columns or not ends else ends[-1] - place
-        name = separator.join(row[place : place + extra + 1])
-        fields = row[:place] + row[place + extra + 1 :] if columns else row[place + extra + 1 :]
-        rows.append(Row(unquoted(name), fields, f"line {number}", line.strip()))
-    return tuple(columns[:place] + columns[place + 1 :]), rows
+
+    def row(numbered: Line) -> Row:
+        number, line = numbered
+        found = cells(line)
+        found = found[:-1] if ended else found
+        found += [""] * (place + 1 - len(found))
+        ends = [end for end, cell in enumerate(found) if has_image_suffix(cell) and end >= place]
+        extra = max(len(found) - count, 0) if columns or not ends else ends[-1] - place
+        name = separator.join(found[place : place + extra + 1])
+        fields = found[:place] + found[place + extra + 1 :] if columns else found[place + extra + 1 :]
+        return Row(unquoted(name), fields, f"line {number}", line.strip())
+
+    return tuple(columns[:place] + columns[place + 1 :]), Rows(lines, row)
 
 
 def _name_place(columns: Sequence[str], sample: Sequence[Sequence[str]]) -> int:

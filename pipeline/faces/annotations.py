@@ -1,6 +1,6 @@
 """What is known of each photograph by its name: faces, split and attributes, from the files of a source."""
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
-from pipeline.faces import row_names, suspicious
+from pipeline.faces import suspicious
 from pipeline.faces.five_points import Face
 from pipeline.faces.landmarks import Annotations, read_attributes, read_landmarks, read_partition
-from pipeline.faces.row_names import Match
+from pipeline.faces.row_names import Match, Matches
 from pipeline.params import DETECT, AlignParams
 from pipeline.suspicions import Suspicion
 
@@ -86,9 +86,7 @@ class PhotographAnnotations:
             self.warnings += self._partition.errors.values()
         if self._attributes is not None and params.missing_attributes == "unknown":
             self.warnings += self._attributes.errors.values()
-        self.matches = {
-            found.path: row_names.match(photographs, {**found.values, **found.errors}) for found in self.files
-        }
+        self.matches = {found.path: Matches(photographs, ChainMap(found.errors, found.values)) for found in self.files}
         roles: dict[str, Annotations[Any] | None] = {
             "landmarks": self._landmarks,
             "partition": self._partition,

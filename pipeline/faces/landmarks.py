@@ -9,6 +9,7 @@ import codecs
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -72,12 +73,12 @@ def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
     """
     expected = f"{' or '.join(map(str, five_points.COUNTS))} numbers ({' '.join(LANDMARK_COLUMNS)}, or more points)"
     source = _load(path, five_points.COUNTS, _is_number)
-    columns, declared = (), None
+    columns, declared, count = (), None, 0
     if isinstance(source, Table):
-        columns, declared = source.columns, source.declared
+        columns, declared, count = source.columns, source.declared, len(source.rows)
         rows = _faces_of_table(path, source)
     else:
-        rows = [(name, faces, where, "") for name, value, where in source for faces in [five_points.faces_in(value)]]
+        rows = ((name, five_points.faces_in(value), where, "") for name, value, where in source)
     values: dict[str, tuple[Face, ...]] = {}
     errors: dict[str, str] = {}
     equal: list[str] = []
@@ -91,7 +92,7 @@ def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
             else:
                 values[name] = (*values.get(name, ()), face)
     _require(path, values, errors, f"a file name and {expected}")
-    warnings = _count_warning(path, declared, len(rows))
+    warnings = _count_warning(path, declared, count)
     if equal:
         warnings.append(f"{path.name}: {len(equal)} rows are there twice ({', '.join(equal[:3])}); each is used once")
     return Annotations(path, values, errors, columns, tuple(warnings), _is_normalised(values.values()))
@@ -121,17 +122,21 @@ def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
     table = _table(path, (), lambda field: bool(field) and not any(map(has_image_suffix, field.split())))
     places = _value_places(table)
     columns = tuple(table.columns[place] for place in places) if places is not None else ()
-    kept = [
-        row.fields if places is None else [row.fields[p] for p in places if p < len(row.fields)] for row in table.rows
-    ]
-    fields = Counter(field.lower() for row in kept for field in row)
-    classes = _classes(kept, fields, places)
+    found_fields, lengths, alone = set[str](), Counter[int](), set[str]()
+    for row in table.rows:
+        kept = row.fields if places is None else [row.fields[p] for p in places if p < len(row.fields)]
+        found_fields.update(kept)
+        lengths[len(kept)] += 1
+        alone.update(kept if len(kept) == 1 else ())
+    single = len(places) == 1 if places is not None else set(lengths) <= {1}
+    fields = {field.lower() for field in found_fields}
+    classes = _classes(alone) if single and not fields <= {*SIGNS, *ZEROS, *MISSING} else []
     if classes:
         hot = {name: tuple(1 if other == name else -1 for other in classes) for name in classes}
         found = _read(path, table, lambda row: hot.get(row[0]) if len(row) == 1 else None, "a class", places)
         return _renamed(found, tuple(classes))
     signs = SIGNS if any(SIGNS.get(field) == -1 for field in fields) else SIGNS | dict.fromkeys(ZEROS, -1)
-    usual = len(columns) or Counter(map(len, kept)).most_common(1)[0][0] if kept else 0
+    usual = len(columns) or (lengths.most_common(1)[0][0] if lengths else 0)
 
     def parse(row: Sequence[str]) -> tuple[int, ...] | None:
         values = [signs.get(field.lower()) for field in row]
@@ -152,18 +157,12 @@ def _renamed(found: Annotations[Value], columns: tuple[str, ...]) -> Annotations
     return Annotations(found.path, found.values, found.errors, columns, found.warnings)
 
 
-def _classes(rows: Sequence[Sequence[str]], fields: Mapping[str, int], places: Sequence[int] | None) -> list[str]:
-    """The classes of a single column, sorted (numbers by value).
+def _classes(fields: Collection[str]) -> list[str]:
+    """The classes of a single column, sorted (numbers by value); none where it has fractions, which are measurements.
 
-    None where it is a yes or no, has fractions, which are measurements, or is no single column.
+    A yes or no is no class.
     """
-    if (len(places) != 1 if places is not None else any(len(row) != 1 for row in rows)) or set(fields) <= {
-        *SIGNS,
-        *ZEROS,
-        *MISSING,
-    }:
-        return []
-    names = sorted({row[0] for row in rows if row and row[0].lower() not in MISSING}, key=_class_order)
+    names = sorted((name for name in fields if name.lower() not in MISSING), key=_class_order)
     fractions = any(_is_number(name) and not float(name).is_integer() for name in names)
     return names if len(names) <= MAX_CLASSES and not fractions else []
 
@@ -172,7 +171,7 @@ def _class_order(name: str) -> tuple[bool, int, str]:
     return (False, int(name), "") if name.isdecimal() else (True, 0, name)
 
 
-def _faces_of_table(path: Path, table: Table) -> list[tuple[str, list[Face | None], str, str]]:
+def _faces_of_table(path: Path, table: Table) -> Iterator[tuple[str, list[Face | None], str, str]]:
     layout = None
     if table.columns:
         layout = five_points.layout_of_columns(table.columns)
@@ -181,12 +180,10 @@ def _faces_of_table(path: Path, table: Table) -> list[tuple[str, list[Face | Non
                 f"{path}: the header has the columns {' '.join(table.columns)}, expected are "
                 f"{' '.join(LANDMARK_COLUMNS)} in any order, or x_0 y_0 ... of 68, 468 or 478 points. Rename them."
             )
-    rows: list[tuple[str, list[Face | None], str, str]] = []
     for row in table.rows:
         own = layout or five_points.layout_of_count(len(row.fields))
         whole = own is not None and (not table.columns or len(row.fields) == len(table.columns))
-        rows.append((row.name, [five_points.pick(own, row.fields) if own and whole else None], row.where, row.text))
-    return rows
+        yield row.name, [five_points.pick(own, row.fields) if own and whole else None], row.where, row.text
 
 
 def _is_normalised(values: Collection[tuple[Face, ...]]) -> bool:
@@ -272,7 +269,7 @@ def _load(path: Path, counts: Collection[int], is_value: Callable[[str], bool]) 
     if records.is_pts(text):
         return records.read_pts_files([(path.with_suffix(records.PTS).name, content)])
     found = records.read_json(text)
-    return read_text(text, counts, is_value) if found is None else found
+    return read_text(text, counts, lru_cache(1 << 14)(is_value)) if found is None else found
 
 
 def _some_pts(path: Path, files: Iterator[tuple[str, bytes]]) -> list[Record]:

@@ -6,7 +6,7 @@ suffix or none, with other spaces.
 """
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.faces.annotation_table import has_image_suffix
@@ -23,14 +23,24 @@ class Match:
     difference: str
 
 
-def match(photographs: Collection[str], rows: Collection[str]) -> dict[str, Match]:
-    """The row of each photograph that has one, by name."""
-    known = set(rows)
-    found = {name: Match(name, "") for name in photographs if name in known}
-    found |= _match_others(
-        [name for name in photographs if name not in found], [name for name in rows if name not in found]
-    )
-    return {name: found[name] for name in photographs if name in found}
+class Matches(Mapping[str, Match]):
+    """The row of each of `photographs` that has one, in their order; of equal names none is kept."""
+
+    def __init__(self, photographs: Collection[str], rows: Collection[str]) -> None:
+        self._photographs, self._rows = photographs, rows
+        left = [name for name in photographs if name not in rows]
+        named = set(photographs) if left else set[str]()
+        self._others = _match_others(left, [name for name in rows if name not in named]) if left else {}
+        self._count = len(photographs) - len(left) + len(self._others)
+
+    def __getitem__(self, photograph: str) -> Match:
+        return self._others[photograph] if photograph not in self._rows else Match(photograph, "")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._photographs if name in self._rows or name in self._others)
+
+    def __len__(self) -> int:
+        return self._count
 
 
 def _match_others(photographs: Collection[str], rows: Collection[str]) -> dict[str, Match]:

@@ -1,6 +1,7 @@
 """The benchmarks of large tables, on small ones."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks import lsun_index, rehearsal, tables
 from pipeline import manifest
 from pipeline.faces.alignment import Annotated, join_annotations
 from pipeline.faces.formats import check_picture
+from pipeline.faces.landmarks import read_attributes
 from pipeline.params import SyntheticSource
 from stages import plan, read_params
 
@@ -73,3 +75,14 @@ def test_drawn_tables_are_joined_with_their_annotations() -> None:
     faces = list(joined.faces)
     assert len(faces) == 50
     assert all(isinstance(face, Annotated) and face.landmarks and face.split for face in faces)
+
+
+def test_rows_of_annotations_are_made_one_by_one(tmp_path: Path) -> None:
+    """All rows of CelebA's 40 attributes at once would take half a gigabyte."""
+    file = tmp_path / "attributes.txt"
+    file.write_text("\n".join(f"{number:06d}.jpg " + " ".join(["-1", " 1", "-1"] * 13) for number in range(3000)))
+    tracemalloc.start()
+    found = read_attributes(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.values) == 3000 and peak < 9 * file.stat().st_size
