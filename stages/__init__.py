@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,6 +70,7 @@ def load_yaml(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
+@lru_cache(maxsize=4)  # a stage reads them several times, which takes 25 ms each
 def parse_params(text: str, path: Path) -> Params:
     """Validate the text of the params file `path`.
 
@@ -310,6 +311,10 @@ def recipe_of(stage: str) -> int:
 
 def main(stage: Any) -> None:
     """Run a stage's function from the command line: a named error ends it with its message alone."""
+    if "pyarrow" in sys.modules:
+        from pipeline import columns
+
+        columns.leave_pandas_out()
     try:
         stage(*sys.argv[1:])
     except PipelineError as error:
