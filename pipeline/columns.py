@@ -4,9 +4,8 @@ A table here has a column `drop_reason`, which is null in kept rows. How many ro
 file's footer, so a task that wants some of them reads their groups alone.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,30 +25,6 @@ KEYS = ("index", "face")
 
 Adapt = Callable[[int, pa.Table], pa.Table]
 """Changes some rows of a part with this number; the order of the keys stays."""
-
-
-class _NoPandas:
-    """A finder of modules to which pandas is not installed."""
-
-    @staticmethod
-    def find_spec(name: str, *_: object) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name, name=name)
-
-
-@cache
-def leave_pandas_out() -> None:
-    """Keep pyarrow from importing pandas in this process, unless something else has.
-
-    pyarrow does so once, where it first converts a value, to know those of pandas: a quarter of a second and 50 MiB.
-    """
-    if "pandas" in sys.modules:
-        return
-    sys.meta_path.insert(0, _NoPandas)
-    try:
-        pa.scalar(0)
-    finally:
-        sys.meta_path.remove(_NoPandas)
 
 
 class TableFile:

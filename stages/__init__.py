@@ -26,6 +26,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline import atomic, checksums, disk, provenance
 from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError, SuspiciousInputError
+from pipeline.no_pandas import arrow_without_pandas
 from pipeline.params import Params
 from pipeline.progress import QUIET, duration
 from pipeline.provenance import RECORD, read_json
@@ -311,10 +312,7 @@ def recipe_of(stage: str) -> int:
 
 def main(stage: Any) -> None:
     """Run a stage's function from the command line: a named error ends it with its message alone."""
-    if "pyarrow" in sys.modules:
-        from pipeline import columns
-
-        columns.leave_pandas_out()
+    arrow_without_pandas()
     try:
         stage(*sys.argv[1:])
     except PipelineError as error:
