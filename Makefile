@@ -36,6 +36,7 @@ plots: env ## curves and pictures as DVC shows them, to compare revisions: dvc_p
 	dvc plots show
 
 test: export OMP_NUM_THREADS := 1 # pytest's processes take the cores already
+test: export PYTHONDONTWRITEBYTECODE := # where a container sets it, each of some hundred processes would compile the sources again
 test: env ## the whole test suite, on up to four cores
 	pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 

@@ -20,6 +20,7 @@ from dask.distributed import Client, Future, KilledWorker
 
 from pipeline import atomic, manifest
 from pipeline.errors import ClusterError, DropReason, RejectedInputError
+from pipeline.no_pandas import arrow_without_pandas
 from pipeline.progress import Progress, progress
 from pipeline.workers import Requirements, check_workers
 
@@ -148,6 +149,7 @@ class _WorkersDiedError(Exception):
 
 
 def _execute(job: _Job, function: ChunkFunction, folder: Path, requirements: Requirements) -> None:
+    arrow_without_pandas()
     requirements.check_this_worker()
     if not job.probe and (folder / job.chunk.name).exists():
         return  # dask repeats a task that ended if its worker dies before the client knows it

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +26,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline import atomic, checksums, disk, provenance
 from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError, SuspiciousInputError
+from pipeline.no_pandas import arrow_without_pandas
 from pipeline.params import Params
 from pipeline.progress import QUIET, duration
 from pipeline.provenance import RECORD, read_json
@@ -70,6 +71,7 @@ def load_yaml(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
+@lru_cache(maxsize=4)  # a stage reads them several times, which takes 25 ms each
 def parse_params(text: str, path: Path) -> Params:
     """Validate the text of the params file `path`.
 
@@ -310,6 +312,7 @@ def recipe_of(stage: str) -> int:
 
 def main(stage: Any) -> None:
     """Run a stage's function from the command line: a named error ends it with its message alone."""
+    arrow_without_pandas()
     try:
         stage(*sys.argv[1:])
     except PipelineError as error:

@@ -32,7 +32,7 @@ class Repo:
     def clone(cls, root: Path) -> Self:
         """Copy the files of this checkout, except the tests, to a new git repository at `root`.
 
-        With the machine code that numba has cached: it is valid for files of the same time stamp.
+        With the machine code that numba has cached, also for clones and experiments: it is valid for equal files.
         """
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -48,7 +48,7 @@ class Repo:
             (root / cached).parent.mkdir(exist_ok=True)
             shutil.copy2(cached, root / cached)
         repo = cls(root)
-        for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a copy"]):
+        for words in (["init", "-q"], ["add", "--force", "."], ["commit", "-qm", "a copy"]):
             repo._git(*words)
         return repo
 

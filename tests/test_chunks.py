@@ -1,14 +1,10 @@
 """Executions of chunks: two at once, and workers that die (tests/test_cluster.py has whole runs)."""
 
 import json
-import os
-import secrets
-import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,6 +19,7 @@ from pipeline.errors import ClusterError, DropReason
 from pipeline.manifest import Drop, Photograph, Stored
 from pipeline.params import ClusterParams
 from pipeline.workers import connect
+from tests.worker_tasks import Poisoned
 
 CHUNK = Chunk("crop-00000", 0, 3)
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
@@ -107,23 +104,6 @@ def test_of_two_interleaved_executions_one_is_published_with_its_own_table(
     published = {b"\0\0\0"}, {b"\1\1\1"}
     assert set(seen) in ((*published, set()) if "sweep" in turns else published), "one execution's, and never another's"
     assert [path.name for path in (data / "crop").iterdir()] == ([CHUNK.name] if seen else []), "nothing else is left"
-
-
-@dataclass(frozen=True)
-class Poisoned:
-    """Writes the rows of a chunk; `poison` are those with which a worker dies, `calls` counts the executions."""
-
-    poison: frozenset[int]
-    calls: Path
-    too_much: int = 1000
-
-    def __call__(self, chunk: Chunk, folder: Path) -> None:
-        (self.calls / f"{chunk.start}-{chunk.stop}-{secrets.token_hex(4)}").touch()
-        rows = [row for row in range(chunk.start, chunk.stop) if row not in chunk.killers]
-        (folder / f"{chunk.name}.json").write_text(json.dumps([rows, sorted(chunk.killers)]))
-        if self.poison & {*rows} or len(rows) > self.too_much:
-            os.kill(os.getpid(), signal.SIGKILL)
-        manifest.write_rows(folder / chunks.TABLE, Photograph, [])
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 import hashlib
 import math
-import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,35 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import chunks, manifest
-from pipeline.cluster import MOST_CHUNKS, _spans, map_rows, outcomes
-from pipeline.container import read_stored, writing_container
-from pipeline.errors import DropReason, RejectedInputError
+from pipeline.cluster import MOST_CHUNKS, _spans, map_rows
+from pipeline.container import read_stored
+from pipeline.errors import DropReason
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
 from pipeline.params import ClusterParams
+from tests import worker_tasks
+from tests.stages.faces import scheduler
 
 STORED = Stored(container="extract/extract-00000.tar", offset=512, size=7, md5="0" * 32)
-
-
-def _check(row: Photograph) -> Photograph:
-    if row.index % 5 == 0:
-        raise RejectedInputError(DropReason.TOO_SMALL, f"{row.index} pixels")
-    return row
-
-
-def _store(rows: Sequence[Photograph], stem: Path, calls: Path) -> Iterator[Photograph | Drop]:
-    """A task of the true shape: a container and the rows that point into it; each call leaves a trace."""
-    (calls / stem.name).touch()
-    with writing_container(stem.with_suffix(".tar"), f"extract/{stem.name}.tar") as container:
-        for outcome in outcomes(rows, _check):
-            if isinstance(outcome, Photograph):
-                stored = container.add(outcome.file, outcome.file.encode() * 100)
-                yield manifest.extend(outcome, Photograph, photograph=stored)
-            else:
-                yield outcome
-
-
-def _fail(rows: Sequence[Photograph], stem: Path) -> Iterator[Photograph | Drop]:
-    raise ArithmeticError(f"no such luck with {stem.name}")
 
 
 @pytest.fixture
@@ -50,12 +28,25 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def _run(table: Path, work: Path, workers: int, calls: Path, rows_per_chunk: int = 7) -> Accounting:
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with scheduler() as address:
+        yield address
+
+
+def _params(workers: int | str) -> ClusterParams:
+    """So many local processes, or the workers of a scheduler."""
+    local = {"scheduler": None, "workers": workers}
+    given = local if isinstance(workers, int) else {"scheduler": workers, "workers": 1}
+    return ClusterParams(worker_wait_minutes=1.0, memory_per_worker_mib=500, **given)
+
+
+def _run(table: Path, work: Path, workers: int | str, calls: Path, rows_per_chunk: int = 7) -> Accounting:
     work.mkdir(exist_ok=True)
     calls.mkdir(exist_ok=True)
     return map_rows(
-        ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=workers, memory_per_worker_mib=500),
-        partial(_store, calls=calls),
+        _params(workers),
+        partial(worker_tasks.store, calls=calls),
         table=table,
         row_in=Photograph,
         row_out=Photograph,
@@ -83,12 +74,12 @@ def test_the_result_depends_on_neither_workers_nor_interruption(table: Path, tmp
     assert _names(tmp_path / "calls2") == [f"extract-{i:06d}" for i in (7, 14, 28, 35)]
 
 
-def test_finished_chunks_of_another_size_are_used(table: Path, tmp_path: Path) -> None:
+def test_finished_chunks_of_another_size_are_used(table: Path, tmp_path: Path, address: str) -> None:
     whole, work = tmp_path / "whole", tmp_path / "work"
-    _run(table, whole, 1, tmp_path / "calls1")
+    _run(table, whole, address, tmp_path / "calls1")
     _leave_two_chunks(table, work, tmp_path / "scratch")
     left = {name: digest for path in work.glob("*.chunks/*/") for name, digest in _digests(path).items()}
-    assert _run(table, work, 1, tmp_path / "calls2", rows_per_chunk=5) == Accounting(40, 32, {"too small": 8})
+    assert _run(table, work, address, tmp_path / "calls2", rows_per_chunk=5) == Accounting(40, 32, {"too small": 8})
     assert _names(tmp_path / "calls2") == [f"extract-{i:06d}" for i in (7, 12, 17, 28, 33, 38)]
     del left[chunks.TABLE]
     assert left.items() <= _digests(work).items()
@@ -106,36 +97,27 @@ def _leave_two_chunks(table: Path, work: Path, scratch: Path) -> None:
         folder = work / f"extract.chunks/extract-{start:06d}"
         folder.mkdir(parents=True)
         rows = manifest.read_kept(table, Photograph, start, start + 7)
-        manifest.write_rows(folder / chunks.TABLE, Photograph, _store(rows, folder / folder.name, scratch))
+        manifest.write_rows(folder / chunks.TABLE, Photograph, worker_tasks.store(rows, folder / folder.name, scratch))
 
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path) -> None:
-    _run(table, tmp_path / "work", 1, tmp_path / "first")
-    _run(table, tmp_path / "work", 1, tmp_path / "second")
+def test_a_finished_table_is_not_made_again(table: Path, tmp_path: Path, address: str) -> None:
+    _run(table, tmp_path / "work", address, tmp_path / "first")
+    _run(table, tmp_path / "work", address, tmp_path / "second")
     assert not list((tmp_path / "second").iterdir())
-
-
-def _die(rows: Sequence[Photograph], stem: Path) -> Iterator[Photograph | Drop]:
-    """Stores rows as `_store` does; a decoder crashes on one of them."""
-    with writing_container(stem.with_suffix(".tar"), f"extract/{stem.name}.tar") as container:
-        for row in rows:
-            if row.file == "000017.jpg":
-                os.kill(os.getpid(), signal.SIGSEGV)
-            yield manifest.extend(row, Photograph, photograph=container.add(row.file, row.file.encode()))
 
 
 def test_a_photograph_that_kills_its_worker_is_dropped(table: Path, tmp_path: Path) -> None:
     account = map_rows(
-        ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=500),
-        _die,
+        _params(1),
+        worker_tasks.die,
         table=table,
         row_in=Photograph,
         row_out=Photograph,
-        rows_per_chunk=4,  # how larger chunks are searched: tests/test_chunks.py
+        rows_per_chunk=2,  # how larger chunks are searched: tests/test_chunks.py
         out=tmp_path / "work/extract.parquet",
     )
     assert account == Accounting(40, 39, {"killed the worker": 1})
@@ -153,8 +135,8 @@ def test_a_photograph_that_kills_its_worker_is_dropped(table: Path, tmp_path: Pa
 def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError, match="no such luck"):
         map_rows(
-            ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=1, memory_per_worker_mib=500),
-            _fail,
+            _params(1),
+            worker_tasks.fail,
             table=table,
             row_in=Photograph,
             row_out=Denoised,

@@ -37,8 +37,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "crop": {"faces_per_chunk": 3},
     "fit_denoise": FIT,
     "denoise": {"faces_per_chunk": 3},
-    "fit_superres": FIT,
-    "superres": {"faces_per_chunk": 3, "previews": 4},
+    "fit_superres": {"network": {"kind": "none"}},  # torch in every worker that is started takes seconds
+    "superres": {"faces_per_chunk": 3, "previews": 4, "method": "lanczos"},
     "select": {"keep": 10},
     "shard": {"images_per_shard": 3},
     "lsun": {"source": {"records": 12}, "resolution": 64, "images_per_shard": 3},
@@ -57,8 +57,9 @@ def _write_params(address: str | None) -> None:
     params = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
     for section, values in SMALL.items():
         for key, value in values.items():
-            params[section][key] = params[section][key] | value if isinstance(value, dict) else value
-    params["cluster"] |= {"scheduler": address}
+            part = isinstance(value, dict) and "kind" not in value
+            params[section][key] = params[section][key] | value if part else value
+    params["cluster"] |= {"scheduler": address, "workers": 1}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 

@@ -15,12 +15,12 @@ import dask.config
 import pytest
 from dask.distributed import Client
 
-from pipeline import chunks, manifest, workers
+from pipeline import chunks, workers
 from pipeline.chunks import Chunk
 from pipeline.errors import ClusterError
-from pipeline.manifest import Photograph
 from pipeline.params import ClusterParams
 from tests.dask_processes import ENVIRONMENT, ROOT, dask_process, dask_scheduler, worker_words
+from tests.worker_tasks import wait, write
 
 CHUNKS = [Chunk(f"crop-{number:05d}", number, number + 1) for number in range(3)]
 
@@ -40,14 +40,9 @@ def _params(address: str | None, *, minutes: float = 1.0) -> ClusterParams:
     return ClusterParams(scheduler=address, worker_wait_minutes=minutes, workers=1, memory_per_worker_mib=1000)
 
 
-def _write(chunk: Chunk, folder: Path) -> None:
-    (folder / f"{chunk.name}.txt").write_text(str(Path.cwd()))
-    manifest.write_rows(folder / chunks.TABLE, Photograph, [])
-
-
 def _run(address: str, folder: Path) -> None:
     with workers.connect(_params(address)) as client:
-        chunks.run_chunks(client, _write, CHUNKS, folder)
+        chunks.run_chunks(client, write, CHUNKS, folder)
 
 
 def test_an_empty_scheduler_is_waited_for_up_to_a_limit(address: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +89,7 @@ def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: P
         client.wait_for_workers(3, timeout=60)
         names = {info["name"]: worker for worker, info in client.scheduler_info(-1)["workers"].items()}
         with pytest.raises(ClusterError) as raised:
-            chunks.run_chunks(client, _write, CHUNKS, tmp_path / "crop.chunks")
+            chunks.run_chunks(client, write, CHUNKS, tmp_path / "crop.chunks")
         message = str(raised.value)
         for name, sentence in {
             "older": rf"runs another version of the code, from {older}\. Start it from the checkout",
@@ -115,11 +110,6 @@ def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: P
             workers.check_workers(client, blind)
 
 
-def _wait(chunk: Chunk, folder: Path) -> None:
-    time.sleep(1.0)
-    _write(chunk, folder)
-
-
 def test_a_worker_that_joins_later_is_checked_too(address: str, elsewhere: Path, tmp_path: Path) -> None:
     chunks_of_seconds = [Chunk(f"crop-{number:05d}", number, number + 1) for number in range(30)]
     with dask_process(elsewhere, *worker_words(address)), workers.connect(_params(address)) as client:
@@ -129,7 +119,7 @@ def test_a_worker_that_joins_later_is_checked_too(address: str, elsewhere: Path,
         with ExitStack() as stack:
             late.start()
             with pytest.raises(ClusterError, match=r"worker .* has 2 threads.* Start it with --nthreads 1"):
-                chunks.run_chunks(client, _wait, chunks_of_seconds, tmp_path / "crop.chunks")
+                chunks.run_chunks(client, wait, chunks_of_seconds, tmp_path / "crop.chunks")
 
 
 def test_a_scheduler_that_dies_is_named(elsewhere: Path, tmp_path: Path) -> None:
@@ -143,7 +133,7 @@ def test_a_scheduler_that_dies_is_named(elsewhere: Path, tmp_path: Path) -> None
         threading.Timer(1.0, lambda: os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)).start()
         started = time.monotonic()
         with pytest.raises(ClusterError, match=f"the scheduler {address} "):
-            chunks.run_chunks(client, _wait, CHUNKS, tmp_path / "crop.chunks")
+            chunks.run_chunks(client, wait, CHUNKS, tmp_path / "crop.chunks")
         assert time.monotonic() - started < 20
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import rankdata
+from numpy.typing import NDArray
 
 from pipeline.faces.quality import best_first
 
@@ -30,9 +30,15 @@ def agreement(figures: Sequence[float], chosen: Sequence[bool]) -> Agreement:
     if count == 0 or others == 0:
         raise ValueError(f"{count} faces are chosen and {others} are not; neither may be 0")
     # the statistic of Mann and Whitney
-    above = rankdata(figures)[is_chosen].sum() - count * (count + 1) / 2
+    above = _ranks(figures)[is_chosen].sum() - count * (count + 1) / 2
     best = best_first(figures)[:count]
     return Agreement(round(float(above) / (count * others), DECIMALS), round(float(is_chosen[best].mean()), DECIMALS))
+
+
+def _ranks(figures: Sequence[float]) -> NDArray[np.float64]:
+    """The place of each figure in ascending order, from 1; equal ones share the mean of their places."""
+    _, place, count = np.unique(figures, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
 
 
 def agreements(faces: pa.Table, chosen: Sequence[bool]) -> dict[str, Agreement]:

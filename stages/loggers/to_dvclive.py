@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dvclive.live import Live
-
+from pipeline.no_pandas import no_pandas
 from training.history import Row
 from training.image_grid import Pixels
 from training.timing import Timing
+
+with no_pandas():
+    from dvclive.live import Live
 
 
 class DvcliveLogger:

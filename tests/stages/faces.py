@@ -1,9 +1,11 @@
 """A small `data/extract` of made-up photographs, and the params that run a stage on it, for tests of align and crop."""
 
+import copy
 import io
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +55,14 @@ def write_extract(photographs: Mapping[str, bytes], landmarks: str) -> None:
 
 def choose(address: str, **sections: dict[str, Any]) -> None:
     """Write `params.yaml`: the demo's, with values of some sections replaced."""
-    params = yaml.safe_load(DEMO.read_text())
+    params = copy.deepcopy(_demo())
     params["cluster"]["scheduler"] = address
     params["align"]["max_suspicious"] = 1.0  # the photographs share their landmarks
     for name, values in sections.items():
         params[name] |= values
     Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+@cache
+def _demo() -> dict[str, Any]:
+    return yaml.safe_load(DEMO.read_text())

@@ -1,7 +1,9 @@
 """A data set and a run so small that a test can train on them."""
 
+import copy
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ def make_dataset(folder: Path, *, images: int = 24, resolution: int = 16, label_
 
 def make_run(dataset: Path, **changes: Any) -> TrainRun:
     """The demo's run, smaller: 4 to 8 pixels in 480 images; `schedule__x` changes a value of a section."""
-    run = read_params(ROOT / "profiles/demo.yaml").train.runs["demo"].model_dump()
+    run = copy.deepcopy(_demo_run())
     run |= {"dataset": dataset, "resolution": 8, "threads": 1, "snapshot_ticks": 2, "keep_snapshots": 4}
     run |= {"grid_columns": 4, "grid_rows": 2, "grid_cell_pixels": 16}
     run["snapshot_swd"] = {"images": 16, "patches_per_image": 8, "directions": 8}
@@ -58,6 +60,11 @@ def make_run(dataset: Path, **changes: Any) -> TrainRun:
         section, _, key = name.rpartition("__")
         (run[section] if section else run)[key] = value
     return TrainRun.model_validate(run)
+
+
+@cache
+def _demo_run() -> dict[str, Any]:
+    return read_params(ROOT / "profiles/demo.yaml").train.runs["demo"].model_dump()
 
 
 def make_network(folder: Path, *, lod: float, images_shown: int = 480, **changes: Any) -> Path:

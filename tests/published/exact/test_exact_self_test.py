@@ -14,11 +14,15 @@ from pipeline.faces import geometry
 from pipeline.faces.region import Region
 from pipeline.published.exact import render as tested
 
+# in one module alone: the others come from numba's cache, and need not be compiled once more
 CONTRACTED = """
 import numba
 plain = numba.njit
 def contracting(*functions, **options):
-    return plain(*functions, **(options | {"cache": False, "fastmath": {"contract"}}))
+    def decorate(function):
+        resizes = function.__module__ == "pipeline.faces.lanczos"
+        return plain(**options | ({"cache": False, "fastmath": {"contract"}} if resizes else {}))(function)
+    return plain(*functions, **options) if functions else decorate
 numba.njit = contracting
 from pipeline.published.exact.render import self_test
 self_test()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import torch
 from pydantic import ValidationError
 
 from tests.stages.test_train import write_params
+from tests.training.distributed import two_ranks
 from tests.training.distributed.two_ranks import CHOICES, runs, steps
 from tests.training.small import ROOT, make_dataset, make_run
 from tests.training.test_loop import files
 from training.distributed import launch
 from training.distributed.process_group import SINGLE_PROCESS
+from training.runtime.signals import STOP_SIGNALS
 
 RANKS = 2
 
@@ -29,16 +32,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of the two processes of `two_ranks`."""
     folder = tmp_path_factory.mktemp("ranks")
     make_dataset(folder / "dataset", label_size=3)
-    result = run_module("tests.training.distributed.two_ranks", str(folder), cwd=ROOT)
-    assert result.returncode == 0, result.stderr[-4000:]
+    launch_two(folder)
     return folder
 
 
-def run_module(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
+def launch_two(folder: Path) -> None:
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        launch.launch(RANKS, partial(two_ranks.main, folder))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_a_single_process_exchanges_with_itself() -> None:
@@ -73,9 +77,8 @@ def test_a_run_of_two_stopped_by_one_ends_as_an_uninterrupted_one(folder: Path) 
 
 
 def test_a_process_that_fails_ends_all_and_says_why(tmp_path: Path) -> None:
-    result = run_module("tests.training.distributed.two_ranks", str(tmp_path), cwd=ROOT)
-    assert result.returncode == 1
-    assert f"ShardError: {tmp_path}/dataset" in result.stderr
+    with pytest.raises(SystemExit, match=f"ShardError: {tmp_path}/dataset"):
+        launch_two(tmp_path)
 
 
 @pytest.mark.parametrize("split", [{"schedule__devices": 2}, {"speed__samples_at_once": {4: 4}}], ids=str)

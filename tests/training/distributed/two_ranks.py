@@ -1,7 +1,6 @@
-"""The two processes of `test_process_group`: `python -m tests.training.distributed.two_ranks FOLDER` starts them."""
+"""What the two processes of `test_process_group` do."""
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +14,6 @@ from pipeline.shards.reader import DataSet
 from tests.training.small import make_run
 from training import schedule
 from training.data.real_images import Reals
-from training.distributed import launch
 from training.distributed.process_group import ProcessGroup, init_process_group
 from training.loop import Reporter, train
 from training.optim.adam import Adam
@@ -94,7 +92,4 @@ def main(folder: Path) -> None:
         exchanged = group.broadcast({"rank": group.rank}), group.any(group.rank == 1), group.max(group.rank)
         torch.save(exchanged, folder / f"exchanged-{group.rank}.pt")
         whole_runs(folder / "dataset", folder, group)
-
-
-if __name__ == "__main__":
-    launch.launch(2, partial(main, Path(sys.argv[1])))
+    assert "torch._dynamo" not in sys.modules, "on a CPU nothing is compiled, and it takes more than a second to load"
