@@ -296,7 +296,7 @@ class _Search:
         if self._begun_with == len(self._killers):
             raise ClusterError(
                 f"{self._chunk.name} ({rows}) killed {2 * DEATHS} workers, though none of its rows alone does. "
-                f"If the memory is too small, {MORE_MEMORY}, or make the chunks smaller. Finished chunks are kept."
+                f"If the memory is too small, {MORE_MEMORY}. Finished chunks are kept."
             )
         print(
             f"{self._chunk.name}: {DEATHS} workers died with it ({rows}); looking for the row that kills them",
