@@ -6,7 +6,7 @@ rows, files. Params and provenance that differ are listed, and may have had no e
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,33 +149,23 @@ def tables(a: Path, b: Path) -> Facts:
     Of rows with equal keys the first counts. `TableError`: one is no parquet table, or has no integers `index`.
     """
     try:
-        first, second = pq.read_table(a).combine_chunks(), pq.read_table(b).combine_chunks()
+        first, second = pq.read_schema(a), pq.read_schema(b)
+        common = [name for name in first.names if name in second.names]
+        keys = [name for name in ("index", "face") if name in common]
+        if "index" not in keys or not all(
+            pa.types.is_integer(schema.field("index").type) for schema in (first, second)
+        ):
+            raise TableError(f"{a}, {b}: have no column index in common, so their rows cannot be compared.")
+        names_N, names_M = _keys(a, keys), _keys(b, keys)
+        both, rows_a, rows_b = np.intersect1d(names_N, names_M, return_indices=True)
+        values = {name: found for name in common if (found := _changed(name, both, ((a, rows_a), (b, rows_b))))}
     except (OSError, ValueError) as error:
         raise TableError(f"{a} or {b}: not a parquet table, or damaged ({error}).") from error
-    common = [name for name in first.column_names if name in second.column_names]
-    keys = [name for name in ("index", "face") if name in common]
-    if "index" not in keys or not all(pa.types.is_integer(t.schema.field("index").type) for t in (first, second)):
-        raise TableError(f"{a}, {b}: have no column index in common, so their rows cannot be compared.")
-    keys_NK, keys_MK = (
-        np.stack([np.array(pc.fill_null(table[name], 0), np.int64) for name in keys], axis=1)
-        for table in (first, second)
-    )
-    names_N, names_M = (
-        np.ascontiguousarray(of).view([(name, np.int64) for name in keys])[:, 0] for of in (keys_NK, keys_MK)
-    )
-    both, rows_a, rows_b = np.intersect1d(names_N, names_M, return_indices=True)
-    values: Facts = {}
-    for name in common:
-        left, right = first[name].take(pa.array(rows_a)), second[name].take(pa.array(rows_b))
-        changed = np.flatnonzero(_differ(left.combine_chunks(), right.combine_chunks())).tolist()
-        if changed:
-            shown = {_text(both[row].item()): pair_of(left[row].as_py(), right[row].as_py()) for row in changed[:5]}
-            values[name] = {"rows": len(changed), "first": shown}
     columns = {
         name: names
         for name, names in (
-            ("only_in_a", [name for name in first.column_names if name not in common]),
-            ("only_in_b", [name for name in second.column_names if name not in common]),
+            ("only_in_a", [name for name in first.names if name not in common]),
+            ("only_in_b", [name for name in second.names if name not in common]),
         )
         if names
     }
@@ -189,11 +179,28 @@ def tables(a: Path, b: Path) -> Facts:
     }
     return {
         "equal": not (values or columns or missing),
-        "rows": {"a": first.num_rows, "b": second.num_rows, "in_both": len(both)},
+        "rows": {"a": len(names_N), "b": len(names_M), "in_both": len(both)},
         "missing": missing,
         "columns": columns,
         "values": values,
     }
+
+
+def _keys(path: Path, keys: list[str]) -> NDArray[Any]:
+    """The keys of all rows, each a record of integers."""
+    table = pq.read_table(path, columns=keys)
+    keys_NK = np.stack([np.array(table[name].fill_null(0), np.int64) for name in keys], axis=1)
+    return np.ascontiguousarray(keys_NK).view([(name, np.int64) for name in keys])[:, 0]
+
+
+def _changed(name: str, both: NDArray[Any], rows: Sequence[tuple[Path, NDArray[np.int64]]]) -> Facts:
+    """How many values of a column differ between rows with the keys `both`, and the first; only it is in memory."""
+    left, right = (
+        pq.read_table(path, columns=[name])[name].take(pa.array(places)).combine_chunks() for path, places in rows
+    )
+    changed = np.flatnonzero(_differ(left, right)).tolist()
+    shown = {_text(both[row].item()): pair_of(left[row].as_py(), right[row].as_py()) for row in changed[:5]}
+    return {"rows": len(changed), "first": shown} if changed else {}
 
 
 def _differ(left: pa.Array, right: pa.Array) -> NDArray[np.bool_]:
