@@ -37,7 +37,7 @@ from training.ops import conv2d
 from training.timing import Timing
 
 RESOLUTIONS = (1024, 512, 256, 128, 64, 32, 16, 8, 4)
-COMPILED_FROM = 64
+COMPILED_FROM = 32
 """Below, the check saves the minute of compilation."""
 COMPILING_GIB = 13
 """Memory of a process that compiles the gradients of one resolution, which it compares with the eager ones."""

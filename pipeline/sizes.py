@@ -14,7 +14,7 @@ RESTORED_GROWTH = 1.12
 SHARD_SHARES = {
     "none": (1.0,) * 7,
     "gzip": (0.66, 0.75, 0.82, 0.86, 0.9, 0.94, 0.97),
-    "zstd": (0.74, 0.87, 0.91, 0.93, 0.95, 0.98, 1.0),
+    "zstd": (0.78, 0.89, 0.93, 0.95, 0.97, 0.99, 1.0),
 }
 """Compressed bytes by bytes of a level, from 1024 pixels a side down to 16: small images have more detail in a pixel.
 

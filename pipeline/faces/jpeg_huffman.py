@@ -218,8 +218,9 @@ def read_scan(
     `layout` has for each component: blocks per MCU, tables of DC and of AC; `steps` the quantisation.
     """
     means = np.zeros(len(layout), np.int64)
-    bits = (start, 0, 0)
-    blocks = 0  # that follow without new coefficients
+    none: Any = np.int64(0)  # a literal would have numba compile what is called with it a second time
+    bits = (start, none, none)
+    blocks = none  # that follow without new coefficients
     for number in range(across * down):
         if restart and number and number % restart == 0:
             fault, bits = _finish(data, bits)
@@ -230,7 +231,7 @@ def read_scan(
                 return (fault if fault else 7), place
             if place + 1 >= len(data) or data[place + 1] != 0xD0 + (number // restart - 1) % 8:
                 return 5, place
-            bits = (place + 2, 0, 0)
+            bits = (place + 2, none, none)
             means[:] = 0
         for part in range(len(layout)):
             for _ in range(layout[part, 0]):

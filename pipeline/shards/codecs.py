@@ -3,8 +3,8 @@
 Chunks are compressed and decompressed here, not by HDF5, which does one at a time under its lock and gzip with zlib: by
 ISA-L (package isal) and zstd (in pyarrow). The files are those of HDF5's own filters, which every program reads.
 
-gzip is the default, since every HDF5 reads it. zstd needs a plugin there, is 9 % larger, and is read in a third of the
-time; docs/design.md has the measurements. HDF5's shuffle filter has no effect on single bytes.
+gzip is the default, since every HDF5 reads it. zstd needs a plugin there, is a fifth larger, and is read in a third of
+the time; docs/design.md has the measurements. HDF5's shuffle filter has no effect on single bytes.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from pipeline.errors import ShardError
 
 CODECS = ("none", "gzip", "zstd")
 GZIP_LEVEL = 2  # of ISA-L's 0 to 3: 1 is 10 % faster and up to 4 % larger, 3 is slower and no smaller
-ZSTD_LEVEL = -1  # 1 is 8 % smaller and takes twice as long to read; then gzip is as small
+ZSTD_LEVEL = -5  # -1 is 4 to 6 % smaller, and slower to write by half; 1 takes twice as long to read
 CHUNK_PIXELS = 64 * 64
 GZIP_FILTER, ZSTD_FILTER = 1, 32015  # as registered with HDF5
 

@@ -1,13 +1,17 @@
 """Random access to the images of a data set of shards, at any resolution.
 
 Needs only numpy and h5py (and hdf5plugin for the codec zstd). Where isal (for gzip) or pyarrow (for zstd) is installed,
-chunks are decompressed by these instead of HDF5, in a fraction of the time.
+chunks are decompressed by these instead of HDF5, in a fraction of the time and several at once.
 """
 
 import math
+import multiprocessing
 import os
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -16,18 +20,26 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cores import cores
 from pipeline.errors import ShardError
 from pipeline.shards import codecs, layout, open_files
 
 OPEN_SHARDS = 256
 """The most shards that a reader keeps open; fewer where the process may open few files."""
 
+THREADED_BYTES = 2**20
+"""Of pixels in a request: fewer are decompressed without threads."""
+
+CHUNKS_AHEAD = 64
+"""The most compressed chunks that wait in memory for a thread."""
+
 
 class DataSet:
     """The images of a folder that the stage `shard` or `lsun` published.
 
     Each process opens the shards for itself when it first reads them, so the object may be pickled or used after a
-    fork. Within a process it may be used by one thread at a time.
+    fork. Within a process it may be used by one thread at a time. For itself it uses a thread for each core of the
+    process to decompress many pixels, but none in a child process, since its siblings use the other cores.
 
     Parameters
     ----------
@@ -89,15 +101,19 @@ class DataSet:
         images_NCHW = np.empty((len(requested), layout.CHANNELS, resolution, resolution), np.uint8)
         order = np.argsort(requested, kind="stable")  # a chunk is read once
         shard_of = np.searchsorted(self._starts, requested[order], side="right") - 1
+        pool = _threads(os.getpid()) if _is_large(images_NCHW) else None
+        decompressing: deque[tuple[int, Future[None]]] = deque()
         for shard in np.unique(shard_of).tolist():
             places = order[shard_of == shard]
-            try:
-                self._shard(shard).read(resolution, requested[places] - self._starts[shard], places, images_NCHW)
-            except (OSError, RuntimeError) as error:
-                raise ShardError(
-                    f"{self.folder / self._names[shard]}: HDF5 cannot read images of {resolution}x{resolution} from it "
-                    f"({error}). Copy the shard again, or run dvc repro shard."
-                ) from error
+            with self._naming(shard, resolution):
+                rows = requested[places] - self._starts[shard]
+                for chunk in self._shard(shard).chunks(resolution, rows, places, images_NCHW):
+                    if pool is None:
+                        chunk()
+                    else:
+                        decompressing.append((shard, pool.submit(chunk)))
+                        self._finish(decompressing, resolution, but=CHUNKS_AHEAD)
+        self._finish(decompressing, resolution)
         return images_NCHW
 
     def close(self) -> None:
@@ -128,6 +144,22 @@ class DataSet:
             self._open[shard] = _Shard(self.folder / self._names[shard])
         self._open.move_to_end(shard)
         return self._open[shard]
+
+    def _finish(self, decompressing: deque[tuple[int, Future[None]]], resolution: int, but: int = 0) -> None:
+        while len(decompressing) > but:
+            shard, future = decompressing.popleft()
+            with self._naming(shard, resolution):
+                future.result()
+
+    @contextmanager
+    def _naming(self, shard: int, resolution: int) -> Generator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise ShardError(
+                f"{self.folder / self._names[shard]}: HDF5 cannot read images of {resolution}x{resolution} from it "
+                f"({error}). Copy the shard again, or run dvc repro shard."
+            ) from error
 
     def _check_complete(self, sizes: list[int]) -> None:
         for name, size in zip(self._names, sizes, strict=True):
@@ -171,10 +203,10 @@ class _Shard:
         self._levels.clear()
         self._file.close()
 
-    def read(
+    def chunks(
         self, resolution: int, rows: NDArray[np.int64], places: NDArray[np.int64], out_NCHW: NDArray[np.uint8]
-    ) -> None:
-        """Read the sorted `rows` to the `places` of `out_NCHW`, a chunk at a time."""
+    ) -> Generator[Callable[[], None]]:
+        """Read the sorted `rows`, a chunk at a time; each call decompresses one to its `places` of `out_NCHW`."""
         if resolution not in self._levels:
             level = layout.dataset(self._file, layout.level_name(resolution))
             self._levels[resolution] = level, codecs.decompressor(level)
@@ -183,20 +215,39 @@ class _Shard:
         cuts = np.flatnonzero(np.diff(rows // size)) + 1
         for start, stop in pairwise([0, *cuts.tolist(), len(rows)]):
             first = int(rows[start]) // size * size
-            chunk_NCHW = None if decompress is None else _chunk(level, first, decompress)
-            if chunk_NCHW is None:
-                chunk_NCHW = level[first : first + size]
-            for place, row in zip(places[start:stop].tolist(), (rows[start:stop] - first).tolist(), strict=True):
-                out_NCHW[place] = chunk_NCHW[row]
+            wanted = rows[start:stop] - first, places[start:stop]
+            left_out, stored = (1, b"") if decompress is None else codecs.stored_chunk(level, first)
+            if decompress is None or left_out:  # HDF5 may store a chunk without its filter
+                pixels_NCHW = level[first : first + size]
+                yield partial(_decompress, lambda pixels, _: pixels, pixels_NCHW, pixels_NCHW.shape, wanted, out_NCHW)
+            else:
+                yield partial(_decompress, decompress, stored, level.chunks or (), wanted, out_NCHW)
 
 
-def _chunk(level: h5py.Dataset, first: int, decompress: codecs.Decompress) -> NDArray[np.uint8] | None:
-    """The chunk that begins with image `first`; None if HDF5 stored it without its filter, as it may."""
-    left_out, stored = codecs.stored_chunk(level, first)
-    if left_out:
-        return None
-    shape: tuple[int, ...] = level.chunks or ()
+def _decompress(
+    decompress: codecs.Decompress,
+    stored: Any,
+    shape: tuple[int, ...],
+    rows_and_places: tuple[NDArray[np.int64], NDArray[np.int64]],
+    out_NCHW: NDArray[np.uint8],
+) -> None:
     pixels = np.frombuffer(decompress(stored, math.prod(shape)), np.uint8)
     if pixels.size != math.prod(shape):
-        raise OSError(f"the chunk of image {first} has {pixels.size} bytes instead of {math.prod(shape)}")
-    return pixels.reshape(shape)
+        raise OSError(f"a chunk has {pixels.size} bytes instead of {math.prod(shape)}")
+    chunk_NCHW = pixels.reshape(shape)
+    for row, place in zip(*(numbers.tolist() for numbers in rows_and_places), strict=True):
+        out_NCHW[place] = chunk_NCHW[row]
+
+
+def _is_large(images_NCHW: NDArray[np.uint8]) -> bool:
+    """Whether threads are worth their cost; a child process has none, since its siblings use the other cores."""
+    return images_NCHW.nbytes >= THREADED_BYTES and len(images_NCHW) > 1 and multiprocessing.parent_process() is None
+
+
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """One per core of this process, whose number is `process`: those of its parent are not there after a fork.
+
+    They stay, since memory that was used in a thread is freed when it ends.
+    """
+    return ThreadPoolExecutor(cores(), f"shards-{process}")

@@ -180,7 +180,7 @@ class _Level:
 
     def _write(self, chunk_NCHW: NDArray[np.uint8], images: int) -> None:
         stored = self._compress(chunk_NCHW)
-        self._dataset.resize(self._written + images, axis=0)
+        self._dataset.id.set_extent((self._written + images, *chunk_NCHW.shape[1:]))
         self._dataset.id.write_direct_chunk((self._written, 0, 0, 0), stored)
         self._crcs.append(isal_zlib.crc32(stored))
         self._written += images

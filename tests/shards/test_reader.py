@@ -5,9 +5,11 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -63,6 +65,36 @@ def test_knows_its_images(data_set: MakeDataSet, codec: str) -> None:
         np.testing.assert_array_equal(data.read(16, np.arange(6)), all_NCHW)
 
 
+def in_threads(data: DataSet, order: list[int]) -> tuple[np.ndarray, set[int]]:
+    """What is read, and the threads that decompressed it."""
+    threads: set[int] = set()
+    plain = vars(reader)["_decompress"]
+
+    def decompress(*arguments: Any) -> None:
+        threads.add(threading.get_ident())
+        plain(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "_decompress", decompress)
+        patch.setattr(reader, "THREADED_BYTES", 1)
+        return data.read(16, order), threads
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_threads_read_the_same(data_set: MakeDataSet, codec: str) -> None:
+    folder, all_NCHW = data_set((20, 3, 40), replace(HEADER, codec=codec))
+    order = [62, 5, 21, 5, *range(63)]
+    with DataSet(folder) as data:
+        read, threads = in_threads(data, order)
+        np.testing.assert_array_equal(read, all_NCHW[order])
+        assert threads
+        assert threading.get_ident() not in threads
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            read, threads = pool.apply(in_threads, (data, order))
+        np.testing.assert_array_equal(read, all_NCHW[order])
+        assert len(threads) == 1, "a child process has no threads of its own"
+
+
 @pytest.mark.parametrize("package", ["isal", None])
 def test_reads_shards_as_earlier_versions_wrote_them(
     data_set: MakeDataSet, monkeypatch: pytest.MonkeyPatch, package: str | None
@@ -90,7 +122,11 @@ def test_reads_shards_as_earlier_versions_wrote_them(
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
-def test_damaged_chunks_are_named(data_set: MakeDataSet, codec: str) -> None:
+@pytest.mark.parametrize("threaded", [False, True])
+def test_damaged_chunks_are_named(
+    data_set: MakeDataSet, monkeypatch: pytest.MonkeyPatch, codec: str, threaded: bool
+) -> None:
+    monkeypatch.setattr(reader, "_is_large", lambda _: threaded)
     folder, _ = data_set((3,), replace(HEADER, codec=codec))
     shard = folder / "shard-00000.h5"
     with h5py.File(shard) as file:

@@ -22,7 +22,7 @@ RowsAt = Callable[[int], NDArray[np.int64]]
 class ReaderPool:
     """Processes that read images of a data set; started with the first request.
 
-    HDF5 serves one thread of a process at a time, decompression included; hence processes.
+    They read ahead while this process computes, and each decompresses in one thread.
     """
 
     def __init__(self, dataset: DataSet, workers: int) -> None:

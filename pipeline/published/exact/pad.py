@@ -166,13 +166,14 @@ def _blur_border(image_HN: Bytes, plan: Plan, weights: Doubles, values_HN: Float
         depths[i] = plan.depth_x[i // 3]
     strip, sums = np.empty((BAND + 2 * radius) * STRIP, F32), np.empty(max(STRIP, BLOCK), F64)
     down, line = np.empty((BAND, 3 * own), F32), np.empty(3 * len(sources), F64)
-    blurred, source = np.empty(3 * width, F32), np.empty(3 * width, F32)
+    blurred = np.empty(3 * width, F32)
     for band in range(len(plan.bands_N3)):
         start, stop, whole = plan.bands_N3[band]
         rows = plan.row_sources[start : stop + 2 * radius]
         edges = (own, own) if whole else (plan.own_left, plan.own_right)
-        _blur_down(image_HN, rows, weights, strip, sums, 0, 3 * edges[0], down)
-        _blur_down(image_HN, rows, weights, strip, sums, 3 * edges[1], 3 * own, down)
+        for side in range(2):
+            first, last = (edges[1], own) if side else (0, edges[0])
+            _blur_down(image_HN, rows, weights, strip, sums, 3 * first, 3 * last, down)
         for y in range(start, stop):
             _spread(down[y - start], sources, 0, len(sources) if whole else left + 2 * radius, line)
             _spread(down[y - start], sources, len(sources) if whole else right, len(sources), line)
@@ -180,12 +181,11 @@ def _blur_border(image_HN: Bytes, plan: Plan, weights: Doubles, values_HN: Float
             for row in (y, plan.twins_2H[0, y], plan.twins_2H[1, y]):
                 if row < 0:
                     continue
-                _spread(image_HN[plan.row_sources[row + radius]], sources[radius:], 0, width, source)
                 depth, values = plan.depth_y[row], values_HN[row]
+                _spread(image_HN[plan.row_sources[row + radius]], sources[radius:], 0, width, values)
                 edge = (3 * width, 3 * width) if plan.blurred_y[row] else (3 * left, 3 * right)
-                values[:] = source
-                _blend(source[: edge[0]], blurred, depth, depths, values)
-                _blend(source[edge[1] :], blurred[edge[1] :], depth, depths[edge[1] :], values[edge[1] :])
+                _blend(values[: edge[0]], blurred, depth, depths)
+                _blend(values[edge[1] :], blurred[edge[1] :], depth, depths[edge[1] :])
                 _count(values, counts)
 
 
@@ -316,11 +316,11 @@ def _spread(own_N: Floats | Bytes, sources: Integers, start: int, stop: int, lin
 
 
 @compiled
-def _blend(source_N: Floats, blurred_N: Floats, depth_y: np.float32, depths: Floats, values_N: Floats) -> None:
-    for i in range(len(source_N)):
+def _blend(values_N: Floats, blurred_N: Floats, depth_y: np.float32, depths: Floats) -> None:
+    for i in range(len(values_N)):
         mask = F32(1) - min(depths[i], depth_y)
         weight = min(max(F32(3) * mask + F32(1), F32(0)), F32(1))
-        values_N[i] = source_N[i] + (blurred_N[i] - source_N[i]) * weight
+        values_N[i] += (blurred_N[i] - values_N[i]) * weight
 
 
 @compiled

@@ -5,7 +5,7 @@ kept for the resize down. Samples are taken in the order x = 0, 4, 8, ..., 1, 5,
 loop runs over neighbours in memory.
 
 A sample is a double, truncated. It is first computed in float32, which is off by less than `MARGIN`: only where a whole
-level is nearer than that, the truncation may differ, and the block is computed again in the order of Pillow.
+level is nearer than that, the truncation may differ, and the sample is computed again in the order of Pillow.
 """
 
 from typing import NamedTuple
@@ -13,21 +13,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.compiled import Bytes, Doubles, Floats, Words, compiled, level
+from pipeline.faces.compiled import Bytes, Doubles, Floats, Words, compiled, contracted, level
 from pipeline.faces.geometry import Points
 from pipeline.faces.lanczos import Taps, sum_rows, taps
 
-F32, F64, I32, U32 = np.float32, np.float64, np.int32, np.uint32
+F32, F64, I32, U32, U64 = np.float32, np.float64, np.int32, np.uint32, np.uint64
 SUPERSAMPLING = 4
 BORDER = 3  # outputs at each end of an axis that have fewer taps
 TAPS = 24  # of the other outputs
 STRIP = 32  # final rows made at a time
-BLOCK = 128  # samples computed at a time: their arrays stay in the fastest cache
+BLOCK = 512  # samples computed at a time: their arrays stay in the fastest cache
 MARGIN = 1024 / 2**24
 """Bound of the float32 error of a bilinear sample, in levels. With u = 2^-24, numbers below 256 round by up to 128 u,
 positions within a pixel by u / 2. A row's value, a + (b - a) dx, is off by up to 127.5 + 128 + 128 = 383.5 u. The mean
 of two rows inherits that, and adds 128 u for their difference, 127.5 u for dy, 128 u for the product, 128 u for the
-sum: below 896 u."""
+sum: below 896 u. Where an addition is contracted with a multiplication, one of these roundings is left out."""
+
+Pairs = NDArray[np.uint64]
+"""Each pixel, as a word of 32 bits, with the next one."""
 
 
 def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> NDArray[np.uint8]:
@@ -55,8 +58,12 @@ def warp(image_HWC: NDArray[np.uint8], corners_42: Points, resolution: int) -> N
     part_HWC = image_HWC[upper:lower, left:right]
     packed_HW = np.empty((lower - upper, right - left), np.uint32)
     _pack(part_HWC, packed_HW)
-    source = Source(packed_HW.reshape(-1), int(right - left), int(left), int(upper))
-    _render(source, quad_coefficients(corners_42, size), taps(size, resolution), result_CHW)
+    pixels = packed_HW.reshape(-1)
+    pairs = np.ndarray((pixels.size - 1,), U64, pixels, strides=pixels.strides)  # they overlap
+    source = Source(pairs, int(right - left), int(left), int(upper))
+    words = np.empty(4 * BLOCK, U32)
+    block = Block(np.empty(BLOCK, I32), np.empty(2 * BLOCK, F32), words, words.view(U64))
+    _render(source, block, quad_coefficients(corners_42, size), taps(size, resolution), result_CHW)
     return result_CHW
 
 
@@ -71,12 +78,21 @@ def quad_coefficients(corners_42: Points, size: int) -> NDArray[np.float64]:
 
 
 class Source(NamedTuple):
-    """The part of the image that is read: its pixels as words, its width, and where it begins."""
+    """The part of the image that is read: its pixels, its width, and where it begins."""
 
-    pixels: Words
+    pairs: Pairs
     width: int
     left: int
     upper: int
+
+
+class Block(NamedTuple):
+    """Neighbouring samples of one phase; x and y, upper and lower, follow each other."""
+
+    place: NDArray[np.int32]  # the upper left pixel
+    offsets: Floats  # the ways from it in pixels
+    words: Words  # the four pixels around
+    pairs: Pairs  # the same memory
 
 
 @compiled
@@ -89,27 +105,26 @@ def _pack(image_HWC: Bytes, packed_HW: Words) -> None:
 
 
 @compiled
-def _render(source: Source, coefficients_24: Doubles, table: Taps, result_CHW: Bytes) -> None:
+def _render(source: Source, block: Block, coefficients_24: Doubles, table: Taps, result_CHW: Bytes) -> None:
     """Strip by strip: a strip's resized rows stay in the cache until they are resized down."""
     channels, resolution, _ = result_CHW.shape
-    samples_CPN = np.empty((channels, SUPERSAMPLING, resolution), F32)
+    samples_CPN = np.zeros((channels, SUPERSAMPLING, resolution + BORDER), F32)
     total_N = np.empty(channels * resolution, F32)
-    rows_HCW = np.empty((SUPERSAMPLING * STRIP + TAPS, channels, resolution), np.uint8)
-    place, words = np.empty(BLOCK, np.int32), np.empty(4 * BLOCK, U32)
-    offsets, exact_offsets = np.empty(2 * BLOCK, F32), np.empty(2 * BLOCK, F64)
+    rows_HN = np.empty((SUPERSAMPLING * STRIP + TAPS, channels * resolution), np.uint8)
     first, count, weights = table
-    base = stop = 0  # the rows that rows_HCW holds
+    base = stop = 0  # the rows that rows_HN holds
     for start in range(0, resolution, STRIP):
         end = min(start + STRIP, resolution)
-        kept = stop - first[start]
-        for i in range(kept):
-            rows_HCW[i] = rows_HCW[first[start] - base + i]
+        moved = first[start] - base
+        for i in range(stop - first[start]):
+            for j in range(channels * resolution):
+                rows_HN[i, j] = rows_HN[moved + i, j]
         base, begin, stop = first[start], stop, first[end - 1] + count[end - 1]
         for y in range(begin, stop):
-            _sample(source, coefficients_24, y, place, offsets, exact_offsets, words, samples_CPN)
+            _sample(source, coefficients_24, y, block, samples_CPN)
             for channel in range(channels):
-                _reduce_across(samples_CPN[channel], table, rows_HCW[y - base, channel])
-        rows_HN = rows_HCW.reshape(len(rows_HCW), channels * resolution)
+                row = rows_HN[y - base, channel * resolution : (channel + 1) * resolution]
+                _reduce_across(samples_CPN[channel], table, row)
         for y in range(start, end):
             sum_rows(rows_HN, first[y] - base, count[y], weights[y], total_N)
             for channel in range(channels):
@@ -119,41 +134,27 @@ def _render(source: Source, coefficients_24: Doubles, table: Taps, result_CHW: B
 
 
 @compiled
-def _sample(
-    source: Source,
-    coefficients_24: Doubles,
-    y: int,
-    place_N: NDArray[np.int32],
-    offsets: Floats,
-    exact_offsets: Doubles,
-    words: Words,
-    samples_CPN: Floats,
-) -> None:
-    """One row of samples, ordered by phase.
-
-    Of a block: `place` is the upper left pixel of each, `offsets` the ways to its neighbours, all x, then all y;
-    `words` the four pixels, all of the north-west, north-east, south-west, south-east.
-    """
+def _sample(source: Source, coefficients_24: Doubles, y: int, block: Block, samples_CPN: Floats) -> None:
+    """One row of samples, ordered by phase."""
     a0, a1, a2, a3 = coefficients_24[0]
     b0, b1, b2, b3 = coefficients_24[1]
     y_in, width = F64(y), F64(source.width)
     x_across, y_across = a1 + a3 * y_in, b1 + b3 * y_in
     x_origin, y_origin = a0 + a2 * y_in - 0.5 - source.left, b0 + b2 * y_in - 0.5 - source.upper
-    resolution = samples_CPN.shape[2]
-    for phase in range(SUPERSAMPLING):
-        for start in range(0, resolution, BLOCK):
-            x, count = SUPERSAMPLING * start + phase, min(BLOCK, resolution - start)
-            red = samples_CPN[0, phase, start : start + count]
-            green = samples_CPN[1, phase, start : start + count]
+    resolution = samples_CPN.shape[2] - BORDER
+    x_step, y_step = SUPERSAMPLING * x_across, SUPERSAMPLING * y_across
+    for start in range(0, resolution, BLOCK):
+        count = min(BLOCK, resolution - start)
+        place = block.place[:count]
+        for phase in range(SUPERSAMPLING):  # all phases of a block read the same pixels
+            x = SUPERSAMPLING * start + phase
+            red, green = samples_CPN[0, phase, start : start + count], samples_CPN[1, phase, start : start + count]
             blue = samples_CPN[2, phase, start : start + count]
-            place = place_N[:count]
-            x_in, y_in_image = x_origin + x * x_across, y_origin + x * y_across
-            _locate(x_in, SUPERSAMPLING * x_across, y_in_image, SUPERSAMPLING * y_across, width, place, offsets)
-            _gather(source.pixels, source.width, place, words)
-            if _filter(words, offsets, red, green, blue):
-                _locate_as_pillow(source, coefficients_24, x, y, place, exact_offsets)
-                _gather(source.pixels, source.width, place, words)
-                _filter_as_pillow(words, exact_offsets, red, green, blue)
+            _locate(x_origin + x * x_across, x_step, y_origin + x * y_across, y_step, width, place, block.offsets)
+            _take(source.pairs, place, block.pairs)
+            _take(source.pairs[source.width :], place, block.pairs[BLOCK:])
+            if _filter(block.words, block.offsets, red, green, blue):
+                _correct(source, coefficients_24, x, y, count, samples_CPN)
 
 
 @compiled
@@ -169,56 +170,32 @@ def _locate(
 
 
 @compiled
-def _locate_as_pillow(
-    source: Source, coefficients_24: Doubles, x: int, y: int, place: NDArray[np.int32], offsets: Doubles
-) -> None:
-    a0, a1, a2, a3 = coefficients_24[0]
-    b0, b1, b2, b3 = coefficients_24[1]
-    y_in = F64(y)
-    a2y, b2y = a2 * y_in, b2 * y_in
-    width, origin = source.width, source.upper * source.width + source.left
+def _take(pairs: Pairs, place: NDArray[np.int32], taken: Pairs) -> None:
     for i in range(len(place)):
-        x_in = F64(x + SUPERSAMPLING * i)
-        px = (((a0 + a1 * x_in) + a2y) + (a3 * x_in) * y_in) - 0.5
-        py = (((b0 + b1 * x_in) + b2y) + (b3 * x_in) * y_in) - 0.5
-        column, row = I32(px), I32(py)
-        offsets[i], offsets[i + BLOCK] = px - F64(column), py - F64(row)
-        place[i] = row * width + column - origin
-
-
-@compiled
-def _gather(pixels: Words, width: int, place: NDArray[np.int32], words: Words) -> None:
-    _take(pixels, place, words)
-    _take(pixels[1:], place, words[BLOCK:])
-    _take(pixels[width:], place, words[2 * BLOCK :])
-    _take(pixels[width + 1 :], place, words[3 * BLOCK :])
-
-
-@compiled
-def _take(pixels: Words, place: NDArray[np.int32], words: Words) -> None:
-    for i in range(len(place)):
-        words[i] = pixels[np.uint64(place[i])]
+        taken[i] = pairs[U64(place[i])]
 
 
 @compiled
 def _filter(words: Words, offsets: Floats, red: Floats, green: Floats, blue: Floats) -> bool:
-    """Bilinear values of float32, truncated; whether any may have to be truncated otherwise."""
+    """Bilinear values of float32, truncated; whether any may have to be truncated otherwise: their blue is -1."""
     doubtful = I32(0)
     for i in range(len(red)):
-        a, b, c, d = words[i], words[i + BLOCK], words[i + 2 * BLOCK], words[i + 3 * BLOCK]
+        a, b = words[2 * i], words[2 * i + 1]
+        c, d = words[2 * (i + BLOCK)], words[2 * (i + BLOCK) + 1]
         dx, dy = offsets[i], offsets[i + BLOCK]
         value0 = _bilinear(a, b, c, d, 0, dx, dy)
         value1 = _bilinear(a, b, c, d, 8, dx, dy)
         value2 = _bilinear(a, b, c, d, 16, dx, dy)
         level0, level1, level2 = F32(I32(value0)), F32(I32(value1)), F32(I32(value2))
-        red[i], green[i], blue[i] = level0, level1, level2
         slant = U32(U32(a ^ b) | U32(U32(a ^ c) | U32(a ^ d)))  # float32 is exact where four values are equal
         near = _near(value0, level0, slant, 255) | _near(value1, level1, slant, 255 << 8)
-        doubtful = I32(doubtful | I32(near | _near(value2, level2, slant, 255 << 16)))
+        near = I32(near | _near(value2, level2, slant, 255 << 16))
+        red[i], green[i], blue[i] = level0, level1, F32(-1) if near else level2
+        doubtful = I32(doubtful | near)
     return doubtful != 0
 
 
-@compiled
+@contracted
 def _bilinear(
     a: np.uint32, b: np.uint32, c: np.uint32, d: np.uint32, shift: int, dx: np.float32, dy: np.float32
 ) -> np.float32:
@@ -240,27 +217,32 @@ def _byte(word: np.uint32, shift: int) -> np.int32:
 
 
 @compiled
-def _filter_as_pillow(words: Words, offsets: Doubles, red: Floats, green: Floats, blue: Floats) -> None:
-    for i in range(len(red)):
-        a, b, c, d = words[i], words[i + BLOCK], words[i + 2 * BLOCK], words[i + 3 * BLOCK]
-        dx, dy = offsets[i], offsets[i + BLOCK]
-        red[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 0, dx, dy)))
-        green[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 8, dx, dy)))
-        blue[i] = F32(I32(_bilinear_as_pillow(a, b, c, d, 16, dx, dy)))
-
-
-@compiled
-def _bilinear_as_pillow(
-    a: np.uint32, b: np.uint32, c: np.uint32, d: np.uint32, shift: int, dx: float, dy: float
-) -> float:
-    above = F64(_byte(a, shift)) + F64(I32(_byte(b, shift) - _byte(a, shift))) * dx
-    below = F64(_byte(c, shift)) + F64(I32(_byte(d, shift) - _byte(c, shift))) * dx
-    return above + (below - above) * dy
+def _correct(source: Source, coefficients_24: Doubles, x: int, y: int, count: int, samples_CPN: Floats) -> None:
+    """The doubtful ones of the `count` samples of a phase from `x` on, as Pillow computes them."""
+    a0, a1, a2, a3 = coefficients_24[0]
+    b0, b1, b2, b3 = coefficients_24[1]
+    y_in, phase, start = F64(y), x % SUPERSAMPLING, x // SUPERSAMPLING
+    for i in range(start, start + count):
+        if samples_CPN[2, phase, i] >= 0:
+            continue
+        x_in = F64(SUPERSAMPLING * i + phase)
+        px = (((a0 + a1 * x_in) + a2 * y_in) + (a3 * x_in) * y_in) - 0.5
+        py = (((b0 + b1 * x_in) + b2 * y_in) + (b3 * x_in) * y_in) - 0.5
+        column, row = I32(px), I32(py)
+        dx, dy = px - F64(column), py - F64(row)
+        place = U64((row - source.upper) * source.width + (column - source.left))
+        upper, lower = source.pairs[place], source.pairs[place + U64(source.width)]
+        for channel in range(3):
+            shift = U64(8 * channel)
+            a, b = I32((upper >> shift) & U64(255)), I32((upper >> (shift + U64(32))) & U64(255))
+            c, d = I32((lower >> shift) & U64(255)), I32((lower >> (shift + U64(32))) & U64(255))
+            above, below = F64(a) + F64(b - a) * dx, F64(c) + F64(d - c) * dx
+            samples_CPN[channel, phase, i] = F32(I32(above + (below - above) * dy))
 
 
 @compiled
 def _reduce_across(samples_PN: Floats, table: Taps, row_N: Bytes) -> None:
-    first, count, weights = table
+    first, _, weights = table
     resolution = len(row_N)
     start = first[BORDER]
     _sum_inner(
@@ -273,10 +255,10 @@ def _reduce_across(samples_PN: Floats, table: Taps, row_N: Bytes) -> None:
     )
     for end in range(2 * BORDER):
         i = end if end < BORDER else resolution - 2 * BORDER + end
-        total = F32(0.5)
-        for k in range(count[i]):
-            x = first[i] + k
-            total += samples_PN[x % SUPERSAMPLING, x // SUPERSAMPLING] * weights[i, k]
+        total, start = F32(0.5), U64(first[i])
+        for k in range(TAPS):  # weights beyond an output's own are 0
+            x = start + U64(k)
+            total += samples_PN[x % U64(SUPERSAMPLING), x // U64(SUPERSAMPLING)] * weights[i, k]
         row_N[i] = level(total)
 
 
