@@ -8,9 +8,9 @@ are those of the demo; one photograph in 1,000 is bad. `--scheduler` starts a da
 processes of their own. `--networks` has a small network in denoise and superres.
 
 Before the first stage `celebahq plan` says what is to come. Per stage: seconds of the clock, processor seconds of all
-its processes, peak memory (anonymous pages) of the stage's process, of a worker and of the scheduler, the memory of
-workers in the last third of the stage by that in the first, and the disk that the result takes. At the end inputs are
-counted: all are kept or dropped by some stage. Exit status 1 if they are not.
+its processes, peak memory (anonymous pages) of the stage's process, of a worker or another child, and of the scheduler;
+the memory of the largest worker in the last third of a long stage by that in the first; the disk that the result takes.
+At the end inputs are counted: all are kept or dropped by some stage. Exit status 1 if they are not.
 """
 
 import argparse
@@ -24,7 +24,6 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,63 +31,24 @@ from typing import Any, ClassVar
 import numpy as np
 import yaml
 
+from benchmarks.rehearsal_stage import SECONDS
 from benchmarks.result import Sampler, descendants, own_mib, save
 from pipeline import disk, manifest
-from pipeline.demo import faults
-from pipeline.demo.portrait import Item
 from pipeline.errors import DropReason
-from pipeline.params import Params, SyntheticSource
+from pipeline.params import Params
 from pipeline.provenance import read_json
-from stages import DATA, PARAMS, RATES, main, plan, probe, profiles, table
-from stages.align import align
-from stages.crop import crop
-from stages.denoise import denoise
-from stages.download import download
-from stages.extract import extract
-from stages.fit_denoise import fit_denoise
-from stages.fit_superres import fit_superres
-from stages.select import select
-from stages.shard import shard
-from stages.superres import superres
+from stages import DATA, PARAMS, RATES, plan, probe, profiles, table
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = (
-    download, extract, align, crop, fit_denoise, denoise, fit_superres, superres, select, shard,
+    "download", "extract", "align", "crop", "fit_denoise", "denoise", "fit_superres", "superres", "select", "shard",
 )  # fmt: skip
-NAMES = [stage.__name__ for stage in STAGES]
 WITH_TABLE = ("extract", "align", "crop", "denoise", "superres", "select", "shard")
-DRAWN, BAD_SHARE, KEPT = 256, 1000, 30_000
+BAD_SHARE, KEPT = 1000, 30_000
 FACE_PIXELS = (24, 40)
 CLUSTER_WORKERS = 4
-FIRST, LONG_ENOUGH = 40, 160
-"""Samples while a worker loads its libraries, and of how many the growth of its memory is computed."""
-
-
-@cache
-def _portrait(source: SyntheticSource, number: int) -> Item:
-    return _good(source, number)
-
-
-_good = faults.good
-
-
-def varied(source: SyntheticSource, number: int) -> Item:
-    """Photograph `number` (from 1): one of `DRAWN` with another comment and landmarks moved by a pixel at most."""
-    item = _portrait(source, number % DRAWN + 1)
-    assert item.content is not None
-    assert item.landmarks is not None
-    text = f"photograph {number}".encode()
-    comment = b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
-    moves = np.random.default_rng([source.seed, number]).integers(-1, 2, len(item.landmarks))
-    landmarks = tuple(int(value) for value in np.add(item.landmarks, moves))
-    return Item(item.content[:2] + comment + item.content[2:], landmarks, item.attributes)
-
-
-def run_stage(name: str) -> None:
-    """Run a stage in the current folder; photographs are drawn as `varied` does."""
-    faults.good = varied
-    del sys.argv[1:]
-    main(STAGES[NAMES.index(name)])
+FIRST, LONG_ENOUGH, SHOWN = 40, 160, 20
+"""Samples while a worker loads its libraries, from how many on its memory is shown over time, and in how many means."""
 
 
 def params_of(photographs: int, resolution: int, *, networks: bool, workers: int, scheduler: str | None) -> Params:
@@ -138,15 +98,18 @@ class Watched(Sampler):
         """The highest value of any process of this part."""
         return round(max((max(self.samples[p]) for p, of in self.parts.items() if of == part), default=0))
 
-    def growth(self) -> float | None:
-        """The mean memory of the workers in the last third of their time by that in the first; None if it is short."""
-        ratios: list[float] = []
-        for process, part in self.parts.items():
-            values = self.samples[process][FIRST:]
-            if part == "worker" and len(values) >= LONG_ENOUGH:
-                third = len(values) // 3
-                ratios.append(float(np.mean(values[-third:]) / np.mean(values[:third])))
-        return round(max(ratios), 3) if ratios else None
+    def course(self, part: str) -> list[float]:
+        """Means of the memory in equal times of the process of this part with the largest peak; none of a short one."""
+        known = [values for p, of in self.parts.items() if of == part and (values := self.samples[p][FIRST:])]
+        values = max(known, key=max, default=list[float]())
+        parts = np.array_split(values, SHOWN) if len(values) >= LONG_ENOUGH else []
+        return [round(float(np.mean(some)), 1) for some in parts]
+
+
+def growth(course: Sequence[float]) -> float | None:
+    """The mean of the last third by that of the first; None for no values."""
+    third = len(course) // 3
+    return round(float(np.mean(course[-third:]) / np.mean(course[:third])), 3) if third else None
 
 
 def _processor_seconds(process: int) -> float:
@@ -189,7 +152,7 @@ def timed_stage(name: str, folder: Path, others: dict[int, str]) -> dict[str, An
     """Run a stage in a process of its own; what it took."""
     before = {process: _processor_seconds(process) for process in others}
     started = time.monotonic()
-    command = [sys.executable, "-m", "benchmarks.rehearsal", "--stage", name]
+    command = [sys.executable, "-m", "benchmarks.rehearsal_stage", name]
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=_environment(), stdout=log, stderr=log)
         with Watched(process.pid, others) as watched:
@@ -198,13 +161,15 @@ def timed_stage(name: str, folder: Path, others: dict[int, str]) -> dict[str, An
     if status:
         sys.exit(f"{name} failed:\n{(folder / f'{name}.log').read_text()[-3000:]}")
     busy = sum(_processor_seconds(process) - taken for process, taken in before.items())
+    total = used.ru_utime + used.ru_stime + busy
     return {
         "seconds": round(seconds, 1),
-        "processor_seconds": round(used.ru_utime + used.ru_stime + busy, 1),
+        "processor_seconds": round(total, 1),
+        "serial_seconds": round(float((folder / f"{name}{SECONDS}").read_text()), 1),
         "main_mib": watched.peak("main"),
         "worker_mib": watched.peak("worker"),
         "scheduler_mib": watched.peak("scheduler"),
-        "worker_growth": watched.growth(),
+        "course_mib": {part: watched.course(part) for part in ("main", "worker", "scheduler")},
         "bytes": disk.size_of(folder / DATA / name),
         "stage_seconds": (read_json(folder / RATES / f"{name}.json") or {}).get("seconds"),
     }
@@ -225,18 +190,25 @@ def count_all(photographs: int) -> dict[str, Any]:
     return {"accounts": {k: asdict(v) for k, v in accounts.items()}, "missed": missed, "whole": whole and not missed}
 
 
-def compared(needs: Sequence[plan.Need], figures: dict[str, dict[str, Any]], workers: int) -> dict[str, float]:
-    """What the plan said by what was measured, for seconds (processor seconds, spread over the workers) and disk."""
+def compared(params: Params, needs: Sequence[plan.Need], figures: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """What the plan said by what was measured.
+
+    Seconds of the clock; processor seconds, those of workers spread over them, in which other programs do not count;
+    disk. The plan's seconds of `download` are those of drawing all photographs, which are not drawn here.
+    """
     ratios: dict[str, float] = {}
     for need in needs:
         measured = figures.get(need.stage)
         if measured is None:
             continue
         measured |= {"planned_seconds": need.seconds, "planned_bytes": need.result, "planned_memory": need.memory}
-        split = workers if need.stage in plan.PARALLEL else 1
-        spread = measured["processor_seconds"] / split
-        if need.seconds and spread > 0:
-            ratios[f"{need.stage} seconds plan by measured"] = round(need.seconds / spread, 2)
+        split = plan.workers_of(params, need.stage)
+        own = measured["serial_seconds"] if split > 1 else measured["processor_seconds"]
+        spread = own + (measured["processor_seconds"] - own) / split
+        if need.seconds and need.stage != "download":
+            for what, seconds in (("seconds", measured["stage_seconds"]), ("processor seconds", spread)):
+                if seconds:
+                    ratios[f"{need.stage} {what} plan by measured"] = round(need.seconds / seconds, 2)
         if need.result and measured["bytes"] > 1_000_000:
             ratios[f"{need.stage} bytes plan by measured"] = round(need.result / measured["bytes"], 2)
     return ratios
@@ -263,16 +235,16 @@ def rehearse(
         head = ("stage", "seconds", "cpu s", "main", "worker", "sched.", "growth", "disk MB", "plan s", "plan MB")
         print(f"{head[0]:<14}" + "".join(f"{word:>10}" for word in head[1:]), flush=True)
         said = {need.stage: need for need in needs}
-        for stage in NAMES:
+        for stage in STAGES:
             found = figures[stage] = timed_stage(stage, folder, others)
             need = said[stage]
             cells = (
                 found["seconds"], found["processor_seconds"], found["main_mib"], found["worker_mib"],
-                found["scheduler_mib"], found["worker_growth"] or "-", round(found["bytes"] / 1e6, 1),
+                found["scheduler_mib"], growth(found["course_mib"]["worker"]) or "-", round(found["bytes"] / 1e6, 1),
                 "-" if need.seconds is None else round(need.seconds, 1), round(need.result / 1e6, 1),
             )  # fmt: skip
             print(f"{stage:<14}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
-        ratios = compared(needs, figures, workers)
+        ratios = compared(params, needs, figures)
         counted = count_all(photographs)
         print(f"{photographs} photographs: in = kept + dropped: {counted['whole']} {counted['missed'] or ''}")
         total = sum(found["seconds"] for found in figures.values())
@@ -290,11 +262,7 @@ if __name__ == "__main__":
     parser.add_argument("--networks", action="store_true", help="small networks in denoise and superres")
     parser.add_argument("--no-plan", action="store_true", help="without the minute that the plan's probe takes")
     parser.add_argument("--within", type=Path, default=Path("/var/tmp"), help="where the temporary folder is made")
-    parser.add_argument("--stage", choices=NAMES, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.stage:
-        run_stage(chosen.stage)
-        sys.exit()
     result = rehearse(
         chosen.photographs,
         chosen.resolution,

@@ -2,6 +2,7 @@
 
 Tables of drawn rows, one stored photograph for all of them, and work on a row that does nothing: what is left are the
 tables. Each stage runs in a process of its own, with two workers; seconds, and the peak memory of that process.
+`compare` is of two tables, `verify` of the set without its pixels and of the names of its images.
 """
 
 import io
@@ -27,6 +28,9 @@ from pipeline.container import writing_container
 from pipeline.faces.landmarks import LANDMARK_COLUMNS
 from pipeline.manifest import Aligned, Cropped, Denoised, Drop, Photograph, Scored, Selected, extend
 from pipeline.report import sheets
+from pipeline.shards import items, verify_set
+from pipeline.shards.reader import DataSet
+from pipeline.trust import compare
 from stages import align, crop, denoise, select, shard, superres, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,6 +131,8 @@ def run(stage: str, cwd: str) -> dict[str, float]:
         "select": select.select, "shard": shard.shard,
     }  # fmt: skip
     functions["chunk"] = lambda: _read_chunk(table("denoise"))
+    functions["compare"] = lambda: _compare(table("denoise"))
+    functions["verify"] = lambda: _verify(table("shard").parent)
     before, started = _peak_mib(), time.monotonic()
     cpu = time.process_time()
     functions[stage]()
@@ -147,6 +153,16 @@ def _read_chunk(path: Path) -> None:
     start = manifest.account(path).kept // 2
     for _ in range(10):
         assert manifest.read_kept(path, Denoised, start, start + CHUNK)
+
+
+def _compare(path: Path) -> None:
+    assert compare.tables(path, path)["equal"]
+
+
+def _verify(folder: Path) -> None:
+    assert not [*verify_set.faults_of_set(folder)]
+    with DataSet(folder) as data:
+        assert len(items.read_items(data)) == len(data)
 
 
 def _peak_mib() -> float:
@@ -174,7 +190,7 @@ def measure(rows: int, chosen: Sequence[str]) -> dict[str, dict[str, float]]:
     return figures
 
 
-STAGES = ("align", "crop", "denoise", "chunk", "superres", "select", "shard")
+STAGES = ("align", "crop", "denoise", "chunk", "superres", "select", "shard", "compare", "verify")
 
 
 def main(counts: Sequence[int]) -> None:

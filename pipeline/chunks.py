@@ -149,7 +149,8 @@ class _WorkersDiedError(Exception):
 
 
 def _execute(job: _Job, function: ChunkFunction, folder: Path, requirements: Requirements) -> None:
-    arrow_without_pandas()
+    if requirements.local:  # a worker of the user's own scheduler may have other work, with pandas
+        arrow_without_pandas()
     requirements.check_this_worker()
     if not job.probe and (folder / job.chunk.name).exists():
         return  # dask repeats a task that ended if its worker dies before the client knows it
@@ -298,7 +299,7 @@ class _Search:
         if self._begun_with == len(self._killers):
             raise ClusterError(
                 f"{self._chunk.name} ({rows}) killed {2 * DEATHS} workers, though none of its rows alone does. "
-                f"If the memory is too small, {MORE_MEMORY}, or make the chunks smaller. Finished chunks are kept."
+                f"If the memory is too small, {MORE_MEMORY}. Finished chunks are kept."
             )
         print(
             f"{self._chunk.name}: {DEATHS} workers died with it ({rows}); looking for the row that kills them",

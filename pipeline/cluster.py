@@ -73,7 +73,7 @@ def map_rows(
             int(name[len(out.stem) + 1 :]): account(folder / name / chunks.TABLE).given
             for name in chunks.finished_chunks(folder)
         }
-        parts = [Chunk(f"{out.stem}-{start:06d}", start, stop) for start, stop in _spans(count, rows_per_chunk, sizes)]
+        parts = [Chunk(f"{out.stem}-{start:06d}", start, stop) for start, stop in spans(count, rows_per_chunk, sizes)]
         task = partial(_run_chunk, function=function, table=table.absolute(), row_in=row_in, row_out=row_out)
         with connect(cluster, memory_mib) as client:
             tables = chunks.run_chunks(client, task, parts, folder, finished)
@@ -107,12 +107,12 @@ def chunk_size(start: int, count: int, rows_per_chunk: int) -> int:
     return min(largest, max((count - start) // SHARE, SMALLEST))
 
 
-def _spans(count: int, rows_per_chunk: int, finished: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+def spans(count: int, rows_per_chunk: int, finished: Mapping[int, int] | None = None) -> Iterator[tuple[int, int]]:
     """First row and end of each chunk of `count` rows; `finished` has the numbers of rows of chunks by first row.
 
     Finished chunks stay, also those of another size; the rows between them are divided anew.
     """
-    start = 0
+    start, finished = 0, finished or {}
     for first in [*sorted(finished), count]:
         while start < first:
             stop = min(start + chunk_size(start, count, rows_per_chunk), first)

@@ -270,6 +270,12 @@ def kept_groups(path: Path, row_type: type[Input], start: int = 0, stop: int | N
     return columns.kept_groups(_open(path, names), names, start, stop)
 
 
+def all_groups(path: Path) -> Iterator[pa.Table]:
+    """All rows, kept and dropped, some thousand at a time; errors as `read_kept`."""
+    file = _open(path, [])
+    return (file.read(group, file.names) for group in file.groups)
+
+
 def iterate_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None = None) -> Iterator[Row]:
     """The kept rows `start`...`stop`, of which some thousand are in memory at a time; errors as `read_kept`."""
     for table in kept_groups(path, row_type, start, stop):

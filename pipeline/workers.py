@@ -33,6 +33,8 @@ ADDRESS_SPACE_MIB = 6144
 PAUSED_AT = 0.8
 """The share of its memory limit above which a dask worker takes no further task."""
 
+LOG_LENGTH = 50
+"""Entries of dask's logs, which hold whole tasks."""
 SHOWN_FAULTS = 5
 _TOKEN = "token"
 _WORKER_ENVIRONMENT = {
@@ -93,6 +95,9 @@ def _local_cluster(params: ClusterParams) -> LocalCluster:
     settings = {
         "distributed.worker.daemon": True,
         "distributed.admin.system-monitor.gil.enabled": False,
+        # what the scheduler and workers keep about the past: a tree of calls of each second of an hour, and tasks
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.low-level-log-length": LOG_LENGTH,
         "distributed.deploy.lost-worker-timeout": "1 day",  # nannies restart workers, however often they die
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
     }
@@ -173,6 +178,11 @@ class Requirements:
         token.write_text(content, encoding="ascii")
         code = None if local else provenance.installed_digest()
         return cls(token, content, code, provenance.library_versions())
+
+    @property
+    def local(self) -> bool:
+        """Whether the workers were started by this process."""
+        return self.code is None
 
     def check_this_worker(self) -> None:
         """Raise `ClusterError` if the worker that runs this task is unsuitable; it may have joined later."""

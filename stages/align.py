@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from pipeline import manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
 from pipeline.drops import DropLimit
@@ -17,7 +17,7 @@ from pipeline.faces import alignment
 from pipeline.faces.alignment import Annotated, Measured
 from pipeline.faces.decode import read_header
 from pipeline.faces.pixels import Remark
-from pipeline.manifest import Aligned, Drop, iterate_dropped, iterate_kept, read_columns, write_rows
+from pipeline.manifest import Aligned, Drop
 from pipeline.params import DETECT, AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
 from pipeline.suspicions import remarks_of
@@ -30,7 +30,7 @@ MEMORY_MIB = 50
 def align() -> None:
     """Write `data/align/align.parquet`: each face with its rectangle, or the reason why it has none.
 
-    A photograph with several faces has a row for each. What looks wrong is reported, or refused, before any rectangle.
+    A photograph with several faces has a row for each. What looks wrong is reported or refused before that.
     """
     params = read_params()
     detected = table("detect") if getattr(params.download.source, "landmarks", None) == DETECT else None
@@ -50,7 +50,7 @@ def align() -> None:
         for warning in joined.warnings[:SHOWN_WARNINGS]:
             print(f"align: {warning}", file=sys.stderr)
         annotated, measured = (run.work / f"{name}.parquet" for name in ("annotated", "measured"))
-        given = write_rows(annotated, Annotated, faces)
+        given = manifest.write_rows(annotated, Annotated, faces)
         inputs = given.given - given.dropped.get(DropReason.NOT_PUBLISHED, 0)
         limit = DropLimit("align", params.align.max_dropped, inputs)
         limit.add(annotated)
@@ -68,24 +68,25 @@ def align() -> None:
         remarks = [replace(found, harmless=found.kind != Remark.NOT_TURNED) for found in remarks_of(measured)]
         found = {each.kind: each for each in (*joined.suspicions, *alignment.suspicions_of(measured), *remarks)}
         run.suspect([*found.values()], params.align.max_suspicious)
-        aligned = outcomes(iterate_kept(measured, Measured), partial(alignment.align_photograph, params=params.align))
-        dropped = chain(iterate_dropped(annotated), iterate_dropped(measured))
-        account = write_rows(run.table, Aligned, chain(dropped, aligned))
-        run.report["further_faces"] = int(np.count_nonzero(read_columns(run.table, ["face"])["face"]))
-        for path in (annotated, measured):
+        dropped, aligned = (run.work / f"{name}.parquet" for name in ("dropped", "aligned"))
+        manifest.write_tables(dropped, Aligned, alignment.without_measure(annotated))
+        manifest.write_tables(aligned, Aligned, alignment.aligned_rows(measured))
+        account = manifest.join_parts(run.table, Aligned, [dropped, aligned])
+        run.report["further_faces"] = int(np.count_nonzero(manifest.read_columns(run.table, ["face"])["face"]))
+        for path in (annotated, measured, dropped, aligned):
             path.unlink()
-        (run.work / "dropped.parquet").unlink(missing_ok=True)  # of a run that an earlier version began
         run.count(account, params.align.max_dropped)
 
 
 def measure_chunk(
     rows: Sequence[Annotated], stem: Path, *, params: AlignParams, photographs: PhotographParams, data: Path
 ) -> Iterator[Measured | Drop]:
-    """Sizes of some photographs; only the headers of the files are read."""
+    """Sizes and rectangles of some faces; only the headers of the files are read."""
 
     def measure(row: Annotated) -> Measured:
         header = read_header(read_stored(data, row.photograph), params.max_megapixels, photographs)
-        return alignment.measure(row, header.width, header.height, tuple(sorted(header.remarks)))
+        measured = alignment.measure(row, header.width, header.height, tuple(sorted(header.remarks)))
+        return alignment.place(measured, params)
 
     return outcomes(rows, measure)
 

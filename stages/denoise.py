@@ -4,17 +4,19 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from pipeline import sizes
+import pyarrow as pa
+
+from pipeline import chunks, manifest, sizes
 from pipeline.cluster import map_rows
 from pipeline.container import writing_container
 from pipeline.errors import RejectedInputError
 from pipeline.faces.decode import decoding_mib
 from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
-from pipeline.manifest import Cropped, Denoised, Drop, extend
-from pipeline.params import DenoiseParams, PhotographParams
+from pipeline.manifest import Accounting, Cropped, Denoised, Drop, extend
+from pipeline.params import DenoiseParams, Params, PhotographParams
 from pipeline.restoration.needs import network_mib
-from stages import DATA, main, read_params, stage_run, table
+from stages import DATA, StageRun, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
 MEMORY_MIB = 50  # of a region and its PNG
@@ -24,37 +26,44 @@ def denoise() -> None:
     """Write `data/denoise/`: containers of restored regions and their table; with method none only the table."""
     params = read_params()
     inputs = [table("crop"), NETWORK / "network.json"]
-    room = sizes.restored(table("crop")) if params.denoise.method == "network" else 0
+    restored = params.denoise.method == "network"
+    room = sizes.restored(table("crop")) if restored else 0
     with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
-        chunk, network = pass_chunk, 0
-        if params.denoise.method == "network":
-            network = network_mib(NETWORK, params.denoise.tile_pixels)
-            chunk = partial(
-                restore_chunk,
-                params=params.denoise,
-                photographs=params.photographs,
-                network=NETWORK.resolve(),
-                data=DATA.absolute(),
-            )
-        account = map_rows(
-            params.cluster,
-            chunk,
-            table=table("crop"),
-            row_in=Cropped,
-            row_out=Denoised,
-            rows_per_chunk=params.denoise.faces_per_chunk,
-            out=run.table,
-            memory_mib=MEMORY_MIB + network + decoding_mib(params.photographs, params.align.max_megapixels),
-            finished=run.drop_limit(params.denoise.max_dropped, table("crop")).add,
-        )
+        if restored:
+            account = _restore(run, params)
+        else:
+            chunks.collect(chunks.folder_of(run.table))  # of a run that an earlier version began
+            account = manifest.write_tables(run.table, Denoised, unchanged(table("crop")))
         run.count(account, params.denoise.max_dropped)
 
 
-def pass_chunk(rows: Sequence[Cropped], stem: Path) -> Iterator[Denoised]:
-    """Leave the rows unchanged: their regions are cut out of the photographs again."""
-    del stem  # no file is written
-    for row in rows:
-        yield extend(row, Denoised, denoised=False)
+def _restore(run: StageRun, params: Params) -> Accounting:
+    network = network_mib(NETWORK, params.denoise.tile_pixels)
+    return map_rows(
+        params.cluster,
+        partial(
+            restore_chunk,
+            params=params.denoise,
+            photographs=params.photographs,
+            network=NETWORK.resolve(),
+            data=DATA.absolute(),
+        ),
+        table=table("crop"),
+        row_in=Cropped,
+        row_out=Denoised,
+        rows_per_chunk=params.denoise.faces_per_chunk,
+        out=run.table,
+        memory_mib=MEMORY_MIB + network + decoding_mib(params.photographs, params.align.max_megapixels),
+        finished=run.drop_limit(params.denoise.max_dropped, table("crop")).add,
+    )
+
+
+def unchanged(cropped: Path) -> Iterator[pa.Table]:
+    """The kept rows of crop, whose regions are cut out of the photographs again."""
+    schema = manifest.schema_of(Denoised)
+    for rows in manifest.kept_groups(cropped, Cropped):
+        denoised = pa.repeat(pa.scalar(False), len(rows))
+        yield manifest.with_columns(rows.append_column("denoised", denoised), schema)
 
 
 def restore_chunk(

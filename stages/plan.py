@@ -6,7 +6,7 @@ stage with equal params on this machine (`stages.RATES`), else from the probe (`
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,25 @@ from pipeline.sources.published import Published, PublishedFile
 from pipeline.sources.registry import SOURCES
 from pipeline.sources.sevenzip import files_of
 from stages import DATA, MANIFESTS, RATES, probe, read_manifest, table
+from stages.superres import EXTREMES, FACES
 from training.sizes import run_bytes
 
-PARALLEL = ("detect", "align", "crop", "denoise", "superres", "shard", "lsun")
-"""Stages whose work is split over the workers."""
-ROW_BYTES, ROW_SECONDS = 150, 2e-4
-"""Of an image in a table; to read, rank and write its row."""
+ROW_BYTES = {"extract": 30, "detect": 130, "align": 90, "crop": 107, "denoise": 107, "superres": 125}
+"""Of an image in a table, compressed in groups (`benchmarks.rehearsal`; those of photographs repeat less)."""
+SELECTED_BYTES, DROPPED_BYTES = 130, 25
+"""Of a kept and of a dropped row of select; the first also of a row of shard."""
 DRAWN_BYTES, DRAWN_BYTES_PER_PIXEL, DRAWN_REGION = 3000, 0.65, 4.6
 """Of a drawn photograph, and in addition for each pixel of a square as wide as its face; of its region as PNG."""
 REGION_BYTES, PUBLISHED_REGION_BYTES = 420_000, 1_000_000
 """Of a CelebA region as PNG, of all and of the published list; also of other photographs, until align has run."""
 MEMBER_BYTES = 1024
 """Of a small image's header and padding in a tar."""
-SHEETS_BYTES = 7_500_000
-"""Of the sheets of faces."""
+DIGITS_SHARE = 0.4
+"""Of the shards of photographs: MNIST's digits are black for the most part, and published at 0.21 of their bytes."""
+SHEETS_BYTES, PREVIEW_BYTES = 1_500_000, 160_000
+"""Of the sheets of faces, and of each face that is shown before and after."""
 DELTA_SECONDS = 0.15
 """To decrypt and add a delta (`benchmarks.render`)."""
-START_SECONDS = 6.0
-"""Of a stage with workers: to start them, and to load the libraries in all processes (`benchmarks.rehearsal`)."""
 DETECT_SECONDS, DETECT_MEMORY = 0.2, 700_000_000
 """To decode a photograph and find its faces, and what a worker needs for it (`benchmarks.detection`)."""
 CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
@@ -58,7 +59,8 @@ CIFAR10, MNIST, CELEBA_ATTRIBUTES = 50_000, 60_000, 40
 class Need:
     """What one stage needs; None where it is not known. `peak` is above `result` while the stage runs.
 
-    `seconds` is wall-clock time, `memory` the bytes of the largest process, `source` where both come from.
+    `seconds` is wall-clock time without Python's start, `memory` the bytes of the largest process, `source` where both
+    come from.
     """
 
     stage: str
@@ -82,20 +84,25 @@ def disk_needs(params: Params) -> list[Need]:
     extract = (
         regions if params.download.source.kind in ("cifar10", "mnist", "mnist-rgb") else download + _packed(params)
     )
+    size = {stage: faces * each for stage, each in ROW_BYTES.items()}
+    sheets = SHEETS_BYTES + min(faces, params.superres.previews) * PREVIEW_BYTES
+    shards = sizes.shards(kept, params.align.resolution, params.shard.codec)
+    if params.download.source.kind in ("mnist", "mnist-rgb") and params.shard.codec != "none":
+        shards = int(shards * DIGITS_SHARE)
     rows = {
         "download": (photographs, download, 0),
-        "extract": (photographs, extract, 0),
-        "detect": (photographs if params.detects else 0, photographs * ROW_BYTES * params.detects, 0),
-        "align": (photographs, faces * ROW_BYTES, 0),
-        "crop": (faces, faces * ROW_BYTES, 0),
+        "extract": (photographs, extract + photographs * ROW_BYTES["extract"], 0),
+        "detect": (photographs if params.detects else 0, size["detect"] if params.detects else 0, 0),
+        "align": (photographs, size["align"], 0),
+        "crop": (faces, size["crop"], 0),
         "fit_denoise": (_steps(params.fit_denoise.network), 0, 0),
-        "denoise": (faces, restored + faces * ROW_BYTES, 0),
+        "denoise": (faces, restored + size["denoise"], 0),
         "fit_superres": (_steps(params.fit_superres.network), 0, 0),
-        "superres": (faces, faces * ROW_BYTES + SHEETS_BYTES, 100_000_000 if faces > 1000 else 0),
-        "select": (faces, faces * ROW_BYTES, 0),
-        "shard": (kept, sizes.shards(kept, params.align.resolution, params.shard.codec), 0),
+        "superres": (faces, size["superres"] + sheets, 100_000_000 if faces > 1000 else 0),
+        "select": (faces, kept * SELECTED_BYTES + (faces - kept) * DROPPED_BYTES, 0),
+        "shard": (kept, shards + kept * SELECTED_BYTES, 0),
     }
-    needs = [Need(stage, items, _now(stage), size, size + more) for stage, (items, size, more) in rows.items()]
+    needs = [Need(stage, items, _now(stage), all_, all_ + more) for stage, (items, all_, more) in rows.items()]
     return [*needs, *(_lsun(params, spelling) for spelling in params.lsun.categories), *_training(params)]
 
 
@@ -143,6 +150,11 @@ def lines(params: Params, needs: Sequence[Need]) -> list[str]:
             f"{shards} shards are more than programs may open at once (ulimit -n: {soft}): raise images_per_shard."
         )
     return text
+
+
+def workers_of(params: Params, stage: str) -> int:
+    """Among how many workers a stage divides its work."""
+    return params.cluster.workers if stage == "lsun" or probe.chunks_of(params, stage, 1) else 1
 
 
 def peak(needs: Sequence[Need]) -> int:
@@ -242,34 +254,39 @@ def _now(stage: str) -> int:
 
 
 def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
-    stage, workers = need.stage.partition("@")[0], params.cluster.workers
-    split = workers if stage in PARALLEL else 1
+    stage = need.stage.partition("@")[0]
+    split = workers_of(params, stage)
     record = read_json(RATES / f"{need.stage.replace('@', '/')}.json")
     searched = stage != "detect" or record.get("items")  # with landmarks given it takes no time, and notes that
     if record and searched and _same(record["params"], params.model_dump(mode="json")):
         scale = need.items / record["items"] if record["items"] else 1.0
-        seconds = record["seconds"] * scale * (record["workers"] / workers if split > 1 else 1)
+        seconds = record["seconds"] * scale * (record["workers"] / split if split > 1 else 1)
         return _filled(need, seconds, record["memory"], "record")
-    if stage == "select" and rates:
-        return _filled(need, need.items * ROW_SECONDS, 0, "rows")
     if stage == "detect" and need.items:
         return _filled(need, need.items * DETECT_SECONDS / split, DETECT_MEMORY, "a constant")
     rate = rates.get(stage)
     if rate is None or not need.items or (stage == "download" and params.download.source.kind != "synthetic"):
         return need
-    items, each = float(need.items), rate.seconds
-    if stage == "extract":
+    return _filled(need, _seconds(params, need, rate), rate.memory, "probe")
+
+
+def _seconds(params: Params, need: Need, rate: probe.Rate) -> float:
+    """What the probe's rate makes of a stage."""
+    items = need.items
+    chunks = probe.chunks_of(params, need.stage, items)
+    if need.stage == "extract":
         items = need.result
-    elif params.superres.method == "delta" and stage == "superres":
-        items = params.superres.previews
-    elif params.superres.method == "delta" and stage == "shard":
-        each += DELTA_SECONDS
-    start = START_SECONDS if stage in PARALLEL else 0.0
-    return _filled(need, start + items * each / split, rate.memory, "probe")
+    elif need.stage == "shard" and params.superres.method == "delta":
+        rate = replace(rate, worker=rate.worker + DELTA_SECONDS)
+    elif need.stage == "superres" and params.superres.method == "delta":
+        rate = replace(rate, worker=rate.worker * params.superres.previews / items)
+    elif need.stage == "superres" and items > FACES:  # the best and the worst face are rendered again, by new workers
+        items, rate = items + 2 * EXTREMES, replace(rate, start=2 * rate.start)
+    return rate.seconds(items, chunks, workers_of(params, need.stage))
 
 
 def _filled(need: Need, seconds: float, memory: int, source: str) -> Need:
-    return Need(need.stage, need.items, need.now, need.result, need.peak, seconds, memory, source)
+    return replace(need, seconds=seconds, memory=memory, source=source)
 
 
 def _same(recorded: Mapping[str, Any], params: Mapping[str, Any]) -> bool:

@@ -1,6 +1,9 @@
 """Seconds and memory per item of the data stages on this machine, from a run of them on a few drawn photographs.
 
 `python -m stages.probe` runs in an empty folder that `measure` makes; its params are those at hand with a small source.
+A stage takes `Rate.seconds`: a start, so much for each item in its own process, and so much for each item and chunk in
+a worker. The stages run on few photographs and on more, with one worker that stays, which shows what items and chunks
+take; and align once on few with workers of its own, as stages have them, which shows how long these take to start.
 """
 
 import json
@@ -13,43 +16,37 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
 import yaml
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client
 from PIL import Image
 
-from pipeline import disk, manifest
+from pipeline import cluster, disk, manifest
+from pipeline.cores import cores
 from pipeline.errors import PipelineError
 from pipeline.params import Params, TrainedNetwork
-from stages import DATA, MANIFESTS, PARAMS, main, table
-from stages.align import align
-from stages.crop import crop
-from stages.denoise import denoise
-from stages.download import download
-from stages.extract import extract
-from stages.fit_denoise import fit_denoise
-from stages.fit_superres import fit_superres
-from stages.select import select
-from stages.shard import shard
-from stages.superres import superres
+from pipeline.provenance import read_json
+from pipeline.shards import finalize
+from pipeline.workers import connect
+from stages import DATA, MANIFESTS, PARAMS, REPORTS, main, table
 
 ROOT = Path(__file__).parents[1]
-CHEAP = (download, extract, align, crop)
-STAGES = (*CHEAP, fit_denoise, denoise, fit_superres, superres, select, shard)
+CHEAP = ("download", "extract", "align", "crop")
+STAGES = (*CHEAP, "fit_denoise", "denoise", "fit_superres", "superres", "select", "shard")
 FACE_PIXELS = 265
 """Width of a drawn face that makes a region of about the pixels of CelebA's (285,000)."""
 FEW, MORE_MAX, SECONDS, CHEAP_MORE = 2, 16, 20.0, 48
-"""Two runs are compared, since start-up costs both the same: few photographs, and as many more as take seconds.
-
-The cheap stages are compared by themselves, with more photographs: a few take less than the clock's steps.
-"""
-DRAWING_SECONDS, CHEAP_MOST = 8.0, 1000
-"""Small photographs are drawn fast, and are soon decoded: of them there are as many as are drawn in that time."""
+"""Few photographs, and as many more as take seconds. The cheap stages run by themselves, on more photographs."""
+DRAWING_SECONDS, MOST = 8.0, 1000
+"""Small photographs are drawn and worked on fast: of them there are as many as are drawn in that time."""
+REPEATS = {"extract": 3}
+"""Of small photographs it takes little more than to start a program, whose time varies; the fastest run counts."""
 STEPS = 4
 """By how many training steps the two runs of a restoration network differ."""
 SIDE_MIN = 32
@@ -61,13 +58,33 @@ class ProbeError(PipelineError):
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What one item takes of one core, and the peak memory of the process in bytes.
+    """What a stage takes on this machine: seconds, and the peak memory in bytes of a worker or, without one, of itself.
 
-    An item is a face or a photograph; of `extract` a byte, of `fit_...` a training step.
+    `start`: until workers work, and after the last item. `main` for an item in the stage's process, which works while
+    no worker does; `worker` for an item and `chunk` for a chunk in a worker. An item is a face or a
+    photograph; of `extract` a byte, of `fit_...` a training step.
     """
 
-    seconds: float
+    start: float
+    main: float
+    worker: float
+    chunk: float
     memory: int
+
+    def seconds(self, items: float, chunks: int, workers: int) -> float:
+        """Of the clock, for so many items in chunks."""
+        return self.start + items * self.main + (items * self.worker + chunks * self.chunk) / workers
+
+
+def chunks_of(params: Params, stage: str, items: int) -> int:
+    """In how many chunks a stage divides its items among its workers; 0 for a stage without workers."""
+    if stage == "shard":
+        return math.ceil(items / params.shard.images_per_shard)
+    if stage == "denoise" and params.denoise.method == "none":
+        return 0
+    section = getattr(params, stage, None)
+    rows = getattr(section, "faces_per_chunk", getattr(section, "photographs_per_chunk", None))
+    return 0 if rows is None else sum(1 for _ in cluster.spans(items, rows))
 
 
 def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
@@ -102,54 +119,141 @@ def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
 def probe(seconds: str) -> None:
     """Run the stages on few and on more photographs; write `rates.json`."""
     given = Params.model_validate_json(Path("given.json").read_bytes())
-    settings: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
-    with LocalCluster(**settings) as cluster, Client(cluster):
-        run = _Run(given, str(cast(Any, cluster).scheduler_address))
-        first = run(FEW, 1, networks=False)  # compiles and loads what is loaded once
-        budget, more = float(seconds), CHEAP_MORE
-        if given.align.rectangle == "landmarks":
-            more = max(more, min(CHEAP_MOST, DRAWING_SECONDS * FEW / first["download"][0]))
-        cheap = [run(count, 1, stages=CHEAP) for count in (FEW, FEW + math.ceil(more * budget / SECONDS))]
-        few = run(FEW, 1)
-        slowest = sum(seconds for seconds, _, _ in few.values()) / FEW
-        many = run(FEW + max(1, min(MORE_MAX, int(budget / slowest))), 1 + STEPS)
-    few, many = few | cheap[0], many | cheap[1]
-    rates: dict[str, dict[str, float]] = {}
-    for stage, (taken, items, memory) in many.items():
-        taken_few, items_few, _ = few[stage]
-        rates[stage] = {
-            "seconds": max(0.0, taken - taken_few) / max(1, items - items_few),
-            "memory": memory,
-        }
+    sheets: Any = import_module("stages.superres")
+    sheets.FACES = sheets.EXTREMES = 0  # sheets show as many faces of a large set as of a small one
+    finalize.GRID = 1
+    cluster.SMALLEST = MOST  # chunks as long as those of a long table
+    with connect(given.cluster.model_copy(update={"scheduler": None, "workers": 1})) as client:
+        few, many = _few_and_many(given, client, float(seconds) / SECONDS)
+    workers = max(0.0, _seconds_of_align(given) - few["align"].clock)
+    rates = {stage: asdict(_rate(few[stage], many[stage], workers)) for stage in many}
     Path("rates.json").write_text(json.dumps(rates), encoding="utf-8")
+
+
+def _few_and_many(given: Params, client: Client, effort: float) -> tuple[dict[str, "_Took"], dict[str, "_Took"]]:
+    """What the stages take with one worker for few photographs and for more; `effort` is 1 for precise results."""
+    run = _Run(given, client)
+    run(FEW, 1, networks=False)  # compiles and loads what is loaded once
+    if "network" in (given.denoise.method, given.superres.method):
+        client.run(import_module, "pipeline.restoration.apply")
+    few_cheap = run(FEW, 1, stages=CHEAP)
+    drawn = min(MOST, DRAWING_SECONDS * FEW / few_cheap["download"].seconds)
+    more = CHEAP_MORE if given.align.rectangle != "landmarks" else max(CHEAP_MORE, drawn)
+    many_cheap = run(FEW + math.ceil(more * effort), 1, stages=CHEAP)
+    few = run(FEW, 1)
+    slow = sum(took.worker for took in few.values()) / FEW
+    more = max(1, min(MORE_MAX, int(SECONDS * effort / max(slow, 1e-3))))
+    many = run(FEW + more, 1 + STEPS)
+    slow = sum(many[stage].seconds - few[stage].seconds for stage in few) / more
+    even_more = int(min(drawn * effort, SECONDS * effort / max(slow, 1e-6)))
+    if even_more > 2 * more:
+        many = run(FEW + even_more, 1 + STEPS)
+    return few | few_cheap, many | many_cheap
+
+
+def _seconds_of_align(given: Params) -> float:
+    """Of the clock, for few photographs, in a process of its own and with workers of its own."""
+    _choose(given, None, FEW, 1, networks=False)
+    for stage in CHEAP[:2]:
+        _run(stage)
+    subprocess.run([sys.executable, "-m", "stages.align"], check=True)
+    return read_json(REPORTS / "align.json")["seconds"]
+
+
+def _choose(given: Params, scheduler: str | None, count: int, steps: int, *, networks: bool) -> None:
+    """Make the folder empty but for the params."""
+    for left in (DATA, REPORTS):
+        shutil.rmtree(left, ignore_errors=True)
+    PARAMS.write_text(yaml.safe_dump(_small(given, scheduler, count, steps, networks)), encoding="utf-8")
+
+
+def _run(stage: str) -> None:
+    # here, since workers load this module: they need what stages load, and no more
+    getattr(import_module(f"stages.{stage}"), stage)()
+
+
+def _rate(few: "_Took", many: "_Took", workers: float) -> Rate:
+    """What is the same in both runs is the start, to which the seconds to start and end the `workers` belong."""
+    per_item = max(0.0, many.main - few.main) / max(1, many.items - few.items)
+    worker = chunk = 0.0
+    if (both := many.items * few.chunks - few.items * many.chunks) > 0:
+        worker = max(0.0, (many.worker * few.chunks - few.worker * many.chunks) / both)
+        chunk = max(0.0, few.worker - few.items * worker) / few.chunks
+    start = max(0.0, few.clock - few.items * (per_item + worker) - few.chunks * chunk)
+    return Rate(start + (workers if few.chunks else 0), per_item, worker, chunk, many.memory)
+
+
+@dataclass(frozen=True, slots=True)
+class _Took:
+    """What a stage took: seconds of the clock, processor seconds of its process and of its worker, memory in bytes.
+
+    Those of the worker contain dask's in the stage's process, since there both work at the same time.
+    """
+
+    clock: float
+    main: float
+    worker: float
+    memory: int
+    items: int
+    chunks: int
+
+    @property
+    def seconds(self) -> float:
+        return self.main + self.worker
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
+    """Runs stages with the worker of a client."""
+
     given: Params
-    scheduler: str
+    client: Client
 
     def __call__(
-        self, count: int, steps: int, *, stages: Sequence[Callable[[], None]] = STAGES, networks: bool = True
-    ) -> dict[str, tuple[float, int, int]]:
-        """Seconds, items and peak memory of each stage for `count` photographs."""
-        for left in (DATA, Path("reports"), Path("records")):
-            shutil.rmtree(left, ignore_errors=True)
-        PARAMS.write_text(yaml.safe_dump(_small(self.given, self.scheduler, count, steps, networks)), encoding="utf-8")
-        found: dict[str, tuple[float, int, int]] = {}
+        self, count: int, steps: int, *, stages: Sequence[str] = STAGES, networks: bool = True
+    ) -> dict[str, _Took]:
+        """What each stage takes for `count` photographs."""
+        _choose(self.given, self.client.scheduler_info()["address"], count, steps, networks=networks)
+        found: dict[str, _Took] = {}
         for stage in stages:
-            name = stage.__name__
-            _reset_peak()
-            started = _core_seconds()
-            stage()
-            found[name] = (_core_seconds() - started, _items(name, count, steps), _peak_memory())
+            took = [self._took(stage, count, steps) for _ in range(REPEATS.get(stage, 1))]
+            found[stage] = min(took, key=lambda one: one.seconds)
         return found
 
+    def _took(self, stage: str, count: int, steps: int) -> _Took:
+        worker = self._on_worker(os.getpid)
+        for process in (os.getpid(), worker):
+            _reset_peak(process)
+        before = self._seconds()
+        _run(stage)
+        clock, serial, parallel = (end - begin for begin, end in zip(before, self._seconds(), strict=True))
+        items = _items(stage, count, steps)
+        chunks = chunks_of(self.given, stage, items)
+        if _has_gpu():  # whose time is no processor's
+            serial, parallel = (serial, clock - serial) if chunks else (clock, 0.0)
+        return _Took(clock, serial, parallel, _peak_memory(worker if chunks else 0), items, chunks)
 
-def _core_seconds() -> float:
-    """Processor time of this process and its children, so that other programs do not count; with a GPU, the time."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return time.perf_counter() if torch.cuda.is_available() else sum(u.ru_utime + u.ru_stime for u in used)
+    def _seconds(self) -> tuple[float, float, float]:
+        """The clock; processor seconds of this thread and of children; those of the worker and of dask's threads here.
+
+        The last two work at the same time. Other programs do not count.
+        """
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        thread, process = time.thread_time(), time.process_time()
+        serial = thread + children.ru_utime + children.ru_stime
+        return time.monotonic(), serial, self._on_worker(time.process_time) + process - thread
+
+    def _on_worker(self, function: Callable[[], Any]) -> Any:
+        """What a function gives in the worker."""
+        answers: Any = self.client.run(function)
+        return next(iter(answers.values()))
+
+
+@cache
+def _has_gpu() -> bool:
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.is_available()
 
 
 def _items(stage: str, count: int, steps: int) -> int:
@@ -160,10 +264,11 @@ def _items(stage: str, count: int, steps: int) -> int:
     return count if stage == "download" else manifest.account(table(stage)).given
 
 
-def _small(given: Params, scheduler: str, count: int, steps: int, networks: bool) -> dict[str, Any]:
+def _small(given: Params, scheduler: str | None, count: int, steps: int, networks: bool) -> dict[str, Any]:
     """The params with a source of `count` images, without limits that so few would break."""
     params: dict[str, Any] = given.model_dump(mode="json")
-    params["cluster"] |= {"scheduler": scheduler, "workers": 1}
+    workers = min(given.cluster.workers, cores())
+    params["cluster"] |= {"scheduler": scheduler, "workers": workers}
     params["download"] = {"watch": str(MANIFESTS / "celeba.yaml"), "source": _source(given, count)}
     for section in ("extract", "align", "crop", "denoise", "superres"):
         params[section]["max_dropped"] = 1.0
@@ -198,15 +303,16 @@ def _source(given: Params, count: int) -> dict[str, Any]:
     return {"kind": "folder", "images": str(folder), "landmarks": None, "attributes": None}
 
 
-def _reset_peak() -> None:
-    """Begin the peak of memory anew, where the system can."""
-    peak = Path("/proc/self/clear_refs")
+def _reset_peak(process: int) -> None:
+    """Begin the peak of a process's memory anew, where the system can."""
+    peak = Path(f"/proc/{process}/clear_refs")
     if peak.exists():
         peak.write_text("5")
 
 
-def _peak_memory() -> int:
-    status = Path("/proc/self/status")
+def _peak_memory(process: int) -> int:
+    """Of a process, 0 for this one."""
+    status = Path(f"/proc/{process or 'self'}/status")
     if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024

@@ -204,7 +204,8 @@ def _extremes(scores: Path) -> list[Key]:
     """The faces with the best scores, from the best on, and those with the worst, to the worst."""
     scored = manifest.kept_columns(scores, ["index", "face", "quality"]).drop_null()
     order = best_first(scored["quality"].to_pylist())
-    rows = scored.take(pa.array([*order[:EXTREMES], *order[-EXTREMES:]], pa.int64()))  # with deltas none is scored
+    ends = [*order[:EXTREMES], *order[max(len(order) - EXTREMES, 0) :]]
+    rows = scored.take(pa.array(ends, pa.int64()))  # with deltas none is scored
     return list(zip(rows["index"].to_pylist(), rows["face"].to_pylist(), strict=True))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import chunks, manifest
-from pipeline.cluster import MOST_CHUNKS, _spans, map_rows
+from pipeline.cluster import MOST_CHUNKS, map_rows, spans
 from pipeline.container import read_stored
 from pipeline.errors import DropReason
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
@@ -148,7 +148,7 @@ def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Pat
 @settings(deadline=None, max_examples=25)
 @given(count=st.integers(0, 300_000), rows_per_chunk=st.integers(1, 5000))
 def test_chunks_follow_from_counts(count: int, rows_per_chunk: int) -> None:
-    sizes = [stop - start for start, stop in _spans(count, rows_per_chunk, {})]
+    sizes = [stop - start for start, stop in spans(count, rows_per_chunk, {})]
     assert sum(sizes) == count
     largest = max(rows_per_chunk, math.ceil(count / MOST_CHUNKS))
     assert all(0 < size <= largest for size in sizes)
@@ -159,7 +159,7 @@ def test_chunks_follow_from_counts(count: int, rows_per_chunk: int) -> None:
 
 
 def test_the_chunks_of_a_table_do_not_depend_on_what_is_finished_of_it() -> None:
-    spans = list(_spans(20_000, 1000, {}))
-    finished = {start: stop - start for start, stop in spans[:7]}
-    assert list(_spans(20_000, 1000, finished)) == spans
-    assert spans[0] == (0, 312)
+    whole = list(spans(20_000, 1000))
+    finished = {start: stop - start for start, stop in whole[:7]}
+    assert list(spans(20_000, 1000, finished)) == whole
+    assert whole[0] == (0, 312)

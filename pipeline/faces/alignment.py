@@ -6,6 +6,7 @@ from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import manifest
@@ -14,7 +15,7 @@ from pipeline.faces import geometry, suspicious
 from pipeline.faces.annotations import AnnotationFiles, PhotographAnnotations
 from pipeline.faces.five_points import Face
 from pipeline.faces.geometry import Points, Rectangle
-from pipeline.manifest import Aligned, Attributes, Drop, Landmarks, Photograph, Remarks
+from pipeline.manifest import Aligned, Attributes, Drop, Landmarks, Photograph, Quad, Remarks
 from pipeline.params import DETECT, AlignParams
 from pipeline.suspicions import Suspicion
 
@@ -25,6 +26,9 @@ CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
 """The square that dataset_tool.py crops from CelebA's aligned photographs."""
 
 KEPT = pc.field("drop_reason").is_null()
+
+ALSO_OF_DROPPED = ["index", "file", "face", "drop_reason", "drop_detail"]
+"""The columns of a table that dropped rows have too."""
 
 CENTRE_INSTEAD = "align.rectangle: centre takes the largest square in the middle, of any size"
 
@@ -44,7 +48,11 @@ class Annotated(Photograph):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured(Photograph):
-    """A face with the size of its photograph, and its landmarks in pixels."""
+    """A face with the size of its photograph, its landmarks in pixels, and its rectangle (`place`).
+
+    `unfit` and `unfit_detail`: the reason why it has none. They are no drop yet: what looks wrong in all faces together
+    is found in all of them.
+    """
 
     width: int
     height: int
@@ -52,6 +60,10 @@ class Measured(Photograph):
     attributes: Attributes | None
     landmarks: Landmarks | None
     remarks: Remarks = ()
+    quad: Quad | None = None
+    zoom: float | None = None
+    unfit: str | None = None
+    unfit_detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +186,35 @@ def suspicions_of(measured: Path) -> list[Suspicion]:
     points_N52 = rows["landmarks"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, 5, 2)
     sizes_N2 = np.stack([rows[name].to_numpy() for name in ("width", "height")], axis=1).astype(np.float64)
     return suspicious.with_sizes(rows["file"].to_pylist(), points_N52, sizes_N2)
+
+
+def place(row: Measured, params: AlignParams) -> Measured:
+    """The row with the rectangle of the face, or with the reason why it has none."""
+    try:
+        aligned = align_photograph(row, params)
+    except RejectedInputError as rejected:
+        return replace(row, unfit=rejected.reason.value, unfit_detail=rejected.detail)
+    return replace(row, quad=aligned.quad, zoom=aligned.zoom)
+
+
+def aligned_rows(measured: Path) -> Iterator[pa.Table]:
+    """The rows of a table of `Measured` rows as those of a table of `Aligned` rows, some thousand at a time."""
+    schema = manifest.schema_of(Aligned)
+    for rows in manifest.all_groups(measured):
+        found = {name: rows[name] for name in schema.names}
+        for name, why in (("drop_reason", "unfit"), ("drop_detail", "unfit_detail")):
+            found[name] = pc.call_function("coalesce", [rows[name], rows[why]])
+        # a place that is null takes a null of any type
+        kept = pa.array(np.arange(len(rows)), mask=found["drop_reason"].is_valid().to_numpy())
+        found |= {name: found[name].take(kept) for name in schema.names if name not in ALSO_OF_DROPPED}
+        yield pa.table(found, schema=schema)
+
+
+def without_measure(annotated: Path) -> Iterator[pa.Table]:
+    """The dropped rows of a table of `Annotated` rows as those of a table of `Aligned`, some thousand at a time."""
+    for rows in manifest.all_groups(annotated):
+        dropped = rows.filter(rows["drop_reason"].is_valid()).select(ALSO_OF_DROPPED)
+        yield manifest.with_columns(dropped, manifest.schema_of(Aligned))
 
 
 def align_photograph(row: Measured, params: AlignParams) -> Aligned:

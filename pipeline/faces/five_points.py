@@ -77,9 +77,15 @@ def layout_of_columns(columns: tuple[str, ...]) -> Layout | None:
 def pick(layout: Layout, values: Sequence[Any]) -> Face | None:
     """The ten numbers of a face; None where one of them is no number."""
     try:
-        return tuple(math.fsum(float(values[place]) for place in group) / len(group) for group in layout)
+        return tuple([_mean(values, group) for group in layout])
     except (TypeError, ValueError, IndexError):
         return None
+
+
+def _mean(values: Sequence[Any], group: Sequence[int]) -> float:
+    if len(group) == 1:
+        return float(values[group[0]]) + 0.0  # -0 is 0, as in a sum
+    return math.fsum(float(values[place]) for place in group) / len(group)
 
 
 def faces_in(value: Any) -> list[Face | None]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from pipeline.errors import SourceError
 from pipeline.faces import annotation_records as records
@@ -138,9 +138,11 @@ def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
     signs = SIGNS if any(SIGNS.get(field) == -1 for field in fields) else SIGNS | dict.fromkeys(ZEROS, -1)
     usual = len(columns) or (lengths.most_common(1)[0][0] if lengths else 0)
 
+    sign_of = {field: signs[field.lower()] for field in found_fields if field.lower() in signs}
+
     def parse(row: Sequence[str]) -> tuple[int, ...] | None:
-        values = [signs.get(field.lower()) for field in row]
-        return tuple(v for v in values if v is not None) if values and None not in values else None
+        values = tuple(map(sign_of.get, row))
+        return cast(tuple[int, ...], values) if values and None not in values else None
 
     found = _read(path, table, parse, "as many fields as there are columns, each 1 or -1", places)
     odd = {

@@ -19,7 +19,7 @@ def encode_png(image_HWC: NDArray[np.uint8], level: int) -> bytes:
     if max(height, width) > MAX_SIDE:
         raise ImageSizeError(
             f"an image of {width} x {height} pixels cannot be written as PNG, whose sides are limited to {MAX_SIDE}. "
-            f"If it shows the faces of a chunk, lower superres.faces_per_chunk."
+            f"If it shows the faces of a chunk, lower superres.previews or superres.faces_per_chunk."
         )
     written, content = cv2.imencode(".png", image_HWC[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, level])
     if not written:

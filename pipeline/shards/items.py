@@ -51,25 +51,36 @@ def read_items(data: DataSet, split: str | None = None) -> list[Item]:
 
     `ShardError` if the split has no images, or the table is of another data set.
     """
-    rows = _rows(data)
-    labels = labels_of(data.labels, len(data))
+    table = _table(data)
+    known: dict[str, list[Any]] = {}
+    if table is not None:
+        known = {name: table[name].to_pylist() for name in ("face", "split", "rank") if name in table.column_names}
+    published = table is not None and "rank" in known and table["quality"].null_count == len(table)
+    numbers = known["rank"] if published else data.index.tolist()
+    faces = [0] * len(data) if published else known.get("face") or _counted(data.index.tolist())
+    splits: list[str | None] = known.get("split") or [None] * len(data)
+    places = [place for place, of in enumerate(splits) if split is None or of == split]
+    if not places:
+        names = sorted({name for name in splits if name is not None})
+        known_splits = f"there are {', '.join(names)}" if names else "no image has one"
+        if table is None:
+            known_splits = f"splits are in the table, and there is none ({', '.join(TABLES)})"
+        raise ShardError(f"{data.folder}: no image of the split {split!r}; {known_splits}")
+    labels, index = labels_of(data.labels, len(data)), data.index.tolist()
+    return [
+        Item(at, numbers[at], index[at], faces[at], data.files[at], splits[at], data.md5s[at], labels[at])
+        for at in places
+    ]
+
+
+def _counted(index: Sequence[int]) -> list[int]:
+    """How many images of the same index come before each."""
     seen: Counter[int] = Counter()
-    found: list[Item] = []
-    published = rows is not None and all("rank" in row and row["quality"] is None for row in rows)
-    for position, (index, file, md5) in enumerate(zip(data.index.tolist(), data.files, data.md5s, strict=True)):
-        row = {} if rows is None else rows[position]
-        number = row["rank"] if published else index
-        face = 0 if published else row.get("face", seen[index])
-        seen[index] += 1
-        found.append(Item(position, number, index, face, file, row.get("split"), md5, labels[position]))
-    chosen = [item for item in found if split is None or item.split == split]
-    if not chosen:
-        names = sorted({item.split for item in found if item.split is not None})
-        known = f"there are {', '.join(names)}" if names else "no image has one"
-        if rows is None:
-            known = f"splits are in the table, and there is none ({', '.join(TABLES)})"
-        raise ShardError(f"{data.folder}: no image of the split {split!r}; {known}")
-    return chosen
+    found: list[int] = []
+    for number in index:
+        found.append(seen[number])
+        seen[number] += 1
+    return found
 
 
 def digits_of(items: Sequence[Item]) -> int:
@@ -86,8 +97,8 @@ def labels_of(labels_NL: NDArray[np.float32] | None, images: int) -> list[Label]
     return (labels_NL.argmax(axis=1) if one_hot else labels_NL).tolist()
 
 
-def _rows(data: DataSet) -> list[dict[str, Any]] | None:
-    """The row of each image in the data set's table, in the data set's order."""
+def _table(data: DataSet) -> Any:
+    """The kept rows of the data set's table (pyarrow), in the data set's order; None where there is no table."""
     paths = [data.folder / name for name in TABLES if (data.folder / name).is_file()]
     if not paths:
         return None
@@ -101,12 +112,10 @@ def _rows(data: DataSet) -> list[dict[str, Any]] | None:
         table = pq.read_table(path, columns=["index", "file", *columns, "drop_reason"])
     except (ValueError, OSError) as error:  # of pyarrow: ArrowInvalid is a ValueError
         raise ShardError(f"{path}: not a parquet table, or damaged ({error}). Copy the folder again.") from error
-    rows = table.filter(table["drop_reason"].is_null()).to_pylist()
-    rows.sort(key=lambda row: (row["shard"], row["row"]))
-    found = [(row["index"], row["file"]) for row in rows]
-    if found != list(zip(data.index.tolist(), data.files, strict=True)):
+    rows = table.filter(table["drop_reason"].is_null()).sort_by([("shard", "ascending"), ("row", "ascending")])
+    if not (np.array_equal(rows["index"], data.index) and rows["file"].to_pylist() == data.files):
         raise ShardError(
-            f"{path}: lists {len(found)} images, which are not the {len(data)} of {data.folder / 'dataset.h5'}. They "
+            f"{path}: lists {len(rows)} images, which are not the {len(data)} of {data.folder / 'dataset.h5'}. They "
             f"belong to different data sets: copy the folder again, or remove the table to export without it."
         )
     return rows

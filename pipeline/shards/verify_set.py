@@ -7,6 +7,8 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -25,6 +27,9 @@ class _Expected:
     header: layout.Header
     identity: dict[str, list[Any]]
     labels: NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return sum(self.counts)
 
 
 def faults_of_set(folder: Path) -> Iterator[Fault]:
@@ -166,31 +171,47 @@ def _faults_of_table(path: Path, expected: _Expected) -> Iterator[Fault]:
     columns = ["index", "file", "shard", "row", "image_md5"]
     table = pq.read_table(path)
     columns += ["position"] if "position" in table.column_names else []
-    starts = dict(zip(expected.names, np.cumsum([0, *expected.counts]).tolist(), strict=False))
-    found: dict[int, dict[str, Any]] = {}
-    for row in table.filter(table["drop_reason"].is_null()).select(columns).to_pylist():
-        place = starts[row["shard"]] + row["row"] if row["shard"] in starts else None
-        if place is None or place in found:
-            what = "there is no such shard" if place is None else "another row has this place"
-            yield Fault(path, f"row {row['row']} of {row['shard']}: {what}", image=row["file"])
-        else:
-            found[place] = row
-    identity = (expected.identity[name] for name in (layout.IDENTITY_INDEX, layout.IDENTITY_FILE, layout.IDENTITY_MD5))
-    for place, (index, file, md5) in enumerate(zip(*identity, strict=True)):
-        row = found.pop(place, None)
-        if row is None:
+    table = table.filter(table["drop_reason"].is_null()).select(columns).combine_chunks()
+    stops_S = np.cumsum(expected.counts)
+    shard_N = pc.call_function("index_in", [table["shard"]], pc.SetLookupOptions(pa.array(expected.names)))
+    known_N = np.array(shard_N.is_valid())
+    starts_S = stops_S - expected.counts
+    place_N = np.where(known_N, starts_S[np.array(shard_N.fill_null(0))] + np.array(table["row"]), -1)
+    first_N = np.zeros(len(table), bool)
+    first_N[np.unique(place_N, return_index=True)[1]] = True
+
+    def named(row: int) -> str:
+        return f"row {table['row'][row]} of {table['shard'][row]}"
+
+    for row in np.flatnonzero(~(known_N & first_N)).tolist():
+        what = "another row has this place" if known_N[row] else "there is no such shard"
+        yield Fault(path, f"{named(row)}: {what}", image=table["file"][row].as_py())
+    inside_N = known_N & first_N & (place_N >= 0) & (place_N < len(expected))
+    row_I = np.full(len(expected), -1)
+    row_I[place_N[inside_N]] = np.flatnonzero(inside_N)
+    yield from _differences(path, table, row_I, expected)
+    for row in np.flatnonzero(known_N & first_N & ~inside_N).tolist():
+        yield Fault(path, f"{named(row)}: there is no such image", image=table["file"][row].as_py())
+
+
+def _differences(path: Path, table: pa.Table, row_I: NDArray[np.int64], expected: _Expected) -> Iterator[Fault]:
+    """The images without a row (-1 in `row_I`), and what the rows of the others state otherwise than the shards."""
+    names = {"index": layout.IDENTITY_INDEX, "file": layout.IDENTITY_FILE, "image_md5": layout.IDENTITY_MD5}
+    stated: dict[str, pa.Array] = {key: pa.array(expected.identity[name]) for key, name in names.items()}
+    stated["position"] = pa.array(np.arange(len(expected)))
+    found = table.take(pa.array(row_I, mask=row_I < 0))
+    keys = [key for key in stated if key in found.column_names]
+    other_KI = [np.array(pc.call_function("not_equal", [found[key], stated[key]]).fill_null(True)) for key in keys]
+    for place in np.flatnonzero(np.logical_or.reduce(other_KI)).tolist():
+        file = stated["file"][place].as_py()
+        if row_I[place] < 0:
             yield Fault(path, f"has no row for image {place} of the data set", image=file)
             continue
-        stated = {"index": index, "file": file, "image_md5": md5, "position": place}
-        yield from (
-            Fault(path, f"{key} is {row[key]}, but the shards state {stated[key]}", image=file)
-            for key in row.keys() & stated.keys()
-            if row[key] != stated[key]
-        )
-    yield from (
-        Fault(path, f"row {row['row']} of {row['shard']}: there is no such image", image=row["file"])
-        for row in found.values()
-    )
+        for key, other_I in zip(keys, other_KI, strict=True):
+            if other_I[place]:
+                yield Fault(
+                    path, f"{key} is {found[key][place]}, but the shards state {stated[key][place]}", image=file
+                )
 
 
 def _first_difference(found: list[Any], expected: list[Any]) -> str:

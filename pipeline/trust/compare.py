@@ -6,12 +6,14 @@ rows, files. Params and provenance that differ are listed, and may have had no e
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -142,50 +144,84 @@ def _labels(a: Images, b: Images, pairs: list[tuple[int, int]]) -> Facts:
 
 
 def tables(a: Path, b: Path) -> Facts:
-    """Two tables, by the keys of their rows: columns, rows and values that differ."""
+    """Two tables, by the keys of their rows: columns, rows and values that differ.
+
+    Of rows with equal keys the first counts. `TableError`: one is no parquet table, or has no integers `index`.
+    """
     try:
-        first, second = pq.read_table(a), pq.read_table(b)
+        first, second = pq.read_schema(a), pq.read_schema(b)
+        common = [name for name in first.names if name in second.names]
+        keys = [name for name in ("index", "face") if name in common]
+        if "index" not in keys or not all(
+            pa.types.is_integer(schema.field("index").type) for schema in (first, second)
+        ):
+            raise TableError(f"{a}, {b}: have no column index in common, so their rows cannot be compared.")
+        names_N, names_M = _keys(a, keys), _keys(b, keys)
+        both, rows_a, rows_b = np.intersect1d(names_N, names_M, return_indices=True)
+        values = {name: found for name in common if (found := _changed(name, both, ((a, rows_a), (b, rows_b))))}
     except (OSError, ValueError) as error:
         raise TableError(f"{a} or {b}: not a parquet table, or damaged ({error}).") from error
-    common = [name for name in first.column_names if name in second.column_names]
-    keys = [name for name in ("index", "face") if name in common]
-    if not keys:
-        raise TableError(f"{a}, {b}: have no column index in common, so their rows cannot be compared.")
-    rows_a, rows_b = (
-        {key: place for place, key in enumerate(zip(*(table[name].to_pylist() for name in keys), strict=True))}
-        for table in (first, second)
-    )
-    both = [key for key in rows_a if key in rows_b]
-    values: Facts = {}
-    for name in common:
-        left, right = first[name].to_pylist(), second[name].to_pylist()
-        changed = [key for key in both if left[rows_a[key]] != right[rows_b[key]]]
-        if changed:
-            shown = {_text(key): pair_of(left[rows_a[key]], right[rows_b[key]]) for key in changed[:5]}
-            values[name] = {"rows": len(changed), "first": shown}
     columns = {
         name: names
         for name, names in (
-            ("only_in_a", [name for name in first.column_names if name not in common]),
-            ("only_in_b", [name for name in second.column_names if name not in common]),
+            ("only_in_a", [name for name in first.names if name not in common]),
+            ("only_in_b", [name for name in second.names if name not in common]),
         )
         if names
     }
     missing = {
-        name: _shortened([_text(key) for key in keys_])
-        for name, keys_ in (
-            ("only_in_a", [key for key in rows_a if key not in rows_b]),
-            ("only_in_b", [key for key in rows_b if key not in rows_a]),
+        name: {"count": len(alone), "first": [_text(key) for key in alone[:SHOWN].tolist()]}
+        for name, alone in (
+            ("only_in_a", np.setdiff1d(names_N, names_M)),
+            ("only_in_b", np.setdiff1d(names_M, names_N)),
         )
-        if keys_
+        if len(alone)
     }
     return {
         "equal": not (values or columns or missing),
-        "rows": {"a": first.num_rows, "b": second.num_rows, "in_both": len(both)},
+        "rows": {"a": len(names_N), "b": len(names_M), "in_both": len(both)},
         "missing": missing,
         "columns": columns,
         "values": values,
     }
+
+
+def _keys(path: Path, keys: list[str]) -> NDArray[Any]:
+    """The keys of all rows, each a record of integers."""
+    table = pq.read_table(path, columns=keys)
+    keys_NK = np.stack([np.array(table[name].fill_null(0), np.int64) for name in keys], axis=1)
+    return np.ascontiguousarray(keys_NK).view([(name, np.int64) for name in keys])[:, 0]
+
+
+def _changed(name: str, both: NDArray[Any], rows: Sequence[tuple[Path, NDArray[np.int64]]]) -> Facts:
+    """How many values of a column differ between rows with the keys `both`, and the first; only it is in memory."""
+    left, right = (
+        pq.read_table(path, columns=[name])[name].take(pa.array(places)).combine_chunks() for path, places in rows
+    )
+    changed = np.flatnonzero(_differ(left, right)).tolist()
+    shown = {_text(both[row].item()): pair_of(left[row].as_py(), right[row].as_py()) for row in changed[:5]}
+    return {"rows": len(changed), "first": shown} if changed else {}
+
+
+def _differ(left: pa.Array, right: pa.Array) -> NDArray[np.bool_]:
+    """Which values of two arrays of one length differ; nulls are equal."""
+    if not left.type.equals(right.type):
+        return np.array([a != b for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True)], bool)
+    valid_N = np.array(left.is_valid()) & np.array(right.is_valid())
+    different_N = np.array(left.is_valid()) ^ np.array(right.is_valid())
+    if pa.types.is_struct(left.type):
+        for place in range(left.type.num_fields):
+            different_N |= valid_N & _differ(left.field(place), right.field(place))
+    elif pa.types.is_list(left.type) or pa.types.is_fixed_size_list(left.type):
+        lengths = [np.array(pc.call_function("list_value_length", [values]).fill_null(0)) for values in (left, right)]
+        different_N |= valid_N & (lengths[0] != lengths[1])
+        alike = np.flatnonzero(valid_N & ~different_N)
+        left, right = left.take(pa.array(alike)), right.take(pa.array(alike))
+        unequal = _differ(left.flatten(), right.flatten())
+        different_N[alike[np.array(pc.call_function("list_parent_indices", [left]))[unequal]]] = True
+    else:
+        different_N |= valid_N & np.array(pc.call_function("not_equal", [left, right]).fill_null(False))
+    return different_N
 
 
 def folders(a: Path, b: Path) -> Facts:

@@ -52,7 +52,7 @@ def plan(
     known = {
         need.stage for need in planning.with_rates(params, needs, {}) if need.seconds is not None or not need.items
     }
-    stages = {stage.__name__ for stage in probe.STAGES} - {"download"}
+    stages = {*probe.STAGES} - {"download"}
     rates = {} if quick or stages <= known else probe.measure(params)
     found = planning.with_rates(params, needs, rates)
     if json:

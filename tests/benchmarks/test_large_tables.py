@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import lsun_index, rehearsal, tables
+from benchmarks import lsun_index, rehearsal, rehearsal_stage, tables
 from pipeline import manifest
 from pipeline.faces.alignment import Annotated, join_annotations
 from pipeline.faces.formats import check_picture
@@ -15,6 +15,7 @@ from pipeline.params import SyntheticSource
 from stages import plan, read_params
 
 ROOT = Path(__file__).parents[2]
+DRAWN = rehearsal_stage.DRAWN
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def test_photographs_of_a_rehearsal_are_distinct_and_good() -> None:
     source = SyntheticSource(
         kind="synthetic", photographs=600, bad_photographs=1, face_pixels_min=24, face_pixels_max=25, seed=1
     )
-    items = [rehearsal.varied(source, number) for number in (3, 3 + rehearsal.DRAWN, 3 + 2 * rehearsal.DRAWN)]
+    items = [rehearsal_stage.varied(source, number) for number in (3, 3 + DRAWN, 3 + 2 * DRAWN)]
     assert len({item.content for item in items}) == len({item.landmarks for item in items}) == 3
     for item in items:
         check_picture(item.content or b"")
@@ -52,10 +53,11 @@ def test_the_params_of_a_rehearsal_are_planned(networks: bool) -> None:
     items = {need.stage: need.items for need in needs}
     assert items["crop"] == 202_599
     assert items["shard"] == 30_000
-    took = {"processor_seconds": 200.0, "bytes": 2_000_000}
+    took = {"processor_seconds": 190.0, "serial_seconds": 10.0, "stage_seconds": 125.0, "bytes": 2_000_000}
     said = [plan.Need("crop", 9, 0, 1_000_000, 1_000_000, seconds=50.0), plan.Need("train@demo", 1, 0, 0, 0)]
-    assert rehearsal.compared(said, {"crop": took}, workers=2) == {
-        "crop seconds plan by measured": 0.5,
+    assert rehearsal.compared(params, said, {"crop": took}) == {
+        "crop seconds plan by measured": 0.4,
+        "crop processor seconds plan by measured": 0.5,
         "crop bytes plan by measured": 0.5,
     }
 
@@ -66,7 +68,18 @@ def test_memory_of_this_process_is_watched() -> None:
         while not watched.samples:
             pass
     assert watched.peak("main") >= len(held) >> 20
-    assert watched.growth() is None
+    assert watched.course("main") == []
+    assert rehearsal.growth([]) is None
+
+
+def test_the_memory_of_a_long_stage_is_shown_over_its_time() -> None:
+    watched = rehearsal.Watched(1, {})
+    begin = [1.0] * rehearsal.FIRST
+    watched.parts = {1: "main", 2: "worker", 3: "worker"}
+    watched.samples = {1: begin, 2: begin + [100.0] * 200, 3: begin + [100.0] * 100 + [150.0] * 100}
+    course = watched.course("worker")
+    assert course == [100.0] * 10 + [150.0] * 10
+    assert rehearsal.growth(course) == 1.5
 
 
 def test_drawn_tables_are_joined_with_their_annotations() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,20 @@ def test_images_labels_and_order_that_differ_are_listed_worst_first(whole: Path,
 def test_tables_differ_by_row_and_column(whole: Path, tmp_path: Path) -> None:
     rows = manifest.read_kept(whole / "shard.parquet", Sharded)
     rows[3] = manifest.extend(rows[3], Sharded, quality=0.25)
+    rows[5] = manifest.extend(rows[5], Sharded, photograph=replace(rows[5].photograph, size=4321))
+    rows[6] = manifest.extend(rows[6], Sharded, quad=(*rows[6].quad[:7], -1.0), remarks=("odd",))
+    rows[7] = manifest.extend(rows[7], Sharded, attributes=None, remarks=("odd", "odd"))
     manifest.write_rows(tmp_path / "shard.parquet", Sharded, rows)
     assert trust.compare(whole / "shard.parquet", whole / "shard.parquet")["equal"]
     found = trust.compare(whole / "shard.parquet", tmp_path / "shard.parquet")
     assert not found["equal"]
     assert found["missing"] == {"only_in_a": {"count": 1, "first": ["8-0"]}}
-    assert found["values"] == {"quality": {"rows": 1, "first": {"3-0": "0.5 -> 0.25"}}}
+    assert {name: (of["rows"], [*of["first"]]) for name, of in found["values"].items()} == {
+        "quality": (1, ["3-0"]), "photograph": (1, ["5-0"]), "quad": (1, ["6-0"]), "remarks": (2, ["6-0", "7-0"]),
+        "attributes": (1, ["7-0"]),
+    }  # fmt: skip
+    assert found["values"]["quality"]["first"] == {"3-0": "0.5 -> 0.25"}
+    assert found["values"]["remarks"]["first"] == {"6-0": "[] -> ['odd']", "7-0": "[] -> ['odd', 'odd']"}
 
 
 def _other_weight(path: Path) -> None:

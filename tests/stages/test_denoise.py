@@ -117,9 +117,9 @@ def test_two_runs_give_the_same_bytes_on_any_number_of_threads(address: str) -> 
     assert _published() == first
 
 
-def test_without_a_network_only_the_table_is_written(address: str) -> None:
+def test_without_a_network_only_the_table_is_written_and_no_worker_is_needed() -> None:
     atomic.write_json(DATA / "fit_denoise" / "network.json", {"kind": "none"})
-    choose(address, denoise={"method": "none"}, fit_denoise={"network": {"kind": "none"}})
+    choose("tcp://127.0.0.1:1", denoise={"method": "none"}, fit_denoise={"network": {"kind": "none"}})
     denoise()
     assert list(_published()) == ["SHA256SUMS", "denoise.parquet", RECORD]
     for number, row in enumerate(manifest.read_kept(TABLE, Denoised)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import atomic, disk
+from pipeline import atomic, disk, sizes
 from pipeline.params import Params
 from pipeline.provenance import digest_of_file, read_json
 from pipeline.restoration.networks import NetworkSpec
@@ -28,6 +28,10 @@ SECTIONS = {
     "fit_denoise": {"network": {"kind": "none"}},
     "fit_superres": {"network": {"kind": "none"}},
 }
+
+
+def read_demo() -> Params:
+    return parse_params((ROOT / "profiles/demo.yaml").read_text(), Path("demo.yaml"))
 
 
 def by_stage(needs: list[plan.Need]) -> dict[str, plan.Need]:
@@ -77,7 +81,7 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
     record = read_json(RATES / "crop.json")
     assert (record["items"], record["workers"]) == (FACES, 2)
     assert record["memory"] > 10e6
-    rates = {"crop": probe.Rate(seconds=1.0, memory=7)}
+    rates = {"crop": probe.Rate(start=6.0, main=0.1, worker=1.0, chunk=3.0, memory=7)}
 
     def planned(params: Params) -> plan.Need:
         return by_stage(plan.with_rates(params, plan.disk_needs(params), rates))["crop"]
@@ -88,8 +92,28 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
     other = SECTIONS | {"photographs": {"decoder": "pillow"}}
     choose(address, **other)
     need = planned(read_params())
-    seconds = plan.START_SECONDS + need.items / 2
-    assert (need.source, need.memory, need.seconds) == ("probe", 7, seconds), "two workers share the faces"
+    assert (need.items, probe.chunks_of(read_params(), "crop", need.items)) == (88, 30)
+    seconds = 6.0 + 88 * 0.1 + (88 * 1.0 + 30 * 3.0) / 2
+    assert (need.source, need.memory, need.seconds) == ("probe", 7, seconds), "two workers share faces and chunks"
+
+
+def test_the_sheets_of_a_long_table_need_workers_once_more() -> None:
+    params = read_demo()
+    rates = {"superres": probe.Rate(start=3.0, main=0.0, worker=1.0, chunk=0.0, memory=7)}
+
+    def seconds(faces: int) -> float | None:
+        (need,) = plan.with_rates(params, [plan.Need("superres", faces, now=0, result=0, peak=0)], rates)
+        return need.seconds
+
+    assert seconds(90) == 3 + 90 / 2, "all of few faces are on the sheets"
+    assert seconds(1000) == 2 * 3 + (1000 + 16) / 2, "the best and the worst 8 are rendered again, by new workers"
+
+
+def test_small_images_compress_less() -> None:
+    """Measured: CelebA-HQ's images with gzip, and the shards, view and labels of 30,000 drawn faces of 64 pixels."""
+    assert sizes.shards(30_000, 1024, "gzip") == pytest.approx(86e9, rel=0.03)
+    assert sizes.shards(30_000, 64, "gzip") == pytest.approx(474e6, rel=0.05)
+    assert sizes.shards(30_000, 64, "none") == pytest.approx(30_000 * (64**2 * 4 + 500), rel=0.01)
 
 
 def test_a_run_that_searched_no_face_says_nothing_about_a_search(
@@ -98,8 +122,7 @@ def test_a_run_that_searched_no_face_says_nothing_about_a_search(
     monkeypatch.chdir(tmp_path)
     atomic.write_json(RATES / "detect.json", {"params": {"detected": False}, "seconds": 0.0, "items": 0, "workers": 2})
     need = plan.Need("detect", items=1000, now=0, result=0, peak=0)
-    params = parse_params((ROOT / "profiles/demo.yaml").read_text(), Path("demo.yaml"))
-    (need,) = plan.with_rates(params, [need], {})
+    (need,) = plan.with_rates(read_demo(), [need], {})
     assert need.seconds == pytest.approx(1000 * plan.DETECT_SECONDS / 2)
 
 
@@ -128,11 +151,11 @@ def test_the_probe_measures_the_stages(tmp_path: Path, monkeypatch: pytest.Monke
     save_network(mine, spec.build(), spec)
     network = {"kind": "file", "path": str(mine), "sha256": digest_of_file(mine)}  # relative, as in params.yaml
     given = SECTIONS | {"fit_denoise": {"network": network}, "denoise": {"method": "network"}}
-    choose("", **given, cluster={"scheduler": None})
+    choose("", **given, cluster={"scheduler": None, "workers": 1})
     rates = probe.measure(read_params(), seconds=2)
-    assert set(rates) == {stage.__name__ for stage in probe.STAGES}
+    assert set(rates) == {*probe.STAGES}
     for stage in ("download", "crop", "superres", "shard"):
-        assert 0 < rates[stage].seconds < 5, stage
+        assert 0 < rates[stage].main + rates[stage].worker < 5, stage
         assert rates[stage].memory > 50e6
     assert not (tmp_path / "data").exists()
 
