@@ -13,16 +13,15 @@ HEADER = ("resolution", "phase", "from kimg", "to kimg", "minibatch", "steps", "
 def table(run: TrainRun, reals: Reals | None, device: torch.device, first: int = 0) -> str:
     """A line for each phase of the run, which starts after `first` images.
 
-    On a GPU with data the largest step of every resolution is taken, and its memory is shown; without a GPU only its
-    shapes are computed. Of the data set: the size of the level in MiB, and where it is kept.
+    On a GPU with data the largest step of every resolution is taken, and its memory is shown. Of the data set: the size
+    of the level in MiB, and where it is kept.
 
     Raises
     ------
     TrainingError
         A step does not fit the memory or the networks (see `preflight.check`).
     """
-    trying = device if device.type == "cuda" else torch.device("meta")
-    checked = [] if reals is None else preflight.check(run, reals, trying, images_shown=first)
+    checked = [] if reals is None else preflight.check(run, reals, device, images_shown=first)
     loads = {load.resolution: load.mib for load in checked}
     rows: list[tuple[str, ...]] = [HEADER]
     for phase in schedule.phases(run.schedule, run.resolution, first):

@@ -97,7 +97,8 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
     assert (need.source, need.memory, need.seconds) == ("probe", 7, seconds), "two workers share faces and chunks"
 
 
-def test_the_sheets_of_a_long_table_need_workers_once_more() -> None:
+def test_the_sheets_of_a_long_table_need_workers_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # without the times of a run
     params = read_demo()
     rates = {"superres": probe.Rate(start=3.0, main=0.0, worker=1.0, chunk=0.0, memory=7)}
 

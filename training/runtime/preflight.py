@@ -39,9 +39,8 @@ def check(
 
     Resolutions that a run of `images_shown` images has passed are left out.
 
-    The steps are computed as in training, the largest first and with CUDA graphs where the run has them. On a GPU their
-    memory is measured, plus the level of the data set that the GPU will hold. On the device "meta" only shapes are
-    computed, which a CPU takes longer for than for steps that it can train with.
+    On a GPU the steps are computed as in training, the largest first and with CUDA graphs where the run has them, and
+    their memory is measured, plus the level of the data set that the GPU will hold. Otherwise only shapes are computed.
 
     Raises
     ------
@@ -56,7 +55,7 @@ def check(
         if device.type == "cuda":
             mib = _measure(run, reals, step, group, device, samples=samples)
         else:
-            take(run, reals.label_size, step, group, device)
+            take(run, reals.label_size, step, group, torch.device("meta"))
         loads.append(Load(step.resolution, samples, mib))
     return loads
 

@@ -1,6 +1,5 @@
 """What the two processes of `test_process_group` do."""
 
-import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -92,4 +91,3 @@ def main(folder: Path) -> None:
         exchanged = group.broadcast({"rank": group.rank}), group.any(group.rank == 1), group.max(group.rank)
         torch.save(exchanged, folder / f"exchanged-{group.rank}.pt")
         whole_runs(folder / "dataset", folder, group)
-    assert "torch._dynamo" not in sys.modules, "on a CPU nothing is compiled, and it takes more than a second to load"

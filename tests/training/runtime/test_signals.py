@@ -57,7 +57,7 @@ SLOW_MEASUREMENT = """
 import sys, time
 from stages import main, train
 from training.runtime import preflight
-loaded = {"pandas", "torch._dynamo"} & set(sys.modules)  # they take long, and are not needed
+loaded = {"pandas"} & set(sys.modules)  # takes long, and is not needed
 preflight.take = lambda *_: (print("measuring", *loaded, flush=True), time.sleep(600))
 main(train.train)
 """
