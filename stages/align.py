@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import manifest
+from pipeline import atomic, manifest
 from pipeline.cluster import map_rows, outcomes
 from pipeline.container import read_stored
 from pipeline.drops import DropLimit
@@ -49,7 +49,9 @@ def align() -> None:
         run.report["warnings"] = len(joined.warnings)
         for warning in joined.warnings[:SHOWN_WARNINGS]:
             print(f"align: {warning}", file=sys.stderr)
-        annotated, measured = (run.work / f"{name}.parquet" for name in ("annotated", "measured"))
+        for path in run.work.glob("measured.*"):  # of a run that an earlier version began: its rows have no rectangles
+            atomic.remove_folder(path) if path.is_dir() else path.unlink()
+        annotated, measured = (run.work / f"{name}.parquet" for name in ("annotated", "placed"))
         given = manifest.write_rows(annotated, Annotated, faces)
         inputs = given.given - given.dropped.get(DropReason.NOT_PUBLISHED, 0)
         limit = DropLimit("align", params.align.max_dropped, inputs)

@@ -176,7 +176,7 @@ def _faults_of_table(path: Path, expected: _Expected) -> Iterator[Fault]:
     shard_N = pc.call_function("index_in", [table["shard"]], pc.SetLookupOptions(pa.array(expected.names)))
     known_N = np.array(shard_N.is_valid())
     starts_S = stops_S - expected.counts
-    place_N = np.where(known_N, starts_S[np.array(shard_N.fill_null(0))] + np.array(table["row"]), -1)
+    place_N = np.where(known_N, starts_S[np.array(shard_N.fill_null(0))] + np.array(table["row"].fill_null(-1)), -1)
     first_N = np.zeros(len(table), bool)
     first_N[np.unique(place_N, return_index=True)[1]] = True
 

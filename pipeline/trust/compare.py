@@ -203,9 +203,15 @@ def _changed(name: str, both: NDArray[Any], rows: Sequence[tuple[Path, NDArray[n
     return {"rows": len(changed), "first": shown} if changed else {}
 
 
+def _has_equality(of: pa.DataType) -> bool:
+    """Whether Arrow compares values of a type, or parts of them."""
+    known = pa.types.is_struct(of) or pa.types.is_list(of) or pa.types.is_fixed_size_list(of)
+    return known or not (pa.types.is_nested(of) or pa.types.is_null(of))
+
+
 def _differ(left: pa.Array, right: pa.Array) -> NDArray[np.bool_]:
     """Which values of two arrays of one length differ; nulls are equal."""
-    if not left.type.equals(right.type):
+    if not left.type.equals(right.type) or not _has_equality(left.type):
         return np.array([a != b for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True)], bool)
     valid_N = np.array(left.is_valid()) & np.array(right.is_valid())
     different_N = np.array(left.is_valid()) ^ np.array(right.is_valid())

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
@@ -156,6 +158,15 @@ def test_tables_differ_by_row_and_column(whole: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert found["values"]["quality"]["first"] == {"3-0": "0.5 -> 0.25"}
     assert found["values"]["remarks"]["first"] == {"6-0": "[] -> ['odd']", "7-0": "[] -> ['odd', 'odd']"}
+
+
+def test_values_that_arrow_does_not_compare(tmp_path: Path) -> None:
+    pairs = pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64()))
+    odd = {"index": [0, 1], "note": pa.nulls(2), "notes": [[None], []], "pairs": pairs}
+    pq.write_table(pa.table(odd), tmp_path / "a.parquet")
+    pq.write_table(pa.table(odd | {"pairs": pairs.take(pa.array([0, 0]))}), tmp_path / "b.parquet")
+    assert trust.compare(tmp_path / "a.parquet", tmp_path / "a.parquet")["equal"]
+    assert [*trust.compare(tmp_path / "a.parquet", tmp_path / "b.parquet")["values"]] == ["pairs"]
 
 
 def _other_weight(path: Path) -> None:
