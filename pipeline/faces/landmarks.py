@@ -160,10 +160,7 @@ def _renamed(found: Annotations[Value], columns: tuple[str, ...]) -> Annotations
 
 
 def _classes(fields: Collection[str]) -> list[str]:
-    """The classes of a single column, sorted (numbers by value); none where it has fractions, which are measurements.
-
-    A yes or no is no class.
-    """
+    """The classes of a single column, sorted (numbers by value); none where it has fractions: measurements."""
     names = sorted((name for name in fields if name.lower() not in MISSING), key=_class_order)
     fractions = any(_is_number(name) and not float(name).is_integer() for name in names)
     return names if len(names) <= MAX_CLASSES and not fractions else []

@@ -93,15 +93,23 @@ class Adam:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore a saved state of the same network, on the device of the parameters."""
+        """Restore a saved state of the same network, on the device of the parameters; `TrainingError`: of another."""
         self._steps.fill_(state["steps"])
         self._skipped.fill_(state["skipped"])
         self._first = self._on_device(state["first"])
         self._second = self._on_device(state["second"])
 
     def _on_device(self, moments: dict[str, Tensor]) -> dict[int, Tensor]:
-        like = {int(index): torch.empty_like(self.parameters[int(index)]) for index in moments}
-        return {index: value.copy_(moments[str(index)]) for index, value in like.items()}
+        found: dict[int, Tensor] = {}
+        for index, moment in moments.items():
+            parameter = self.parameters[int(index)]
+            if moment.shape != parameter.shape:  # a copy would repeat it
+                raise TrainingError(
+                    f"moment {index} of the optimiser has shape {tuple(moment.shape)}, its parameter "
+                    f"{tuple(parameter.shape)}: the state is of another network. Resume from an earlier snapshot."
+                )
+            found[int(index)] = torch.empty_like(parameter).copy_(moment)
+        return found
 
     def _active(self, gradients: Sequence[Tensor | None], finite: Tensor) -> tuple[list[int], list[Tensor]]:
         """The parameters that have moments, and their gradients: zeros where the step is skipped."""

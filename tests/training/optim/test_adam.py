@@ -161,6 +161,15 @@ def test_gradients_and_restored_moments_get_the_strides_of_the_parameters(beta1:
         optimizer.load_state_dict(state)
 
 
+def test_moments_of_another_network_are_refused() -> None:
+    optimizer = Adam(_parameters(), PLAIN)
+    optimizer.step(_gradients(1, 1)[0], 0.1)
+    state = optimizer.state_dict()
+    state["second"]["0"] = torch.ones(1, dtype=torch.float64)  # would be repeated
+    with pytest.raises(TrainingError, match=r"moment 0 .* shape \(1,\), its parameter \(3,\)"):
+        optimizer.load_state_dict(state)
+
+
 def test_steps_down_the_gradient_go_down() -> None:
     parameters = _parameters()
     optimizer = Adam(parameters, PLAIN)
