@@ -19,7 +19,7 @@ from dask.distributed import Client, Future, KilledWorker
 from pipeline import atomic, manifest
 from pipeline.errors import ClusterError, DropReason, RejectedInputError
 from pipeline.progress import Progress, progress
-from pipeline.task import Call, Chunk, Task
+from pipeline.task import Chunk, Task
 from pipeline.task import execute as execute_task
 from pipeline.workers import check_workers, open_call, write_call
 
@@ -116,9 +116,9 @@ class _WorkersDiedError(Exception):
     """The executions of this task before were killed."""
 
 
-def execute(task: Task, call: Call) -> None:
+def execute(task: Task, call: Path) -> None:
     """Do a task in this worker, if it is suitable."""
-    folder, function = call.file.parent, open_call(call)
+    folder, function = call.parent, open_call(call)
     if not task.probe and (folder / task.chunk.name).exists():
         return  # dask repeats a task that ended if its worker dies before the client knows it
     # a folder of an earlier execution is still there if its worker died, or lost its scheduler and is still running
@@ -144,7 +144,7 @@ def write_chunk(chunk: Chunk, function: ChunkFunction, folder: Path, prefix: str
 class _Run:
     """One call of `run_chunks`."""
 
-    def __init__(self, client: Client, call: Call, finished: Callable[[Path], None]) -> None:
+    def __init__(self, client: Client, call: Path, finished: Callable[[Path], None]) -> None:
         self._client = client
         self._finished = finished
         self._address = client.scheduler_info()["address"]
@@ -159,7 +159,7 @@ class _Run:
     def run(self, chunks: Sequence[Chunk], rows_done: int) -> None:
         self._waiting.extend(chunks)
         total = rows_done + sum(chunk.stop - chunk.start for chunk in chunks)
-        what = self._call.file.parent.stem
+        what = self._call.parent.stem
         try:
             with progress(total=total, initial=rows_done, unit="row", desc=what) as bar:
                 self._submit_some()
@@ -218,7 +218,7 @@ class _Run:
             self._go_on(task.chunk.name)
             return 0
         if not died:
-            folder = self._call.file.parent
+            folder = self._call.parent
             _wait_until_visible(folder, task.chunk.name)
             table = folder / task.chunk.name / TABLE
             self._finished(table)
@@ -309,7 +309,8 @@ class _Search:
 def _wait_until_visible(folder: Path, name: str) -> None:
     """Wait for a chunk of another host: a network file system may show it late."""
     deadline = time.monotonic() + SECONDS_UNTIL_VISIBLE
-    while name not in {path.name for path in folder.iterdir()}:  # not `exists`, whose answer may be cached
+    # that it does not exist may be an old answer; and to list the folder takes longer, the more chunks are in it
+    while not (folder / name).exists() and name not in {path.name for path in folder.iterdir()}:
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"{folder}: {name} was written by a worker but is not visible here after {SECONDS_UNTIL_VISIBLE} "

@@ -24,14 +24,6 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """The file that holds what workers must have and the function that they call, and its SHA-256."""
-
-    file: Path
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class Task:
     """A chunk to work on, or with `probe` a part of one that is only run to see whether it kills the worker."""
 
@@ -45,8 +37,8 @@ class Task:
         return f"{self.chunk.name}-{self.tag}"
 
 
-def execute(task: Task, call: Call) -> None:
-    """Do the task, in a worker."""
+def execute(task: Task, call: Path) -> None:
+    """Do the task, in a worker; see `workers.write_call`."""
     from pipeline import chunks  # noqa: PLC0415 (the scheduler does without)
 
     chunks.execute(task, call)

@@ -28,7 +28,6 @@ from pipeline.atomic import PARTIAL_SUFFIX
 from pipeline.errors import ClusterError
 from pipeline.no_pandas import arrow_without_pandas
 from pipeline.params import ClusterParams
-from pipeline.task import Call
 
 LIBRARIES_MIB = 250
 """The memory of a worker that has loaded the libraries of all stages but does nothing."""
@@ -166,8 +165,12 @@ def _wait_for_workers(client: Client, params: ClusterParams) -> None:
 
 @dataclass(frozen=True)
 class _Requirements:
-    """The code and libraries that workers must have; a local worker (`code` None) has those of its parent."""
+    """The code and libraries that workers must have; a local worker (`code` None) has those of its parent.
 
+    `run` is a random word, so that no copy of a folder that an earlier run left on a worker's host is taken for it.
+    """
+
+    run: str
     code: str | None
     libraries: dict[str, str]
 
@@ -190,37 +193,38 @@ class _Requirements:
         return None
 
 
-def write_call(folder: Path, function: Callable[..., Any], *, local: bool) -> Call:
-    """Write what workers must have, and then the picklable `function`, to a new file in `folder`."""
-    requirements = _Requirements(None if local else provenance.installed_digest(), provenance.library_versions())
+def write_call(folder: Path, function: Callable[..., Any], *, local: bool) -> Path:
+    """Write what workers must have, and then the picklable `function`, to a file in `folder` named by its SHA-256."""
+    code = None if local else provenance.installed_digest()
+    requirements = _Requirements(secrets.token_hex(8), code, provenance.library_versions())
     content = pickle.dumps(requirements) + pickle.dumps(function)
-    file = folder / f"call-{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
-    file.write_bytes(content)
-    return Call(file, hashlib.sha256(content).hexdigest())
+    call = folder / f"call-{hashlib.sha256(content).hexdigest()}{PARTIAL_SUFFIX}"
+    call.write_bytes(content)
+    return call
 
 
-def open_call(call: Call) -> Callable[..., Any]:
+def open_call(call: Path) -> Callable[..., Any]:
     """The function of a call; `ClusterError` if this worker, which may have joined later, is unsuitable."""
     content = _content(call)
     fault = _fault(call, content, get_worker())
     if fault is not None:
         raise ClusterError(fault)
-    return pickle.load(content)  # noqa: S301 (its digest is the client's)
+    return pickle.load(content)  # noqa: S301 (the client has said its digest)
 
 
-def _content(call: Call) -> io.BytesIO:
+def _content(call: Path) -> io.BytesIO:
     try:
-        return io.BytesIO(call.file.read_bytes())
+        return io.BytesIO(call.read_bytes())
     except OSError:
         return io.BytesIO()
 
 
-def _fault(call: Call, content: io.BytesIO, worker: Worker) -> str | None:
+def _fault(call: Path, content: io.BytesIO, worker: Worker) -> str | None:
     """Why `worker`, which runs this, is unsuitable, and the remedy; None with `content` before its function if not."""
     cv2.setNumThreads(1)
     who = f"worker {worker.address} (process {os.getpid()} on {socket.gethostname()})"
-    folder = call.file.parent.parent
-    if hashlib.sha256(content.getbuffer()).hexdigest() != call.digest:
+    folder = call.parent.parent
+    if hashlib.sha256(content.getbuffer()).hexdigest() not in call.name:
         return f"{who} does not see {folder}. Mount the project's folder there under the same path, writable."
     if worker.state.nthreads != 1:
         return (
@@ -233,11 +237,11 @@ def _fault(call: Call, content: io.BytesIO, worker: Worker) -> str | None:
     return requirements.fault(who)
 
 
-def _fault_of_worker(call: Call, dask_worker: Worker) -> str | None:
+def _fault_of_worker(call: Path, dask_worker: Worker) -> str | None:
     return _fault(call, _content(call), dask_worker)
 
 
-def check_workers(client: Client, call: Call) -> None:
+def check_workers(client: Client, call: Path) -> None:
     """Ask each worker whether it meets the requirements of a call; `ClusterError` names those that do not, and why."""
     faults: list[str] = []
     answers: Any = client.run(_fault_of_worker, call, on_error="return")

@@ -1,5 +1,4 @@
 import hashlib
-import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import chunks, manifest
-from pipeline.cluster import MOST_CHUNKS, map_rows, spans
+from pipeline.cluster import map_rows, spans
 from pipeline.container import read_stored
 from pipeline.errors import DropReason
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
@@ -150,12 +149,11 @@ def test_an_unexpected_error_in_a_worker_ends_the_run(table: Path, tmp_path: Pat
 def test_chunks_follow_from_counts(count: int, rows_per_chunk: int) -> None:
     sizes = [stop - start for start, stop in spans(count, rows_per_chunk, {})]
     assert sum(sizes) == count
-    largest = max(rows_per_chunk, math.ceil(count / MOST_CHUNKS))
-    assert all(0 < size <= largest for size in sizes)
-    assert len(sizes) <= MOST_CHUNKS + 64 * 6, "the tail is some hundred chunks more"
+    assert all(0 < size <= rows_per_chunk for size in sizes), "as the params say"
+    assert len(sizes) <= count // rows_per_chunk + 64 * 6, "the tail is some hundred chunks more"
     assert sizes[-1:] <= [64], "a worker that begins the last one does not keep the others waiting"
-    if rows_per_chunk <= 64 and count <= 64 * MOST_CHUNKS:
-        assert sizes[:-1] == [largest] * (len(sizes) - 1), "small chunks are as the params say"
+    if rows_per_chunk <= 64:
+        assert sizes[:-1] == [rows_per_chunk] * (len(sizes) - 1)
 
 
 def test_the_chunks_of_a_table_do_not_depend_on_what_is_finished_of_it() -> None:

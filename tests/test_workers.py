@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def test_workers_in_another_folder_are_waited_for_and_the_scheduler_keeps_little
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with dask_process(elsewhere, *worker_words(address)), workers.connect(_params(address)) as client:
-        chunks.run_chunks(client, partial(write_with, "x" * 1_000_000), CHUNKS, chunks.folder_of(Path("crop.parquet")))
+        chunks.run_chunks(client, partial(write_with, "x" * 900_000), CHUNKS, chunks.folder_of(Path("crop.parquet")))
         loaded: Any = client.run_on_scheduler(eval, "[*__import__('sys').modules]")
         kept: Any = client.run_on_scheduler(eval, KEPT)
     found = [(tmp_path / "crop.chunks" / chunk.name / f"{chunk.name}.txt").read_text() for chunk in CHUNKS]
@@ -114,7 +113,7 @@ def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: P
             str(raised.value),
         )
         call = workers.write_call(tmp_path / "crop.chunks", write, local=False)
-        blind = replace(call, file=tmp_path / "nowhere/crop.chunks/call.partial")
+        blind = tmp_path / "nowhere/crop.chunks" / call.name
         with pytest.raises(ClusterError, match=f"does not see {tmp_path / 'nowhere'}. Mount the project's folder"):
             workers.check_workers(client, blind)
 
