@@ -37,12 +37,13 @@ class Execution:
     def __init__(self, number: int, data: Path) -> None:
         self._number = number
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
+        self._ended = False
         self._thread = threading.Thread(target=self._run, args=(data,))
         self._thread.start()
         self._paused.acquire()
 
     def step(self) -> None:
-        if self._thread.is_alive():
+        if not self._ended:  # its thread may still be alive then
             self._go.release()
             self._paused.acquire()
 
@@ -59,6 +60,7 @@ class Execution:
         self._pause()
         with suppress(FileNotFoundError):
             chunks.write_chunk(CHUNK, self._write, data / "crop", CHUNK.name)
+        self._ended = True
         self._paused.release()
 
     def _write(self, chunk: Chunk, folder: Path) -> None:
