@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.params import LsganLoss
+from training.ops.packing import Images, unpack
 
 THRESHOLD = 0.5
 """Mean score of the fakes above which there is noise; the discriminator's target for them is 1."""
@@ -47,8 +48,9 @@ class MultiplicativeNoise:
         self._minibatch = minibatch
         self._rows = rows
 
-    def __call__(self, x_NCHW: Tensor) -> Tensor:
+    def __call__(self, x: Images) -> Tensor:
         """(N, C, H, W) → the same shape."""
+        x_NCHW = unpack(x)
         maps = x_NCHW.shape[1]
         drawn = self._rng.standard_normal((self._minibatch, maps, 1, 1), dtype=np.float32)
         normal = torch.from_numpy(drawn[self._rows]).to(x_NCHW.device, x_NCHW.dtype)

@@ -20,12 +20,13 @@ from training.networks.layers import (
 )
 from training.networks.progressive import RELU_GAIN, Lod, ProgressiveNetwork, feature_maps, lerp, split_lod
 from training.ops.activations import leaky_relu
+from training.ops.packing import Images, unpack
 
-FeatureNoise = Callable[[Tensor], Tensor]
+FeatureNoise = Callable[[Images], Images]
 """Noise on feature maps: applied to the input of every layer except fromRGB and the last one."""
 
 
-def identity(x: Tensor) -> Tensor:
+def identity(x: Images) -> Images:
     """No noise."""
     return x
 
@@ -42,7 +43,7 @@ class Activation(nn.Module):
         super().__init__()
         self.Norm = LayerNorm(maps) if options.use_layernorm else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Images) -> Images:
         """(N, maps, …) → the same shape."""
         return leaky_relu(x if self.Norm is None else self.Norm(x))
 
@@ -156,7 +157,7 @@ class Discriminator(ProgressiveNetwork):
 
     def _from_rgb(self, level: int) -> Callable[[Tensor], Tensor]:
         layer, dtype = self.get_submodule(f"FromRGB_lod{level}"), self.compute_dtype
-        return lambda images: leaky_relu(layer(images) if dtype is None else layer(images).to(dtype))
+        return lambda images: unpack(leaky_relu(layer(images) if dtype is None else layer(images).to(dtype)))
 
     def _check(self, images_NCHW: Tensor, lod: Lod) -> None:
         side = self.resolution_at(lod)

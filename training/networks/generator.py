@@ -8,6 +8,7 @@ from pipeline.params import NetworkOptions
 from training.networks.layers import BatchNorm, Conv, ConvUp, DenseToMaps, pixel_norm, upscale
 from training.networks.progressive import RELU_GAIN, Lod, ProgressiveNetwork, feature_maps, lerp, split_lod
 from training.ops.activations import leaky_relu, leaky_relu_and_pixel_norm
+from training.ops.packing import Images, on_maps, unpack
 
 
 class Activation(nn.Module):
@@ -18,14 +19,14 @@ class Activation(nn.Module):
         self._options = options
         self.Norm = BatchNorm(maps) if options.use_batchnorm else None
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x: Images) -> Images:
         """(N, maps, H, W) → the same shape."""
-        x = x_NCHW if self.Norm is None else self.Norm(x_NCHW)
+        x = x if self.Norm is None else self.Norm(x)
         options = self._options
         if options.use_leakyrelu and options.use_pixelnorm:
             return leaky_relu_and_pixel_norm(x, options.pixelnorm_epsilon)
-        x = leaky_relu(x) if options.use_leakyrelu else torch.relu(x)
-        return pixel_norm(x, options.pixelnorm_epsilon) if options.use_pixelnorm else x
+        x = leaky_relu(x) if options.use_leakyrelu else on_maps(torch.relu, x)
+        return pixel_norm(unpack(x), options.pixelnorm_epsilon) if options.use_pixelnorm else x
 
 
 class GeneratorBlock(nn.Module):
@@ -43,9 +44,9 @@ class GeneratorBlock(nn.Module):
         self.Conv1 = Conv(outputs, outputs, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation1 = Activation(options, outputs)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x: Images) -> Images:
         """(N, inputs, H, W) → (N, outputs, 2H, 2W)."""
-        x = self.Conv0_up(x_NCHW) if self._fused else self.Conv0(upscale(x_NCHW))
+        x = self.Conv0_up(x) if self._fused else self.Conv0(upscale(x))
         return self.Activation1(self.Conv1(self.Activation0(x)))
 
 

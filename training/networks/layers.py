@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.ops.conv2d import add_bias, conv2d, conv_transpose2d
+from training.ops.packing import Images, on_maps, unpack
 
 
 class Layer(nn.Module):
@@ -42,10 +43,10 @@ class Layer(nn.Module):
         """The weight times `multiplier`."""
         return self.weight * self.multiplier
 
-    def convolve(self, op: Callable[..., Tensor], x_NCHW: Tensor, kernel: Tensor, **options: int) -> Tensor:
+    def convolve(self, op: Callable[..., Images], x: Images, kernel: Tensor, **options: int) -> Images:
         """`op(x, kernel)` in `compute_dtype`, plus bias."""
         dtype = self.compute_dtype or self.weight.dtype
-        return op(x_NCHW.to(dtype), kernel.to(dtype), bias=self.bias, **options)
+        return op(on_maps(lambda maps: maps.to(dtype), x), kernel.to(dtype), bias=self.bias, **options)
 
     @torch.no_grad()
     def initialise(self, rng: torch.Generator) -> None:
@@ -77,7 +78,7 @@ class DenseToMaps(Layer):
     def forward(self, x_NL: Tensor) -> Tensor:
         """(N, inputs) → (N, maps, 4, 4)."""
         x = functional.linear(x_NL, self.scaled_weight())
-        return add_bias(channels_last(x.view(-1, self.weight.shape[0] // 16, 4, 4)), self.bias)
+        return unpack(add_bias(channels_last(x.view(-1, self.weight.shape[0] // 16, 4, 4)), self.bias))
 
 
 class Conv(Layer):
@@ -89,9 +90,9 @@ class Conv(Layer):
         shape = (outputs, inputs, kernel, kernel)
         super().__init__(shape, bias_size=outputs * bias, fan_in=inputs * kernel**2, gain=gain, use_wscale=use_wscale)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x: Images) -> Images:
         """Convolve and add the bias."""
-        return self.convolve(conv2d, x_NCHW, self.scaled_weight())
+        return self.convolve(conv2d, x, self.scaled_weight())
 
 
 class ConvUp(Layer):
@@ -108,9 +109,9 @@ class ConvUp(Layer):
         super().__init__(shape, bias_size=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
         self.register_buffer("box_filter", box_filter(self.multiplier), persistent=False)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x: Images) -> Images:
         """Upscale, convolve and add the bias: (N, outputs, 2H, 2W)."""
-        return self.convolve(conv_transpose2d, x_NCHW, filtered_kernel(self.weight, self.box_filter), stride=2)
+        return self.convolve(conv_transpose2d, x, filtered_kernel(self.weight, self.box_filter), stride=2)
 
 
 class ConvDown(Layer):
@@ -123,9 +124,9 @@ class ConvDown(Layer):
         super().__init__(shape, bias_size=outputs * bias, fan_in=inputs * 9, gain=gain, use_wscale=use_wscale)
         self.register_buffer("box_filter", box_filter(self.multiplier * 0.25), persistent=False)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x: Images) -> Images:
         """Convolve, downscale and add the bias: (N, outputs, H / 2, W / 2)."""
-        return self.convolve(conv2d, x_NCHW, filtered_kernel(self.weight, self.box_filter), stride=2)
+        return self.convolve(conv2d, x, filtered_kernel(self.weight, self.box_filter), stride=2)
 
 
 class BatchNorm(nn.Module):
@@ -141,9 +142,9 @@ class BatchNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(maps))
         self.register_buffer("variance", torch.ones(maps))
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
+    def forward(self, x: Images) -> Tensor:
         """Normalise; in training mode, update the running statistics with momentum 0.1."""
-        x_NCHW = x_NCHW.to(self.weight.dtype)
+        x_NCHW = unpack(x).to(self.weight.dtype)
         return functional.batch_norm(x_NCHW, self.mean, self.variance, self.weight, self.bias, self.training)
 
 
@@ -153,9 +154,9 @@ class LayerNorm(nn.GroupNorm):
     def __init__(self, maps: int) -> None:
         super().__init__(1, maps)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Images) -> Tensor:
         """(N, maps, …) → the same shape."""
-        return super().forward(input.to(self.weight.dtype))
+        return super().forward(unpack(input).to(self.weight.dtype))
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -252,11 +253,11 @@ def minibatch_stddev(x_NCHW: Tensor, group_size: int) -> Tensor:
     return torch.cat([x_NCHW, map_N1HW], dim=1)
 
 
-def upscale(x_NCHW: Tensor) -> Tensor:
+def upscale(x: Images) -> Tensor:
     """Double the size, nearest neighbour."""
-    return functional.interpolate(x_NCHW, scale_factor=2, mode="nearest")
+    return functional.interpolate(unpack(x), scale_factor=2, mode="nearest")
 
 
-def downscale(x_NCHW: Tensor) -> Tensor:
+def downscale(x: Images) -> Tensor:
     """Halve the size, 2x2 mean."""
-    return functional.avg_pool2d(x_NCHW, 2)
+    return functional.avg_pool2d(unpack(x), 2)

@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from training.ops.packing import Images, Packed, on_maps
+
 NEGATIVE_SLOPE = 0.2
 
 
-def leaky_relu(x: Tensor) -> Tensor:
+def leaky_relu(x: Images) -> Images:
     """Leaky ReLU with `NEGATIVE_SLOPE`, which is also its derivative at 0. Keeps the result, not the input."""
-    return _LeakyRelu.apply(x)  # pyright: ignore[reportReturnType]
+    return on_maps(_LeakyRelu.apply, x)  # pyright: ignore[reportArgumentType]
 
 
 class _LeakyRelu(Function):
@@ -45,9 +47,11 @@ class _LeakyReluGrad(Function):
         return _LeakyReluGrad.apply(grad_grad_input, y), None
 
 
-def leaky_relu_and_pixel_norm(x_NCHW: Tensor, epsilon: float) -> Tensor:
+def leaky_relu_and_pixel_norm(x: Images, epsilon: float) -> Images:
     """Leaky ReLU, then pixel norm; keeps two tensors for the backward pass instead of five. First derivatives only."""
-    return _LeakyReluAndPixelNorm.apply(x_NCHW, epsilon)  # pyright: ignore[reportReturnType]
+    if isinstance(x, Packed):
+        return Packed(_LeakyReluAndPackedPixelNorm.apply(x.maps, epsilon))  # pyright: ignore[reportArgumentType]
+    return _LeakyReluAndPixelNorm.apply(x, epsilon)  # pyright: ignore[reportReturnType]
 
 
 class _LeakyReluAndPixelNorm(Function):
@@ -68,4 +72,29 @@ class _LeakyReluAndPixelNorm(Function):
         grad_NCHW = grad_NCHW.to(scale_N1HW.dtype)
         projection_N1HW = (grad_NCHW * y_NCHW).mean(dim=1, keepdim=True)
         grad_NCHW = torch.addcmul(grad_NCHW, y_NCHW.to(scale_N1HW.dtype), projection_N1HW, value=-1).mul_(scale_N1HW)
+        return torch.ops.aten.leaky_relu_backward(grad_NCHW.to(y_NCHW.dtype), y_NCHW, NEGATIVE_SLOPE, True), None
+
+
+class _LeakyReluAndPackedPixelNorm(Function):
+    """The same of packed images. Norms and scales have the shape (N, 4, 1, H, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, x_NCHW: Tensor, epsilon: float) -> Tensor:
+        y_NCHW = torch.ops.aten.leaky_relu(x_NCHW, NEGATIVE_SLOPE)
+        norm_dtype = torch.promote_types(y_NCHW.dtype, torch.float32)
+        planes = Packed(y_NCHW).planes()
+        norm = torch.linalg.vector_norm(planes, dim=2, keepdim=True, dtype=norm_dtype)
+        scale = torch.rsqrt(norm.square_().div_(planes.shape[2]).add_(epsilon))
+        y_NCHW.mul_(scale.expand(planes.shape).flatten(1, 2))
+        ctx.save_for_backward(y_NCHW, scale)
+        return y_NCHW
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_NCHW: Tensor) -> tuple[Tensor, None]:
+        y_NCHW, scale = ctx.saved_tensors
+        grad_NCHW, planes = grad_NCHW.to(scale.dtype), Packed(y_NCHW).planes()
+        projection = (Packed(grad_NCHW).planes() * planes).mean(dim=2, keepdim=True)
+        projection_NCHW, scale_NCHW = (values.expand(planes.shape).flatten(1, 2) for values in (projection, scale))
+        grad_NCHW = torch.addcmul(grad_NCHW, y_NCHW.to(scale.dtype), projection_NCHW, value=-1).mul_(scale_NCHW)
         return torch.ops.aten.leaky_relu_backward(grad_NCHW.to(y_NCHW.dtype), y_NCHW, NEGATIVE_SLOPE, True), None

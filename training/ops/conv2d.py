@@ -28,6 +28,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
+from training.ops.packing import Images, Packed, pack, unpack
+
 PACKED_MAPS = 16
 """Matrix units compute at least 32 maps; 512² images of 32 maps gain nothing by packing on an H200."""
 PACKED_PIXELS = 1 << 16
@@ -51,89 +53,90 @@ def no_weight_grad() -> Generator[None]:
         _weight_grad_enabled = before
 
 
-def conv2d(x: Tensor, weight: Tensor, stride: int = 1, bias: Tensor | None = None) -> Tensor:
-    """Zero-padded convolution: same size for an odd kernel and stride 1, half the size for 4x4 and stride 2."""
+def conv2d(x: Images, weight: Tensor, stride: int = 1, bias: Tensor | None = None) -> Images:
+    """Zero-padded convolution: same size for an odd kernel and stride 1, half the size for 4x4 and stride 2.
+
+    On a GPU, the result of a 3x3 kernel may be packed.
+    """
     outputs, inputs, kernel = weight.shape[:3]
-    if _on_gpu(x) and kernel == 1 and min(inputs, outputs) <= RGB_MAPS:
-        return add_bias(rgb_conv2d(x, weight), bias)
-    if _on_gpu(x) and _packs(x, maps=inputs if stride == 2 else max(inputs, outputs)):
-        if (kernel, stride) == (3, 1):
-            return packed_conv2d(x, weight, bias)
-        if (kernel, stride) == (4, 2):
+    if _on_gpu(x):
+        if kernel == 1 and min(inputs, outputs) <= RGB_MAPS:
+            return add_bias(rgb_conv2d(x, weight), bias)
+        if (kernel, stride) == (3, 1) and _packs(x, maps=max(inputs, outputs)):
+            return add_bias(packed_conv2d(x, weight), bias)
+        if (kernel, stride) == (4, 2) and _packs(x, maps=inputs):
             return add_bias(packed_conv2d_down(x, weight), bias)
-    return add_bias(_Conv2d.apply(x, weight, stride, False), bias)  # pyright: ignore[reportArgumentType]
+    return add_bias(_Conv2d.apply(unpack(x), weight, stride, False), bias)  # pyright: ignore[reportArgumentType]
 
 
-def conv_transpose2d(x: Tensor, weight: Tensor, stride: int, bias: Tensor | None = None) -> Tensor:
-    """The transpose of `conv2d` as a linear map of x: twice the size for a 4x4 kernel and stride 2."""
+def conv_transpose2d(x: Images, weight: Tensor, stride: int, bias: Tensor | None = None) -> Images:
+    """The transpose of `conv2d` as a linear map of x: twice the size for a 4x4 kernel and stride 2.
+
+    On a GPU, the result may be packed.
+    """
+    x = unpack(x)
     if _on_gpu(x) and (weight.shape[2], stride) == (4, 2) and _packs(x, maps=weight.shape[1]):
-        return packed_conv_transpose2d(x, weight, bias)
+        return add_bias(packed_conv_transpose2d(x, weight), bias)
     return add_bias(_Conv2d.apply(x, weight, stride, True), bias)  # pyright: ignore[reportArgumentType]
 
 
-def add_bias(x_NCHW: Tensor, bias_C: Tensor | None) -> Tensor:
+def add_bias(x: Images, bias_C: Tensor | None) -> Images:
     """Add one number to each map."""
-    return x_NCHW if bias_C is None else x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
+    if bias_C is None:
+        return x
+    if isinstance(x, Packed):
+        return Packed(_add_bias(x.maps, bias_C.repeat(4)))  # whose gradient is a sum over a tensor that is there
+    return _add_bias(x, bias_C)
 
 
-def _add_packed_bias(x: Tensor, bias: Tensor | None) -> Tensor:
-    """Add one number to each map of packed images: its gradient is a sum over a tensor that is there in any case."""
-    return add_bias(x, None if bias is None else bias.repeat(4))
+def _add_bias(x_NCHW: Tensor, bias_C: Tensor) -> Tensor:
+    return x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
 
 
-def rgb_conv2d(x: Tensor, weight: Tensor) -> Tensor:
-    """A 1x1 convolution as sums of products."""
+def rgb_conv2d(x: Images, weight: Tensor) -> Images:
+    """A 1x1 convolution as sums of products; the result is not packed."""
     outputs, inputs = weight.shape[:2]
     if inputs > outputs:
-        return torch.cat([(x * weight[o].view(1, -1, 1, 1)).sum(dim=1, keepdim=True) for o in range(outputs)], dim=1)
+        # packed pixels are summed where they are; of RGB images little is moved
+        maps, axis = (x.planes(), 2) if isinstance(x, Packed) else (x, 1)
+        rows = [weight[o].view(-1, 1, 1) for o in range(outputs)]
+        sums = torch.stack([(maps * row).sum(dim=axis) for row in rows], dim=axis)
+        return unpack(Packed(sums.flatten(1, 2))) if isinstance(x, Packed) else sums
+    x = unpack(x)
     y = x[:, :1] * weight[:, 0].view(1, -1, 1, 1)
     for i in range(1, inputs):
         y = y + x[:, i : i + 1] * weight[:, i].view(1, -1, 1, 1)
     return y
 
 
-def packed_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def packed_conv2d(x: Images, weight: Tensor) -> Packed:
     """The convolution with a 3x3 kernel, computed on packed images of even height and width."""
     padded = functional.pad(weight, (2, 2, 2, 2))
     kernels = [_packed_inputs(padded[:, :, 1 - row : 7 - row, 1 - column : 7 - column]) for row, column in _QUARTERS]
-    packed = _Conv2d.apply(pack(x), torch.cat(kernels), 1, False)
-    return unpack(_add_packed_bias(packed, bias))  # pyright: ignore[reportArgumentType]
+    return Packed(_Conv2d.apply(pack(x).maps, torch.cat(kernels), 1, False))  # pyright: ignore[reportArgumentType]
 
 
-def packed_conv2d_down(x: Tensor, weight: Tensor) -> Tensor:
-    """The convolution with a 4x4 kernel and stride 2, computed on packed images."""
-    return _Conv2d.apply(pack(x), _packed_down(weight), 1, False)  # pyright: ignore[reportReturnType]
+def packed_conv2d_down(x: Images, weight: Tensor) -> Tensor:
+    """The convolution with a 4x4 kernel and stride 2, computed on packed images; the result is not packed."""
+    return _Conv2d.apply(pack(x).maps, _packed_down(weight), 1, False)  # pyright: ignore[reportReturnType]
 
 
-def packed_conv_transpose2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The transposed convolution with a 4x4 kernel and stride 2, to packed images, which are then unpacked."""
-    packed = _Conv2d.apply(x, _packed_down(weight), 1, True)
-    return unpack(_add_packed_bias(packed, bias))  # pyright: ignore[reportArgumentType]
+def packed_conv_transpose2d(x: Tensor, weight: Tensor) -> Packed:
+    """The transposed convolution with a 4x4 kernel and stride 2, to packed images."""
+    return Packed(_Conv2d.apply(x, _packed_down(weight), 1, True))  # pyright: ignore[reportArgumentType]
 
 
 _QUARTERS = (0, 0), (0, 1), (1, 0), (1, 1)
 """Row and column of the pixels of a 2x2 block."""
 
 
-def pack(x: Tensor) -> Tensor:
-    """The pixels of each 2x2 block as maps: (N, C, 2H, 2W) → (N, 4C, H, W), channels-last in memory."""
-    samples, maps, height, width = x.shape
-    blocks = x.permute(0, 2, 3, 1).reshape(samples, height // 2, 2, width // 2, 2, maps).permute(0, 1, 3, 2, 4, 5)
-    return blocks.reshape(samples, height // 2, width // 2, 4 * maps).permute(0, 3, 1, 2)
+def _on_gpu(x: Images) -> bool:
+    return x.maps.is_cuda if isinstance(x, Packed) else x.is_cuda
 
 
-def unpack(x: Tensor) -> Tensor:
-    """The inverse of `pack`."""
-    samples, maps, height, width = x.shape
-    blocks = x.permute(0, 2, 3, 1).reshape(samples, height, width, 2, 2, maps // 4).permute(0, 1, 3, 2, 4, 5)
-    return blocks.reshape(samples, 2 * height, 2 * width, maps // 4).permute(0, 3, 1, 2)
-
-
-def _on_gpu(x: Tensor) -> bool:
-    return x.is_cuda
-
-
-def _packs(x: Tensor, *, maps: int) -> bool:
+def _packs(x: Images, *, maps: int) -> bool:
+    if isinstance(x, Packed):
+        return maps <= PACKED_MAPS
     height, width = x.shape[2:]
     return maps <= PACKED_MAPS and height * width >= PACKED_PIXELS and height % 2 == width % 2 == 0
 

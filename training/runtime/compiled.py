@@ -20,6 +20,7 @@ from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils import _pytree as pytree
 
 from pipeline.params import TrainRun, WganLoss
+from training.runtime.masks import write_masks
 from training.runtime.signals import nothing_to_save
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,9 @@ class CompiledFunction(Generic[R]):
                 )
             return [result.detach() if isinstance(result, Tensor) else result for result in results]
 
-        return make_fx(traced, tracing_mode="fake", _allow_non_fake_inputs=True)(self._states(), _tensors(args))
+        graph = make_fx(traced, tracing_mode="fake", _allow_non_fake_inputs=True)(self._states(), _tensors(args))
+        write_masks(graph)
+        return graph
 
 
 def _tensors(args: Sequence[Any]) -> list[Tensor]:

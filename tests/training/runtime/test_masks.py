@@ -1,0 +1,73 @@
+"""Masks of leaky ReLUs in traced gradients."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, fx
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from benchmarks.traffic import inductor_counts
+from training.ops.activations import leaky_relu
+from training.ops.conv2d import conv2d
+from training.ops.packing import unpack
+from training.runtime.masks import write_masks
+
+
+def _penalty(x: Tensor, weight: Tensor) -> list[Tensor]:
+    """Gradients of a penalty: the mask is read by the backward pass, its second forward pass, and their derivatives."""
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    y = unpack(conv2d(leaky_relu(conv2d(x, weight)), weight))
+    (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+    return list(torch.autograd.grad(gradient.square().sum(), (x, weight)))
+
+
+def _loss(x: Tensor, weight: Tensor) -> list[Tensor]:
+    """Gradients of a loss: the mask is read once."""
+    weight = weight.detach().requires_grad_()
+    y = unpack(conv2d(leaky_relu(conv2d(x, weight)), weight))
+    return list(torch.autograd.grad(y.square().sum(), weight))
+
+
+def _without_convolution(x: Tensor, weight: Tensor) -> list[Tensor]:
+    weight = weight.detach().requires_grad_()
+    y = unpack(conv2d(leaky_relu(x[:, :1] * weight[:1, :, 0, 0].view(1, -1, 1, 1)), weight))
+    return list(torch.autograd.grad(y.square().sum(), weight))
+
+
+def _traced(function: Callable[..., Any], dtype: torch.dtype) -> tuple[fx.GraphModule, list[Tensor]]:
+    rng = torch.Generator().manual_seed(1)
+    inputs = [torch.randn(shape, generator=rng).to(dtype) for shape in ((2, 4, 64, 64), (4, 4, 3, 3))]
+    inputs[0] = inputs[0].contiguous(memory_format=torch.channels_last)
+    return make_fx(function, tracing_mode="fake")(*inputs), inputs
+
+
+def _masks(graph: fx.GraphModule) -> int:
+    return len(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.as_strided.default))
+
+
+@pytest.mark.parametrize(
+    ("function", "dtype", "masks"),
+    [
+        (_penalty, torch.float32, 1),
+        (_penalty, torch.bfloat16, 1),
+        (_loss, torch.float32, 1),
+        (_loss, torch.bfloat16, 0),  # to read the result once takes as long as to write and read a mask
+        (_without_convolution, torch.float32, 0),
+    ],
+)
+def test_masks_are_written_where_that_saves_bytes(function: Any, dtype: torch.dtype, masks: int) -> None:
+    graph, inputs = _traced(function, dtype)
+    expected, before = graph(*inputs), _bytes(graph, inputs)
+    write_masks(graph)
+    assert _masks(graph) == masks
+    assert all(torch.equal(a, b) for a, b in zip(graph(*inputs), expected, strict=True))
+    assert (_bytes(graph, inputs) < before) == (masks > 0)
+
+
+def _bytes(graph: fx.GraphModule, inputs: list[Tensor]) -> int:
+    def called(_: Any, tensors: list[Tensor]) -> Any:
+        return graph(*tensors)
+
+    return inductor_counts(called, [], inputs)[0]  # pyright: ignore[reportArgumentType]
