@@ -104,14 +104,16 @@ def run_chunks(
     done = {*finished_chunks(folder)}
     missing = [chunk for chunk in chunks if chunk.name not in done]
     tables = [folder / chunk.name / TABLE for chunk in chunks]
+    dropped = 0
     for chunk, table in zip(chunks, tables, strict=True):
         if chunk.name in done:
             finished(table)
+            dropped += _dropped(table)
     if missing:
         requirements = Requirements.of(folder, local=client.cluster is not None)
         check_workers(client, requirements)
         rows_done = sum(chunk.stop - chunk.start for chunk in chunks if chunk.name in done)
-        _Run(client, function, folder, requirements, finished).run(missing, rows_done)
+        _Run(client, function, folder, requirements, finished).run(missing, rows_done, dropped)
     return tables
 
 
@@ -191,12 +193,14 @@ class _Run:
         self._searches: dict[str, _Search] = {}
         self._dropped = 0
 
-    def run(self, chunks: Sequence[Chunk], rows_done: int) -> None:
+    def run(self, chunks: Sequence[Chunk], rows_done: int, dropped: int) -> None:
+        self._dropped = dropped
         self._waiting.extend(chunks)
         total = rows_done + sum(chunk.stop - chunk.start for chunk in chunks)
         what = self._arguments[1].stem
         try:
             with progress(total=total, initial=rows_done, unit="row", desc=what) as bar:
+                bar.set_dropped(dropped)
                 self._submit_some()
                 while self._jobs:
                     future = self._next(bar)
@@ -257,9 +261,8 @@ class _Run:
             _wait_until_visible(folder, job.chunk.name)
             table = folder / job.chunk.name / TABLE
             self._finished(table)
-            account = manifest.account(table)
-            self._dropped += account.given - account.kept
-            bar.set_postfix_str(f"{self._dropped} dropped" if self._dropped else "", refresh=False)
+            self._dropped += _dropped(table)
+            bar.set_dropped(self._dropped)
             return job.chunk.stop - job.chunk.start
         search = self._searches.setdefault(job.chunk.name, _Search(job.chunk))
         search.begin()
@@ -339,6 +342,11 @@ class _Search:
             Chunk(part.name, part.start, middle, killers),
             Chunk(part.name, middle, part.stop, killers),
         ]
+
+
+def _dropped(table: Path) -> int:
+    account = manifest.account(table)
+    return account.given - account.kept
 
 
 def _wait_until_visible(folder: Path, name: str) -> None:
