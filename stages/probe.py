@@ -86,7 +86,8 @@ def chunks_of(params: Params, stage: str, items: int) -> int:
         return 0
     section = getattr(params, stage, None)
     rows = getattr(section, "faces_per_chunk", getattr(section, "photographs_per_chunk", None))
-    return 0 if rows is None else sum(1 for _ in cluster.spans(items, rows))
+    slow = stage == "superres" and params.superres.method == "network"
+    return 0 if rows is None else sum(1 for _ in cluster.spans(items, rows, slow=slow))
 
 
 def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
@@ -124,7 +125,7 @@ def probe(seconds: str) -> None:
     sheets: Any = import_module("stages.superres")
     sheets.FACES = sheets.EXTREMES = 0  # sheets show as many faces of a large set as of a small one
     finalize.GRID = 1
-    cluster.SMALLEST = MOST  # chunks as long as those of a long table
+    cluster.SMALLEST = cluster.SMALLEST_SLOW = MOST  # chunks as long as those of a long table
     with connect(given.cluster.model_copy(update={"scheduler": None, "workers": 1})) as client:
         few, many = _few_and_many(given, client, float(seconds) / SECONDS)
     workers = max(0.0, _seconds_of_align(given) - few["align"].clock)
