@@ -10,6 +10,7 @@ processes of their own. `--networks` has a small network in denoise and superres
 Before the first stage `celebahq plan` says what is to come. Per stage: seconds of the clock, processor seconds of all
 its processes, peak memory (anonymous pages) of the stage's process, of a worker or another child, and of the scheduler;
 the memory of the largest worker in the last third of a long stage by that in the first; the disk that the result takes.
+The processes of `--scheduler` are followed through all stages too.
 At the end inputs are counted: all are kept or dropped by some stage. Exit status 1 if they are not.
 """
 
@@ -81,13 +82,15 @@ class Watched(Sampler):
 
     seconds: ClassVar = 0.25
 
-    main: int
+    main: int | None
     others: dict[int, str]
     samples: dict[int, list[float]] = field(default_factory=dict[int, list[float]])
     parts: dict[int, str] = field(default_factory=dict[int, str])
 
     def sample(self) -> None:  # noqa: D102
-        known = {self.main: "main", **self.others} | dict.fromkeys(descendants(self.main), "worker")
+        known = dict(self.others)
+        if self.main is not None:
+            known |= {self.main: "main"} | dict.fromkeys(descendants(self.main), "worker")
         for process, part in known.items():
             memory = own_mib(process)
             if memory:
@@ -235,6 +238,7 @@ def rehearse(
         head = ("stage", "seconds", "cpu s", "main", "worker", "sched.", "growth", "disk MB", "plan s", "plan MB")
         print(f"{head[0]:<14}" + "".join(f"{word:>10}" for word in head[1:]), flush=True)
         said = {need.stage: need for need in needs}
+        through = stack.enter_context(Watched(None, others))
         for stage in STAGES:
             found = figures[stage] = timed_stage(stage, folder, others)
             need = said[stage]
@@ -249,8 +253,14 @@ def rehearse(
         print(f"{photographs} photographs: in = kept + dropped: {counted['whole']} {counted['missed'] or ''}")
         total = sum(found["seconds"] for found in figures.values())
         print(f"all stages: {total:.0f} s, {1000 * total / photographs:.2f} ms a photograph")
+        course = {part: through.course(part) for part in ("scheduler", "worker")}
+        for part, values in course.items():
+            if values:
+                print(
+                    f"{part} through all stages: {values[0]} to {values[-1]} MiB, last third by first {growth(values)}"
+                )
         options = {"photographs": photographs, "resolution": resolution, "networks": networks, "workers": workers}
-        return options | {"cluster": scheduler, "stages": figures, "ratios": ratios, **counted}
+        return options | {"cluster": scheduler, "stages": figures, "course_mib": course, "ratios": ratios, **counted}
 
 
 if __name__ == "__main__":

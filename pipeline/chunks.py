@@ -7,12 +7,10 @@ files and the table of one execution are published, never a mixture.
 
 import math
 import queue
-import secrets
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,10 @@ from dask.distributed import Client, Future, KilledWorker
 
 from pipeline import atomic, manifest
 from pipeline.errors import ClusterError, DropReason, RejectedInputError
-from pipeline.no_pandas import arrow_without_pandas
 from pipeline.progress import Progress, progress
-from pipeline.workers import Requirements, check_workers
+from pipeline.task import Chunk, Task
+from pipeline.task import execute as execute_task
+from pipeline.workers import check_workers, open_call, write_call
 
 TABLE = "rows.parquet"
 """The name of a chunk's table in its folder."""
@@ -41,19 +40,6 @@ SECONDS_BETWEEN_COUNTS = 5
 
 SECONDS_WITHOUT_WORKERS = 120
 SECONDS_UNTIL_VISIBLE = 120  # NFS clients may list a folder that is a minute old
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Rows `start`...`stop` of the input; the names of its files start with `name`.
-
-    `killers` are those of them that killed their worker: they are dropped without being read.
-    """
-
-    name: str
-    start: int
-    stop: int
-    killers: frozenset[int] = frozenset()
 
 
 ChunkFunction = Callable[[Chunk, Path], None]
@@ -110,10 +96,10 @@ def run_chunks(
             finished(table)
             dropped += _dropped(table)
     if missing:
-        requirements = Requirements.of(folder, local=client.cluster is not None)
-        check_workers(client, requirements)
+        call = write_call(folder, function, local=client.cluster is not None)
+        check_workers(client, call)
         rows_done = sum(chunk.stop - chunk.start for chunk in chunks if chunk.name in done)
-        _Run(client, function, folder, requirements, finished).run(missing, rows_done, dropped)
+        _Run(client, call, finished).run(missing, rows_done, dropped)
     return tables
 
 
@@ -128,38 +114,24 @@ def collect(folder: Path) -> None:
     atomic.remove_folder(folder)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A task: a chunk, or with `probe` a part of one that is only run to see whether it kills the worker."""
-
-    chunk: Chunk
-    probe: bool = False
-    tag: str = field(default_factory=lambda: secrets.token_hex(4))
-
-    @property
-    def prefix(self) -> str:
-        return f"{self.chunk.name}-{self.tag}"
-
-    @property
-    def deaths(self) -> int:
-        """After how many deaths of its worker this is not tried again."""
-        return 1 if self.probe and self.chunk.stop - self.chunk.start > 1 else DEATHS
-
-
 class _WorkersDiedError(Exception):
     """The executions of this task before were killed."""
 
 
-def _execute(job: _Job, function: ChunkFunction, folder: Path, requirements: Requirements) -> None:
-    if requirements.local:  # a worker of the user's own scheduler may have other work, with pandas
-        arrow_without_pandas()
-    requirements.check_this_worker()
-    if not job.probe and (folder / job.chunk.name).exists():
+def execute(task: Task, call: Path) -> None:
+    """Do a task in this worker, if it is suitable."""
+    folder, function = call.parent, open_call(call)
+    if not task.probe and (folder / task.chunk.name).exists():
         return  # dask repeats a task that ended if its worker dies before the client knows it
     # a folder of an earlier execution is still there if its worker died, or lost its scheduler and is still running
-    if len([*folder.glob(f"{job.prefix}.*{atomic.PARTIAL_SUFFIX}")]) >= job.deaths:
+    if len([*folder.glob(f"{task.prefix}.*{atomic.PARTIAL_SUFFIX}")]) >= _deaths(task):
         raise _WorkersDiedError
-    write_chunk(job.chunk, function, folder, job.prefix, probe=job.probe)
+    write_chunk(task.chunk, function, folder, task.prefix, probe=task.probe)
+
+
+def _deaths(task: Task) -> int:
+    """After how many deaths of its worker a task is not tried again."""
+    return 1 if task.probe and task.chunk.stop - task.chunk.start > 1 else DEATHS
 
 
 def write_chunk(chunk: Chunk, function: ChunkFunction, folder: Path, prefix: str, *, probe: bool = False) -> None:
@@ -174,20 +146,13 @@ def write_chunk(chunk: Chunk, function: ChunkFunction, folder: Path, prefix: str
 class _Run:
     """One call of `run_chunks`."""
 
-    def __init__(
-        self,
-        client: Client,
-        function: ChunkFunction,
-        folder: Path,
-        requirements: Requirements,
-        finished: Callable[[Path], None],
-    ) -> None:
+    def __init__(self, client: Client, call: Path, finished: Callable[[Path], None]) -> None:
         self._client = client
         self._finished = finished
         self._address = client.scheduler_info()["address"]
-        self._arguments = (function, folder, requirements)
+        self._call = call
         self._waiting = deque[Chunk]()
-        self._jobs: dict[Future, _Job] = {}
+        self._jobs: dict[Future, Task] = {}
         self._threads, self._counted = 0, -math.inf
         self._ended = queue.SimpleQueue[Future]()
         self._searches: dict[str, _Search] = {}
@@ -197,7 +162,7 @@ class _Run:
         self._dropped = dropped
         self._waiting.extend(chunks)
         total = rows_done + sum(chunk.stop - chunk.start for chunk in chunks)
-        what = self._arguments[1].stem
+        what = self._call.parent.stem
         try:
             with progress(total=total, initial=rows_done, unit="row", desc=what) as bar:
                 bar.set_dropped(dropped)
@@ -215,11 +180,11 @@ class _Run:
             threads: Any = self._client.nthreads()
             self._threads, self._counted = sum(threads.values()), time.monotonic()
         while self._waiting and len(self._jobs) < TASKS_PER_WORKER * max(self._threads, 1):
-            self._submit(_Job(self._waiting.popleft()))
+            self._submit(Task(self._waiting.popleft()))
 
-    def _submit(self, job: _Job) -> None:
-        future = self._client.submit(_execute, job, *self._arguments, pure=False)
-        self._jobs[future] = job
+    def _submit(self, task: Task) -> None:
+        future = self._client.submit(execute_task, task, self._call, pure=False)
+        self._jobs[future] = task
         future.add_done_callback(self._ended.put)
 
     def _next(self, bar: Progress) -> Future:
@@ -241,7 +206,7 @@ class _Run:
                         f"finished chunks are kept."
                     ) from None
 
-    def _end(self, job: _Job, future: Future, bar: Progress) -> int:
+    def _end(self, task: Task, future: Future, bar: Progress) -> int:
         """Note the end of a task; return the number of rows that are finished by it."""
         if future.cancelled():
             raise ClusterError(
@@ -252,30 +217,30 @@ class _Run:
         died = isinstance(error, _WorkersDiedError | KilledWorker)
         if error is not None and not died:
             future.result()
-        if job.probe:
-            self._searches[job.chunk.name].end_probe(job.chunk, died)
-            self._go_on(job.chunk.name)
+        if task.probe:
+            self._searches[task.chunk.name].end_probe(task.chunk, died)
+            self._go_on(task.chunk.name)
             return 0
         if not died:
-            folder = self._arguments[1]
-            _wait_until_visible(folder, job.chunk.name)
-            table = folder / job.chunk.name / TABLE
+            folder = self._call.parent
+            _wait_until_visible(folder, task.chunk.name)
+            table = folder / task.chunk.name / TABLE
             self._finished(table)
             self._dropped += _dropped(table)
             bar.set_dropped(self._dropped)
-            return job.chunk.stop - job.chunk.start
-        search = self._searches.setdefault(job.chunk.name, _Search(job.chunk))
+            return task.chunk.stop - task.chunk.start
+        search = self._searches.setdefault(task.chunk.name, _Search(task.chunk))
         search.begin()
-        self._go_on(job.chunk.name)
+        self._go_on(task.chunk.name)
         return 0
 
     def _go_on(self, name: str) -> None:
         search = self._searches[name]
         for probe in search.next_probes():
-            self._submit(_Job(probe, probe=True))
+            self._submit(Task(probe, probe=True))
         if search.ended:
             self._check_killers()
-            self._submit(_Job(search.result()))
+            self._submit(Task(search.result()))
 
     def _check_killers(self) -> None:
         killers = sum(len(search.result().killers) for search in self._searches.values())
@@ -352,7 +317,8 @@ def _dropped(table: Path) -> int:
 def _wait_until_visible(folder: Path, name: str) -> None:
     """Wait for a chunk of another host: a network file system may show it late."""
     deadline = time.monotonic() + SECONDS_UNTIL_VISIBLE
-    while name not in {path.name for path in folder.iterdir()}:  # not `exists`, whose answer may be cached
+    # that it does not exist may be an old answer; and to list the folder takes longer, the more chunks are in it
+    while not (folder / name).exists() and name not in {path.name for path in folder.iterdir()}:
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"{folder}: {name} was written by a worker but is not visible here after {SECONDS_UNTIL_VISIBLE} "

@@ -1,6 +1,5 @@
 """Tables processed in chunks of rows with dask.distributed; tasks exchange file names, never pixels."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,6 @@ from pipeline.manifest import Accounting, Drop, Photograph
 from pipeline.params import ClusterParams
 from pipeline.workers import connect
 
-MOST_CHUNKS = 2000
-"""Of more rows than so many chunks hold, chunks are larger: each costs files, a task, and a start of the work."""
 SHARE = 64
 """A chunk has at most this part of the rows that are left, so that many workers end at about the same time."""
 SMALLEST, SMALLEST_SLOW = 64, 16
@@ -50,7 +47,7 @@ def map_rows(
     row_in, row_out
         The types of the rows of `table` and of the kept rows that `function` yields.
     rows_per_chunk
-        How many rows a chunk has, where the number of rows does not ask for another size: see `chunk_size`.
+        How many rows a chunk has at most: see `chunk_size`. Each chunk costs a task, files, and a start of the work.
     out
         A table in the stage's work folder. Chunks that a killed run finished there are used, also those of another
         `rows_per_chunk`: it decides how rows are grouped in files, not what is made of them.
@@ -104,11 +101,10 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
 def chunk_size(start: int, count: int, rows_per_chunk: int, *, slow: bool = False) -> int:
     """The rows of the chunk that begins with row `start` of `count`, whatever the number of workers.
 
-    `rows_per_chunk`, but more where these would be over `MOST_CHUNKS` chunks, and towards the end of the table, or in a
-    short one, fewer: the last chunks decide for how long workers wait for each other.
+    `rows_per_chunk` at most; towards the end of the table, or in a short one, fewer: the last chunks decide for how
+    long workers wait for each other.
     """
-    largest = max(rows_per_chunk, math.ceil(count / MOST_CHUNKS))
-    return min(largest, max((count - start) // SHARE, SMALLEST_SLOW if slow else SMALLEST))
+    return min(rows_per_chunk, max((count - start) // SHARE, SMALLEST_SLOW if slow else SMALLEST))
 
 
 def spans(

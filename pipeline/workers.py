@@ -1,19 +1,22 @@
 """The workers of a dask cluster: local processes or those of a scheduler, checked before they work."""
 
+import hashlib
+import io
 import logging
 import math
 import os
+import pickle
 import resource
 import secrets
 import socket
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import dask.config
@@ -21,7 +24,9 @@ from dask.distributed import Client, LocalCluster, Worker, get_worker
 from distributed.comm.core import CommClosedError
 
 from pipeline import provenance
+from pipeline.atomic import PARTIAL_SUFFIX
 from pipeline.errors import ClusterError
+from pipeline.no_pandas import arrow_without_pandas
 from pipeline.params import ClusterParams
 
 LIBRARIES_MIB = 250
@@ -36,7 +41,6 @@ PAUSED_AT = 0.8
 LOG_LENGTH = 50
 """Entries of dask's logs, which hold whole tasks."""
 SHOWN_FAULTS = 5
-_TOKEN = "token"
 _WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": 1,
     "MKL_NUM_THREADS": 1,
@@ -160,55 +164,18 @@ def _wait_for_workers(client: Client, params: ClusterParams) -> None:
 
 
 @dataclass(frozen=True)
-class Requirements:
-    """What each worker must have: the folder, the same code and libraries, and one thread.
+class _Requirements:
+    """The code and libraries that workers must have; a local worker (`code` None) has those of its parent.
 
-    A local worker (`code` None) has the code and libraries of its parent.
+    `run` is a random word, so that no copy of a folder that an earlier run left on a worker's host is taken for it.
     """
 
-    token: Path
-    content: str
+    run: str
     code: str | None
     libraries: dict[str, str]
 
-    @classmethod
-    def of(cls, folder: Path, *, local: bool) -> Self:
-        """The requirements of this process, with a new token file in `folder`."""
-        token, content = folder / f"{_TOKEN}-{secrets.token_hex(4)}.partial", secrets.token_hex(8)
-        token.write_text(content, encoding="ascii")
-        code = None if local else provenance.installed_digest()
-        return cls(token, content, code, provenance.library_versions())
-
-    @property
-    def local(self) -> bool:
-        """Whether the workers were started by this process."""
-        return self.code is None
-
-    def check_this_worker(self) -> None:
-        """Raise `ClusterError` if the worker that runs this task is unsuitable; it may have joined later."""
-        fault = self.fault(get_worker())
-        if fault is not None:
-            raise ClusterError(fault)
-
-    def fault(self, worker: Worker) -> str | None:
-        """Why `worker`, which runs this, is unsuitable, and the remedy; None if it is suitable."""
-        cv2.setNumThreads(1)
-        who = f"worker {worker.address} (process {os.getpid()} on {socket.gethostname()})"
-        folder = self.token.parent.parent
-        try:
-            visible = self.token.read_text(encoding="ascii") == self.content
-        except OSError:
-            visible = False
-        if not visible:
-            return f"{who} does not see {folder}. Mount the project's folder there under the same path, writable."
-        if worker.state.nthreads != 1:
-            return (
-                f"{who} has {worker.state.nthreads} threads, and tasks in threads disturb each other. Start it with "
-                f"--nthreads 1, and --nworkers N for N cores."
-            )
-        return self._other_version(who)
-
-    def _other_version(self, who: str) -> str | None:
+    def fault(self, who: str) -> str | None:
+        """How this process differs, and the remedy; None if it does not."""
         if self.code is None:
             return None
         if provenance.installed_digest() != self.code:
@@ -226,14 +193,58 @@ class Requirements:
         return None
 
 
-def _fault(requirements: Requirements, dask_worker: Worker) -> str | None:
-    return requirements.fault(dask_worker)
+def write_call(folder: Path, function: Callable[..., Any], *, local: bool) -> Path:
+    """Write what workers must have, and then the picklable `function`, to a file in `folder` named by its SHA-256."""
+    code = None if local else provenance.installed_digest()
+    requirements = _Requirements(secrets.token_hex(8), code, provenance.library_versions())
+    content = pickle.dumps(requirements) + pickle.dumps(function)
+    call = folder / f"call-{hashlib.sha256(content).hexdigest()}{PARTIAL_SUFFIX}"
+    call.write_bytes(content)
+    return call
 
 
-def check_workers(client: Client, requirements: Requirements) -> None:
-    """Ask each worker whether it meets the requirements; `ClusterError` names those that do not, and why."""
+def open_call(call: Path) -> Callable[..., Any]:
+    """The function of a call; `ClusterError` if this worker, which may have joined later, is unsuitable."""
+    content = _content(call)
+    fault = _fault(call, content, get_worker())
+    if fault is not None:
+        raise ClusterError(fault)
+    return pickle.load(content)  # noqa: S301 (the client has said its digest)
+
+
+def _content(call: Path) -> io.BytesIO:
+    try:
+        return io.BytesIO(call.read_bytes())
+    except OSError:
+        return io.BytesIO()
+
+
+def _fault(call: Path, content: io.BytesIO, worker: Worker) -> str | None:
+    """Why `worker`, which runs this, is unsuitable, and the remedy; None with `content` before its function if not."""
+    cv2.setNumThreads(1)
+    who = f"worker {worker.address} (process {os.getpid()} on {socket.gethostname()})"
+    folder = call.parent.parent
+    if hashlib.sha256(content.getbuffer()).hexdigest() not in call.name:
+        return f"{who} does not see {folder}. Mount the project's folder there under the same path, writable."
+    if worker.state.nthreads != 1:
+        return (
+            f"{who} has {worker.state.nthreads} threads, and tasks in threads disturb each other. Start it with "
+            f"--nthreads 1, and --nworkers N for N cores."
+        )
+    requirements: _Requirements = pickle.load(content)  # noqa: S301 (as above)
+    if requirements.code is None:  # a worker of the user's own scheduler may have other work, with pandas
+        arrow_without_pandas()
+    return requirements.fault(who)
+
+
+def _fault_of_worker(call: Path, dask_worker: Worker) -> str | None:
+    return _fault(call, _content(call), dask_worker)
+
+
+def check_workers(client: Client, call: Path) -> None:
+    """Ask each worker whether it meets the requirements of a call; `ClusterError` names those that do not, and why."""
     faults: list[str] = []
-    answers: Any = client.run(_fault, requirements, on_error="return")
+    answers: Any = client.run(_fault_of_worker, call, on_error="return")
     for address, answer in sorted(answers.items()):
         if isinstance(answer, OSError):
             continue  # it has just died: its tasks go to others

@@ -20,6 +20,7 @@ from pipeline.container import read_stored, writing_container
 from pipeline.errors import ClusterError, DropReason
 from pipeline.manifest import Drop, Photograph, Stored
 from pipeline.params import ClusterParams
+from pipeline.task import Task
 from pipeline.workers import LOG_LENGTH, connect
 from tests.worker_tasks import Poisoned
 
@@ -166,9 +167,9 @@ def test_the_scheduler_knows_some_tasks_and_progress_counts_rows_and_drops(
     most = 0
     submit = chunks._Run._submit
 
-    def counted(run: chunks._Run, job: chunks._Job) -> None:
+    def counted(run: chunks._Run, task: Task) -> None:
         nonlocal most
-        submit(run, job)
+        submit(run, task)
         most = max(most, len(run._jobs))
 
     monkeypatch.setattr(chunks._Run, "_submit", counted)

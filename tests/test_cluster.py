@@ -1,5 +1,4 @@
 import hashlib
-import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import chunks, manifest
-from pipeline.cluster import MOST_CHUNKS, map_rows, spans
+from pipeline.cluster import map_rows, spans
 from pipeline.container import read_stored
 from pipeline.errors import DropReason
 from pipeline.manifest import Accounting, Denoised, Drop, Photograph, Stored
@@ -151,12 +150,11 @@ def test_chunks_follow_from_counts(count: int, rows_per_chunk: int, slow: bool) 
     sizes = [stop - start for start, stop in spans(count, rows_per_chunk, {}, slow=slow)]
     smallest = 16 if slow else 64
     assert sum(sizes) == count
-    largest = max(rows_per_chunk, math.ceil(count / MOST_CHUNKS))
-    assert all(0 < size <= largest for size in sizes)
-    assert len(sizes) <= MOST_CHUNKS + 64 * 8, "the tail is some hundred chunks more"
+    assert all(0 < size <= rows_per_chunk for size in sizes), "as the params say"
+    assert len(sizes) <= count // rows_per_chunk + 64 * 8, "the tail is some hundred chunks more"
     assert sizes[-1:] <= [smallest], "a worker that begins the last one does not keep the others waiting"
-    if rows_per_chunk <= smallest and count <= smallest * MOST_CHUNKS:
-        assert sizes[:-1] == [largest] * (len(sizes) - 1), "small chunks are as the params say"
+    if rows_per_chunk <= smallest:
+        assert sizes[:-1] == [rows_per_chunk] * (len(sizes) - 1)
 
 
 def test_the_chunks_of_a_table_do_not_depend_on_what_is_finished_of_it() -> None:

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dask.config
 import pytest
@@ -20,9 +21,14 @@ from pipeline.chunks import Chunk
 from pipeline.errors import ClusterError
 from pipeline.params import ClusterParams
 from tests.dask_processes import ENVIRONMENT, ROOT, dask_process, dask_scheduler, worker_words
-from tests.worker_tasks import wait, write
+from tests.worker_tasks import wait, write, write_with
 
 CHUNKS = [Chunk(f"crop-{number:05d}", number, number + 1) for number in range(3)]
+KEPT = """[
+    len(__import__("pickle").dumps(message)) for scheduler in __import__("distributed").Scheduler._instances
+    for stream in scheduler.stream_comms.values() for message in stream.recent_message_log
+]"""
+"""Python for a scheduler: the bytes of the messages to workers that it keeps."""
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +44,6 @@ def address(elsewhere: Path) -> Iterator[str]:
 
 def _params(address: str | None, *, minutes: float = 1.0) -> ClusterParams:
     return ClusterParams(scheduler=address, worker_wait_minutes=minutes, workers=1, memory_per_worker_mib=1000)
-
-
-def _run(address: str, folder: Path) -> None:
-    with workers.connect(_params(address)) as client:
-        chunks.run_chunks(client, write, CHUNKS, folder)
 
 
 def test_an_empty_scheduler_is_waited_for_up_to_a_limit(address: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,14 +64,21 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
         pass
 
 
-def test_workers_in_another_folder_are_waited_for_and_used(
+def test_workers_in_another_folder_are_waited_for_and_the_scheduler_keeps_little(
     address: str, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with dask_process(elsewhere, *worker_words(address)):
-        _run(address, chunks.folder_of(Path("work/crop.parquet")))
-    found = [(tmp_path / "work/crop.chunks" / chunk.name / f"{chunk.name}.txt").read_text() for chunk in CHUNKS]
+    with dask_process(elsewhere, *worker_words(address)), workers.connect(_params(address)) as client:
+        chunks.run_chunks(client, partial(write_with, "x" * 900_000), CHUNKS, chunks.folder_of(Path("crop.parquet")))
+        loaded: Any = client.run_on_scheduler(eval, "[*__import__('sys').modules]")
+        kept: Any = client.run_on_scheduler(eval, KEPT)
+    found = [(tmp_path / "crop.chunks" / chunk.name / f"{chunk.name}.txt").read_text() for chunk in CHUNKS]
     assert found == [str(elsewhere)] * 3
+    assert {name for name in loaded if name.partition(".")[0] in {"cv2", "pipeline", "pyarrow", "tests"}} == {
+        "pipeline", "pipeline.task",
+    }  # fmt: skip
+    assert len(kept) >= len(CHUNKS)
+    assert max(kept) < 2500, "a thousand of them are kept for each worker, so no function with params is in them"
 
 
 def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: Path, tmp_path: Path) -> None:
@@ -104,8 +112,8 @@ def test_unsuitable_workers_are_named_with_the_remedy(address: str, elsewhere: P
             r"libraries and 200 for one item, within the 80% .* Raise dask worker --memory-limit\.",
             str(raised.value),
         )
-        requirements = workers.Requirements.of(tmp_path / "crop.chunks", local=False)
-        blind = replace(requirements, token=tmp_path / "nowhere/crop.chunks/token.partial")
+        call = workers.write_call(tmp_path / "crop.chunks", write, local=False)
+        blind = tmp_path / "nowhere/crop.chunks" / call.name
         with pytest.raises(ClusterError, match=f"does not see {tmp_path / 'nowhere'}. Mount the project's folder"):
             workers.check_workers(client, blind)
 

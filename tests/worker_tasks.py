@@ -72,6 +72,11 @@ def write(chunk: Chunk, folder: Path) -> None:
     manifest.write_rows(folder / chunks.TABLE, Photograph, [])
 
 
+def write_with(value: str, chunk: Chunk, folder: Path) -> None:
+    assert value
+    write(chunk, folder)
+
+
 def wait(chunk: Chunk, folder: Path) -> None:
     time.sleep(1.0)
     write(chunk, folder)

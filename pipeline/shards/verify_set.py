@@ -172,26 +172,24 @@ def _faults_of_table(path: Path, expected: _Expected) -> Iterator[Fault]:
     table = pq.read_table(path)
     columns += ["position"] if "position" in table.column_names else []
     table = table.filter(table["drop_reason"].is_null()).select(columns).combine_chunks()
-    stops_S = np.cumsum(expected.counts)
+    counts_S = np.array(expected.counts)
     shard_N = pc.call_function("index_in", [table["shard"]], pc.SetLookupOptions(pa.array(expected.names)))
     known_N = np.array(shard_N.is_valid())
-    starts_S = stops_S - expected.counts
-    place_N = np.where(known_N, starts_S[np.array(shard_N.fill_null(0))] + np.array(table["row"].fill_null(-1)), -1)
+    shard_N, row_N = np.array(shard_N.fill_null(0)), np.array(table["row"].fill_null(-1))
+    inside_N = known_N & (row_N >= 0) & (row_N < counts_S[shard_N])
+    place_N = np.where(inside_N, (np.cumsum(counts_S) - counts_S)[shard_N] + row_N, -1)
     first_N = np.zeros(len(table), bool)
     first_N[np.unique(place_N, return_index=True)[1]] = True
-
-    def named(row: int) -> str:
-        return f"row {table['row'][row]} of {table['shard'][row]}"
-
-    for row in np.flatnonzero(~(known_N & first_N)).tolist():
-        what = "another row has this place" if known_N[row] else "there is no such shard"
-        yield Fault(path, f"{named(row)}: {what}", image=table["file"][row].as_py())
-    inside_N = known_N & first_N & (place_N >= 0) & (place_N < len(expected))
+    for row in np.flatnonzero(~(inside_N & first_N)).tolist():
+        what = (
+            "another row has this place"
+            if inside_N[row]
+            else f"there is no such {'image' if known_N[row] else 'shard'}"
+        )
+        yield Fault(path, f"row {table['row'][row]} of {table['shard'][row]}: {what}", image=table["file"][row].as_py())
     row_I = np.full(len(expected), -1)
-    row_I[place_N[inside_N]] = np.flatnonzero(inside_N)
+    row_I[place_N[inside_N & first_N]] = np.flatnonzero(inside_N & first_N)
     yield from _differences(path, table, row_I, expected)
-    for row in np.flatnonzero(known_N & first_N & ~inside_N).tolist():
-        yield Fault(path, f"{named(row)}: there is no such image", image=table["file"][row].as_py())
 
 
 def _differences(path: Path, table: pa.Table, row_I: NDArray[np.int64], expected: _Expected) -> Iterator[Fault]:

@@ -106,7 +106,9 @@ class _WriteShard:
         rows = manifest.read_kept_at(self.table, Selected, self.places[chunk.start : chunk.stop].tolist())
         name = f"{chunk.name}.h5"
         render = self.open_renderer()
-        outcomes: list[Sharded | Drop] = []
+        kept: list[Selected] = []
+        md5s: list[str] = []
+        dropped: list[Drop] = []
         with ExitStack() as stack:
             shard: ShardWriter | None = None  # opened for the first image: if all are rejected there is no shard
             for position, row in enumerate(rows, chunk.start):
@@ -115,16 +117,18 @@ class _WriteShard:
                         raise chunks.killed_worker()
                     image_CHW = render(row).transpose(2, 0, 1)
                 except RejectedInputError as rejected:
-                    outcomes.append(Drop.of(row, rejected))
+                    dropped.append(Drop.of(row, rejected))
                     continue
                 if shard is None:
                     shard = stack.enter_context(writing_shard(folder / name, self.header, len(rows)))
-                place = len(shard)
-                md5 = shard.add(image_CHW, index=row.index, file=row.file, labels=labels_of(row.attributes))
-                outcomes.append(
-                    manifest.extend(row, Sharded, position=chunk.start + place, shard=name, row=place, image_md5=md5)
-                )
-        manifest.write_rows(folder / chunks.TABLE, Sharded, outcomes)
+                    md5s = shard.md5s
+                shard.add(image_CHW, index=row.index, file=row.file, labels=labels_of(row.attributes))
+                kept.append(row)
+        sharded = [
+            manifest.extend(row, Sharded, position=chunk.start + place, shard=name, row=place, image_md5=md5)
+            for place, (row, md5) in enumerate(zip(kept, md5s, strict=True))
+        ]
+        manifest.write_rows(folder / chunks.TABLE, Sharded, [*sharded, *dropped])
 
 
 def _write(client: Client, task: _WriteShard, shards: Sequence[Chunk], folder: Path) -> list[Path]:

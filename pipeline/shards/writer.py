@@ -4,7 +4,6 @@ Each chunk is compressed once, outside of HDF5. The written file is verified by 
 pixels are verified by `celebahq verify`, from the MD5 of every image.
 """
 
-import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +18,22 @@ from numpy.typing import NDArray
 from pipeline import atomic
 from pipeline.errors import ShardError
 from pipeline.shards import codecs, layout
+from pipeline.shards.image_md5 import LANES, md5s
 from pipeline.shards.layout import Header
 from pipeline.shards.pyramid import pyramid
 
-BATCH_BYTES = 4 * 2**20  # images are downsampled and written in batches of about this size (one image of 1024²)
+PART_BYTES = 3 * 2**20  # images are downsampled and written in parts of this size (one image of 1024²)
+BATCH_BYTES = LANES * PART_BYTES  # and hashed in batches of this size
 
 
 class ShardWriter:
-    """Appends images to an open shard; see `writing_shard`."""
+    """Appends images to an open shard; see `writing_shard`.
+
+    Attributes
+    ----------
+    md5s
+        Of the images in order, of their (3, R, R) bytes; complete when the shard is finished.
+    """
 
     def __init__(self, file: h5py.File, header: Header, capacity: int) -> None:
         self._file = file
@@ -42,14 +49,14 @@ class ShardWriter:
         self._in_batch = 0
         self._indices: list[int] = []
         self._files: list[str] = []
-        self._md5s: list[str] = []
+        self.md5s: list[str] = []
         self._labels: list[NDArray[np.float32]] = []
 
     def __len__(self) -> int:
         return len(self._indices)
 
-    def add(self, image_CHW: NDArray[np.uint8], *, index: int, file: str, labels: NDArray[np.float32] | None) -> str:
-        """Append an image (3, R, R) with its `index` and `file` in the tables and its labels (L,); return its MD5.
+    def add(self, image_CHW: NDArray[np.uint8], *, index: int, file: str, labels: NDArray[np.float32] | None) -> None:
+        """Append an image (3, R, R) with its `index` and `file` in the tables and its labels (L,).
 
         `ShardError` if its shape or type does not fit this shard, or the shard is full.
         """
@@ -66,16 +73,13 @@ class ShardWriter:
             cv2.split(image_HWC, list(place_CHW))  # a quarter of numpy's time
         else:
             place_CHW[:] = image_CHW
-        digest = hashlib.md5(place_CHW.data, usedforsecurity=False).hexdigest()
         self._in_batch += 1
         if self._in_batch == len(self._batch_NCHW):
             self._flush()
         self._indices.append(index)
         self._files.append(file)
-        self._md5s.append(digest)
         if labels is not None:
             self._labels.append(labels.astype(np.float32))
-        return digest
 
     def finish(self) -> None:
         """Write the last batch and the identities."""
@@ -86,7 +90,7 @@ class ShardWriter:
             level.finish()
         self._file[layout.IDENTITY_INDEX] = np.array(self._indices, np.int64)
         layout.write_texts(self._file, layout.IDENTITY_FILE, self._files)
-        layout.write_texts(self._file, layout.IDENTITY_MD5, self._md5s)
+        layout.write_texts(self._file, layout.IDENTITY_MD5, self.md5s)
         if self._labels:
             self._file[layout.IDENTITY_LABELS] = np.stack(self._labels)
 
@@ -94,13 +98,17 @@ class ShardWriter:
         """Compare the closed file `path` with what was written: the bytes of all chunks, and the identities."""
         with h5py.File(path, "r", rdcc_nbytes=0, locking=False) as file:
             layout.read_header(file)
-            same = layout.read_texts(file, layout.IDENTITY_MD5) == self._md5s
+            same = layout.read_texts(file, layout.IDENTITY_MD5) == self.md5s
             if not (same and all(level.is_in(file) for level in self._levels)):
                 raise ShardError(f"{path}: read back, it differs from what was written; check the disk and memory")
 
     def _flush(self) -> None:
-        for level, images_NCHW in zip(self._levels, pyramid(self._batch_NCHW[: self._in_batch]), strict=True):
-            level.append(images_NCHW)
+        batch_NCHW = self._batch_NCHW[: self._in_batch]
+        self.md5s += md5s(batch_NCHW)
+        rows = max(1, PART_BYTES // int(np.prod(self._shape)))
+        for start in range(0, len(batch_NCHW), rows):
+            for level, images_NCHW in zip(self._levels, pyramid(batch_NCHW[start : start + rows]), strict=True):
+                level.append(images_NCHW)
         self._in_batch = 0
 
 

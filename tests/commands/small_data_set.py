@@ -26,8 +26,8 @@ def make_data_set(folder: Path, count: int = 8, per_shard: int = 4, seed: int = 
                 index = start + row
                 labels = np.eye(5, dtype=np.float32)[index % 5]
                 image_CHW = random.integers(0, 256, (3, 16, 16), np.uint8)
-                md5 = shard.add(image_CHW, index=index, file=f"{index}.jpg", labels=labels)
-                rows.append(_row(index, name, row, md5))
+                shard.add(image_CHW, index=index, file=f"{index}.jpg", labels=labels)
+        rows += [_row(start + row, name, row, md5) for row, md5 in enumerate(shard.md5s)]
     manifest.write_rows(folder / "shard.parquet", Sharded, rows)
     finalize_dataset(folder)
     checksums.write(folder)

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -99,9 +101,9 @@ def _other_labels(folder: Path) -> None:
     np.save(folder / layout.LABELS, labels)
 
 
-def _other_row(folder: Path) -> None:
+def _other_row(folder: Path, **values: Any) -> None:
     rows = manifest.read_kept(folder / "shard.parquet", Sharded)
-    rows[2] = manifest.extend(rows[2], Sharded, image_md5="f" * 32)
+    rows[2] = manifest.extend(rows[2], Sharded, **values)
     manifest.write_rows(folder / "shard.parquet", Sharded, rows)
 
 
@@ -118,7 +120,10 @@ def _other_map(folder: Path) -> None:
     ("change", "file", "problem"),
     [
         (_other_labels, layout.LABELS, "image 3: has other labels than the shard"),
-        (_other_row, "shard.parquet", "image 2.jpg: image_md5 is f"),
+        (partial(_other_row, image_md5="f" * 32), "shard.parquet", "image 2.jpg: image_md5 is f"),
+        (partial(_other_row, row=4), "shard.parquet", "image 2.jpg: row 4 of shard-00000.h5: there is no such image"),
+        (partial(_other_row, row=None), "shard.parquet", "row None of shard-00000.h5: there is no such image"),
+        (partial(_other_row, row=3), "shard.parquet", "row 3 of shard-00000.h5: another row has this place"),
         (_other_map, layout.VIEW, "level 4x4: channels/data4x4/green does not show the images of the shards"),
         (lambda folder: (folder / layout.LABELS).unlink(), layout.LABELS, "is missing"),
         (lambda folder: (folder / "shard-00001.h5").unlink(), layout.VIEW, "has 2 values, but the shards 1"),

@@ -27,6 +27,8 @@ from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
 DATA = Path("data")
 TABLE = DATA / "crop" / "crop.parquet"
 RESOLUTION = 64
+CALLS: list[int] = []
+"""The rows of each call of `_counting`, which workers of this process find here."""
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +120,11 @@ def test_a_decoder_that_fails_its_test_ends_the_stage(monkeypatch: pytest.Monkey
     assert not TABLE.exists()
 
 
+def _counting(rows: Sequence[Aligned], stem: Path, **values: Any) -> Any:
+    CALLS.append(len(rows))
+    return crop_chunk(rows, stem, **values)
+
+
 def test_more_drops_than_allowed_end_the_stage_and_a_higher_limit_repeats_nothing(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,16 +134,11 @@ def test_more_drops_than_allowed_end_the_stage_and_a_higher_limit_repeats_nothin
             crop()
     folders = {root: files for root, _, files in os.walk(DATA / ".work")}
     assert any(Path(root).name == "crop-000000" for root in folders)
-    calls: list[int] = []
-
-    def counting(rows: Sequence[Aligned], stem: Path, **values: Any) -> Any:
-        calls.append(len(rows))
-        return crop_chunk(rows, stem, **values)
-
-    monkeypatch.setattr("stages.crop.crop_chunk", counting)
+    CALLS.clear()
+    monkeypatch.setattr("stages.crop.crop_chunk", _counting)
     choose(address, align={"resolution": RESOLUTION}, crop={"max_dropped": 0.2, "faces_per_chunk": 3})
     crop()
-    assert sum(calls) <= 3, "the first chunk of two is not done again"
+    assert sum(CALLS) <= 3, "the first chunk of two is not done again"
     assert manifest.account(TABLE).kept == 4
 
 

@@ -1,7 +1,9 @@
 """The records of a database to shards: one task writes one shard and its table."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dask.distributed import Client
@@ -74,7 +76,9 @@ class _WriteShard:
 
     def __call__(self, chunk: Chunk, folder: Path) -> None:
         name = f"{chunk.name}.h5"
-        outcomes: list[LsunImage | Drop] = []
+        kept: list[Callable[..., LsunImage]] = []  # of the MD5
+        md5s: list[str] = []
+        dropped: list[Drop] = []
         with ExitStack() as stack:
             records = stack.enter_context(open_records(self.database))
             shard: ShardWriter | None = None  # opened with its first image: all may be bad
@@ -86,23 +90,24 @@ class _WriteShard:
                         raise chunks.killed_worker()
                     image_HWC, encoding, (width, height) = decode(value, self.header.resolution)
                 except RejectedInputError as rejected:
-                    outcomes.append(Drop(index=index, file=file, reason=rejected.reason, detail=rejected.detail))
+                    dropped.append(Drop(index=index, file=file, reason=rejected.reason, detail=rejected.detail))
                     continue
                 if shard is None:
                     capacity = chunk.stop - chunk.start
                     shard = stack.enter_context(writing_shard(folder / name, self.header, capacity))
-                row = len(shard)
-                md5 = shard.add(image_HWC.transpose(2, 0, 1), index=index, file=file, labels=None)
-                outcomes.append(
-                    LsunImage(
+                    md5s = shard.md5s
+                kept.append(
+                    partial(
+                        LsunImage,
                         index=index,
                         file=file,
                         encoding=encoding,
                         width=width,
                         height=height,
                         shard=name,
-                        row=row,
-                        image_md5=md5,
+                        row=len(shard),
                     )
                 )
-        manifest.write_rows(folder / chunks.TABLE, LsunImage, outcomes)
+                shard.add(image_HWC.transpose(2, 0, 1), index=index, file=file, labels=None)
+        images = [row(image_md5=md5) for row, md5 in zip(kept, md5s, strict=True)]
+        manifest.write_rows(folder / chunks.TABLE, LsunImage, [*images, *dropped])

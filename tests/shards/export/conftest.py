@@ -29,14 +29,16 @@ def write_data_set(folder: Path, labels: np.ndarray | None, *, table: bool, publ
             for row in range(length):
                 place = start + row
                 file = f"{INDICES[place]:06d}.jpg"
-                md5 = shard.add(
+                shard.add(
                     all_NCHW[place], index=INDICES[place], file=file, labels=None if labels is None else labels[place]
                 )
                 rows.append({
                     "index": INDICES[place], "file": file, "face": FACES[place], "split": SPLITS[place],
                     "quality": None if published else 0.5, "rank": 100 - place, "position": place,
-                    "shard": f"shard-{number:05d}.h5", "row": row, "image_md5": md5, "drop_reason": None,
+                    "shard": f"shard-{number:05d}.h5", "row": row, "image_md5": "", "drop_reason": None,
                 })  # fmt: skip
+        for row, md5 in zip(rows[start:], shard.md5s, strict=True):
+            row["image_md5"] = md5
         start += length
     write_view(folder)
     if table:
