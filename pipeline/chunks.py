@@ -90,14 +90,16 @@ def run_chunks(
     done = {*finished_chunks(folder)}
     missing = [chunk for chunk in chunks if chunk.name not in done]
     tables = [folder / chunk.name / TABLE for chunk in chunks]
+    dropped = 0
     for chunk, table in zip(chunks, tables, strict=True):
         if chunk.name in done:
             finished(table)
+            dropped += _dropped(table)
     if missing:
         call = write_call(folder, function, local=client.cluster is not None)
         check_workers(client, call)
         rows_done = sum(chunk.stop - chunk.start for chunk in chunks if chunk.name in done)
-        _Run(client, call, finished).run(missing, rows_done)
+        _Run(client, call, finished).run(missing, rows_done, dropped)
     return tables
 
 
@@ -156,12 +158,14 @@ class _Run:
         self._searches: dict[str, _Search] = {}
         self._dropped = 0
 
-    def run(self, chunks: Sequence[Chunk], rows_done: int) -> None:
+    def run(self, chunks: Sequence[Chunk], rows_done: int, dropped: int) -> None:
+        self._dropped = dropped
         self._waiting.extend(chunks)
         total = rows_done + sum(chunk.stop - chunk.start for chunk in chunks)
         what = self._call.parent.stem
         try:
             with progress(total=total, initial=rows_done, unit="row", desc=what) as bar:
+                bar.set_dropped(dropped)
                 self._submit_some()
                 while self._jobs:
                     future = self._next(bar)
@@ -222,9 +226,8 @@ class _Run:
             _wait_until_visible(folder, task.chunk.name)
             table = folder / task.chunk.name / TABLE
             self._finished(table)
-            account = manifest.account(table)
-            self._dropped += account.given - account.kept
-            bar.set_postfix_str(f"{self._dropped} dropped" if self._dropped else "", refresh=False)
+            self._dropped += _dropped(table)
+            bar.set_dropped(self._dropped)
             return task.chunk.stop - task.chunk.start
         search = self._searches.setdefault(task.chunk.name, _Search(task.chunk))
         search.begin()
@@ -304,6 +307,11 @@ class _Search:
             Chunk(part.name, part.start, middle, killers),
             Chunk(part.name, middle, part.stop, killers),
         ]
+
+
+def _dropped(table: Path) -> int:
+    account = manifest.account(table)
+    return account.given - account.kept
 
 
 def _wait_until_visible(folder: Path, name: str) -> None:

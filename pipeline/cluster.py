@@ -14,8 +14,8 @@ from pipeline.workers import connect
 
 SHARE = 64
 """A chunk has at most this part of the rows that are left, so that many workers end at about the same time."""
-SMALLEST = 64
-"""Rows of a chunk below which it is not made smaller for that."""
+SMALLEST, SMALLEST_SLOW = 64, 16
+"""Rows of a chunk below which it is not made smaller for that; the second where a row takes a second or more."""
 
 RowIn = TypeVar("RowIn", bound=Photograph)
 RowOut = TypeVar("RowOut", bound=Photograph)
@@ -33,6 +33,7 @@ def map_rows(
     memory_mib: int = 0,
     finished: Callable[[Path], None] = lambda table: None,
     account: Callable[[Path], Accounting] = manifest.account,
+    slow: bool = False,
 ) -> Accounting:
     """Apply `function` to the kept rows of `table`, chunk by chunk in a cluster, and write the results to `out`.
 
@@ -57,6 +58,8 @@ def map_rows(
     account
         How inputs are counted in a table of results: by row, or, where `function` yields several kept rows for an
         input, with `manifest.account_inputs`.
+    slow
+        A row takes a second or more: the last chunks are smaller; see `chunk_size`.
 
     Raises
     ------
@@ -70,7 +73,8 @@ def map_rows(
             int(name[len(out.stem) + 1 :]): account(folder / name / chunks.TABLE).given
             for name in chunks.finished_chunks(folder)
         }
-        parts = [Chunk(f"{out.stem}-{start:06d}", start, stop) for start, stop in spans(count, rows_per_chunk, sizes)]
+        found = spans(count, rows_per_chunk, sizes, slow=slow)
+        parts = [Chunk(f"{out.stem}-{start:06d}", start, stop) for start, stop in found]
         task = partial(_run_chunk, function=function, table=table.absolute(), row_in=row_in, row_out=row_out)
         with connect(cluster, memory_mib) as client:
             tables = chunks.run_chunks(client, task, parts, folder, finished)
@@ -94,16 +98,18 @@ def outcomes(rows: Iterable[RowIn], function: Callable[[RowIn], RowOut]) -> Iter
             yield Drop.of(row, rejected)
 
 
-def chunk_size(start: int, count: int, rows_per_chunk: int) -> int:
+def chunk_size(start: int, count: int, rows_per_chunk: int, *, slow: bool = False) -> int:
     """The rows of the chunk that begins with row `start` of `count`, whatever the number of workers.
 
     `rows_per_chunk` at most; towards the end of the table, or in a short one, fewer: the last chunks decide for how
     long workers wait for each other.
     """
-    return min(rows_per_chunk, max((count - start) // SHARE, SMALLEST))
+    return min(rows_per_chunk, max((count - start) // SHARE, SMALLEST_SLOW if slow else SMALLEST))
 
 
-def spans(count: int, rows_per_chunk: int, finished: Mapping[int, int] | None = None) -> Iterator[tuple[int, int]]:
+def spans(
+    count: int, rows_per_chunk: int, finished: Mapping[int, int] | None = None, *, slow: bool = False
+) -> Iterator[tuple[int, int]]:
     """First row and end of each chunk of `count` rows; `finished` has the numbers of rows of chunks by first row.
 
     Finished chunks stay, also those of another size; the rows between them are divided anew.
@@ -111,7 +117,7 @@ def spans(count: int, rows_per_chunk: int, finished: Mapping[int, int] | None = 
     start, finished = 0, finished or {}
     for first in [*sorted(finished), count]:
         while start < first:
-            stop = min(start + chunk_size(start, count, rows_per_chunk), first)
+            stop = min(start + chunk_size(start, count, rows_per_chunk, slow=slow), first)
             yield start, stop
             start = stop
         if first in finished:

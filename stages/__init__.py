@@ -28,7 +28,7 @@ from pipeline import atomic, checksums, disk, provenance
 from pipeline.errors import DiskFullError, ParamsError, PipelineError, SourceError, SuspiciousInputError
 from pipeline.no_pandas import arrow_without_pandas
 from pipeline.params import Params
-from pipeline.progress import QUIET, duration
+from pipeline.progress import QUIET, duration, published
 from pipeline.provenance import RECORD, read_json
 
 if TYPE_CHECKING:  # pyarrow and requests take longer to load than most commands take
@@ -189,7 +189,7 @@ def _once_at_a_time(body: Callable[..., Generator[StageRun]]) -> Callable[..., G
 
     @wraps(body)
     def run(name: str, **values: Any) -> Generator[StageRun]:
-        with atomic.locked(WORK / f"{name}.lock", name):
+        with atomic.locked(WORK / f"{name}.lock", name), published(WORK / f"{name}.progress.json"):
             for work in WORK.glob(f"{name}-{'?' * 16}/"):
                 atomic.sweep(work)
             yield from body(name, **values)
@@ -254,6 +254,8 @@ def stage_run(
     else:
         atomic.write_json(work / RECORD, facts)
     disk.require(work, room - disk.size_of(work), name)
+    if after := _left_after(name, ended=False):
+        print(f"{name}: {after}", file=sys.stderr)
     started = time.monotonic()
     run = StageRun(stage, work)
     try:
@@ -270,10 +272,17 @@ def stage_run(
     atomic.write_json(REPORTS / f"{path}.json", {**run.report, "seconds": seconds})
     checksums.write(work)
     atomic.publish(work, out)
-    if not os.environ.get(QUIET):
-        print(_ended(name, run.report, seconds), file=sys.stderr)
     if fresh:
         atomic.write_json(RATES / f"{path}.json", {"params": made_from["params"], "seconds": seconds, **_measured(run)})
+    if not os.environ.get(QUIET):
+        after = _left_after(name, ended=True)
+        print(_ended(name, run.report, seconds) + (f"; {after}" if after else ""), file=sys.stderr)
+
+
+def _left_after(name: str, *, ended: bool) -> str | None:
+    from stages import remaining  # which imports this package
+
+    return None if os.environ.get(QUIET) else remaining.left_after(name, ended=ended)
 
 
 def _ended(name: str, report: Mapping[str, Any], seconds: float) -> str:

@@ -17,11 +17,11 @@ def fit_superres() -> None:
     params = read_params()
     method = params.denoise.method
     if method != "network" or not isinstance(params.fit_superres.network, TrainedNetwork):
-        fit_network("fit_superres", "srresnet", params={"denoise": method})
+        fit_network("fit_superres", "srresnet", params={"denoise.method": method})
         return
     before = Restorer.load(DENOISER, tile_pixels=params.denoise.tile_pixels).many
     inputs = [DENOISER / DESCRIPTION]
-    fit_network("fit_superres", "srresnet", before=before, params={"denoise": method}, inputs=inputs)
+    fit_network("fit_superres", "srresnet", before=before, params={"denoise.method": method}, inputs=inputs)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from pipeline.params import (
     TrainedNetwork,
 )
 from pipeline.progress import duration
-from pipeline.provenance import read_json
 from pipeline.published.image_list import read_list
 from pipeline.shards import open_files
 from pipeline.sources.listing import find_images, list_images
@@ -30,7 +29,7 @@ from pipeline.sources.lsun.published import PublishedLsun
 from pipeline.sources.published import Published, PublishedFile
 from pipeline.sources.registry import SOURCES
 from pipeline.sources.sevenzip import files_of
-from stages import DATA, MANIFESTS, RATES, probe, read_manifest, table
+from stages import DATA, MANIFESTS, probe, read_manifest, remaining, table
 from stages.superres import EXTREMES, FACES
 from training.sizes import run_bytes
 
@@ -109,6 +108,12 @@ def disk_needs(params: Params) -> list[Need]:
 def with_rates(params: Params, needs: Sequence[Need], rates: Mapping[str, probe.Rate]) -> list[Need]:
     """The needs with time and memory, from records of equal params, else from the `rates` of the probe."""
     return [_timed(params, need, rates) for need in needs]
+
+
+def keep(params: Params, needs: Sequence[Need]) -> None:
+    """Keep the times for `celebahq progress`."""
+    known = (need for need in needs if need.seconds is not None or not need.items)
+    remaining.keep_plan(params, {need.stage: (need.items, need.seconds or 0.0) for need in known})
 
 
 def lines(params: Params, needs: Sequence[Need]) -> list[str]:
@@ -256,12 +261,9 @@ def _now(stage: str) -> int:
 def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
     stage = need.stage.partition("@")[0]
     split = workers_of(params, stage)
-    record = read_json(RATES / f"{need.stage.replace('@', '/')}.json")
-    searched = stage != "detect" or record.get("items")  # with landmarks given it takes no time, and notes that
-    if record and searched and _same(record["params"], params.model_dump(mode="json")):
-        scale = need.items / record["items"] if record["items"] else 1.0
-        seconds = record["seconds"] * scale * (record["workers"] / split if split > 1 else 1)
-        return _filled(need, seconds, record["memory"], "record")
+    record = remaining.recorded(need.stage, params.model_dump(mode="json"))
+    if record:
+        return _filled(need, remaining.seconds_of(record, need.items, split), record["memory"], "record")
     if stage == "detect" and need.items:
         return _filled(need, need.items * DETECT_SECONDS / split, DETECT_MEMORY, "a constant")
     rate = rates.get(stage)
@@ -287,21 +289,3 @@ def _seconds(params: Params, need: Need, rate: probe.Rate) -> float:
 
 def _filled(need: Need, seconds: float, memory: int, source: str) -> Need:
     return replace(need, seconds=seconds, memory=memory, source=source)
-
-
-def _same(recorded: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
-    """Whether recorded values, by dotted key, are those of `params`; keys that are no params, and None, are ignored."""
-    for key, value in recorded.items():
-        place: Any = params
-        for part in key.split("."):
-            place = place.get(part) if isinstance(place, Mapping) else None
-        if place is not None and value is not None and not _agrees(value, place):
-            return False
-    return True
-
-
-def _agrees(recorded: Any, found: Any) -> bool:
-    """Equal; a mapping may leave out keys."""
-    if isinstance(recorded, Mapping) and isinstance(found, Mapping):
-        return all(_agrees(value, found.get(key)) for key, value in recorded.items())
-    return recorded == found

@@ -31,6 +31,7 @@ from pipeline import cluster, disk, manifest
 from pipeline.cores import cores
 from pipeline.errors import PipelineError
 from pipeline.params import Params, TrainedNetwork
+from pipeline.progress import QUIET
 from pipeline.provenance import read_json
 from pipeline.shards import finalize
 from pipeline.workers import connect
@@ -49,7 +50,8 @@ REPEATS = {"extract": 3}
 """Of small photographs it takes little more than to start a program, whose time varies; the fastest run counts."""
 STEPS = 4
 """By how many training steps the two runs of a restoration network differ."""
-SIDE_MIN = 32
+SIDE_MIN, SHARP_SIDE = 32, 512
+"""Of images that are not drawn; the second of those that networks are trained on, where patches are no larger."""
 
 
 class ProbeError(PipelineError):
@@ -84,7 +86,8 @@ def chunks_of(params: Params, stage: str, items: int) -> int:
         return 0
     section = getattr(params, stage, None)
     rows = getattr(section, "faces_per_chunk", getattr(section, "photographs_per_chunk", None))
-    return 0 if rows is None else sum(1 for _ in cluster.spans(items, rows))
+    slow = stage == "superres" and params.superres.method == "network"
+    return 0 if rows is None else sum(1 for _ in cluster.spans(items, rows, slow=slow))
 
 
 def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
@@ -101,7 +104,7 @@ def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
         Path(folder, MANIFESTS).symlink_to(ROOT / MANIFESTS)
         Path(folder, "given.json").write_text(params.model_dump_json(), encoding="utf-8")
         # the user's own files, accepted terms and downloads stay where they are
-        places = {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(Path.cwd())}
+        places = {"PYTHONPATH": str(ROOT), "DVC_ROOT": str(Path.cwd()), QUIET: "1"}
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         ran = subprocess.run(
             [sys.executable, "-m", "stages.probe", str(seconds)],
@@ -122,7 +125,7 @@ def probe(seconds: str) -> None:
     sheets: Any = import_module("stages.superres")
     sheets.FACES = sheets.EXTREMES = 0  # sheets show as many faces of a large set as of a small one
     finalize.GRID = 1
-    cluster.SMALLEST = MOST  # chunks as long as those of a long table
+    cluster.SMALLEST = cluster.SMALLEST_SLOW = MOST  # chunks as long as those of a long table
     with connect(given.cluster.model_copy(update={"scheduler": None, "workers": 1})) as client:
         few, many = _few_and_many(given, client, float(seconds) / SECONDS)
     workers = max(0.0, _seconds_of_align(given) - few["align"].clock)
@@ -282,7 +285,8 @@ def _small(given: Params, scheduler: str | None, count: int, steps: int, network
             params[section]["method"] = "none" if section == "denoise" else "lanczos"
             params[fit]["network"] = {"kind": "none"}
         elif isinstance(getattr(given, fit).network, TrainedNetwork):
-            params[fit]["photographs"] = str(table("extract"))
+            side = max(SHARP_SIDE, 8 * params[fit]["network"]["patch_pixels"])
+            params[fit]["photographs"] = str(_noise(Path(f"sharp-{fit}").absolute(), 2, (side, side)))
             params[fit]["network"] |= {"steps": steps, "held_out_photographs": 1, "threads": 1, "min_pixels": 1}
     return params
 
@@ -294,13 +298,19 @@ def _source(given: Params, count: int) -> dict[str, Any]:
         if source.kind == "synthetic":
             return drawn | {"face_pixels_min": source.face_pixels_min, "face_pixels_max": source.face_pixels_max}
         return drawn | {"face_pixels_min": FACE_PIXELS, "face_pixels_max": FACE_PIXELS + 1}
-    folder, side = Path(f"images-{count}"), max(given.align.resolution, SIDE_MIN)
+    side = max(given.align.resolution, SIDE_MIN)
     size = (178, 218) if given.align.rectangle == "celeba-128" else (side, side)
+    folder = _noise(Path(f"images-{count}"), count, size)
+    return {"kind": "folder", "images": str(folder), "landmarks": None, "attributes": None}
+
+
+def _noise(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    """A folder with so many images of that width and height."""
     folder.mkdir(exist_ok=True)
     for number in range(count):
         noise_HWC = np.random.default_rng(number).integers(0, 256, (*size[::-1], 3)).astype(np.uint8)
         Image.fromarray(noise_HWC).save(folder / f"{number:06d}.png")
-    return {"kind": "folder", "images": str(folder), "landmarks": None, "attributes": None}
+    return folder
 
 
 def _reset_peak(process: int) -> None:

@@ -59,6 +59,7 @@ def superres() -> None:
             memory_mib=rendering_mib(params.superres, params.align.resolution, NETWORK)
             + decoding_mib(params.photographs, params.align.max_megapixels),
             finished=run.drop_limit(params.superres.max_dropped, table("denoise")).add,
+            slow=params.superres.method == "network",
         )
         run.count(account, params.superres.max_dropped)
         run.report["enlarged"] = _enlarged(run.table, "network" if params.superres.method == "network" else "lanczos")

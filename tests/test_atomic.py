@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,24 @@ def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) ->
     with atomic.locked(lock, "crop"):
         assert lock.exists()
     assert not lock.exists()
+
+
+def test_who_looks_whether_a_lock_is_held_never_prevents_it(tmp_path: Path) -> None:
+    path, ended = tmp_path / "lock", threading.Event()
+    assert not atomic.is_locked(path)
+
+    def look() -> None:
+        while not ended.is_set():
+            atomic.is_locked(path)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for _ in range(300):
+            with atomic.locked(path, "crop"):
+                assert atomic.is_locked(path)
+    finally:
+        ended.set()
+        thread.join()
+    path.touch()
+    assert not atomic.is_locked(path), "of a process that was killed"

@@ -185,7 +185,7 @@ def test_the_scheduler_knows_some_tasks_and_progress_counts_rows_and_drops(
     assert most == 2 * chunks.TASKS_PER_WORKER
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("crop: ")]
     assert lines[-1].startswith("crop: 60 of 60 rows (100 %), ")
-    assert lines[-1].endswith("; 19 dropped"), "of this run"
+    assert lines[-1].endswith("; 20 dropped"), "with that of the run before"
 
 
 def _made(folder: Path) -> Path:

@@ -3,11 +3,13 @@
 import io
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pipeline import progress as module
-from pipeline.progress import line, note, progress
+from pipeline.progress import State, line, note, progress, publish, published, read_published
 
 
 class Screen(io.StringIO):
@@ -84,3 +86,46 @@ def test_the_variable_silences_both(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_line_has_count_rate_and_time_left(changes: dict[str, object], expected: str) -> None:
     state = {"n": 12, "initial": 0, "total": 40, "unit": "chunk", "unit_scale": False, "rate": None, "elapsed": 36.0}
     assert line(state | {"prefix": ""} | changes) == expected
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_other_processes_can_read_how_far_the_work_is(
+    quiet: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, file = _log(monkeypatch), tmp_path / "crop.progress.json"
+    if quiet:
+        monkeypatch.setenv(module.QUIET, "1")
+    monkeypatch.setattr(module, "SECONDS_PUBLISHED", 0.0)
+    assert read_published(file) is None
+    with published(file):
+        begun = read_published(file)
+        assert begun is not None
+        assert replace(begun, at=0) == State()
+        with progress(total=40, initial=10, unit="row") as bar:
+            bar.set_dropped(3)
+            time.sleep(0.02)
+            bar.update(10)
+        found = read_published(file)
+        assert found is not None
+        assert (found.done, found.total, found.unit, found.dropped) == (20, 40, "row", 3)
+        assert found.left is not None
+        assert 0.02 <= 2 * found.left / 4 < 1, "ten rows took as long as half of the twenty that are left"
+        assert list(progress(range(5), unit="row")) == [*range(5)]
+        assert read_published(file) == found, "a few rows that are done again do not stand for the work"
+        assert list(progress(range(5), unit="byte")) == [*range(5)]
+        assert (last := read_published(file))
+        assert (last.done, last.unit) == (5, "byte")
+    assert [*tmp_path.iterdir()] == []
+    publish(State(1))
+    assert [*tmp_path.iterdir()] == []
+    assert log.getvalue() == ""
+
+
+def test_what_is_published_stays_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), published(tmp_path / "state.json"):
+        publish(State(5, 10, "row"))
+        raise ZeroDivisionError
+    assert (found := read_published(tmp_path / "state.json"))
+    assert found.done == 5
+    (tmp_path / "state.json").write_text("[")
+    assert read_published(tmp_path / "state.json") is None

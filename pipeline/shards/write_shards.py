@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pipeline import chunks, manifest
 from pipeline.chunks import Chunk
 from pipeline.errors import RejectedInputError, ShardError
 from pipeline.manifest import Accounting, Drop, Selected, Sharded
-from pipeline.shards import open_files
+from pipeline.shards import open_files, parts
 from pipeline.shards.layout import Header, shard_stem
 from pipeline.shards.writer import ShardWriter, writing_shard
 
@@ -55,8 +56,7 @@ def write_shards(
             Chunk(shard_stem(number), start, min(start + images_per_shard, count))
             for number, start in enumerate(range(0, count, images_per_shard))
         ]
-        task = _WriteShard(open_renderer, header, table.absolute(), places)
-        _join(joined, chunks.run_chunks(client, task, shards, folder))
+        _join(joined, _write(client, _WriteShard(open_renderer, header, table.absolute(), places), shards, folder))
     chunks.collect(folder)
     return manifest.account(joined)
 
@@ -129,6 +129,21 @@ class _WriteShard:
             for place, (row, md5) in enumerate(zip(kept, md5s, strict=True))
         ]
         manifest.write_rows(folder / chunks.TABLE, Sharded, [*sharded, *dropped])
+
+
+def _write(client: Client, task: _WriteShard, shards: Sequence[Chunk], folder: Path) -> list[Path]:
+    """Write the shards, of which the last ones are made in parts; return their tables."""
+    threads: Any = client.nthreads()
+    finished = {*chunks.finished_chunks(folder)}
+    found = parts.parts_of(shards, finished, task.header.resolution, sum(threads.values()))
+    whole = [shard for shard in shards if shard not in found]
+    small = [part for some in found.values() for part in some]
+    tables = chunks.run_chunks(client, task, [*whole, *small], folder)
+    if found:
+        made = parts.Parts(tables[len(whole) :])
+        chunks.run_chunks(client, replace(task, open_renderer=made), [*found], folder)
+    parts.remove_parts(folder, shards)
+    return [folder / shard.name / chunks.TABLE for shard in shards]
 
 
 def _join(joined: Path, parts: Sequence[Path]) -> None:

@@ -26,7 +26,7 @@ built.
 PROFILES = Path("profiles")
 
 app = typer.Typer(cls=Panels, no_args_is_help=True, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
-IN_REPOSITORY = ("drops", "exact", "plan", "profile", "summary", "terms", "unpack")
+IN_REPOSITORY = ("drops", "exact", "plan", "profile", "progress", "summary", "terms", "unpack")
 """Commands that need the files of the repository's root; all others run anywhere."""
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.errors import ParamsError
 from stages import MANIFESTS, PARAMS, read_manifest, read_params
-from stages.commands import Json, app, panels, print_json
+from stages.commands import Json, app, panels, print_facts, print_json
 
 
 @app.command(rich_help_panel=panels.PROJECT)
@@ -55,10 +55,24 @@ def plan(
     stages = {*probe.STAGES} - {"download"}
     rates = {} if quick or stages <= known else probe.measure(params)
     found = planning.with_rates(params, needs, rates)
+    planning.keep(params, found)
     if json:
         print_json(found)
     else:
         print("\n".join(planning.lines(params, found)))
+
+
+@app.command(rich_help_panel=panels.PROJECT)
+def progress(json: Json = False) -> None:
+    """Print how far each stage is, what it dropped, and the time left over all.
+
+    While dvc repro runs, from another terminal; after a stop; at any time. Times to come are those of earlier runs, or
+    of celebahq plan.
+    """
+    from stages import remaining
+
+    found = remaining.progress_of_all(read_params())
+    print_facts(found, "\n".join(remaining.lines(found)), json)
 
 
 @app.command(rich_help_panel=panels.LOOK)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.params import TrainRun
+from pipeline.progress import State, publish
 from stages.loggers.once import Once
 from stages.loggers.to_dvclive import DvcliveLogger
 from stages.loggers.to_tensorboard import TensorboardLogger
@@ -62,6 +63,7 @@ class RunReporter(Reporter):
             f"data wait {timing.data_wait_seconds:.1f} s{memory}  "
             f"time {duration(timing.seconds)}  ETA {duration(timing.eta_seconds)}"
         )
+        publish(State(1000 * timing.kimg, 1000 * self._total, "image", left=timing.eta_seconds))
         self._call(lambda logger: logger.tick(row, timing))
 
     def measured(self, row: Row, figures: Row) -> None:

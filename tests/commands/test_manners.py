@@ -40,7 +40,7 @@ def test_wrong_usage_is_status_2() -> None:
     assert CliRunner().invoke(app, ["nonsense"]).exit_code == 2
 
 
-@pytest.mark.parametrize("words", [["drops"], ["summary"], ["terms"]])
+@pytest.mark.parametrize("words", [["drops"], ["progress"], ["summary"], ["terms"]])
 def test_facts_are_printed_as_json(words: list[str]) -> None:
     result = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
     assert isinstance(json.loads(result.stdout), (dict, list))

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from dask.distributed import Client, LocalCluster
 
 from pipeline import chunks, manifest
 from pipeline.chunks import Chunk
-from pipeline.errors import DropReason, ShardError
+from pipeline.errors import DropReason, RejectedInputError, ShardError
 from pipeline.manifest import Selected, Sharded
+from pipeline.shards import parts
 from pipeline.shards.reader import DataSet
 from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.view import write_view
-from pipeline.shards.write_shards import _WriteShard, labels_of, positions
+from pipeline.shards.write_shards import Renderer, _WriteShard, labels_of, positions, write_shards
 from tests.shards.painting import HEADER, Painter, build_with, paint, selected, write_selection
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +106,77 @@ def test_a_run_killed_while_its_shards_were_moved_is_completed(client: Client, r
     account = build_with(client, tmp_path)
     assert (account.given, account.kept) == (30, 30)
     assert sums(tmp_path / "work") == sums(reference)
+
+
+@dataclass(frozen=True)
+class Choosy:
+    """Paints all images but those of two indices, and says which it painted."""
+
+    log: Path
+
+    def __call__(self) -> Renderer:
+        return self._render
+
+    def _render(self, row: Selected) -> np.ndarray:
+        if row.index in (INDICES[2], INDICES[29]):
+            raise RejectedInputError(DropReason.DELTA_MISSING, f"of {row.index}")
+        with self.log.open("a") as log:
+            log.write(f"{row.index}\n")
+        return paint(row.index)
+
+
+def test_the_last_shards_are_made_in_parts_with_the_bytes_of_whole_ones(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_selection(tmp_path / "select.parquet", INDICES)
+    places = positions(range(30), 30, "shuffled", 123)
+
+    def build(workers: Client, name: str) -> None:
+        write_shards(
+            workers,
+            Choosy(tmp_path / f"{name}.log"),
+            HEADER,
+            table=tmp_path / "select.parquet",
+            places=places,
+            images_per_shard=10,
+            work=tmp_path / name,
+        )
+
+    build(client, "whole")
+    monkeypatch.setattr(parts, "PIXELS", 3 * 32**2)
+    monkeypatch.setattr(parts, "SHARE", 2)
+    folder = tmp_path / "parts/shard.chunks"
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        Client(cluster) as two_workers,
+    ):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(parts, "Parts", _interrupt)
+            build(two_workers, "parts")
+        made = ["shard-00000", *(f"shard-0000{n}-{n * 10 + start:06d}" for n in (1, 2) for start in (0, 3, 6, 9))]
+        assert chunks.finished_chunks(folder) == made
+        build(two_workers, "parts")
+    assert not folder.exists()
+    assert sums(tmp_path / "parts") == sums(tmp_path / "whole")
+    painted = (tmp_path / "parts.log").read_text().split()
+    assert len(painted) == len({*painted}) == 28, "what was made before is not rendered again"
+
+
+def _interrupt(tables: Sequence[Path]) -> None:
+    raise KeyboardInterrupt
+
+
+def test_parts_are_few_of_many_shards_and_none_where_they_are_of_no_use() -> None:
+    shards = [Chunk(f"shard-{number:05d}", 250 * number, 250 * (number + 1)) for number in range(120)]
+    found = parts.parts_of(shards, set(), 1024, workers=2)
+    assert [*found] == shards[-2:]
+    for shard, some in found.items():
+        assert (some[0].start, some[-1].stop, len(some)) == (shard.start, shard.stop, 16)
+        assert [part.start for part in some[1:]] == [part.stop for part in some[:-1]]
+    assert len(parts.parts_of(shards, set(), 1024, workers=64)) == 15
+    assert [*parts.parts_of(shards, {"shard-00119"}, 1024, workers=2)] == shards[-2:-1]
+    assert parts.parts_of(shards, set(), 1024, workers=1) == {}
+    assert parts.parts_of(shards, set(), 64, workers=2) == {}, "small images take no time"
 
 
 def test_an_image_that_killed_its_worker_is_left_out(tmp_path: Path) -> None:

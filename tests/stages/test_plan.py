@@ -1,5 +1,6 @@
 """`celebahq plan`: disk from counts and sizes, time from records and the probe."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -9,8 +10,10 @@ import pytest
 import yaml
 
 from pipeline import atomic, disk, sizes
-from pipeline.params import Params
+from pipeline.params import Params, TrainedNetwork
 from pipeline.provenance import digest_of_file, read_json
+from pipeline.restoration.clean_images import read_clean
+from pipeline.restoration.degradations import Degradation
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import save_network
 from stages import RATES, parse_params, plan, probe, profiles, read_params
@@ -159,6 +162,21 @@ def test_the_probe_measures_the_stages(tmp_path: Path, monkeypatch: pytest.Monke
         assert 0 < rates[stage].main + rates[stage].worker < 5, stage
         assert rates[stage].memory > 50e6
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["demo", "celebahq-network"])
+def test_the_probe_trains_networks_on_images_that_are_large_enough(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drawn photographs of the demo are too small for its patches, where there are two of them."""
+    given = profiles.read_profile(name)
+    monkeypatch.chdir(tmp_path)
+    small = Params.model_validate_json(json.dumps(probe._small(given, None, probe.FEW, 1, networks=True)))
+    for fit, scale in ((small.fit_denoise, 1), (small.fit_superres, 4)):
+        assert isinstance(fit.network, TrainedNetwork)
+        side = Degradation(scale=scale, params=fit.network, how=small.photographs).square_side(fit.network.patch_pixels)
+        found = read_clean(fit.photographs, Path("data"), fit.network, small.photographs, side=side)
+        assert (found.photographs, found.skipped) == (1, {})
 
 
 def test_a_failing_probe_shows_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

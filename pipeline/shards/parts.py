@@ -1,0 +1,83 @@
+"""The last shards in parts, which several workers make: a worker that makes a whole one alone keeps the others waiting.
+
+A part is a shard with some of the images of another one. The task that joins the parts writes their images as if it
+rendered them, so the file has the bytes of one that was made at once, whatever the number of workers.
+"""
+
+import math
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import atomic, chunks, manifest
+from pipeline.chunks import Chunk
+from pipeline.errors import RejectedInputError
+from pipeline.manifest import Selected, Sharded
+from pipeline.shards import layout
+
+PIXELS = 16 * 1024**2
+"""Of the images of a part: half a minute with the x4 network on a processor."""
+SHARE = 8
+"""At most this part of the shards is made in parts, which are on the disk twice for a while."""
+
+
+def parts_of(shards: Sequence[Chunk], finished: Set[str], resolution: int, workers: int) -> dict[Chunk, list[Chunk]]:
+    """The parts of the last shards, of as many as there are workers; not of those whose names are `finished`."""
+    images, count = max(1, PIXELS // resolution**2), min(workers, math.ceil(len(shards) / SHARE))
+    return {
+        shard: [
+            Chunk(f"{shard.name}-{start:06d}", start, min(start + images, shard.stop))
+            for start in range(shard.start, shard.stop, images)
+        ]
+        for shard in (shards[-count:] if workers > 1 else ())
+        if shard.name not in finished and shard.stop - shard.start > images
+    }
+
+
+def remove_parts(folder: Path, shards: Sequence[Chunk]) -> None:
+    """Remove all chunks but the `shards`."""
+    for name in {*chunks.finished_chunks(folder)} - {shard.name for shard in shards}:
+        atomic.remove_folder(folder / name)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Opens a renderer that reads the images of parts, by their tables, and rejects the rows that they rejected."""
+
+    tables: Sequence[Path]
+
+    def __call__(self) -> "_Reader":
+        """The renderer; called in a worker."""
+        return _Reader(self.tables)
+
+
+class _Reader:
+    def __init__(self, tables: Sequence[Path]) -> None:
+        self._stored = {
+            row.key: (table.with_name(row.shard), row.row)
+            for table in tables
+            for row in manifest.iterate_kept(table, Sharded)
+        }
+        self._dropped = {(drop.index, drop.face): drop for table in tables for drop in manifest.iterate_dropped(table)}
+        self._path: Path | None = None
+        self._first, self._block_NCHW = 0, np.empty((0, 0, 0, 0), np.uint8)
+
+    def __call__(self, row: Selected) -> NDArray[np.uint8]:
+        if (drop := self._dropped.get(row.key)) is not None:
+            raise RejectedInputError(drop.reason, drop.detail)
+        path, place = self._stored[row.key]
+        if path != self._path or not 0 <= place - self._first < len(self._block_NCHW):
+            self._read(path, place)
+        return self._block_NCHW[place - self._first].transpose(1, 2, 0)
+
+    def _read(self, path: Path, place: int) -> None:
+        """Read the block with the image at `place`, as it is compressed."""
+        with h5py.File(path, "r", locking=False) as file:
+            images = layout.dataset(file, layout.level_name(layout.read_header(file).resolution))
+            rows = (images.chunks or (1,))[0]
+            self._path, self._first = path, place // rows * rows
+            self._block_NCHW = images[self._first : self._first + rows]
