@@ -221,7 +221,7 @@ def write_rows(path: Path, row_type: type[Row], outcomes: Iterable[Row | Drop]) 
     Of many rows some are in memory at a time.
     """
     remaining = iter(outcomes)
-    first = _table(row_type, list(islice(remaining, ROWS_AT_ONCE)))
+    first = table_of(row_type, list(islice(remaining, ROWS_AT_ONCE)))
     if len(first) < ROWS_AT_ONCE:
         return write_tables(path, row_type, [first])
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.stem}-", suffix=atomic.PARTIAL_SUFFIX) as scratch:
@@ -229,7 +229,7 @@ def write_rows(path: Path, row_type: type[Row], outcomes: Iterable[Row | Drop]) 
         while len(first):
             parts.append(Path(scratch, f"{len(parts)}.parquet"))
             columns.write(parts[-1], first.schema, [first])
-            first = _table(row_type, list(islice(remaining, ROWS_AT_ONCE)))
+            first = table_of(row_type, list(islice(remaining, ROWS_AT_ONCE)))
         return join_parts(path, row_type, parts)
 
 
@@ -279,7 +279,7 @@ def all_groups(path: Path) -> Iterator[pa.Table]:
 def iterate_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None = None) -> Iterator[Row]:
     """The kept rows `start`...`stop`, of which some thousand are in memory at a time; errors as `read_kept`."""
     for table in kept_groups(path, row_type, start, stop):
-        yield from _rows(row_type, table)
+        yield from rows_of(row_type, table)
 
 
 def read_kept(path: Path, row_type: type[Row], start: int = 0, stop: int | None = None) -> list[Row]:
@@ -294,7 +294,7 @@ def read_kept_at(path: Path, row_type: type[Row], places: Sequence[int]) -> list
     """Read the kept rows at `places` (0 is the first by index), in that order; errors as `read_kept`."""
     names = [field.name for field in fields(row_type)]
     found = columns.take_kept(_open(path, names), names, places)
-    return [] if found is None else list(_rows(row_type, found))
+    return [] if found is None else list(rows_of(row_type, found))
 
 
 def kept_columns(path: Path, names: Sequence[str]) -> pa.Table:
@@ -374,14 +374,14 @@ def _open(path: Path, names: Sequence[str]) -> columns.TableFile:
     return file
 
 
-def _table(row_type: type[Input], outcomes: Sequence[Any]) -> pa.Table:
-    """Rows, ordered by `index` and `face`, as a table."""
+def table_of(row_type: type[Input], outcomes: Sequence[Any]) -> pa.Table:
+    """Rows, kept and dropped, as a table of the schema of `row_type`, ordered by `index` and `face`."""
     records = sorted(map(_record, outcomes), key=lambda record: (record["index"], record.get("face", 0)))
     return pa.Table.from_pylist(records, schema=schema_of(row_type))
 
 
-def _rows(row_type: type[Row], table: pa.Table) -> Iterator[Row]:
-    """The rows of a table; some at a time, since a row as a mapping takes several times its own memory."""
+def rows_of(row_type: type[Row], table: pa.Table) -> Iterator[Row]:
+    """The rows of a table of kept ones; some at a time, since a row as a mapping takes several times its own memory."""
     for batch in table.to_batches(max_chunksize=ROWS_OF_A_BATCH):
         yield from (schema.row_of(row_type, record) for record in batch.to_pylist())
 

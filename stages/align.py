@@ -43,16 +43,16 @@ def align() -> None:
     keys = {"align": params.align.deciding(), "photographs": params.photographs}
     with stage_run("align", params=keys, inputs=inputs) as run:
         joined = alignment.join_annotations(table("extract"), params.align, detected)
-        faces = joined.faces
+        only = None
         if params.align.photographs == "published":
-            faces = alignment.keep_only(faces, {image.file for image in read_list(params.exact.image_list)})
+            only = {image.file for image in read_list(params.exact.image_list)}
         run.report["warnings"] = len(joined.warnings)
         for warning in joined.warnings[:SHOWN_WARNINGS]:
             print(f"align: {warning}", file=sys.stderr)
         for path in run.work.glob("measured.*"):  # of a run that an earlier version began: its rows have no rectangles
             atomic.remove_folder(path) if path.is_dir() else path.unlink()
         annotated, measured = (run.work / f"{name}.parquet" for name in ("annotated", "placed"))
-        given = manifest.write_rows(annotated, Annotated, faces)
+        given = alignment.write_joined(annotated, joined, only)
         inputs = given.given - given.dropped.get(DropReason.NOT_PUBLISHED, 0)
         limit = DropLimit("align", params.align.max_dropped, inputs)
         limit.add(annotated)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipeline.faces import geometry, suspicious
 from pipeline.faces.annotations import AnnotationFiles, PhotographAnnotations
 from pipeline.faces.five_points import Face
 from pipeline.faces.geometry import Points, Rectangle
-from pipeline.manifest import Aligned, Attributes, Drop, Landmarks, Photograph, Quad, Remarks
+from pipeline.manifest import Accounting, Aligned, Attributes, Drop, Landmarks, Photograph, Quad, Remarks
 from pipeline.params import DETECT, AlignParams
 from pipeline.suspicions import Suspicion
 
@@ -26,6 +26,8 @@ CELEBA_ALIGNED_LEFT, CELEBA_ALIGNED_UPPER, CELEBA_ALIGNED_SIDE = 25, 57, 128
 """The square that dataset_tool.py crops from CelebA's aligned photographs."""
 
 KEPT = pc.field("drop_reason").is_null()
+
+ORDER = [("index", "ascending"), ("face", "ascending")]
 
 ALSO_OF_DROPPED = ["index", "file", "face", "drop_reason", "drop_detail"]
 """The columns of a table that dropped rows have too."""
@@ -68,9 +70,14 @@ class Measured(Photograph):
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Photographs joined with annotations: faces as they come, usable or dropped; warnings and suspicions."""
+    """Photographs joined with annotations.
 
-    faces: Iterator[Annotated | Drop]
+    `faces` are tables of `Annotated` rows, kept and dropped, which follow each other; `without_photograph` are dropped
+    rows of any indices between these.
+    """
+
+    faces: Iterator[pa.Table]
+    without_photograph: Sequence[Drop]
     warnings: Sequence[str]
     suspicions: Sequence[Suspicion]
 
@@ -90,29 +97,63 @@ def join_annotations(table: Path, params: AlignParams, detected: Path | None = N
     named = manifest.read_columns(table, ["file", "drop_reason"])
     kept, dropped = (named.filter(which)["file"].to_pylist() for which in (KEPT, ~KEPT))
     annotations = PhotographAnnotations(files, params, [*kept, *dropped])
-    faces = chain(_faces(table, annotations, detected), _orphans(table, annotations))
-    return Joined(faces, annotations.warnings, annotations.suspicions)
+    orphans = [*_orphans(table, annotations)]
+    return Joined(_faces(table, annotations, detected), orphans, annotations.warnings, annotations.suspicions)
 
 
-def _faces(table: Path, annotations: PhotographAnnotations, detected: Path | None) -> Iterator[Annotated | Drop]:
-    """The faces of the kept photographs of the table."""
+def write_joined(path: Path, joined: Joined, only: Set[str] | None = None) -> Accounting:
+    """Write all faces as a table of `Annotated` rows; of the files `only`, if given: others are NOT_PUBLISHED."""
+    orphans = manifest.table_of(Annotated, joined.without_photograph)
+    parts = {"faces": joined.faces, "orphans": iter([orphans])}
+    for name, tables in parts.items():
+        kept = tables if only is None else (keep_only(found, only) for found in tables)
+        manifest.write_tables(path.with_name(f"{path.stem}-{name}.parquet"), Annotated, kept)
+    paths = [path.with_name(f"{path.stem}-{name}.parquet") for name in parts]
+    account = manifest.join_parts(path, Annotated, paths)
+    for part in paths:
+        part.unlink()
+    return account
+
+
+def _faces(table: Path, annotations: PhotographAnnotations, detected: Path | None) -> Iterator[pa.Table]:
+    """The faces of the kept photographs of the table: usual ones by columns, others one by one."""
     found = None if detected is None else _Detected(detected)
-    for photograph in manifest.iterate_kept(table, Photograph):
-        try:
-            if found is not None and photograph.index in found.without:
-                continue
-            values = annotations.of(photograph.file)
-            faces = dict(enumerate(values.faces)) if found is None else found.faces_of(photograph)
-        except RejectedInputError as error:
-            yield Drop.of(photograph, error)
+    wanted = manifest.schema_of(Annotated)
+    for rows in manifest.kept_groups(table, Photograph):
+        usual_N, columns = annotations.columns_of(rows["file"].to_pylist())
+        if found is not None:
+            usual_N[:], columns = False, {}
+        usual = rows.filter(usual_N)
+        values = {name: usual[name] for name in usual.schema.names} | columns
+        values |= {"face": np.zeros(len(usual), np.int64), "normalised": np.full(len(usual), annotations.normalised)}
+        others = [
+            face
+            for row in manifest.rows_of(Photograph, rows.filter(~usual_N))
+            for face in _faces_of(row, annotations, found)
+        ]
+        made = [manifest.with_columns(pa.table(values), wanted), manifest.table_of(Annotated, others)]
+        yield pa.concat_tables(made).sort_by(ORDER) if others else made[0]
+
+
+def _faces_of(
+    photograph: Photograph, annotations: PhotographAnnotations, found: "_Detected | None"
+) -> Iterator[Annotated | Drop]:
+    """The faces of a photograph."""
+    try:
+        if found is not None and photograph.index in found.without:
+            return
+        values = annotations.of(photograph.file)
+        faces = dict(enumerate(values.faces)) if found is None else found.faces_of(photograph)
+    except RejectedInputError as error:
+        yield Drop.of(photograph, error)
+        return
+    for number, landmarks in faces.items():
+        row = replace(photograph, face=number)
+        if isinstance(landmarks, RejectedInputError):
+            yield Drop.of(row, landmarks)
             continue
-        for number, landmarks in faces.items():
-            row = replace(photograph, face=number)
-            if isinstance(landmarks, RejectedInputError):
-                yield Drop.of(row, landmarks)
-                continue
-            added = {"split": values.split, "attributes": values.attributes, "landmarks": landmarks}
-            yield manifest.extend(row, Annotated, **added, normalised=annotations.normalised)
+        added = {"split": values.split, "attributes": values.attributes, "landmarks": landmarks}
+        yield manifest.extend(row, Annotated, **added, normalised=annotations.normalised)
 
 
 def _orphans(table: Path, annotations: PhotographAnnotations) -> Iterator[Drop]:
@@ -156,19 +197,13 @@ def annotation_files(folder: Path) -> AnnotationFiles:
     return AnnotationFiles(landmarks, partition, attributes)
 
 
-def keep_only(faces: Iterable[Annotated | Drop], files: Set[str]) -> Iterator[Annotated | Drop]:
+def keep_only(faces: pa.Table, files: Set[str]) -> pa.Table:
     """Drop what is not among `files` as NOT_PUBLISHED, usable or not."""
-    for row in faces:
-        if row.file in files:
-            yield row
-            continue
-        yield Drop(
-            index=row.index,
-            file=row.file,
-            face=row.face,
-            reason=DropReason.NOT_PUBLISHED,
-            detail="align.photographs: published",
-        )
+    named = pc.field("file").isin(pa.array([*files], pa.string()))
+    kept, others = faces.filter(named), faces.filter(~named)
+    why = ["align.photographs: published"] * len(others)
+    dropped = manifest.dropped_rows(Annotated, others, DropReason.NOT_PUBLISHED, why)
+    return pa.concat_tables([kept, dropped]).sort_by(ORDER)
 
 
 def measure(row: Annotated, width: int, height: int, remarks: Remarks = ()) -> Measured:

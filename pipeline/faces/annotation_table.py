@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 IMAGE_SUFFIXES = tuple(
     f".{suffix}"
@@ -36,13 +37,33 @@ class Row:
 
 Source = TypeVar("Source")
 
+ROWS_OF_A_BLOCK = 256
+
+
+class Block(NamedTuple):
+    """Some rows: the cells of the plain ones, the name first; the others; and what makes all of them."""
+
+    plain: list[list[str]]
+    others: list[Row]
+    rows: Callable[[], Iterator[Row]]
+
 
 class Rows(Collection[Row]):
-    """Rows that are made of their sources whenever they are read: those of a large file need ten times its memory."""
+    """Rows that are made of their sources whenever they are read: those of a large file need ten times its memory.
 
-    def __init__(self, sources: Sequence[Source], row_of: Callable[[Source], Row]) -> None:
+    `cells_of` gives name and fields of a plain source as `row_of` does if all fields are values, and equally many for
+    each; None of another source.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        row_of: Callable[[Source], Row],
+        cells_of: Callable[[Source], list[str] | None],
+    ) -> None:
         self._made = lambda: map(row_of, sources)
         self._count = len(sources)
+        self._blocks = lambda: _blocks(sources, row_of, cells_of)
 
     def __len__(self) -> int:
         return self._count
@@ -52,6 +73,20 @@ class Rows(Collection[Row]):
 
     def __contains__(self, row: object) -> bool:
         return any(row == other for other in self)
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows, some at a time."""
+        return self._blocks()
+
+
+def _blocks(
+    sources: Sequence[Source], row_of: Callable[[Source], Row], cells_of: Callable[[Source], list[str] | None]
+) -> Iterator[Block]:
+    for start in range(0, len(sources), ROWS_OF_A_BLOCK):
+        some = sources[start : start + ROWS_OF_A_BLOCK]
+        cells = [cells_of(source) for source in some]
+        others = [row_of(source) for source, found in zip(some, cells, strict=True) if found is None]
+        yield Block([found for found in cells if found is not None], others, partial(map, row_of, some))
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,11 @@ def _spaced(lines: Sequence[Line], columns: Sequence[str], counts: Collection[in
             name = name[: name.rindex(field)].rstrip()
         return Row(unquoted(name), fields, f"line {number}", text)
 
-    return Rows(lines, row)
+    def cells(numbered: Line) -> list[str] | None:
+        found = numbered[1].split()
+        return [unquoted(found[0]), *found[1:]] if len(found) == count + 1 else None
+
+    return Rows(lines, row, cells)
 
 
 def _after_suffix(line: str) -> list[str] | None:
@@ -174,10 +178,10 @@ def _commonest(found: Counter[int], counts: Collection[int]) -> int:
 def _separated(
     lines: Sequence[Line], columns: tuple[str, ...], separator: str, counts: Collection[int], is_value: IsValue
 ) -> tuple[tuple[str, ...], Rows]:
-    def cells(line: str) -> list[str]:
+    def numbers(line: str) -> list[str]:
         return [_number(cell) for cell in _cells(line, separator)]
 
-    sample = [cells(line) for _, line in lines[:SAMPLE]]
+    sample = [numbers(line) for _, line in lines[:SAMPLE]]
     width = Counter(map(len, sample)).most_common(1)[0][0] if sample else 0
     named = len(columns) == width and columns[-1:] != ("",)
     ended = not named and all(len(row) > 1 and not row[-1] for row in sample)  # a separator at the end of each row
@@ -195,7 +199,7 @@ def _separated(
 
     def row(numbered: Line) -> Row:
         number, line = numbered
-        found = cells(line)
+        found = numbers(line)
         found = found[:-1] if ended else found
         found += [""] * (place + 1 - len(found))
         ends = [end for end, cell in enumerate(found) if has_image_suffix(cell) and end >= place]
@@ -204,7 +208,17 @@ def _separated(
         fields = found[:place] + found[place + extra + 1 :] if columns else found[place + extra + 1 :]
         return Row(unquoted(name), fields, f"line {number}", line.strip())
 
-    return tuple(columns[:place] + columns[place + 1 :]), Rows(lines, row)
+    def cells(numbered: Line) -> list[str] | None:
+        line = numbered[1]
+        if '"' in line or (separator != "," and "," in line):
+            return None
+        found = [cell.strip() for cell in line.split(separator)]
+        found = found[:-1] if ended else found
+        if len(found) != count or not (columns or has_image_suffix(found[place])):
+            return None
+        return [unquoted(found[place]), *(found[:place] if columns else ()), *found[place + 1 :]]
+
+    return tuple(columns[:place] + columns[place + 1 :]), Rows(lines, row, cells)
 
 
 def _name_place(columns: Sequence[str], sample: Sequence[Sequence[str]]) -> int:

@@ -1,20 +1,25 @@
 """What is known of each photograph by its name: faces, split and attributes, from the files of a source."""
 
-from collections import ChainMap, Counter
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces import suspicious
 from pipeline.faces.five_points import Face
-from pipeline.faces.landmarks import Annotations, read_attributes, read_landmarks, read_partition
+from pipeline.faces.landmarks import Annotations, read_attributes, read_landmarks, read_partition, split_names
 from pipeline.faces.row_names import Match, Matches
 from pipeline.params import DETECT, AlignParams
 from pipeline.suspicions import Suspicion
+
+ROLES = {"split": "partition"}
+"""What the file of a column is called, if not as the column."""
 
 UNKNOWN = 0
 """An attribute that is neither 1 (yes) nor -1 (no)."""
@@ -68,7 +73,7 @@ class PhotographAnnotations:
     """
 
     def __init__(self, files: AnnotationFiles, params: AlignParams, photographs: Collection[str]) -> None:
-        self._params = params
+        self._params, self._photographs = params, photographs
         self._landmarks = self._attributes = None
         if params.rectangle == "landmarks" and files.landmarks != DETECT:
             if files.landmarks is None:
@@ -86,27 +91,26 @@ class PhotographAnnotations:
             self.warnings += self._partition.errors.values()
         if self._attributes is not None and params.missing_attributes == "unknown":
             self.warnings += self._attributes.errors.values()
-        self.matches = {found.path: Matches(photographs, ChainMap(found.errors, found.values)) for found in self.files}
-        roles: dict[str, Annotations[Any] | None] = {
-            "landmarks": self._landmarks,
-            "partition": self._partition,
-            "attributes": self._attributes,
+        self.matches = {
+            found.path: Matches(photographs, dict.fromkeys(found.values) | dict.fromkeys(found.errors))
+            for found in self.files
         }
-        self.suspicions = [
-            found for role, file in roles.items() if file is not None for found in self._differences(role, file)
-        ]
+        self.suspicions = [found for role, file in self._roles.items() for found in self._differences(role, file)]
         if self._landmarks is not None:
-            values, matches = self._landmarks.values, self.matches[self._landmarks.path]
-            named = [file for file, match in matches.items() for _ in values.get(match.row, ())]
-            numbers = (number for match in matches.values() for face in values.get(match.row, ()) for number in face)
-            points_N52 = np.fromiter(numbers, np.float64, 10 * len(named)).reshape(-1, 5, 2)
+            named, points_N52 = _points(photographs, self._landmarks, self.matches[self._landmarks.path])
             self.suspicions += suspicious.of_landmarks(named, points_N52, normalised=self._landmarks.normalised)
         self.normalised = self._landmarks is not None and self._landmarks.normalised
 
     @property
     def files(self) -> list[Annotations]:
         """The files that are used."""
-        return [found for found in (self._landmarks, self._partition, self._attributes) if found is not None]
+        return [*self._roles.values()]
+
+    @property
+    def _roles(self) -> dict[str, Annotations[Any]]:
+        """The files that are used, by the column that they fill."""
+        files = {"landmarks": self._landmarks, "split": self._partition, "attributes": self._attributes}
+        return {role: found for role, found in files.items() if found is not None}
 
     def of(self, file: str) -> Values:
         """The annotations of the photograph `file`. `RejectedInputError`: NO_LANDMARKS or NO_ATTRIBUTES."""
@@ -121,17 +125,43 @@ class PhotographAnnotations:
             attributes = attributes or self._unknown
         return Values(faces, None if self._partition is None else self._value(self._partition, file), attributes)
 
+    def columns_of(self, files: Sequence[str]) -> tuple[NDArray[np.bool_], dict[str, pa.Array]]:
+        """Which of some photographs have one face and nothing unusual, and the annotations of these.
+
+        `split`, `attributes` and `landmarks` as `of` gives them; those of which the source has no file are left out.
+        """
+        usual_N = np.ones(len(files), np.bool_)
+        places: dict[str, NDArray[np.int64]] = {}
+        for role, found in self._roles.items():
+            rows = [*self.matches[found.path].rows_of(files)]
+            places[role] = found.values.places(rows)
+            if role == "split":  # a photograph may lack a row of it
+                usual_N &= [row not in found.values.others for row in rows]
+            else:
+                usual_N &= places[role] >= 0
+                usual_N &= [row not in found.errors for row in rows] if found.errors else True
+        columns: dict[str, pa.Array] = {}
+        for role, found in self._roles.items():
+            places_N = places[role][usual_N]
+            if role == "split":
+                columns[role] = split_names(found.values.numbers_NK, places_N)
+                continue
+            numbers_NK = found.values.numbers_NK[places_N]
+            with np.errstate(over="ignore"):
+                flat = pa.array(numbers_NK.astype(np.float32 if role == "landmarks" else np.int8).ravel())
+            columns[role] = pa.FixedSizeListArray.from_arrays(flat, max(numbers_NK.shape[1], 1))
+        return usual_N, columns
+
     def without_photograph(self) -> Mapping[str, list[RejectedInputError]]:
         """By name, the faces of the landmarks file whose photograph does not exist: NO_PHOTOGRAPH."""
         if self._landmarks is None:
             return {}
-        used = {match.row for match in self.matches[self._landmarks.path].values()}
-        rejected = RejectedInputError
+        name, errors = self._landmarks.path.name, self._landmarks.errors
+        values, rejected = self._landmarks.values, RejectedInputError
         return {
-            row: [rejected(DropReason.NO_PHOTOGRAPH, f"{name} has a row {row}, the source has no such file")] * count
-            for name in (self._landmarks.path.name,)
-            for row, count in _rows(self._landmarks).items()
-            if row not in used
+            row: [rejected(DropReason.NO_PHOTOGRAPH, f"{name} has a row {row}, the source has no such file")]
+            * (len(values.get(row, ())) + (row in errors))
+            for row in self.matches[self._landmarks.path].unused()
         }
 
     def _faces(self, landmarks: Annotations[tuple[Face, ...]], file: str) -> tuple[Face | RejectedInputError, ...]:
@@ -153,19 +183,31 @@ class PhotographAnnotations:
     def _differences(self, role: str, annotations: Annotations[Value]) -> list[Suspicion]:
         """The rows whose names differ from those of their photographs, by what differs."""
         matches = self.matches[annotations.path]
-        kinds = Counter(match.difference for match in matches.values() if match.difference)
+        others = [(file, matches.others[file]) for file in self._photographs if file in matches.others]
+        kinds = Counter(match.difference for _, match in others)
         return [
             Suspicion(
-                f"rows of {role} matched to photographs of another name ({kind})",
+                f"rows of {ROLES.get(role, role)} matched to photographs of another name ({kind})",
                 count,
                 len(matches),
-                [f"{file} = {match.row}" for file, match in matches.items() if match.difference == kind][:5],
+                [f"{file} = {match.row}" for file, match in others if match.difference == kind][:5],
                 harmless=True,
             )
             for kind, count in kinds.most_common()
         ]
 
 
-def _rows(landmarks: Annotations[tuple[Face, ...]]) -> Counter[str]:
-    """The number of faces of each name, readable or not."""
-    return Counter({name: len(found) for name, found in landmarks.values.items()}) + Counter(list(landmarks.errors))
+def _points(
+    photographs: Collection[str], landmarks: Annotations[tuple[Face, ...]], matches: Matches
+) -> tuple[list[str], NDArray[np.float64]]:
+    """The photograph of each face, and the points of the faces (N, 5, 2)."""
+    values, named, order, others = landmarks.values, list[str](), list[int](), list[Face]()
+    places = values.places(matches.rows_of(photographs)).tolist()
+    for file, row, place in zip(photographs, matches.rows_of(photographs), places, strict=True):
+        faces = (None,) if place >= 0 else values.others.get(row, ())
+        for face in faces:
+            named.append(file)
+            order.append(place if face is None else len(values.numbers_NK) + len(others))
+            others += () if face is None else (face,)
+    points = [found.reshape(-1, 5, 2) for found in (values.numbers_NK, np.array(others, np.float64))]
+    return named, np.concatenate(points)[order]

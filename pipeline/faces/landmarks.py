@@ -11,15 +11,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.errors import SourceError
 from pipeline.faces import annotation_records as records
 from pipeline.faces import five_points
+from pipeline.faces.annotation_columns import ByName, Plain, numbers_in, read_plain
 from pipeline.faces.annotation_records import Record
 from pipeline.faces.annotation_table import IGNORED_COLUMNS, NAME_COLUMNS, Row, Table, has_image_suffix, plain
 from pipeline.faces.annotation_text import read_text
-from pipeline.faces.five_points import Face
+from pipeline.faces.five_points import Face, Layout
 
 LANDMARK_COLUMNS = five_points.COLUMNS
 SPLITS = {
@@ -33,6 +38,10 @@ SIGNS = {
 }
 ZEROS = frozenset({"0", "0.0"})
 """Stand for no where a file has no -1."""
+
+_SPLIT_NAMES = sorted({*SPLITS.values()})
+_SPLIT_NUMBERS = {word: _SPLIT_NAMES.index(split) for word, split in SPLITS.items()}
+_SIGN_NUMBERS = SIGNS | dict.fromkeys(ZEROS, 0)
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null"})
 """Stand for no value; in lower case."""
@@ -50,13 +59,13 @@ Value = TypeVar("Value")
 class Annotations(Generic[Value]):
     """One annotation file.
 
-    `values` are by photograph, in the order of the file; `errors` by photograph, with the row that cannot be read.
+    `values` are by photograph; `errors` by photograph, with the row that cannot be read.
     `columns` are the names in the header, empty without one. `warnings` cost no photograph. `normalised`: landmarks are
     in units of the photograph's width and height.
     """
 
     path: Path
-    values: dict[str, Value]
+    values: ByName[Value]
     errors: dict[str, str]
     columns: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -73,10 +82,12 @@ def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
     """
     expected = f"{' or '.join(map(str, five_points.COUNTS))} numbers ({' '.join(LANDMARK_COLUMNS)}, or more points)"
     source = _load(path, five_points.COUNTS, _is_number)
-    columns, declared, count = (), None, 0
+    columns, declared, count, plain = (), None, 0, Plain.none_of(())
     if isinstance(source, Table):
         columns, declared, count = source.columns, source.declared, len(source.rows)
-        rows = _faces_of_table(path, source)
+        layout = _layout(path, columns)
+        plain = _plain_faces(source, layout)
+        rows = _faces_of_rows(plain.odd, columns, layout)
     else:
         rows = ((name, five_points.faces_in(value), where, "") for name, value, where in source)
     values: dict[str, tuple[Face, ...]] = {}
@@ -91,24 +102,38 @@ def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
                 equal.append(name)
             else:
                 values[name] = (*values.get(name, ()), face)
-    _require(path, values, errors, f"a file name and {expected}")
+    found = ByName(plain.names, plain.numbers_NK, lambda face: (tuple(face),), values)
+    _require(path, found, errors, f"a file name and {expected}")
     warnings = _count_warning(path, declared, count)
     if equal:
         warnings.append(f"{path.name}: {len(equal)} rows are there twice ({', '.join(equal[:3])}); each is used once")
-    return Annotations(path, values, errors, columns, tuple(warnings), _is_normalised(values.values()))
+    return Annotations(path, found, errors, columns, tuple(warnings), _is_normalised(found))
 
 
 def read_partition(path: Path) -> Annotations[str]:
     """The split of each photograph: train, validation or test (0, 1, 2 in the file); errors as `read_landmarks`."""
     table = _table(path, (1,), lambda field: field.lower() in SPLITS)
     places = _value_places(table)
+    plain = read_plain(table.rows, numbers_in(_SPLIT_NUMBERS), len(table.columns), places)
+    if plain.names and plain.numbers_NK.shape[1] != 1:
+        plain = Plain.none_of(table.rows)
     return _read(
         path,
         table,
-        lambda fields: SPLITS.get(fields[0].lower()) if len(fields) == 1 else None,
-        "0, 1 or 2 (train, validation, test)",
-        places,
+        plain,
+        value_of=lambda number: _SPLIT_NAMES[number[0]],
+        parse=lambda fields: SPLITS.get(fields[0].lower()) if len(fields) == 1 else None,
+        expected="0, 1 or 2 (train, validation, test)",
+        places=places,
     )
+
+
+def split_names(numbers_NK: NDArray[Any], places_M: NDArray[np.int64]) -> pa.Array:
+    """The splits in the rows `places_M` of what `read_partition` read; null for -1."""
+    known_M = places_M >= 0
+    numbers_M = np.zeros(len(places_M), np.int64)
+    numbers_M[known_M] = numbers_NK[places_M[known_M]].ravel()
+    return pa.array(_SPLIT_NAMES).take(pa.array(numbers_M, mask=~known_M))
 
 
 def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
@@ -121,21 +146,42 @@ def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
     """
     table = _table(path, (), lambda field: bool(field) and not any(map(has_image_suffix, field.split())))
     places = _value_places(table)
+    plain = read_plain(table.rows, numbers_in(_SIGN_NUMBERS), len(table.columns), places)
+    return _attributes(path, table, places, plain)
+
+
+def _attributes(path: Path, table: Table, places: Sequence[int] | None, plain: Plain) -> Annotations[tuple[int, ...]]:
     columns = tuple(table.columns[place] for place in places) if places is not None else ()
     found_fields, lengths, alone = set[str](), Counter[int](), set[str]()
-    for row in table.rows:
+    if plain.names:
+        found_fields.update(str(number) for number in np.unique(plain.numbers_NK))
+        lengths[plain.numbers_NK.shape[1]] = len(plain.names)
+    for row in plain.odd:
         kept = row.fields if places is None else [row.fields[p] for p in places if p < len(row.fields)]
         found_fields.update(kept)
         lengths[len(kept)] += 1
         alone.update(kept if len(kept) == 1 else ())
     single = len(places) == 1 if places is not None else set(lengths) <= {1}
     fields = {field.lower() for field in found_fields}
-    classes = _classes(alone) if single and not fields <= {*SIGNS, *ZEROS, *MISSING} else []
+    has_minus = any(SIGNS.get(field) == -1 for field in fields)
+    are_classes = single and not fields <= {*SIGNS, *ZEROS, *MISSING}
+    if plain.names and (are_classes or (has_minus and not plain.numbers_NK.all())):
+        return _attributes(path, table, places, Plain.none_of(table.rows))  # 0 and 1 are names, or 0 is an error
+    classes = _classes(alone) if are_classes else []
     if classes:
         hot = {name: tuple(1 if other == name else -1 for other in classes) for name in classes}
-        found = _read(path, table, lambda row: hot.get(row[0]) if len(row) == 1 else None, "a class", places)
+        found = _read(
+            path,
+            table,
+            plain,
+            value_of=tuple,
+            parse=lambda row: hot.get(row[0]) if len(row) == 1 else None,
+            expected="a class",
+            places=places,
+        )
         return _renamed(found, tuple(classes))
-    signs = SIGNS if any(SIGNS.get(field) == -1 for field in fields) else SIGNS | dict.fromkeys(ZEROS, -1)
+    signs = SIGNS if has_minus else SIGNS | dict.fromkeys(ZEROS, -1)
+    plain.numbers_NK[plain.numbers_NK == 0] = -1
     usual = len(columns) or (lengths.most_common(1)[0][0] if lengths else 0)
 
     sign_of = {field: signs[field.lower()] for field in found_fields if field.lower() in signs}
@@ -144,13 +190,21 @@ def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
         values = tuple(map(sign_of.get, row))
         return cast(tuple[int, ...], values) if values and None not in values else None
 
-    found = _read(path, table, parse, "as many fields as there are columns, each 1 or -1", places)
+    found = _read(
+        path,
+        table,
+        plain,
+        value_of=tuple,
+        parse=parse,
+        expected="as many fields as there are columns, each 1 or -1",
+        places=places,
+    )
     odd = {
         name: f"{path.name}: the row of {name} has {len(value)} attributes, others have {usual}"
-        for name, value in found.values.items()
+        for name, value in found.values.others.items()
         if len(value) != usual
     }
-    values = {name: value for name, value in found.values.items() if name not in odd}
+    values = found.values.without(odd)
     _require(path, values, odd, "a file name and as many attributes as there are columns")
     return Annotations(path, values, found.errors | odd, columns, found.warnings)
 
@@ -170,26 +224,50 @@ def _class_order(name: str) -> tuple[bool, int, str]:
     return (False, int(name), "") if name.isdecimal() else (True, 0, name)
 
 
-def _faces_of_table(path: Path, table: Table) -> Iterator[tuple[str, list[Face | None], str, str]]:
-    layout = None
-    if table.columns:
-        layout = five_points.layout_of_columns(table.columns)
-        if layout is None:
-            raise SourceError(
-                f"{path}: the header has the columns {' '.join(table.columns)}, expected are "
-                f"{' '.join(LANDMARK_COLUMNS)} in any order, or x_0 y_0 ... of 68, 468 or 478 points. Rename them."
-            )
-    for row in table.rows:
+def _layout(path: Path, columns: tuple[str, ...]) -> Layout | None:
+    """Which values of a row make the points; None where there is no header."""
+    if not columns:
+        return None
+    layout = five_points.layout_of_columns(columns)
+    if layout is None:
+        raise SourceError(
+            f"{path}: the header has the columns {' '.join(columns)}, expected are "
+            f"{' '.join(LANDMARK_COLUMNS)} in any order, or x_0 y_0 ... of 68, 468 or 478 points. Rename them."
+        )
+    return layout
+
+
+def _plain_faces(table: Table, layout: Layout | None) -> Plain:
+    """The faces of rows of five points."""
+    own = layout or five_points.layout_of_count(10) or ()
+    if any(len(group) > 1 for group in own):
+        return Plain.none_of(table.rows)
+    return read_plain(
+        table.rows,
+        lambda fields: np.array([*map(float, fields)]) + 0.0,  # -0 is 0
+        len(table.columns) or 10,
+        [place for (place,) in own],
+    )
+
+
+def _faces_of_rows(
+    rows: Iterable[Row], columns: Sequence[str], layout: Layout | None
+) -> Iterator[tuple[str, list[Face | None], str, str]]:
+    for row in rows:
         own = layout or five_points.layout_of_count(len(row.fields))
-        whole = own is not None and (not table.columns or len(row.fields) == len(table.columns))
+        whole = own is not None and (not columns or len(row.fields) == len(columns))
         yield row.name, [five_points.pick(own, row.fields) if own and whole else None], row.where, row.text
 
 
-def _is_normalised(values: Collection[tuple[Face, ...]]) -> bool:
+def _is_normalised(values: ByName[tuple[Face, ...]]) -> bool:
     """Whether coordinates are fractions of the photograph's size: nearly all lie in 0...1, and not all are whole."""
-    faces = [face for found in values for face in found if max(face) > min(face)]
-    small = [face for face in faces if max(map(abs, face)) <= NORMALISED_LIMIT]
-    return len(small) > 0.9 * len(faces) and any(not float(v).is_integer() for face in small for v in face)
+    known_N10 = values.numbers_NK[~np.isnan(values.numbers_NK).any(axis=1)]
+    plain_N10 = known_N10[known_N10.max(axis=1) > known_N10.min(axis=1)] if known_N10.size else known_N10
+    small_N10 = plain_N10[(np.abs(plain_N10) <= NORMALISED_LIMIT).all(axis=1)]
+    others = [face for found in values.others.values() for face in found if max(face) > min(face)]
+    small = [face for face in others if max(map(abs, face)) <= NORMALISED_LIMIT]
+    fractions = bool((small_N10 % 1 != 0).any()) or any(not float(v).is_integer() for face in small for v in face)
+    return len(small_N10) + len(small) > 0.9 * (len(plain_N10) + len(others)) and fractions
 
 
 def _value_places(table: Table) -> list[int] | None:
@@ -204,13 +282,16 @@ def _value_places(table: Table) -> list[int] | None:
 def _read(
     path: Path,
     table: Table,
+    plain: Plain,
+    *,
+    value_of: Callable[[list[int]], Value],
     parse: Callable[[Sequence[str]], Value | None],
     expected: str,
     places: Sequence[int] | None,
 ) -> Annotations[Value]:
     values: dict[str, Value] = {}
     errors: dict[str, str] = {}
-    for row in table.rows:
+    for row in plain.odd:
         name, value = row.name, _parsed(row, table, parse, places)
         if value is not None and (value == values.get(name) or (name not in values and name not in errors)):
             values[name] = value
@@ -219,9 +300,10 @@ def _read(
             errors[name] = f"{path.name}, {row.where}: another row for {name}; keep one of them"
         else:
             errors[name] = f"{path.name}, {row.where}: {row.text[:120]!r} is not a file name and {expected}"
-    _require(path, values, errors, f"a file name and {expected}")
+    found = ByName(plain.names, plain.numbers_NK, value_of, values)
+    _require(path, found, errors, f"a file name and {expected}")
     warnings = _count_warning(path, table.declared, len(table.rows))
-    return Annotations(path, values, errors, table.columns, tuple(warnings))
+    return Annotations(path, found, errors, table.columns, tuple(warnings))
 
 
 def _parsed(

@@ -24,23 +24,40 @@ class Match:
 
 
 class Matches(Mapping[str, Match]):
-    """The row of each of `photographs` that has one, in their order; of equal names none is kept."""
+    """The row of each of `photographs` that has one, in their order; of equal names none is kept.
+
+    `others` are those of another name.
+    """
 
     def __init__(self, photographs: Collection[str], rows: Collection[str]) -> None:
         self._photographs, self._rows = photographs, rows
         left = [name for name in photographs if name not in rows]
-        named = set(photographs) if left else set[str]()
-        self._others = _match_others(left, [name for name in rows if name not in named]) if left else {}
-        self._count = len(photographs) - len(left) + len(self._others)
+        self.others = _match_others(left, self._not_named(rows)) if left else dict[str, Match]()
+        self._count = len(photographs) - len(left) + len(self.others)
 
     def __getitem__(self, photograph: str) -> Match:
-        return self._others[photograph] if photograph not in self._rows else Match(photograph, "")
+        return self.others[photograph] if photograph not in self._rows else Match(photograph, "")
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self._photographs if name in self._rows or name in self._others)
+        return (name for name in self._photographs if name in self._rows or name in self.others)
 
     def __len__(self) -> int:
         return self._count
+
+    def rows_of(self, photographs: Iterable[str]) -> Iterable[str]:
+        """The name of the row of each photograph; of one without a row its own."""
+        if not self.others:
+            return photographs
+        return (found.row if (found := self.others.get(name)) is not None else name for name in photographs)
+
+    def unused(self) -> list[str]:
+        """The rows that belong to no photograph."""
+        used = {match.row for match in self.others.values()}
+        return [name for name in self._not_named(self._rows) if name not in used]
+
+    def _not_named(self, rows: Iterable[str]) -> list[str]:
+        named = {*self._photographs}
+        return [name for name in rows if name not in named]
 
 
 def _match_others(photographs: Collection[str], rows: Collection[str]) -> dict[str, Match]:

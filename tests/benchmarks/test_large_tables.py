@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import lsun_index, rehearsal, rehearsal_stage, tables
 from pipeline import manifest
-from pipeline.faces.alignment import Annotated, join_annotations
+from pipeline.faces.alignment import Annotated, join_annotations, write_joined
 from pipeline.faces.formats import check_picture
 from pipeline.faces.landmarks import read_attributes
 from pipeline.params import SyntheticSource
@@ -85,9 +85,10 @@ def test_the_memory_of_a_long_stage_is_shown_over_its_time() -> None:
 def test_drawn_tables_are_joined_with_their_annotations() -> None:
     tables.draw(50)
     joined = join_annotations(Path("data/extract/extract.parquet"), read_params().align)
-    faces = list(joined.faces)
+    write_joined(Path("joined.parquet"), joined)
+    faces = manifest.read_kept(Path("joined.parquet"), Annotated)
     assert len(faces) == 50
-    assert all(isinstance(face, Annotated) and face.landmarks and face.split for face in faces)
+    assert all(face.landmarks and face.split and len(face.attributes or ()) == 40 for face in faces)
 
 
 def test_rows_of_annotations_are_made_one_by_one(tmp_path: Path) -> None:

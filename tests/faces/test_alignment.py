@@ -1,5 +1,6 @@
 """Photographs joined with annotations, and their rectangles: every input comes out once, each drop with its reason."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -19,6 +20,7 @@ from pipeline.faces.alignment import (
     join_annotations,
     keep_only,
     measure,
+    write_joined,
 )
 from pipeline.manifest import Accounting, Detected, Drop, Photograph, Stored
 from pipeline.params import AlignParams
@@ -29,7 +31,8 @@ FACE = (40.0, 40.0, 60.0, 40.0, 50.0, 50.0, 42.0, 62.0, 58.0, 62.0)
 ROW = " ".join(f"{value:g}" for value in FACE)
 
 
-def _params(**values: object) -> AlignParams:
+def aligning(**values: object) -> AlignParams:
+    """Params of align; `values` in place of the standard ones."""
     standard = {
         "photographs": "all",
         "rectangle": "landmarks",
@@ -59,7 +62,7 @@ def _join(
     manifest.write_rows(table, Photograph, [*rows, broken])
     for name, content in annotations.items():
         (folder / name).write_text(content)
-    return Result.of(join_annotations(table, _params(rectangle=rectangle, missing_attributes=missing_attributes)))
+    return Result.of(join_annotations(table, aligning(rectangle=rectangle, missing_attributes=missing_attributes)))
 
 
 class Result(NamedTuple):
@@ -72,10 +75,12 @@ class Result(NamedTuple):
 
     @classmethod
     def of(cls, joined: Joined) -> Self:
-        faces = list(joined.faces)
-        dropped = [face for face in faces if isinstance(face, Drop)]
-        annotated = [face for face in faces if isinstance(face, Annotated)]
-        return cls(annotated, dropped, joined.warnings, joined.suspicions)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "joined.parquet")
+            write_joined(path, joined)
+            found = manifest.read_kept(path, Annotated), manifest.read_dropped(path)
+            assert [*Path(folder).iterdir()] == [path]
+        return cls(*found, joined.warnings, joined.suspicions)
 
 
 def _measured(landmarks: tuple[float, ...] | None, width: int, height: int) -> Measured:
@@ -85,7 +90,7 @@ def _measured(landmarks: tuple[float, ...] | None, width: int, height: int) -> M
 
 def _reason(landmarks: tuple[float, ...] | None, width: int, height: int, **values: object) -> DropReason:
     with pytest.raises(RejectedInputError) as caught:
-        align_photograph(_measured(landmarks, width, height), _params(**values))
+        align_photograph(_measured(landmarks, width, height), aligning(**values))
     assert caught.value.detail
     return caught.value.reason
 
@@ -171,14 +176,14 @@ def test_eyes_in_the_other_order_are_mirrored_whichever_way_the_face_is_turned()
         angle = np.radians(degrees)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         turned = points @ turn + 50
-        assert align_photograph(_measured(tuple(turned.ravel().tolist()), 100, 90), _params()).zoom > 0
+        assert align_photograph(_measured(tuple(turned.ravel().tolist()), 100, 90), aligning()).zoom > 0
         swapped = tuple(turned[[1, 0, 2, 4, 3]].ravel().tolist())
         assert _reason(swapped, 100, 90) is DropReason.MIRRORED
     flipped = tuple((np.array(FACE).reshape(5, 2) * (1, -1) + (0, 90)).ravel().tolist())
     with pytest.raises(RejectedInputError, match=r"mirrored.*the mouth lies above the eyes"):
-        align_photograph(_measured(flipped, 100, 90), _params())
+        align_photograph(_measured(flipped, 100, 90), aligning())
     swapped = tuple(map(float, SWAPPED.split()))  # of published photographs the pixels are known
-    assert align_photograph(_measured(swapped, 100, 90), _params(photographs="published")).zoom > 0
+    assert align_photograph(_measured(swapped, 100, 90), aligning(photographs="published")).zoom > 0
 
 
 def test_rows_of_other_names_are_used_and_counted(tmp_path: Path) -> None:
@@ -225,7 +230,7 @@ def test_landmarks_of_the_stage_detect(tmp_path: Path) -> None:
     none = Drop.of(photographs[2], RejectedInputError(DropReason.NO_LANDMARKS, "no face"))
     manifest.write_rows(tmp_path / "detect.parquet", Detected, [*detected, none])
     (tmp_path / "attributes.txt").write_text("a.jpg 1 -1\nc.jpg 1 1\nd.jpg 1 1\n")
-    joined = Result.of(join_annotations(tmp_path / "extract.parquet", _params(), tmp_path / "detect.parquet"))
+    joined = Result.of(join_annotations(tmp_path / "extract.parquet", aligning(), tmp_path / "detect.parquet"))
     assert [(row.file, row.face, row.landmarks, row.attributes) for row in joined.annotated] == [
         ("a.jpg", 0, FACE, (1, -1)), ("a.jpg", 2, FACE, (1, -1)),
     ]  # fmt: skip
@@ -250,7 +255,7 @@ def test_a_source_without_landmarks_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_face_gets_its_rectangle() -> None:
-    row = align_photograph(_measured(FACE, 100, 90), _params())
+    row = align_photograph(_measured(FACE, 100, 90), aligning())
     assert (row.width, row.height, row.landmarks) == (100, 90, FACE)
     assert row.zoom == pytest.approx(1024 / 80)
     assert np.array(row.quad).reshape(4, 2).mean(axis=0) == pytest.approx([50.5, 42.7], abs=1e-4)
@@ -277,11 +282,11 @@ def test_landmarks_that_cannot_be_are_dropped(landmarks: tuple[float, ...], reas
     assert _reason(landmarks, 100, 90) is reason
 
 
-def test_the_limits_are_those_of_the_params() -> None:
+def test_the_limits_are_those_of_thealigning() -> None:
     far = (-99, *FACE[1:])
-    assert align_photograph(_measured(far, 100, 90), _params()).zoom > 0
+    assert align_photograph(_measured(far, 100, 90), aligning()).zoom > 0
     assert _reason(far, 100, 90, max_landmark_distance=0.5) is DropReason.ABSURD_LANDMARKS
-    assert align_photograph(_measured(FACE, 100, 90), _params(min_side_pixels=80)).zoom > 0
+    assert align_photograph(_measured(FACE, 100, 90), aligning(min_side_pixels=80)).zoom > 0
     assert _reason(FACE, 100, 90, min_side_pixels=81) is DropReason.TOO_SMALL
 
 
@@ -297,7 +302,7 @@ def test_whole_images_of_other_shapes_are_dropped(width: int, height: int, reaso
 @pytest.mark.parametrize(("width", "height"), [(64, 63), (96, 96)])
 def test_other_shapes_name_the_option_that_takes_them(width: int, height: int) -> None:
     with pytest.raises(RejectedInputError, match=r"align\.rectangle: centre"):
-        align_photograph(_measured(None, width, height), _params(rectangle="whole", resolution=64))
+        align_photograph(_measured(None, width, height), aligning(rectangle="whole", resolution=64))
 
 
 @pytest.mark.parametrize(
@@ -310,14 +315,14 @@ def test_other_shapes_name_the_option_that_takes_them(width: int, height: int) -
     ],
 )
 def test_the_largest_square_in_the_middle(width: int, height: int, quad: tuple[int, ...]) -> None:
-    row = align_photograph(_measured(None, width, height), _params(rectangle="centre", resolution=64))
+    row = align_photograph(_measured(None, width, height), aligning(rectangle="centre", resolution=64))
     assert row.quad == quad
     assert row.zoom == 64 / min(width, height)
 
 
 def test_small_squares_are_enlarged_only_where_params_say_so() -> None:
     assert _reason(None, 63, 90, rectangle="centre", resolution=64) is DropReason.TOO_SMALL
-    row = align_photograph(_measured(None, 63, 90), _params(rectangle="centre", resolution=64, enlarge=True))
+    row = align_photograph(_measured(None, 63, 90), aligning(rectangle="centre", resolution=64, enlarge=True))
     assert row.quad == (0, 13, 0, 76, 63, 76, 63, 13)
     assert _reason(None, 31, 90, rectangle="centre", resolution=64, enlarge=True) is DropReason.TOO_SMALL
 
@@ -325,7 +330,7 @@ def test_small_squares_are_enlarged_only_where_params_say_so() -> None:
 @given(st.sampled_from([4, 64, 1024]), st.integers(0, 4))
 def test_a_whole_image_is_its_own_rectangle(resolution: int, doublings: int) -> None:
     side = resolution << doublings
-    row = align_photograph(_measured(None, side, side), _params(rectangle="whole", resolution=resolution))
+    row = align_photograph(_measured(None, side, side), aligning(rectangle="whole", resolution=resolution))
     assert row.quad == (0, 0, 0, side, side, side, side, 0)
     assert row.zoom == resolution / side
 
@@ -334,9 +339,12 @@ def test_only_photographs_of_the_list_go_on_and_the_others_are_not_faults(tmp_pa
     files = {0: "000001.jpg", 1: "000002.jpg", 2: "000003.jpg"}
     rows = f"000001.jpg {ROW}\n000002.jpg {ROW}\n000005.jpg {ROW}\n000006.jpg {ROW}\n"
     joined = _join(tmp_path, files, {"landmarks.txt": rows})
-    found = list(keep_only([*joined.annotated, *joined.dropped], {"000001.jpg", "000003.jpg", "000005.jpg"}))
-    assert [row.file for row in found if isinstance(row, Annotated)] == ["000001.jpg"]
-    dropped = [row for row in found if isinstance(row, Drop)]
+    table = manifest.table_of(Annotated, [*joined.annotated, *joined.dropped])
+    found = keep_only(table, {"000001.jpg", "000003.jpg", "000005.jpg"})
+    assert found["index"].to_pylist() == table["index"].to_pylist()
+    assert found.filter(found["drop_reason"].is_null())["file"].to_pylist() == ["000001.jpg"]
+    manifest.write_tables(tmp_path / "kept.parquet", Annotated, [found])
+    dropped = manifest.read_dropped(tmp_path / "kept.parquet")
     assert {drop.file: drop.reason for drop in dropped} == {
         "000002.jpg": DropReason.NOT_PUBLISHED,
         "000003.jpg": DropReason.NO_LANDMARKS,
