@@ -27,6 +27,10 @@ from pipeline.trust.inspection import Facts
 
 SHOWN = 50
 """Examples that are listed of each kind; all are counted."""
+FIRST = 5
+"""Values that are listed of each column of a table."""
+ROWS_AT_ONCE = 1 << 16
+"""Of a column, which are compared at a time."""
 Key = tuple[int, str, int]
 
 
@@ -195,12 +199,23 @@ def _keys(path: Path, keys: list[str]) -> NDArray[Any]:
 
 def _changed(name: str, both: NDArray[Any], rows: Sequence[tuple[Path, NDArray[np.int64]]]) -> Facts:
     """How many values of a column differ between rows with the keys `both`, and the first; only it is in memory."""
-    left, right = (
-        pq.read_table(path, columns=[name])[name].take(pa.array(places)).combine_chunks() for path, places in rows
-    )
-    changed = np.flatnonzero(_differ(left, right)).tolist()
-    shown = {_text(both[row].item()): pair_of(left[row].as_py(), right[row].as_py()) for row in changed[:5]}
-    return {"rows": len(changed), "first": shown} if changed else {}
+    columns = [(pq.read_table(path, columns=[name])[name], places_N) for path, places_N in rows]
+    shown: dict[str, str] = {}
+    count = 0
+    for start in range(0, len(both), ROWS_AT_ONCE):
+        left, right = (_taken(column, places_N[start : start + ROWS_AT_ONCE]) for column, places_N in columns)
+        changed = np.flatnonzero(_differ(left, right)).tolist()
+        count += len(changed)
+        for row in changed[: FIRST - len(shown)]:
+            shown[_text(both[start + row].item())] = pair_of(left[row].as_py(), right[row].as_py())
+    return {"rows": count, "first": shown} if count else {}
+
+
+def _taken(column: pa.ChunkedArray, places_N: NDArray[np.int64]) -> pa.Array:
+    """The values at some places; of a table in the order of its keys they lie close together."""
+    first, last = int(places_N.min()), int(places_N.max())
+    near = column.slice(first, last - first + 1).combine_chunks()
+    return near if np.array_equal(places_N, np.arange(first, last + 1)) else near.take(pa.array(places_N - first))
 
 
 def _has_equality(of: pa.DataType) -> bool:

@@ -20,6 +20,7 @@ from pipeline.shards import layout
 from pipeline.shards.reader import DataSet
 from pipeline.shards.view import write_view
 from pipeline.shards.writer import writing_shard
+from pipeline.trust import compare
 from stages import trust
 from stages.__main__ import app
 from tests.commands.small_data_set import make_data_set
@@ -167,6 +168,20 @@ def test_values_that_arrow_does_not_compare(tmp_path: Path) -> None:
     pq.write_table(pa.table(odd | {"pairs": pairs.take(pa.array([0, 0]))}), tmp_path / "b.parquet")
     assert trust.compare(tmp_path / "a.parquet", tmp_path / "a.parquet")["equal"]
     assert [*trust.compare(tmp_path / "a.parquet", tmp_path / "b.parquet")["values"]] == ["pairs"]
+
+
+def test_long_tables_in_any_order_are_compared_some_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "ROWS_AT_ONCE", 4)
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    values = [[row, -row] for row in range(30)]
+    pq.write_table(pa.table({"index": range(30), "value": values}), a, row_group_size=7)
+    others = [[row, 7] if row % 5 == 3 else [row, -row] for row in range(30)]
+    order = [*range(11), *reversed(range(11, 30))]
+    pq.write_table(pa.table({"index": order, "value": [others[row] for row in order]}), b, row_group_size=7)
+    first = {str(row): f"[{row}, {-row}] -> [{row}, 7]" for row in (3, 8, 13, 18, 23)}
+    assert compare.tables(a, b)["values"] == {"value": {"rows": 6, "first": first}}
 
 
 def _other_weight(path: Path) -> None:
