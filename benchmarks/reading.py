@@ -1,8 +1,9 @@
 """Reading shards: `python -m benchmarks.reading [FOLDER]`.
 
 First minibatches of 4 random images of 1024x1024, and of smaller levels, against h5py reading the original's file (see
-`benchmarks.plain_shards`): milliseconds per image, alternating, medians. CPU time is that of all threads; the time that
-passes is shorter where our reader decompresses in several, while HDF5 uses one. Images as in `benchmarks.shards`.
+`benchmarks.plain_shards`): milliseconds per image, alternating, medians. CPU time is that of all threads. The time that
+passes, by the clock, is measured on 1, 2 and 4 cores, as far as there are: our reader uses a thread for each, HDF5 one
+in all. Images as in `benchmarks.shards`.
 
 Then images per second of training's reader by the number of its processes, 256x256 in gzip, minibatches of 16 in
 training order: alone, and alternating with a computation of one thread, as in training on a CPU; there
@@ -10,11 +11,13 @@ training order: alone, and alternating with a computation of one thread, as in t
 """
 
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import torch
 
 from benchmarks import plain_shards, shards
 from benchmarks.result import save
+from pipeline.cores import cores
 from pipeline.params import TrainRun
 from pipeline.shards import codecs
 from pipeline.shards.layout import Header
@@ -42,15 +46,19 @@ IMAGES = 200
 LEVELS = (1024, 128, 16)
 RANDOM_MINIBATCH = 4
 RANDOM_ROUNDS = 15
+CORES = (1, 2, 4)
 
 
 def random_minibatches(
     images_HWC: shards.Images, folder: Path, levels: tuple[int, ...], rounds: int
 ) -> dict[int, dict[str, dict[str, float]]]:
-    """CPU and wall-clock milliseconds to read an image of each level, from the original's file and ours by codec."""
+    """Milliseconds to read an image of each level, from the original's file and ours by codec.
+
+    `cpu_ms` on all cores, and `wall_ms_N` by the clock on N cores.
+    """
     shards.compared(images_HWC, folder, 1)
     rng = np.random.default_rng(2)
-    found: dict[int, dict[str, list[tuple[float, float]]]] = {level: {} for level in levels}
+    found: dict[int, dict[str, dict[str, list[float]]]] = {level: {} for level in levels}
     for codec in codecs.CODECS:
         write_view(folder / codec)
     sets = {codec: DataSet(folder / codec) for codec in codecs.CODECS}
@@ -64,26 +72,40 @@ def random_minibatches(
                 expected = read["original"]()
                 for name, call in read.items():
                     np.testing.assert_array_equal(call(), expected)
-                    found[level].setdefault(name, []).append(both_times(call))
+                    times = found[level].setdefault(name, {})
+                    times.setdefault("cpu_ms", []).append(shards.seconds_of(call))
+                    for number in core_counts():
+                        with on_cores(number):
+                            call()  # starts the threads
+                            started = time.perf_counter()
+                            call()
+                            times.setdefault(f"wall_ms_{number}", []).append(time.perf_counter() - started)
     for data in sets.values():
         data.close()
     count = min(RANDOM_MINIBATCH, len(images_HWC))
     return {
         level: {
-            name: {
-                kind: round(statistics.median(seconds) / count * 1000, 3)
-                for kind, seconds in zip(("cpu_ms", "wall_ms"), zip(*times, strict=True), strict=True)
-            }
+            name: {kind: round(statistics.median(seconds) / count * 1000, 3) for kind, seconds in times.items()}
             for name, times in rows.items()
         }
         for level, rows in found.items()
     }
 
 
-def both_times(call: Callable[[], Any]) -> tuple[float, float]:
-    """CPU seconds of all threads, and seconds that pass."""
-    started = time.perf_counter()
-    return shards.seconds_of(call), time.perf_counter() - started
+def core_counts() -> list[int]:
+    """How many cores to measure with: those of `CORES` that this process may use."""
+    return [number for number in CORES if number <= cores()]
+
+
+@contextmanager
+def on_cores(number: int) -> Generator[None]:
+    """Restrict this thread, and those that it starts, to `number` of its cores (Linux)."""
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(usable)[:number])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usable)
 
 
 def draw(folder: Path, images: int) -> Path:
@@ -167,7 +189,7 @@ def main(folder: Path | None) -> None:
         f"read {codec} {level} {kind}": round(times["original"][kind] / times[codec][kind], 2)
         for level, times in random.items()
         for codec in codecs.CODECS
-        for kind in ("cpu_ms", "wall_ms")
+        for kind in times[codec]
     } | {f"workers {name} by 0": round(best[name] / best["0"], 2) for name in best if name != "0"}
     figures = {"random_minibatches_ms": random, "images": IMAGES, "resolution": RESOLUTION, "minibatch": MINIBATCH}
     name = "reading" if folder is None else f"reading-{folder.resolve().name}"

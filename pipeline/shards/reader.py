@@ -1,15 +1,15 @@
 """Random access to the images of a data set of shards, at any resolution.
 
 Needs only numpy and h5py (and hdf5plugin for the codec zstd). Where isal (for gzip) or pyarrow (for zstd) is installed,
-chunks are decompressed by these instead of HDF5, in a fraction of the time and several at once.
+chunks are read and decompressed by these instead of HDF5, in a fraction of the time and several at once.
 """
 
 import math
 import multiprocessing
 import os
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache, partial
 from itertools import pairwise
@@ -28,10 +28,7 @@ OPEN_SHARDS = 256
 """The most shards that a reader keeps open; fewer where the process may open few files."""
 
 THREADED_BYTES = 2**20
-"""Of pixels in a request: fewer are decompressed without threads."""
-
-CHUNKS_AHEAD = 64
-"""The most compressed chunks that wait in memory for a thread."""
+"""Of pixels in a request: fewer are read without threads."""
 
 
 class DataSet:
@@ -39,7 +36,7 @@ class DataSet:
 
     Each process opens the shards for itself when it first reads them, so the object may be pickled or used after a
     fork. Within a process it may be used by one thread at a time. For itself it uses a thread for each core of the
-    process to decompress many pixels, but none in a child process, since its siblings use the other cores.
+    process to read many pixels, but none in a child process, since its siblings use the other cores.
 
     Parameters
     ----------
@@ -101,19 +98,23 @@ class DataSet:
         images_NCHW = np.empty((len(requested), layout.CHANNELS, resolution, resolution), np.uint8)
         order = np.argsort(requested, kind="stable")  # a chunk is read once
         shard_of = np.searchsorted(self._starts, requested[order], side="right") - 1
-        pool = _threads(os.getpid()) if _is_large(images_NCHW) else None
-        decompressing: deque[tuple[int, Future[None]]] = deque()
-        for shard in np.unique(shard_of).tolist():
-            places = order[shard_of == shard]
-            with self._naming(shard, resolution):
-                rows = requested[places] - self._starts[shard]
-                for chunk in self._shard(shard).chunks(resolution, rows, places, images_NCHW):
-                    if pool is None:
-                        chunk()
-                    else:
-                        decompressing.append((shard, pool.submit(chunk)))
-                        self._finish(decompressing, resolution, but=CHUNKS_AHEAD)
-        self._finish(decompressing, resolution)
+        pool = _threads(os.getpid(), cores()) if _is_large(images_NCHW) else None
+        reading: list[tuple[int, Future[None]]] = []
+        try:
+            for shard in np.unique(shard_of).tolist():
+                places = order[shard_of == shard]
+                if shard not in self._open and len(self._open) >= _most_open():
+                    self._finish(reading, resolution)  # another shard will be closed
+                with self._naming(shard, resolution):
+                    rows = requested[places] - self._starts[shard]
+                    for chunk in self._shard(shard).chunks(resolution, rows, places, images_NCHW):
+                        if pool is None:
+                            chunk()
+                        else:
+                            reading.append((shard, pool.submit(chunk)))
+            self._finish(reading, resolution)
+        finally:
+            wait([future for _, future in reading])  # of a file that stays open
         return images_NCHW
 
     def close(self) -> None:
@@ -138,18 +139,18 @@ class DataSet:
             self._inherited = self._open
             self._open, self._process = OrderedDict(), os.getpid()
         if shard not in self._open:
-            if len(self._open) >= min(OPEN_SHARDS, open_files.few()):
+            if len(self._open) >= _most_open():
                 self._open.popitem(last=False)[1].close()
             codecs.make_readable(self.header.codec)
             self._open[shard] = _Shard(self.folder / self._names[shard])
         self._open.move_to_end(shard)
         return self._open[shard]
 
-    def _finish(self, decompressing: deque[tuple[int, Future[None]]], resolution: int, but: int = 0) -> None:
-        while len(decompressing) > but:
-            shard, future = decompressing.popleft()
+    def _finish(self, reading: list[tuple[int, Future[None]]], resolution: int) -> None:
+        for shard, future in reading:
             with self._naming(shard, resolution):
                 future.result()
+        reading.clear()
 
     @contextmanager
     def _naming(self, shard: int, resolution: int) -> Generator[None]:
@@ -206,7 +207,10 @@ class _Shard:
     def chunks(
         self, resolution: int, rows: NDArray[np.int64], places: NDArray[np.int64], out_NCHW: NDArray[np.uint8]
     ) -> Generator[Callable[[], None]]:
-        """Read the sorted `rows`, a chunk at a time; each call decompresses one to its `places` of `out_NCHW`."""
+        """Find the chunks of the sorted `rows`; each call reads one to its `places` of `out_NCHW`, in any thread.
+
+        Until all calls have returned, the shard must not be closed.
+        """
         if resolution not in self._levels:
             level = layout.dataset(self._file, layout.level_name(resolution))
             self._levels[resolution] = level, codecs.decompressor(level)
@@ -216,27 +220,40 @@ class _Shard:
         for start, stop in pairwise([0, *cuts.tolist(), len(rows)]):
             first = int(rows[start]) // size * size
             wanted = rows[start:stop] - first, places[start:stop]
-            left_out, stored = (1, b"") if decompress is None else codecs.stored_chunk(level, first)
-            if decompress is None or left_out:  # HDF5 may store a chunk without its filter
-                pixels_NCHW = level[first : first + size]
-                yield partial(_decompress, lambda pixels, _: pixels, pixels_NCHW, pixels_NCHW.shape, wanted, out_NCHW)
+            stored = None if decompress is None else level.id.get_chunk_info_by_coord((first, 0, 0, 0))
+            if decompress is None or stored is None or stored.filter_mask:  # HDF5 may store a chunk without its filter
+                yield partial(_copy, level[first : first + size], wanted, out_NCHW)
             else:
-                yield partial(_decompress, decompress, stored, level.chunks or (), wanted, out_NCHW)
+                place = self._file.id.get_vfd_handle(), stored.byte_offset, stored.size
+                yield partial(_decompress, decompress, place, level.chunks or (), wanted, out_NCHW)
 
 
 def _decompress(
     decompress: codecs.Decompress,
-    stored: Any,
+    file_start_size: tuple[int, int, int],
     shape: tuple[int, ...],
     rows_and_places: tuple[NDArray[np.int64], NDArray[np.int64]],
     out_NCHW: NDArray[np.uint8],
 ) -> None:
-    pixels = np.frombuffer(decompress(stored, math.prod(shape)), np.uint8)
+    file, start, size = file_start_size
+    pixels = np.frombuffer(decompress(os.pread(file, size, start), math.prod(shape)), np.uint8)
     if pixels.size != math.prod(shape):
         raise OSError(f"a chunk has {pixels.size} bytes instead of {math.prod(shape)}")
-    chunk_NCHW = pixels.reshape(shape)
+    _copy(pixels.reshape(shape), rows_and_places, out_NCHW)
+
+
+def _copy(
+    chunk_NCHW: NDArray[np.uint8],
+    rows_and_places: tuple[NDArray[np.int64], NDArray[np.int64]],
+    out_NCHW: NDArray[np.uint8],
+) -> None:
     for row, place in zip(*(numbers.tolist() for numbers in rows_and_places), strict=True):
         out_NCHW[place] = chunk_NCHW[row]
+
+
+def _most_open() -> int:
+    """The most shards that are open at once."""
+    return min(OPEN_SHARDS, open_files.few())
 
 
 def _is_large(images_NCHW: NDArray[np.uint8]) -> bool:
@@ -245,9 +262,9 @@ def _is_large(images_NCHW: NDArray[np.uint8]) -> bool:
 
 
 @cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    """One per core of this process, whose number is `process`: those of its parent are not there after a fork.
+def _threads(process: int, count: int) -> ThreadPoolExecutor:
+    """`count` threads of this process, whose number is `process`: those of its parent are not there after a fork.
 
     They stay, since memory that was used in a thread is freed when it ends.
     """
-    return ThreadPoolExecutor(cores(), f"shards-{process}")
+    return ThreadPoolExecutor(count, f"shards-{process}")

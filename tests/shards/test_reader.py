@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -199,6 +200,38 @@ def test_few_shards_stay_open(data_set: MakeDataSet, monkeypatch: pytest.MonkeyP
     before = open_shards(folder)
     data.close()
     assert (before, open_shards(folder)) == (2, 0)
+
+
+def test_a_shard_stays_open_while_threads_read_it(data_set: MakeDataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = vars(reader)["_decompress"]
+
+    def slow(*arguments: Any) -> None:
+        time.sleep(0.01)
+        plain(*arguments)
+
+    monkeypatch.setattr(reader, "OPEN_SHARDS", 2)
+    monkeypatch.setattr(reader, "THREADED_BYTES", 1)
+    monkeypatch.setattr(reader, "_decompress", slow)
+    folder, all_NCHW = data_set((1,) * 6)
+    with DataSet(folder) as data:
+        np.testing.assert_array_equal(data.read(16, range(6)), all_NCHW)
+
+
+def test_a_failed_request_leaves_no_thread_reading(data_set: MakeDataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[bool] = []
+
+    def damaged_or_slow(_: Any, __: Any, ___: Any, rows_and_places: tuple[np.ndarray, np.ndarray], ____: Any) -> None:
+        if not rows_and_places[1].min():
+            raise OSError("damaged")
+        time.sleep(0.02)
+        ended.append(True)
+
+    monkeypatch.setattr(reader, "THREADED_BYTES", 1)
+    monkeypatch.setattr(reader, "_decompress", damaged_or_slow)
+    folder, _ = data_set((1,) * 4)
+    with DataSet(folder) as data, pytest.raises(ShardError, match=r"shard-00000\.h5: HDF5 cannot read .*damaged"):
+        data.read(16, range(4))
+    assert len(ended) == 3
 
 
 def open_shards(folder: Path) -> int:
