@@ -44,10 +44,11 @@ class GeneratorBlock(nn.Module):
         self.Conv1 = Conv(outputs, outputs, kernel=3, gain=RELU_GAIN, use_wscale=wscale, bias=bias)
         self.Activation1 = Activation(options, outputs)
 
-    def forward(self, x: Images) -> Images:
+    def forward(self, x_NCHW: Tensor) -> Tensor:
         """(N, inputs, H, W) → (N, outputs, 2H, 2W)."""
-        x = self.Conv0_up(x) if self._fused else self.Conv0(upscale(x))
-        return self.Activation1(self.Conv1(self.Activation0(x)))
+        x = self.Conv0_up(x_NCHW) if self._fused else self.Conv0(upscale(x_NCHW))
+        # compilers fuse the second norm with toRGB, which computes image by image
+        return self.Activation1(unpack(self.Conv1(self.Activation0(x))))
 
 
 class GeneratorBase(nn.Module):

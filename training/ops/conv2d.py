@@ -61,7 +61,7 @@ def conv2d(x: Images, weight: Tensor, stride: int = 1, bias: Tensor | None = Non
     outputs, inputs, kernel = weight.shape[:3]
     if _on_gpu(x):
         if kernel == 1 and min(inputs, outputs) <= RGB_MAPS:
-            return add_bias(rgb_conv2d(x, weight), bias)
+            return add_bias(rgb_conv2d(unpack(x), weight), bias)
         if (kernel, stride) == (3, 1) and _packs(x, maps=max(inputs, outputs)):
             return add_bias(packed_conv2d(x, weight), bias)
         if (kernel, stride) == (4, 2) and _packs(x, maps=inputs):
@@ -93,16 +93,11 @@ def _add_bias(x_NCHW: Tensor, bias_C: Tensor) -> Tensor:
     return x_NCHW + bias_C.to(x_NCHW.dtype).view(1, -1, 1, 1)
 
 
-def rgb_conv2d(x: Images, weight: Tensor) -> Images:
-    """A 1x1 convolution as sums of products; the result is not packed."""
+def rgb_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    """A 1x1 convolution as sums of products."""
     outputs, inputs = weight.shape[:2]
     if inputs > outputs:
-        # packed pixels are summed where they are; of RGB images little is moved
-        maps, axis = (x.planes(), 2) if isinstance(x, Packed) else (x, 1)
-        rows = [weight[o].view(-1, 1, 1) for o in range(outputs)]
-        sums = torch.stack([(maps * row).sum(dim=axis) for row in rows], dim=axis)
-        return unpack(Packed(sums.flatten(1, 2))) if isinstance(x, Packed) else sums
-    x = unpack(x)
+        return torch.cat([(x * weight[o].view(1, -1, 1, 1)).sum(dim=1, keepdim=True) for o in range(outputs)], dim=1)
     y = x[:, :1] * weight[:, 0].view(1, -1, 1, 1)
     for i in range(1, inputs):
         y = y + x[:, i : i + 1] * weight[:, i].view(1, -1, 1, 1)

@@ -20,7 +20,7 @@ from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils import _pytree as pytree
 
 from pipeline.params import TrainRun, WganLoss
-from training.runtime.masks import write_masks
+from training.runtime.graph_passes import share_weights, write_masks
 from training.runtime.signals import nothing_to_save
 
 logger = logging.getLogger(__name__)
@@ -138,6 +138,7 @@ class CompiledFunction(Generic[R]):
             return [result.detach() if isinstance(result, Tensor) else result for result in results]
 
         graph = make_fx(traced, tracing_mode="fake", _allow_non_fake_inputs=True)(self._states(), _tensors(args))
+        share_weights(graph)
         write_masks(graph)
         return graph
 

@@ -1,4 +1,4 @@
-"""Masks of leaky ReLUs in traced gradients."""
+"""Traced gradients that move fewer bytes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from benchmarks.traffic import inductor_counts
 from training.ops.activations import leaky_relu
 from training.ops.conv2d import conv2d
 from training.ops.packing import unpack
-from training.runtime.masks import write_masks
+from training.runtime.graph_passes import share_weights, write_masks
 
 
 def _penalty(x: Tensor, weight: Tensor) -> list[Tensor]:
@@ -71,3 +71,22 @@ def _bytes(graph: fx.GraphModule, inputs: list[Tensor]) -> int:
         return graph(*tensors)
 
     return inductor_counts(called, [], inputs)[0]  # pyright: ignore[reportArgumentType]
+
+
+def _two_passes(x: Tensor, weight: Tensor) -> list[Tensor]:
+    return [conv2d(part, (weight * 2).permute(0, 1, 3, 2)) for part in (x, x + 1)]  # pyright: ignore[reportReturnType]
+
+
+def _changed_between(x: Tensor, weight: Tensor) -> list[Tensor]:
+    first, second = weight * 2, weight * 2
+    first.view(-1).add_(1)
+    return [first, second]
+
+
+@pytest.mark.parametrize(("function", "products"), [(_two_passes, 1), (_changed_between, 2)])
+def test_equal_preparations_of_weights_become_one(function: Any, products: int) -> None:
+    graph, inputs = _traced(function, torch.float32)
+    expected = function(*inputs)
+    share_weights(graph)
+    assert len(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.mul.Tensor)) == products
+    assert all(torch.equal(a, b) for a, b in zip(graph(*inputs), expected, strict=True))

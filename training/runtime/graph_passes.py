@@ -1,4 +1,7 @@
-"""What compiled backward passes of leaky ReLUs read: a byte for each result that says whether it is positive."""
+"""Changes of traced gradients after which they move fewer bytes, and results stay the same."""
+
+# torch documents operators only in its sources
+# pyright: reportPrivateUsage=false
 
 from typing import Any
 
@@ -8,6 +11,42 @@ from torch import fx
 _aten = torch.ops.aten
 _UNCHANGED = (_aten.detach.default, _aten.alias.default)
 _ELEMENTWISE = (*_UNCHANGED, _aten.add.Tensor, _aten._to_copy.default)
+
+_PREPARATION = (
+    *_UNCHANGED, _aten.mul.Tensor, _aten._to_copy.default, _aten.permute.default, _aten.view.default, _aten.t.default,
+    _aten.expand.default, _aten._unsafe_view.default, _aten.mm.default, _aten.bmm.default, _aten.clone.default,
+    _aten.constant_pad_nd.default, _aten.slice.Tensor, _aten.cat.default, _aten.repeat.default,
+)  # fmt: skip
+
+
+def share_weights(graph: fx.GraphModule) -> None:
+    """Prepare each kernel once: passes through a network scale, filter and pack the same weights.
+
+    Equal operations become one where all that they compute with are inputs, or computed from inputs by the operations
+    that prepare kernels, and where nothing changes the result.
+    """
+    kept: dict[tuple[Any, str, str], fx.Node] = {}
+    prepared = set(graph.graph.find_nodes(op="placeholder"))
+    for node in list(graph.graph.nodes):
+        if node.target not in _PREPARATION or not prepared.issuperset(node.all_input_nodes) or _is_changed(node):
+            continue
+        first = kept.setdefault((node.target, repr(node.args), repr(node.kwargs)), node)
+        prepared.add(first)
+        if first is not node:
+            node.replace_all_uses_with(first)
+            graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _is_changed(node: fx.Node) -> bool:
+    """Whether an operation writes to the result, or to a view of it."""
+    for user in node.users:
+        operation: Any = user.target
+        if isinstance(operation, torch._ops.OpOverload) and (
+            operation._schema.is_mutable or (operation.is_view and _is_changed(user))
+        ):
+            return True
+    return False
 
 
 def write_masks(graph: fx.GraphModule) -> None:
