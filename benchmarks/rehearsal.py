@@ -1,6 +1,7 @@
 """A full-size rehearsal: all data stages on as many drawn photographs as CelebA has, which are small.
 
     python -m benchmarks.rehearsal [--photographs 202599] [--workers 2 | --scheduler] [--networks]
+    python -m benchmarks.rehearsal --photographs 2000 --resolution 1024 --faces 100 250    # of CelebA's size
 
 Some hundred photographs are drawn; the others are these with moved landmarks and another comment in the file, so each
 file is distinct, and drawing them takes minutes instead of hours. Names, splits, attributes and the kinds of bad files
@@ -47,20 +48,28 @@ STAGES = (
 WITH_TABLE = ("extract", "align", "crop", "denoise", "superres", "select", "shard")
 BAD_SHARE, KEPT = 1000, 30_000
 FACE_PIXELS = (24, 40)
-CLUSTER_WORKERS = 4
+CLUSTER_WORKERS, WORKER_MIB = 4, 2000
 FIRST, LONG_ENOUGH, SHOWN = 40, 160, 20
 """Samples while a worker loads its libraries, from how many on its memory is shown over time, and in how many means."""
 
 
-def params_of(photographs: int, resolution: int, *, networks: bool, workers: int, scheduler: str | None) -> Params:
-    """CelebA's chunks and limits, with drawn photographs and small results."""
+def params_of(
+    photographs: int,
+    resolution: int,
+    *,
+    networks: bool,
+    workers: int,
+    scheduler: str | None,
+    faces: Sequence[int] = FACE_PIXELS,
+) -> Params:
+    """CelebA's chunks and limits, with drawn photographs and small results; `faces` are their least and most pixels."""
     params: dict[str, Any] = profiles.read_profile("celebahq-network").model_dump(mode="json")
     bad = max(photographs // BAD_SHARE, 1)
-    smallest, largest = FACE_PIXELS
+    smallest, largest = faces
     source = {"photographs": photographs - bad, "bad_photographs": bad, "seed": 1}
     source |= {"kind": "synthetic", "face_pixels_min": smallest, "face_pixels_max": largest}
     params["download"] = {"watch": "manifests/celeba.yaml", "source": source}
-    params["cluster"] |= {"workers": workers, "scheduler": scheduler, "memory_per_worker_mib": 1500}
+    params["cluster"] |= {"workers": workers, "scheduler": scheduler, "memory_per_worker_mib": WORKER_MIB}
     params["align"] |= {"resolution": resolution, "min_side_pixels": 8, "max_suspicious": 1.0}
     for stage in ("extract", "align", "crop", "denoise", "superres"):
         params[stage]["max_dropped"] = 0.05
@@ -142,7 +151,7 @@ def cluster(folder: Path) -> Generator[tuple[str, dict[int, str]]]:
         while not address.exists() or not address.read_text():
             time.sleep(0.1)
         found = json.loads(address.read_text())["address"]
-        options = ("--no-dashboard", "--nthreads", "1", "--no-nanny", "--memory-limit", "1500MiB")
+        options = ("--no-dashboard", "--nthreads", "1", "--no-nanny", "--memory-limit", f"{WORKER_MIB}MiB")
         parts |= {start("worker", found, *options): "worker" for _ in range(CLUSTER_WORKERS)}
         yield found, parts
 
@@ -218,7 +227,15 @@ def compared(params: Params, needs: Sequence[plan.Need], figures: dict[str, dict
 
 
 def rehearse(
-    photographs: int, resolution: int, *, workers: int, scheduler: bool, networks: bool, planned: bool, within: Path
+    photographs: int,
+    resolution: int,
+    *,
+    faces: Sequence[int],
+    workers: int,
+    scheduler: bool,
+    networks: bool,
+    planned: bool,
+    within: Path,
 ) -> dict[str, Any]:
     """Plan, run all stages in a new folder in `within`, count; print a table."""
     with tempfile.TemporaryDirectory(dir=within) as name, ExitStack() as stack:
@@ -229,7 +246,7 @@ def rehearse(
             Path(known).symlink_to(ROOT / known)
         address, others = stack.enter_context(cluster(folder)) if scheduler else (None, {})
         workers = CLUSTER_WORKERS if scheduler else workers
-        params = params_of(photographs, resolution, networks=networks, workers=workers, scheduler=address)
+        params = params_of(photographs, resolution, networks=networks, workers=workers, scheduler=address, faces=faces)
         PARAMS.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         needs = plan.disk_needs(params)
         if planned:
@@ -260,13 +277,21 @@ def rehearse(
                     f"{part} through all stages: {values[0]} to {values[-1]} MiB, last third by first {growth(values)}"
                 )
         options = {"photographs": photographs, "resolution": resolution, "networks": networks, "workers": workers}
-        return options | {"cluster": scheduler, "stages": figures, "course_mib": course, "ratios": ratios, **counted}
+        return options | {
+            "cluster": scheduler,
+            "face_pixels": [*faces],
+            "stages": figures,
+            "course_mib": course,
+            "ratios": ratios,
+            **counted,
+        }
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--photographs", type=int, default=202_599)
     parser.add_argument("--resolution", type=int, default=64, help="side of the final images")
+    parser.add_argument("--faces", type=int, nargs=2, default=FACE_PIXELS, help="least and most pixels of a face")
     parser.add_argument("--workers", type=int, default=2, help="local worker processes")
     parser.add_argument("--scheduler", action="store_true", help="a dask scheduler and four worker processes instead")
     parser.add_argument("--networks", action="store_true", help="small networks in denoise and superres")
@@ -276,11 +301,13 @@ if __name__ == "__main__":
     result = rehearse(
         chosen.photographs,
         chosen.resolution,
+        faces=chosen.faces,
         workers=chosen.workers,
         scheduler=chosen.scheduler,
         networks=chosen.networks,
         planned=not chosen.no_plan,
         within=chosen.within.absolute(),
     )
-    save(f"rehearsal-{'cluster' if chosen.scheduler else 'local'}", result, result["ratios"])
+    where, side = "cluster" if chosen.scheduler else "local", "" if chosen.resolution == 64 else f"-{chosen.resolution}"
+    save(f"rehearsal-{where}{side}", result, result["ratios"])
     sys.exit(0 if result["whole"] else 1)
