@@ -1,6 +1,6 @@
 """A full-size rehearsal: all data stages on as many drawn photographs as CelebA has, which are small.
 
-    python -m benchmarks.rehearsal [--photographs 202599] [--workers 2 | --scheduler] [--networks]
+    python -m benchmarks.rehearsal [--photographs 202599] [--workers 2 | --scheduler] [--networks] [--twice [STAGE ...]]
     python -m benchmarks.rehearsal --photographs 2000 --resolution 1024 --faces 100 250    # of CelebA's size
 
 Some hundred photographs are drawn; the others are these with moved landmarks and another comment in the file, so each
@@ -12,18 +12,21 @@ Before the first stage `celebahq plan` says what is to come. Per stage: seconds 
 its processes, peak memory (anonymous pages) of the stage's process, of a worker or another child, and of the scheduler;
 the memory of the largest worker in the last third of a long stage by that in the first; the disk that the result takes.
 The processes of `--scheduler` are followed through all stages too.
+`--twice` runs each stage that works in chunks, or those named, a second time with one worker, after its result was
+removed: `RATIO align-one-worker-by-2`, of the whole stage by the clock, and `align-chunks-...`, of its chunks alone.
 At the end inputs are counted: all are kept or dropped by some stage. Exit status 1 if they are not.
 """
 
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -172,12 +175,14 @@ def timed_stage(name: str, folder: Path, others: dict[int, str]) -> dict[str, An
     seconds = time.monotonic() - started
     if status:
         sys.exit(f"{name} failed:\n{(folder / f'{name}.log').read_text()[-3000:]}")
+    own = json.loads((folder / f"{name}{SECONDS}").read_text())
     busy = sum(_processor_seconds(process) - taken for process, taken in before.items())
     total = used.ru_utime + used.ru_stime + busy
     return {
         "seconds": round(seconds, 1),
         "processor_seconds": round(total, 1),
-        "serial_seconds": round(float((folder / f"{name}{SECONDS}").read_text()), 1),
+        "serial_seconds": round(own["serial"], 1),
+        "chunks_seconds": round(own["chunks"], 1),
         "main_mib": watched.peak("main"),
         "worker_mib": watched.peak("worker"),
         "scheduler_mib": watched.peak("scheduler"),
@@ -185,6 +190,19 @@ def timed_stage(name: str, folder: Path, others: dict[int, str]) -> dict[str, An
         "bytes": disk.size_of(folder / DATA / name),
         "stage_seconds": (read_json(folder / RATES / f"{name}.json") or {}).get("seconds"),
     }
+
+
+def by_one_worker(stage: str, params: Params, folder: Path) -> dict[str, Any]:
+    """What a stage that has run takes with one worker: its result is removed and made again, from the same inputs."""
+    PARAMS.write_text(_text(params.model_copy(update={"cluster": params.cluster.model_copy(update={"workers": 1})})))
+    shutil.rmtree(DATA / stage)
+    found = timed_stage(stage, folder, {})
+    PARAMS.write_text(_text(params))
+    return found
+
+
+def _text(params: Params) -> str:
+    return yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False)
 
 
 def count_all(photographs: int) -> dict[str, Any]:
@@ -235,6 +253,7 @@ def rehearse(
     scheduler: bool,
     networks: bool,
     planned: bool,
+    twice: Collection[str],
     within: Path,
 ) -> dict[str, Any]:
     """Plan, run all stages in a new folder in `within`, count; print a table."""
@@ -247,7 +266,7 @@ def rehearse(
         address, others = stack.enter_context(cluster(folder)) if scheduler else (None, {})
         workers = CLUSTER_WORKERS if scheduler else workers
         params = params_of(photographs, resolution, networks=networks, workers=workers, scheduler=address, faces=faces)
-        PARAMS.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        PARAMS.write_text(_text(params))
         needs = plan.disk_needs(params)
         if planned:
             needs = plan.with_rates(params, needs, probe.measure(params))
@@ -265,7 +284,13 @@ def rehearse(
                 "-" if need.seconds is None else round(need.seconds, 1), round(need.result / 1e6, 1),
             )  # fmt: skip
             print(f"{stage:<14}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
+            if stage in twice and found["chunks_seconds"]:
+                found["one_worker"] = by_one_worker(stage, params, folder)
         ratios = compared(params, needs, figures)
+        for stage, found in figures.items():
+            for part, what in (("seconds", stage), ("chunks_seconds", f"{stage} chunks")):
+                if "one_worker" in found:
+                    ratios[f"{what} one worker by {workers}"] = round(found["one_worker"][part] / found[part], 2)
         counted = count_all(photographs)
         print(f"{photographs} photographs: in = kept + dropped: {counted['whole']} {counted['missed'] or ''}")
         total = sum(found["seconds"] for found in figures.values())
@@ -296,8 +321,11 @@ if __name__ == "__main__":
     parser.add_argument("--scheduler", action="store_true", help="a dask scheduler and four worker processes instead")
     parser.add_argument("--networks", action="store_true", help="small networks in denoise and superres")
     parser.add_argument("--no-plan", action="store_true", help="without the minute that the plan's probe takes")
+    parser.add_argument("--twice", nargs="*", choices=STAGES, help="stages (all) again, with one local worker")
     parser.add_argument("--within", type=Path, default=Path("/var/tmp"), help="where the temporary folder is made")
     chosen = parser.parse_args()
+    if chosen.twice is not None and (chosen.scheduler or chosen.workers == 1):
+        parser.error("--twice compares several local workers with one")
     result = rehearse(
         chosen.photographs,
         chosen.resolution,
@@ -306,6 +334,7 @@ if __name__ == "__main__":
         scheduler=chosen.scheduler,
         networks=chosen.networks,
         planned=not chosen.no_plan,
+        twice=() if chosen.twice is None else chosen.twice or STAGES,
         within=chosen.within.absolute(),
     )
     where, side = "cluster" if chosen.scheduler else "local", "" if chosen.resolution == 64 else f"-{chosen.resolution}"

@@ -3,12 +3,16 @@
 Its photographs are drawn as `varied` does. It loads what the stage itself loads, so that its memory is the stage's.
 """
 
+import json
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline import chunks
 from pipeline.demo import faults
 from pipeline.demo.portrait import Item
 from pipeline.params import SyntheticSource
@@ -18,7 +22,7 @@ DRAWN = 256
 SECONDS = ".seconds"
 
 
-_good = faults.good
+_good, _run_chunks = faults.good, chunks.run_chunks
 _drawn: dict[int, Item] = {}
 
 
@@ -37,11 +41,27 @@ def varied(source: SyntheticSource, number: int) -> Item:
     return Item(item.content[:2] + comment + item.content[2:], landmarks, item.attributes)
 
 
+class _Timed:
+    """`chunks.run_chunks`, and the seconds of the clock that all its calls took."""
+
+    seconds = 0.0
+
+    def __call__(self, *arguments: Any) -> Sequence[Path]:
+        started = time.monotonic()
+        tables = _run_chunks(*arguments)
+        self.seconds += time.monotonic() - started
+        return tables
+
+
 def run(name: str) -> None:
-    """Run a stage; leave the processor seconds of its own thread, in which it works while no worker does."""
+    """Run a stage; leave the seconds of the clock of its chunks, from the first task to the last one's end.
+
+    And the processor seconds of its own thread, in which it works while no worker does.
+    """
     faults.good = varied
+    chunks.run_chunks = timed = _Timed()
     getattr(import_module(f"stages.{name}"), name)()
-    Path(f"{name}{SECONDS}").write_text(f"{time.thread_time():.3f}")
+    Path(f"{name}{SECONDS}").write_text(json.dumps({"serial": time.thread_time(), "chunks": timed.seconds}))
 
 
 if __name__ == "__main__":
