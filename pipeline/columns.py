@@ -24,7 +24,10 @@ KEYS = ("index", "face")
 """Columns that order the rows, as far as a table has them."""
 
 Adapt = Callable[[int, pa.Table], pa.Table]
-"""Changes some rows of a part with this number; the order of the keys stays."""
+"""Makes the columns of the joined table of some rows, with all of their columns, of a part with this number.
+
+The order of the keys stays.
+"""
 
 
 class TableFile:
@@ -194,8 +197,10 @@ class _Part:
         return (self._read(file, group) for group in file.groups)
 
     def _read(self, file: TableFile, group: int) -> pa.Table:
-        table = file.read(group, self._schema.names)
-        table = table if self._adapt is None else self._adapt(self._number, table)
+        if self._adapt is None:
+            table = file.read(group, self._schema.names)
+        else:
+            table = self._adapt(self._number, file.read(group, file.names))
         return table.cast(self._schema).combine_chunks()
 
     def take(self, rows_N: NDArray[np.int64]) -> pa.Table:

@@ -70,12 +70,16 @@ def align() -> None:
         remarks = [replace(found, harmless=found.kind != Remark.NOT_TURNED) for found in remarks_of(measured)]
         found = {each.kind: each for each in (*joined.suspicions, *alignment.suspicions_of(measured), *remarks)}
         run.suspect([*found.values()], params.align.max_suspicious)
-        dropped, aligned = (run.work / f"{name}.parquet" for name in ("dropped", "aligned"))
+        dropped = run.work / "dropped.parquet"
         manifest.write_tables(dropped, Aligned, alignment.without_measure(annotated))
-        manifest.write_tables(aligned, Aligned, alignment.aligned_rows(measured))
-        account = manifest.join_parts(run.table, Aligned, [dropped, aligned])
+        account = manifest.join_parts(
+            run.table,
+            Aligned,
+            [dropped, measured],
+            lambda part, rows: alignment.aligned_rows(rows) if part else rows,
+        )
         run.report["further_faces"] = int(np.count_nonzero(manifest.read_columns(run.table, ["face"])["face"]))
-        for path in (annotated, measured, dropped, aligned):
+        for path in (annotated, measured, dropped):
             path.unlink()
         run.count(account, params.align.max_dropped)
 

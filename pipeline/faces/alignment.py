@@ -232,17 +232,16 @@ def place(row: Measured, params: AlignParams) -> Measured:
     return replace(row, quad=aligned.quad, zoom=aligned.zoom)
 
 
-def aligned_rows(measured: Path) -> Iterator[pa.Table]:
-    """The rows of a table of `Measured` rows as those of a table of `Aligned` rows, some thousand at a time."""
+def aligned_rows(rows: pa.Table) -> pa.Table:
+    """Rows of a table of `Measured` rows as those of a table of `Aligned` rows."""
     schema = manifest.schema_of(Aligned)
-    for rows in manifest.all_groups(measured):
-        found = {name: rows[name] for name in schema.names}
-        for name, why in (("drop_reason", "unfit"), ("drop_detail", "unfit_detail")):
-            found[name] = pc.call_function("coalesce", [rows[name], rows[why]])
-        # a place that is null takes a null of any type
-        kept = pa.array(np.arange(len(rows)), mask=found["drop_reason"].is_valid().to_numpy())
-        found |= {name: found[name].take(kept) for name in schema.names if name not in ALSO_OF_DROPPED}
-        yield pa.table(found, schema=schema)
+    found = {name: rows[name] for name in schema.names}
+    for name, why in (("drop_reason", "unfit"), ("drop_detail", "unfit_detail")):
+        found[name] = pc.call_function("coalesce", [rows[name], rows[why]])
+    # a place that is null takes a null of any type
+    kept = pa.array(np.arange(len(rows)), mask=found["drop_reason"].is_valid().to_numpy())
+    found |= {name: found[name].take(kept) for name in schema.names if name not in ALSO_OF_DROPPED}
+    return pa.table(found, schema=schema)
 
 
 def without_measure(annotated: Path) -> Iterator[pa.Table]:
