@@ -296,11 +296,8 @@ def rehearse(
         total = sum(found["seconds"] for found in figures.values())
         print(f"all stages: {total:.0f} s, {1000 * total / photographs:.2f} ms a photograph")
         course = {part: through.course(part) for part in ("scheduler", "worker")}
-        for part, values in course.items():
-            if values:
-                print(
-                    f"{part} through all stages: {values[0]} to {values[-1]} MiB, last third by first {growth(values)}"
-                )
+        if values := course["scheduler"]:
+            print(f"scheduler: {values[0]} to {values[-1]} MiB, last third of all stages by first {growth(values)}")
         options = {"photographs": photographs, "resolution": resolution, "networks": networks, "workers": workers}
         return options | {
             "cluster": scheduler,
