@@ -78,9 +78,9 @@ def _replace(graph: fx.Graph, y: fx.Node, readers: list[fx.Node]) -> None:
         mask = graph.call_function(_aten.as_strided.default, (positive, *geometry))
     positive.meta["val"] = mask.meta["val"] = result > 0
     for reader in readers:
-        gradient, _, slope = reader.args[:3]
+        gradient, _, negative_slope = reader.args[:3]
         with graph.inserting_before(reader):
-            scaled = graph.call_function(_aten.mul.Tensor, (gradient, slope))
+            scaled = graph.call_function(_aten.mul.Tensor, (gradient, negative_slope))
             chosen = graph.call_function(_aten.where.self, (mask, gradient, scaled))
         scaled.meta["val"] = chosen.meta["val"] = reader.meta["val"]
         reader.replace_all_uses_with(chosen)
