@@ -100,9 +100,10 @@ def left_after(name: str, *, ended: bool) -> str | None:
     number = 1 + sum(one.state == DONE for one in others)
     waiting = [one for one in others if one.state != DONE]
     unknown = [one.stage for one in waiting if one.left is None]
-    seconds = sum(one.left or 0 for one in waiting)
-    text = f"stage {number} of {len(stages)}; after it about {duration(seconds)}"
-    return f"{text}, without {_some(unknown)}" if unknown else text
+    parts = [f"about {duration(sum(one.left or 0 for one in waiting))}"] if len(unknown) < len(waiting) else []
+    parts += [f"{_some(unknown)} of unknown time"] if unknown else []
+    place = f"stage {number} of {len(stages)}"
+    return f"{place}; after it {', and '.join(parts)}" if parts else f"{place}, the last"
 
 
 def lines(stages: list[Progress]) -> list[str]:
