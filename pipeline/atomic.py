@@ -188,12 +188,13 @@ def _lock(path: Path, task: str) -> int:
 
 
 def _take(descriptor: int) -> None:
-    """Lock a file; wait a moment for one that only looks whether it is locked."""
-    for _ in range(3):
+    """Lock a file; who only looks whether it is locked holds it for a moment, and is waited for."""
+    while True:
         with suppress(BlockingIOError):
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(0.02)
-    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # BlockingIOError where it is locked
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(0.001)
 
 
 def _flush(path: Path) -> None:
