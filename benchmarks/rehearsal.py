@@ -232,7 +232,7 @@ def compared(params: Params, needs: Sequence[plan.Need], figures: dict[str, dict
         if measured is None:
             continue
         measured |= {"planned_seconds": need.seconds, "planned_bytes": need.result, "planned_memory": need.memory}
-        split = plan.workers_of(params, need.stage)
+        split = plan.workers_of(params, need.stage) or 1
         own = measured["serial_seconds"] if split > 1 else measured["processor_seconds"]
         spread = own + (measured["processor_seconds"] - own) / split
         if need.seconds and need.stage != "download":

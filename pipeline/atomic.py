@@ -129,12 +129,14 @@ def is_locked(path: Path) -> bool:
     """Whether a process holds the lock file `path`, as far as the file system has locks; it does not prevent a lock."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # no locks here
+        return False
     finally:
         os.close(descriptor)
     return False

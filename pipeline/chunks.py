@@ -264,7 +264,7 @@ class _Search:
     def begin(self) -> None:
         """The chunk, without the killers found so far, killed its workers."""
         rows = f"rows {self._chunk.start} to {self._chunk.stop - 1} of its input"
-        if self._begun_with == len(self._killers):
+        if len(self._killers) in (self._begun_with, self._chunk.stop - self._chunk.start):
             raise ClusterError(
                 f"{self._chunk.name} ({rows}) killed {2 * DEATHS} workers, though none of its rows alone does. "
                 f"If the memory is too small, {MORE_MEMORY}. Finished chunks are kept."

@@ -22,6 +22,7 @@ import cv2
 import dask.config
 from dask.distributed import Client, LocalCluster, Worker, get_worker
 from distributed.comm.core import CommClosedError
+from distributed.protocol.pickle import dumps as dumps_by_value
 
 from pipeline import provenance
 from pipeline.atomic import PARTIAL_SUFFIX
@@ -194,10 +195,14 @@ class _Requirements:
 
 
 def write_call(folder: Path, function: Callable[..., Any], *, local: bool) -> Path:
-    """Write what workers must have, and then the picklable `function`, to a file in `folder` named by its SHA-256."""
+    """Write what workers must have, and then the `function`, to a file in `folder` named by its SHA-256.
+
+    A function of `__main__`, which is another module in a worker, is written by value, as dask does: `python -m` runs a
+    stage so.
+    """
     code = None if local else provenance.installed_digest()
     requirements = _Requirements(secrets.token_hex(8), code, provenance.library_versions())
-    content = pickle.dumps(requirements) + pickle.dumps(function)
+    content = pickle.dumps(requirements) + dumps_by_value(function)
     call = folder / f"call-{hashlib.sha256(content).hexdigest()}{PARTIAL_SUFFIX}"
     call.write_bytes(content)
     return call

@@ -254,6 +254,7 @@ def stage_run(
     else:
         atomic.write_json(work / RECORD, facts)
     disk.require(work, room - disk.size_of(work), name)
+    workers = read_params().cluster.workers if PARAMS.exists() else 1
     if after := _left_after(name, ended=False):
         print(f"{name}: {after}", file=sys.stderr)
     started = time.monotonic()
@@ -273,7 +274,9 @@ def stage_run(
     checksums.write(work)
     atomic.publish(work, out)
     if fresh:
-        atomic.write_json(RATES / f"{path}.json", {"params": made_from["params"], "seconds": seconds, **_measured(run)})
+        atomic.write_json(
+            RATES / f"{path}.json", {"params": made_from["params"], "seconds": seconds, **_measured(run, workers)}
+        )
     if not os.environ.get(QUIET):
         after = _left_after(name, ended=True)
         print(_ended(name, run.report, seconds) + (f"; {after}" if after else ""), file=sys.stderr)
@@ -282,7 +285,10 @@ def stage_run(
 def _left_after(name: str, *, ended: bool) -> str | None:
     from stages import remaining  # which imports this package
 
-    return None if os.environ.get(QUIET) else remaining.left_after(name, ended=ended)
+    try:
+        return None if os.environ.get(QUIET) else remaining.left_after(name, ended=ended)
+    except (PipelineError, OSError) as error:  # params.yaml may be edited meanwhile; a remark fails no stage
+        return f"what is left is not known ({error})"
 
 
 def _ended(name: str, report: Mapping[str, Any], seconds: float) -> str:
@@ -306,11 +312,10 @@ def work_folders(name: str) -> list[Path]:
     return sorted(WORK.glob(f"{name}-{'?' * 16}/"))
 
 
-def _measured(run: StageRun) -> dict[str, int]:
+def _measured(run: StageRun, workers: int) -> dict[str, int]:
     """Items, peak memory of the largest process in bytes, and workers of a stage that has run."""
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     items = next((int(run.report[key]) for key in ("given", "images") if key in run.report), 0)
-    workers = read_params().cluster.workers if PARAMS.exists() else 1
     return {"items": items, "memory": peak * 1024, "workers": workers}
 
 

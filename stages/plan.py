@@ -22,7 +22,7 @@ from pipeline.params import (
 )
 from pipeline.progress import duration
 from pipeline.published.image_list import read_list
-from pipeline.shards import open_files
+from pipeline.shards import open_files, parts
 from pipeline.sources.listing import find_images, list_images
 from pipeline.sources.local import require_images
 from pipeline.sources.lsun.published import PublishedLsun
@@ -86,8 +86,9 @@ def disk_needs(params: Params) -> list[Need]:
     size = {stage: faces * each for stage, each in ROW_BYTES.items()}
     sheets = SHEETS_BYTES + min(faces, params.superres.previews) * PREVIEW_BYTES
     shards = sizes.shards(kept, params.align.resolution, params.shard.codec)
+    in_parts = parts.extra_bytes(kept, params)
     if params.download.source.kind in ("mnist", "mnist-rgb") and params.shard.codec != "none":
-        shards = int(shards * DIGITS_SHARE)
+        shards, in_parts = int(shards * DIGITS_SHARE), int(in_parts * DIGITS_SHARE)
     rows = {
         "download": (photographs, download, 0),
         "extract": (photographs, extract + photographs * ROW_BYTES["extract"], 0),
@@ -99,7 +100,7 @@ def disk_needs(params: Params) -> list[Need]:
         "fit_superres": (_steps(params.fit_superres.network), 0, 0),
         "superres": (faces, size["superres"] + sheets, 100_000_000 if faces > 1000 else 0),
         "select": (faces, kept * SELECTED_BYTES + (faces - kept) * DROPPED_BYTES, 0),
-        "shard": (kept, shards + kept * SELECTED_BYTES, 0),
+        "shard": (kept, shards + kept * SELECTED_BYTES, in_parts),
     }
     needs = [Need(stage, items, _now(stage), all_, all_ + more) for stage, (items, all_, more) in rows.items()]
     return [*needs, *(_lsun(params, spelling) for spelling in params.lsun.categories), *_training(params)]
@@ -157,9 +158,9 @@ def lines(params: Params, needs: Sequence[Need]) -> list[str]:
     return text
 
 
-def workers_of(params: Params, stage: str) -> int:
-    """Among how many workers a stage divides its work."""
-    return params.cluster.workers if stage == "lsun" or probe.chunks_of(params, stage, 1) else 1
+def workers_of(params: Params, stage: str) -> int | None:
+    """Among how many workers a stage divides its work; None for a stage without workers."""
+    return params.cluster.workers if stage == "lsun" or probe.chunks_of(params, stage, 1) else None
 
 
 def peak(needs: Sequence[Need]) -> int:
@@ -265,7 +266,7 @@ def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
     if record:
         return _filled(need, remaining.seconds_of(record, need.items, split), record["memory"], "record")
     if stage == "detect" and need.items:
-        return _filled(need, need.items * DETECT_SECONDS / split, DETECT_MEMORY, "a constant")
+        return _filled(need, need.items * DETECT_SECONDS / (split or 1), DETECT_MEMORY, "a constant")
     rate = rates.get(stage)
     if rate is None or not need.items or (stage == "download" and params.download.source.kind != "synthetic"):
         return need
@@ -284,7 +285,7 @@ def _seconds(params: Params, need: Need, rate: probe.Rate) -> float:
         rate = replace(rate, worker=rate.worker * params.superres.previews / items)
     elif need.stage == "superres" and items > FACES:  # the best and the worst face are rendered again, by new workers
         items, rate = items + 2 * EXTREMES, replace(rate, start=2 * rate.start)
-    return rate.seconds(items, chunks, workers_of(params, need.stage))
+    return rate.seconds(items, chunks, workers_of(params, need.stage) or 1)
 
 
 def _filled(need: Need, seconds: float, memory: int, source: str) -> Need:

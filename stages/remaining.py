@@ -15,7 +15,7 @@ from pipeline import atomic, progress, provenance
 from pipeline.params import Params
 from pipeline.progress import State, duration
 from pipeline.provenance import RECORD, read_json
-from stages import DATA, PARAMS, RATES, REPORTS, WORK, read_params, recipe_of
+from stages import DATA, PARAMS, RATES, REPORTS, WORK, read_params, recipe_of, work_folders
 
 PLANS = RATES / "plans"
 """The items and seconds by stage that `celebahq plan` has found, by the digest of the params."""
@@ -59,7 +59,7 @@ def progress_of_all(params: Params, ended: str | None = None) -> list[Progress]:
             one = _begun(Progress(name, RUNNING), state or State(), kept, estimate)
         elif _is_done(name, estimate.params, unfinished):
             one = _ended(name)
-        elif state is not None and state.total:
+        elif state is not None and state.total and _is_kept(name, estimate.params):
             one = _begun(Progress(name, STOPPED), replace(state, left=None), kept, estimate)
         else:
             given = kept if name in FACES else None
@@ -151,10 +151,10 @@ def recorded(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return record if record and searched and same_params(record["params"], params) else {}
 
 
-def seconds_of(record: Mapping[str, Any], items: int, workers: int) -> float:
-    """What `items` take with so many workers (1 for a stage without workers), by a record."""
+def seconds_of(record: Mapping[str, Any], items: int, workers: int | None) -> float:
+    """What `items` take with so many workers (None for a stage without workers), by a record."""
     scale = items / record["items"] if record["items"] else 1.0
-    return record["seconds"] * scale * (record["workers"] / workers if workers > 1 else 1)
+    return record["seconds"] * scale * (record["workers"] / workers if workers else 1)
 
 
 def keep_plan(params: Params, stages: Mapping[str, tuple[int, float]]) -> None:
@@ -187,7 +187,7 @@ class _Estimate:
         if stage == "train":
             items = round(1000 * self.params["train"]["runs"][item]["schedule"]["total_kimg"])
         if record:
-            workers = self.workers if stage in WITH_WORKERS else 1
+            workers = self.workers if stage in WITH_WORKERS else None
             return seconds_of(record, items or planned or record["items"], workers)
         return seconds if seconds is None or not planned or not items else seconds * items / planned
 
@@ -234,11 +234,18 @@ def _is_done(name: str, params: dict[str, Any], unfinished: list[Path]) -> bool:
     return all(_is_same(path, digest, written) for path, digest in inputs.items())
 
 
+def _is_kept(name: str, params: dict[str, Any]) -> bool:
+    """Whether what a stopped stage has done counts with the params at hand."""
+    records = (read_json(work / RECORD).get("params") for work in work_folders(name))
+    return any(known is not None and same_params(known, params) for known in records)
+
+
 def _is_same(path: Path, digest: str, written: float) -> bool:
     """Whether an input is that of a record; folders are not looked into."""
     if not path.is_file():
         return path.is_dir()
-    return path.stat().st_mtime <= written or provenance.digest_of_file(path) == digest
+    changed = path.stat()
+    return max(changed.st_mtime, changed.st_ctime) <= written or provenance.digest_of_file(path) == digest
 
 
 def _time(one: Progress) -> str:

@@ -16,6 +16,7 @@ from pipeline.published.exact.render import select_renderer
 from pipeline.published.image_list import read_list
 from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
 from pipeline.report.card import write_card
+from pipeline.shards import parts
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
 from pipeline.shards.write_shards import Renderer, positions, write_shards
@@ -43,7 +44,7 @@ def shard() -> None:
     if params.select.method == "published":
         inputs.append(params.exact.image_list)
     images = manifest.account(table("select")).kept
-    room = sizes.shards(images, params.align.resolution, params.shard.codec)
+    room = sizes.shards(images, params.align.resolution, params.shard.codec) + parts.extra_bytes(images, params)
     with stage_run("shard", params=values, inputs=inputs, room=room) as run:
         header = Header(
             resolution=params.align.resolution,

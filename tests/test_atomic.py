@@ -1,9 +1,12 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -124,7 +127,7 @@ def test_a_lock_is_held_by_one_process_and_freed_by_its_death(tmp_path: Path) ->
     assert not lock.exists()
 
 
-def test_who_looks_whether_a_lock_is_held_never_prevents_it(tmp_path: Path) -> None:
+def test_who_looks_whether_a_lock_is_held_never_prevents_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, ended = tmp_path / "lock", threading.Event()
     assert not atomic.is_locked(path)
 
@@ -143,3 +146,6 @@ def test_who_looks_whether_a_lock_is_held_never_prevents_it(tmp_path: Path) -> N
         thread.join()
     path.touch()
     assert not atomic.is_locked(path), "of a process that was killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "no locks")))
+        assert not atomic.is_locked(path), "on a file system without locks"

@@ -111,6 +111,14 @@ def test_of_two_interleaved_executions_one_is_published_with_its_own_table(
     assert [path.name for path in (data / "crop").iterdir()] == ([CHUNK.name] if seen else []), "nothing else is left"
 
 
+def test_a_chunk_that_kills_its_worker_without_its_rows_ends_the_search() -> None:
+    search = chunks._Search(Chunk("crop-00000", 7, 8))
+    search.begin()
+    assert search.result().killers == {7}
+    with pytest.raises(ClusterError, match="none of its rows alone does"):
+        search.begin()
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     params = ClusterParams(scheduler=None, worker_wait_minutes=1.0, workers=2, memory_per_worker_mib=1000)

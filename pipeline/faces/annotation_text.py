@@ -7,6 +7,7 @@ separators: the values are the last fields of a row, the rest is the name.
 
 import csv
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -28,6 +29,8 @@ SAMPLE = 200
 _OPEN_QUOTE = re.compile(r'^(?:[^"]*(?:"[^"]*")*[;,\t|])?"[^"]*$')
 """A line whose last cell begins with a quote and does not end."""
 
+csv.field_size_limit(sys.maxsize)  # a line that is tried with another separator is one cell
+
 Line = tuple[int, str]
 IsValue = Callable[[str], bool]
 
@@ -40,6 +43,9 @@ def read_text(text: str, counts: Collection[int], is_value: IsValue) -> Table:
     """
     lines = [(number, line) for number, line in _lines(text) if line.strip()]
     declared = None
+    comments = next((count for count, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
+    if comments and lines[comments][1].strip().isdecimal():
+        del lines[:comments]
     if lines and lines[0][1].strip().isdecimal() and (len(lines) == 1 or not lines[1][1].strip().isdecimal()):
         declared = int(lines.pop(0)[1])
     if lines and re.fullmatch(r"sep=.", lines[0][1].strip()):

@@ -4,6 +4,7 @@ A part is a shard with some of the images of another one. The task that joins th
 rendered them, so the file has the bytes of one that was made at once, whatever the number of workers.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import atomic, chunks, manifest
+from pipeline import atomic, chunks, manifest, sizes
 from pipeline.chunks import Chunk
-from pipeline.errors import RejectedInputError
+from pipeline.errors import RejectedInputError, ShardError
 from pipeline.manifest import Selected, Sharded
-from pipeline.shards import layout
+from pipeline.params import Params
+from pipeline.shards import codecs, layout
 
 PIXELS = 16 * 1024**2
 """Of the images of a part: half a minute with the x4 network on a processor."""
@@ -36,6 +38,15 @@ def parts_of(shards: Sequence[Chunk], finished: Set[str], resolution: int, worke
         for shard in (shards[-count:] if workers > 1 else ())
         if shard.name not in finished and shard.stop - shard.start > images
     }
+
+
+def extra_bytes(images: int, params: Params) -> int:
+    """About how many bytes the parts take at most, which are removed when their shards are joined."""
+    shards = math.ceil(images / params.shard.images_per_shard)
+    workers = params.cluster.workers if params.cluster.scheduler is None else shards
+    small = params.shard.images_per_shard * params.align.resolution**2 <= PIXELS
+    count = 0 if small or workers == 1 else min(workers, math.ceil(shards / SHARE)) * params.shard.images_per_shard
+    return sizes.shards(min(count, images), params.align.resolution, params.shard.codec)
 
 
 def remove_parts(folder: Path, shards: Sequence[Chunk]) -> None:
@@ -58,7 +69,7 @@ class Parts:
 class _Reader:
     def __init__(self, tables: Sequence[Path]) -> None:
         self._stored = {
-            row.key: (table.with_name(row.shard), row.row)
+            row.key: (table.with_name(row.shard), row.row, row.image_md5)
             for table in tables
             for row in manifest.iterate_kept(table, Sharded)
         }
@@ -69,15 +80,20 @@ class _Reader:
     def __call__(self, row: Selected) -> NDArray[np.uint8]:
         if (drop := self._dropped.get(row.key)) is not None:
             raise RejectedInputError(drop.reason, drop.detail)
-        path, place = self._stored[row.key]
+        path, place, md5 = self._stored[row.key]
         if path != self._path or not 0 <= place - self._first < len(self._block_NCHW):
             self._read(path, place)
-        return self._block_NCHW[place - self._first].transpose(1, 2, 0)
+        image_CHW = self._block_NCHW[place - self._first]
+        if hashlib.md5(image_CHW.data, usedforsecurity=False).hexdigest() != md5:  # it may have lain there for days
+            raise ShardError(f"{path}, image {place}: differs from what was written. Remove {path.parent}; run again.")
+        return image_CHW.transpose(1, 2, 0)
 
     def _read(self, path: Path, place: int) -> None:
         """Read the block with the image at `place`, as it is compressed."""
         with h5py.File(path, "r", locking=False) as file:
-            images = layout.dataset(file, layout.level_name(layout.read_header(file).resolution))
+            header = layout.read_header(file)
+            codecs.make_readable(header.codec)
+            images = layout.dataset(file, layout.level_name(header.resolution))
             rows = (images.chunks or (1,))[0]
             self._path, self._first = path, place // rows * rows
             self._block_NCHW = images[self._first : self._first + rows]

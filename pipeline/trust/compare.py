@@ -182,7 +182,7 @@ def tables(a: Path, b: Path) -> Facts:
         if len(alone)
     }
     return {
-        "equal": not (values or columns or missing),
+        "equal": not (values or columns or missing) and len(names_N) == len(names_M),
         "rows": {"a": len(names_N), "b": len(names_M), "in_both": len(both)},
         "missing": missing,
         "columns": columns,
@@ -225,7 +225,7 @@ def _has_equality(of: pa.DataType) -> bool:
 
 
 def _differ(left: pa.Array, right: pa.Array) -> NDArray[np.bool_]:
-    """Which values of two arrays of one length differ; nulls are equal."""
+    """Which values of two arrays of one length differ; nulls are equal, and NaNs."""
     if not left.type.equals(right.type) or not _has_equality(left.type):
         return np.array([a != b for a, b in zip(left.to_pylist(), right.to_pylist(), strict=True)], bool)
     valid_N = np.array(left.is_valid()) & np.array(right.is_valid())
@@ -242,6 +242,9 @@ def _differ(left: pa.Array, right: pa.Array) -> NDArray[np.bool_]:
         different_N[alike[np.array(pc.call_function("list_parent_indices", [left]))[unequal]]] = True
     else:
         different_N |= valid_N & np.array(pc.call_function("not_equal", [left, right]).fill_null(False))
+        if pa.types.is_floating(left.type):
+            numbers = [pc.call_function("is_nan", [values]).fill_null(False) for values in (left, right)]
+            different_N &= ~(np.array(numbers[0]) & np.array(numbers[1]))
     return different_N
 
 

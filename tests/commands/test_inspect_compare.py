@@ -1,6 +1,7 @@
 """`celebahq inspect` and `celebahq compare`."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,16 @@ def test_values_that_arrow_does_not_compare(tmp_path: Path) -> None:
     pq.write_table(pa.table(odd | {"pairs": pairs.take(pa.array([0, 0]))}), tmp_path / "b.parquet")
     assert trust.compare(tmp_path / "a.parquet", tmp_path / "a.parquet")["equal"]
     assert [*trust.compare(tmp_path / "a.parquet", tmp_path / "b.parquet")["values"]] == ["pairs"]
+    for name, numbers in (("a", [math.nan, 1.0, math.nan]), ("b", [math.nan, math.nan, 1.0])):
+        pq.write_table(pa.table({"index": [0, 1, 2], "value": numbers}), tmp_path / f"{name}.parquet")
+    assert trust.compare(tmp_path / "a.parquet", tmp_path / "a.parquet")["equal"]
+    assert trust.compare(tmp_path / "a.parquet", tmp_path / "b.parquet")["values"]["value"]["rows"] == 2
+
+
+def test_a_row_twice_is_a_difference(tmp_path: Path) -> None:
+    for name, index in (("a", [0, 1, 1]), ("b", [0, 1])):
+        pq.write_table(pa.table({"index": index}), tmp_path / f"{name}.parquet")
+    assert not trust.compare(tmp_path / "a.parquet", tmp_path / "b.parquet")["equal"]
 
 
 def test_long_tables_in_any_order_are_compared_some_rows_at_a_time(

@@ -137,6 +137,7 @@ TABLES: dict[str, str | bytes] = {
     "bars": _csv("", f"NAME|{ROW.replace(' ', '|')}"),
     "Excel's first line": _csv(f"sep=;\r\nfile;{HEAD.replace(' ', ';')}", f"NAME;{ROW.replace(' ', ';')}"),
     "comments and a header": f"# by me\n# 2 faces, 5 points\n#image_id {HEAD}\n{NAMES[0]} {ROW}\n{NAMES[1]} {ROW}\n",
+    "comments, a count and a header": f"# by me\n# again\n2\n{HEAD}\n{NAMES[0]} {ROW}\n{NAMES[1]} {ROW}\n",
     "a mark": b"\xef\xbb\xbf" + _csv("", f"NAME,{VALUES}").encode(),
     "PowerShell": f"{NAMES[0]} {ROW}\r\n{NAMES[1]} {ROW}\r\n".encode("utf-16"),
     "UTF-16, no mark": _csv("", f"NAME,{VALUES}").encode("utf-16-le"),
@@ -169,6 +170,11 @@ def test_tables_as_people_have_them_read_the_same(tmp_path: Path, form: str) -> 
 def test_without_a_header_other_numbers_are_no_part_of_the_name(tmp_path: Path, row: str) -> None:
     with pytest.raises(SourceError, match="is not a file name and 10 or"):
         read_landmarks(_file(tmp_path, _csv("", row)))
+
+
+def test_a_line_longer_than_a_cell_of_csv_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"annotations\.txt"):
+        read_landmarks(_file(tmp_path, "a.jpg" + 27_000 * ",-1.0"))
 
 
 def test_names_may_hold_line_breaks_in_quotes(tmp_path: Path) -> None:

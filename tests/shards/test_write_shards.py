@@ -6,15 +6,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from dask.distributed import Client, LocalCluster
 
-from pipeline import chunks, manifest
+from pipeline import chunks, manifest, sizes
 from pipeline.chunks import Chunk
 from pipeline.errors import DropReason, RejectedInputError, ShardError
 from pipeline.manifest import Selected, Sharded
@@ -23,6 +25,7 @@ from pipeline.shards.reader import DataSet
 from pipeline.shards.verify import faults_of_shard
 from pipeline.shards.view import write_view
 from pipeline.shards.write_shards import Renderer, _WriteShard, labels_of, positions, write_shards
+from stages.profiles import read_profile
 from tests.shards.painting import HEADER, Painter, build_with, paint, selected, write_selection
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +165,30 @@ def test_the_last_shards_are_made_in_parts_with_the_bytes_of_whole_ones(
     assert len(painted) == len({*painted}) == 28, "what was made before is not rendered again"
 
 
+def test_parts_are_read_by_a_worker_that_wrote_none_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    write_selection(tmp_path / "select.parquet", INDICES)
+
+    def write(codec: Any) -> Path:
+        (folder := tmp_path / codec).mkdir()
+        header, table = replace(HEADER, codec=codec), tmp_path / "select.parquet"
+        task = _WriteShard(lambda: lambda row: paint(row.index), header, table, np.arange(30))
+        task(Chunk("shard-00000-000000", 0, 4), folder)
+        return folder / chunks.TABLE
+
+    code = (
+        "import sys; from pathlib import Path; from pipeline.shards.parts import Parts; "
+        "from tests.shards.painting import selected; print(Parts([Path(sys.argv[1])])()(selected(4)).sum())"
+    )
+    read = subprocess.check_output([sys.executable, "-c", code, str(write("zstd"))], cwd=ROOT)
+    assert int(read) == paint(4).sum()
+    table = write("none")
+    assert np.array_equal(parts.Parts([table])()(selected(4)), paint(4))
+    with h5py.File(table.with_name("shard-00000-000000.h5"), "r+") as file:
+        file["data32x32"][1, 0, 3, 3] ^= 1
+    with pytest.raises(ShardError, match="image 1: differs from what was written"):
+        parts.Parts([table])()(selected(4))
+
+
 def _interrupt(tables: Sequence[Path]) -> None:
     raise KeyboardInterrupt
 
@@ -177,6 +204,12 @@ def test_parts_are_few_of_many_shards_and_none_where_they_are_of_no_use() -> Non
     assert [*parts.parts_of(shards, {"shard-00119"}, 1024, workers=2)] == shards[-2:-1]
     assert parts.parts_of(shards, set(), 1024, workers=1) == {}
     assert parts.parts_of(shards, set(), 64, workers=2) == {}, "small images take no time"
+    params = read_profile("celebahq")
+    of_shards = [
+        parts.extra_bytes(30_000, params.model_copy(update={"cluster": params.cluster.model_copy(update=cluster)}))
+        for cluster in ({"workers": 1}, {"workers": 2}, {"scheduler": "tcp://host:8786"})
+    ]
+    assert of_shards == [sizes.shards(count, 1024, params.shard.codec) for count in (0, 500, 15 * 250)]
 
 
 def test_an_image_that_killed_its_worker_is_left_out(tmp_path: Path) -> None:

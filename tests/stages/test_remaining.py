@@ -100,6 +100,8 @@ def test_an_earlier_run_of_equal_params_says_it_better_than_a_plan() -> None:
     }
     atomic.write_json(RATES / "crop.json", took)
     assert _found()["crop"].left == 30 * 10 * 4 / 2, "two workers, 100 faces by the plan"
+    assert remaining.seconds_of(took, 100, 1) == 30 * 10 * 4
+    assert remaining.seconds_of(took, 100, None) == 30 * 10, "a stage without workers"
     atomic.write_json(RATES / "crop.json", took | {"params": {"photographs": {"decoder": "pillow"}}})
     assert _found()["crop"].left == 7
 
@@ -129,8 +131,22 @@ def test_a_running_stage_is_seen_from_outside_and_a_stopped_one_too() -> None:
     assert (one.state, one.kept, one.share, one.left) == (STOPPED, 18, 0.4, None)
     _plan(crop=200)
     assert _found()["crop"].left == 200 * 50 / 100 * 0.6
+    record = next(WORK.glob("crop-*")) / "record.json"
+    kept = record.read_text()
+    atomic.write_json(record, {"params": {"photographs": {"decoder": "pillow"}}})
+    assert _found()["crop"].state == TO_COME, "what was done does not count with other params"
+    record.write_text(kept)
     _run("crop", 50)
     assert _found()["crop"].state == DONE
+
+
+def test_params_that_are_edited_meanwhile_fail_no_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    _plan(crop=7)
+    with stage_run("align", params={}, inputs=[]) as run:
+        run.count(manifest.write_rows(run.table, Input, [Input(index=0, file="x")]), 1.0)
+        Path("params.yaml").write_text("align: {}")
+    assert table("align").is_file()
+    assert "what is left is not known (" in capsys.readouterr().err
 
 
 def test_the_first_rows_do_not_decide_the_time_left_where_a_plan_does() -> None:
