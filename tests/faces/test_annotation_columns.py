@@ -103,3 +103,10 @@ def test_a_join_by_columns_is_that_of_rows(tmp_path: Path) -> None:
             assert _joined(tmp_path) == by_columns
         plain = landmarks.read_landmarks(tmp_path / "landmarks.txt").values
         assert len(plain.numbers_NK) == (0 if not without else 8)
+
+
+def test_a_line_longer_than_a_cell_of_csv_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.txt"
+    path.write_text("a.jpg" + 27_000 * ",-1.0")
+    with pytest.raises(SourceError, match=r"annotations\.txt"):
+        landmarks.read_landmarks(path)
