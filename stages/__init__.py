@@ -63,7 +63,11 @@ def read_params(path: Path = PARAMS) -> Params:
     """Read a params file; `ParamsError` if it is absent or invalid."""
     if not path.is_file():
         raise ParamsError(f"{path.resolve()}: no such file. Run from the repository's root, which holds params.yaml.")
-    return parse_params(path.read_text(encoding="utf-8"), path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: not UTF-8 ({error}). Save it as UTF-8.") from error
+    return parse_params(text, path)
 
 
 def load_yaml(text: str) -> Any:
@@ -84,6 +88,8 @@ def parse_params(text: str, path: Path) -> Params:
         return Params.model_validate_json(json.dumps(load_yaml(text)))
     except YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {error}") from error
+    except TypeError as error:  # dates and sets of YAML are no JSON
+        raise ParamsError(f"{path}: {error}; no param has such a value. Write it in quotes, or correct it.") from error
     except ValidationError as error:
         faults = "".join(
             f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}"

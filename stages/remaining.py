@@ -148,7 +148,7 @@ def recorded(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """What the last whole run of a stage with equal params took on this machine; empty if there is none."""
     record = read_json(RATES / f"{name.replace('@', '/')}.json")
     searched = name != "detect" or record.get("items")  # with landmarks given it takes no time, and notes that
-    return record if record and searched and same_params(record["params"], params) else {}
+    return record if "params" in record and searched and same_params(record["params"], params) else {}
 
 
 def seconds_of(record: Mapping[str, Any], items: int, workers: int | None) -> float:

@@ -43,7 +43,7 @@ def parts_of(shards: Sequence[Chunk], finished: Set[str], resolution: int, worke
 def extra_bytes(images: int, params: Params) -> int:
     """About how many bytes the parts take at most, which are removed when their shards are joined."""
     shards = math.ceil(images / params.shard.images_per_shard)
-    workers = params.cluster.workers if params.cluster.scheduler is None else shards
+    workers = params.cluster.workers if params.cluster.scheduler is None else max(shards, 2)  # it is not known yet
     small = params.shard.images_per_shard * params.align.resolution**2 <= PIXELS
     count = 0 if small or workers == 1 else min(workers, math.ceil(shards / SHARE)) * params.shard.images_per_shard
     return sizes.shards(min(count, images), params.align.resolution, params.shard.codec)

@@ -209,6 +209,10 @@ def test_parts_are_few_of_many_shards_and_none_where_they_are_of_no_use() -> Non
         parts.extra_bytes(30_000, params.model_copy(update={"cluster": params.cluster.model_copy(update=cluster)}))
         for cluster in ({"workers": 1}, {"workers": 2}, {"scheduler": "tcp://host:8786"})
     ]
+    one_shard = params.model_copy(
+        update={"cluster": params.cluster.model_copy(update={"scheduler": "tcp://host:8786"})}
+    )
+    assert parts.extra_bytes(200, one_shard) == sizes.shards(200, 1024, params.shard.codec), "of some workers"
     assert of_shards == [sizes.shards(count, 1024, params.shard.codec) for count in (0, 500, 15 * 250)]
 
 

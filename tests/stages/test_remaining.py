@@ -102,6 +102,8 @@ def test_an_earlier_run_of_equal_params_says_it_better_than_a_plan() -> None:
     assert _found()["crop"].left == 30 * 10 * 4 / 2, "two workers, 100 faces by the plan"
     assert remaining.seconds_of(took, 100, 1) == 30 * 10 * 4
     assert remaining.seconds_of(took, 100, None) == 30 * 10, "a stage without workers"
+    atomic.write_json(RATES / "crop.json", {"seconds": 1.0})
+    assert _found()["crop"].left == 7, "a record without params"
     atomic.write_json(RATES / "crop.json", took | {"params": {"photographs": {"decoder": "pillow"}}})
     assert _found()["crop"].left == 7
 
@@ -140,11 +142,12 @@ def test_a_running_stage_is_seen_from_outside_and_a_stopped_one_too() -> None:
     assert _found()["crop"].state == DONE
 
 
-def test_params_that_are_edited_meanwhile_fail_no_stage(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("edited", [b"align: {}", b"align: [", b"note: 2026-11-28", b"note: \xff"])
+def test_params_that_are_edited_meanwhile_fail_no_stage(capsys: pytest.CaptureFixture[str], edited: bytes) -> None:
     _plan(crop=7)
     with stage_run("align", params={}, inputs=[]) as run:
         run.count(manifest.write_rows(run.table, Input, [Input(index=0, file="x")]), 1.0)
-        Path("params.yaml").write_text("align: {}")
+        Path("params.yaml").write_bytes(edited)
     assert table("align").is_file()
     assert "what is left is not known (" in capsys.readouterr().err
 
