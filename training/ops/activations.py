@@ -75,6 +75,12 @@ class _LeakyReluAndPixelNorm(Function):
         return torch.ops.aten.leaky_relu_backward(grad_NCHW.to(y_NCHW.dtype), y_NCHW, NEGATIVE_SLOPE, True), None
 
 
+def _of_maps(values: Tensor, planes: Tensor) -> Tensor:
+    """Values of each plane (N, 4, 1, H, W) for all its maps: (N, 4C, H, W), channels-last in memory as these are."""
+    shape = planes.permute(0, 3, 4, 1, 2).shape
+    return values.permute(0, 3, 4, 1, 2).expand(shape).flatten(3).permute(0, 3, 1, 2)
+
+
 class _LeakyReluAndPackedPixelNorm(Function):
     """The same of packed images. Norms and scales have the shape (N, 4, 1, H, W)."""
 
@@ -85,7 +91,7 @@ class _LeakyReluAndPackedPixelNorm(Function):
         planes = Packed(y_NCHW).planes()
         norm = torch.linalg.vector_norm(planes, dim=2, keepdim=True, dtype=norm_dtype)
         scale = torch.rsqrt(norm.square_().div_(planes.shape[2]).add_(epsilon))
-        y_NCHW.mul_(scale.expand(planes.shape).flatten(1, 2))
+        y_NCHW.mul_(_of_maps(scale, planes))
         ctx.save_for_backward(y_NCHW, scale)
         return y_NCHW
 
@@ -95,6 +101,6 @@ class _LeakyReluAndPackedPixelNorm(Function):
         y_NCHW, scale = ctx.saved_tensors
         grad_NCHW, planes = grad_NCHW.to(scale.dtype), Packed(y_NCHW).planes()
         projection = (Packed(grad_NCHW).planes() * planes).mean(dim=2, keepdim=True)
-        projection_NCHW, scale_NCHW = (values.expand(planes.shape).flatten(1, 2) for values in (projection, scale))
+        projection_NCHW, scale_NCHW = _of_maps(projection, planes), _of_maps(scale, planes)
         grad_NCHW = torch.addcmul(grad_NCHW, y_NCHW.to(scale.dtype), projection_NCHW, value=-1).mul_(scale_NCHW)
         return torch.ops.aten.leaky_relu_backward(grad_NCHW.to(y_NCHW.dtype), y_NCHW, NEGATIVE_SLOPE, True), None

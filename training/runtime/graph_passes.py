@@ -26,7 +26,7 @@ def share_weights(graph: fx.GraphModule) -> None:
     that prepare kernels, and where nothing changes the result.
     """
     kept: dict[tuple[Any, str, str], fx.Node] = {}
-    prepared = set(graph.graph.find_nodes(op="placeholder"))
+    prepared = {node for node in graph.graph.find_nodes(op="placeholder") if not _is_changed(node)}
     for node in list(graph.graph.nodes):
         if node.target not in _PREPARATION or not prepared.issuperset(node.all_input_nodes) or _is_changed(node):
             continue
