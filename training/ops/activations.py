@@ -49,58 +49,42 @@ class _LeakyReluGrad(Function):
 
 def leaky_relu_and_pixel_norm(x: Images, epsilon: float) -> Images:
     """Leaky ReLU, then pixel norm; keeps two tensors for the backward pass instead of five. First derivatives only."""
-    if isinstance(x, Packed):
-        return Packed(_LeakyReluAndPackedPixelNorm.apply(x.maps, epsilon))  # pyright: ignore[reportArgumentType]
-    return _LeakyReluAndPixelNorm.apply(x, epsilon)  # pyright: ignore[reportReturnType]
+    return on_maps(lambda maps: _LeakyReluAndPixelNorm.apply(maps, epsilon, isinstance(x, Packed)), x)  # pyright: ignore[reportArgumentType]
 
 
 class _LeakyReluAndPixelNorm(Function):
+    """Norms and scales have the shape (N, 1, H, W), of packed images (N, 4, 1, H, W)."""
+
     @staticmethod
-    def forward(ctx: Any, x_NCHW: Tensor, epsilon: float) -> Tensor:
+    def forward(ctx: Any, x_NCHW: Tensor, epsilon: float, packed: bool) -> Tensor:
         y_NCHW = torch.ops.aten.leaky_relu(x_NCHW, NEGATIVE_SLOPE)
         norm_dtype = torch.promote_types(y_NCHW.dtype, torch.float32)
-        norm_N1HW = torch.linalg.vector_norm(y_NCHW, dim=1, keepdim=True, dtype=norm_dtype)
-        scale_N1HW = torch.rsqrt(norm_N1HW.square_().div_(y_NCHW.shape[1]).add_(epsilon))
-        y_NCHW.mul_(scale_N1HW)
-        ctx.save_for_backward(y_NCHW, scale_N1HW)
+        planes = _planes(y_NCHW, packed)
+        norm = torch.linalg.vector_norm(planes, dim=-3, keepdim=True, dtype=norm_dtype)
+        scale = torch.rsqrt(norm.square_().div_(planes.shape[-3]).add_(epsilon))
+        y_NCHW.mul_(_of_maps(scale, planes))
+        ctx.save_for_backward(y_NCHW, scale)
+        ctx.packed = packed
         return y_NCHW
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_NCHW: Tensor) -> tuple[Tensor, None]:
-        y_NCHW, scale_N1HW = ctx.saved_tensors
-        grad_NCHW = grad_NCHW.to(scale_N1HW.dtype)
-        projection_N1HW = (grad_NCHW * y_NCHW).mean(dim=1, keepdim=True)
-        grad_NCHW = torch.addcmul(grad_NCHW, y_NCHW.to(scale_N1HW.dtype), projection_N1HW, value=-1).mul_(scale_N1HW)
-        return torch.ops.aten.leaky_relu_backward(grad_NCHW.to(y_NCHW.dtype), y_NCHW, NEGATIVE_SLOPE, True), None
+    def backward(ctx: Any, grad_NCHW: Tensor) -> tuple[Tensor, None, None]:
+        y_NCHW, scale = ctx.saved_tensors
+        grad_NCHW, planes = grad_NCHW.to(scale.dtype), _planes(y_NCHW, ctx.packed)
+        projection = (_planes(grad_NCHW, ctx.packed) * planes).mean(dim=-3, keepdim=True)
+        projection, scale = _of_maps(projection, planes), _of_maps(scale, planes)
+        grad_NCHW = torch.addcmul(grad_NCHW, y_NCHW.to(scale.dtype), projection, value=-1).mul_(scale)
+        return torch.ops.aten.leaky_relu_backward(grad_NCHW.to(y_NCHW.dtype), y_NCHW, NEGATIVE_SLOPE, True), None, None
+
+
+def _planes(maps: Tensor, packed: bool) -> Tensor:
+    return Packed(maps).planes() if packed else maps
 
 
 def _of_maps(values: Tensor, planes: Tensor) -> Tensor:
-    """Values of each plane (N, 4, 1, H, W) for all its maps: (N, 4C, H, W), channels-last in memory as these are."""
+    """Values of each pixel for its maps; of packed images (N, 4C, H, W), channels-last in memory as these are."""
+    if planes.ndim == 4:
+        return values
     shape = planes.permute(0, 3, 4, 1, 2).shape
     return values.permute(0, 3, 4, 1, 2).expand(shape).flatten(3).permute(0, 3, 1, 2)
-
-
-class _LeakyReluAndPackedPixelNorm(Function):
-    """The same of packed images. Norms and scales have the shape (N, 4, 1, H, W)."""
-
-    @staticmethod
-    def forward(ctx: Any, x_NCHW: Tensor, epsilon: float) -> Tensor:
-        y_NCHW = torch.ops.aten.leaky_relu(x_NCHW, NEGATIVE_SLOPE)
-        norm_dtype = torch.promote_types(y_NCHW.dtype, torch.float32)
-        planes = Packed(y_NCHW).planes()
-        norm = torch.linalg.vector_norm(planes, dim=2, keepdim=True, dtype=norm_dtype)
-        scale = torch.rsqrt(norm.square_().div_(planes.shape[2]).add_(epsilon))
-        y_NCHW.mul_(_of_maps(scale, planes))
-        ctx.save_for_backward(y_NCHW, scale)
-        return y_NCHW
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_NCHW: Tensor) -> tuple[Tensor, None]:
-        y_NCHW, scale = ctx.saved_tensors
-        grad_NCHW, planes = grad_NCHW.to(scale.dtype), Packed(y_NCHW).planes()
-        projection = (Packed(grad_NCHW).planes() * planes).mean(dim=2, keepdim=True)
-        projection_NCHW, scale_NCHW = _of_maps(projection, planes), _of_maps(scale, planes)
-        grad_NCHW = torch.addcmul(grad_NCHW, y_NCHW.to(scale.dtype), projection_NCHW, value=-1).mul_(scale_NCHW)
-        return torch.ops.aten.leaky_relu_backward(grad_NCHW.to(y_NCHW.dtype), y_NCHW, NEGATIVE_SLOPE, True), None
