@@ -42,12 +42,10 @@ from pipeline import disk, manifest
 from pipeline.errors import DropReason
 from pipeline.params import Params
 from pipeline.provenance import read_json
-from stages import DATA, PARAMS, RATES, plan, probe, profiles, table
+from stages import DATA, PARAMS, RATES, plan, probe, profiles, remaining, table
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = (
-    "download", "extract", "align", "crop", "fit_denoise", "denoise", "fit_superres", "superres", "select", "shard",
-)  # fmt: skip
+STAGES = probe.STAGES
 WITH_TABLE = ("extract", "align", "crop", "denoise", "superres", "select", "shard")
 BAD_SHARE, KEPT = 1000, 30_000
 FACE_PIXELS = (24, 40)
@@ -232,7 +230,7 @@ def compared(params: Params, needs: Sequence[plan.Need], figures: dict[str, dict
         if measured is None:
             continue
         measured |= {"planned_seconds": need.seconds, "planned_bytes": need.result, "planned_memory": need.memory}
-        split = plan.workers_of(params, need.stage) or 1
+        split = remaining.workers_of(params, need.stage) or 1
         own = measured["serial_seconds"] if split > 1 else measured["processor_seconds"]
         spread = own + (measured["processor_seconds"] - own) / split
         if need.seconds and need.stage != "download":

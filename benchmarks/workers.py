@@ -14,11 +14,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.result import digests, save
-
-STAGES = (
-    "download", "extract", "detect", "align", "crop", "fit_denoise", "denoise", "fit_superres", "superres", "select",
-    "shard",
-)  # fmt: skip
+from stages.remaining import STAGES
 
 
 def copy_tree(target: Path) -> None:

@@ -158,11 +158,6 @@ def lines(params: Params, needs: Sequence[Need]) -> list[str]:
     return text
 
 
-def workers_of(params: Params, stage: str) -> int | None:
-    """Among how many workers a stage divides its work; None for a stage without workers."""
-    return params.cluster.workers if stage == "lsun" or probe.chunks_of(params, stage, 1) else None
-
-
 def peak(needs: Sequence[Need]) -> int:
     """The most bytes on disk at any time."""
     totals = [sum(need.result for need in needs[:place]) + need.peak for place, need in enumerate(needs)]
@@ -261,7 +256,7 @@ def _now(stage: str) -> int:
 
 def _timed(params: Params, need: Need, rates: Mapping[str, probe.Rate]) -> Need:
     stage = need.stage.partition("@")[0]
-    split = workers_of(params, stage)
+    split = remaining.workers_of(params, stage)
     record = remaining.recorded(need.stage, params.model_dump(mode="json"))
     if record:
         return _filled(need, remaining.seconds_of(record, need.items, split), record["memory"], "record")
@@ -285,7 +280,7 @@ def _seconds(params: Params, need: Need, rate: probe.Rate) -> float:
         rate = replace(rate, worker=rate.worker * params.superres.previews / items)
     elif need.stage == "superres" and items > FACES:  # the best and the worst face are rendered again, by new workers
         items, rate = items + 2 * EXTREMES, replace(rate, start=2 * rate.start)
-    return rate.seconds(items, chunks, workers_of(params, need.stage) or 1)
+    return rate.seconds(items, chunks, remaining.workers_of(params, need.stage) or 1)
 
 
 def _filled(need: Need, seconds: float, memory: int, source: str) -> Need:

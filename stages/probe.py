@@ -2,8 +2,9 @@
 
 `python -m stages.probe` runs in an empty folder that `measure` makes; its params are those at hand with a small source.
 A stage takes `Rate.seconds`: a start, so much for each item in its own process, and so much for each item and chunk in
-a worker. The stages run on few photographs and on more, with one worker that stays, which shows what items and chunks
-take; and align once on few with workers of its own, as stages have them, which shows how long these take to start.
+a worker. The stages run with one worker that stays: on few photographs and on more, which shows what an item takes, and
+on some at once and one by one, which shows what a chunk takes. Those with workers run once more on few photographs, in
+processes and with workers of their own as in `dvc repro`, which shows how long these take to start.
 """
 
 import json
@@ -35,15 +36,19 @@ from pipeline.progress import QUIET
 from pipeline.provenance import read_json
 from pipeline.shards import finalize
 from pipeline.workers import connect
-from stages import DATA, MANIFESTS, PARAMS, REPORTS, main, table
+from stages import DATA, MANIFESTS, PARAMS, REPORTS, main, remaining, table
 
 ROOT = Path(__file__).parents[1]
 CHEAP = ("download", "extract", "align", "crop")
-STAGES = (*CHEAP, "fit_denoise", "denoise", "fit_superres", "superres", "select", "shard")
+STAGES = tuple(stage for stage in remaining.STAGES if stage != "detect")
 FACE_PIXELS = 265
 """Width of a drawn face that makes a region of about the pixels of CelebA's (285,000)."""
 FEW, MORE_MAX, SECONDS, CHEAP_MORE = 2, 16, 20.0, 48
 """Few photographs, and as many more as take seconds. The cheap stages run by themselves, on more photographs."""
+CHUNKS = 4
+"""Of one photograph each, against as many photographs in one chunk."""
+ROWS = ("photographs_per_chunk", "faces_per_chunk", "images_per_shard")
+"""The params that say how large a chunk is."""
 DRAWING_SECONDS, MOST = 8.0, 1000
 """Small photographs are drawn and worked on fast: of them there are as many as are drawn in that time."""
 REPEATS = {"extract": 3}
@@ -80,14 +85,14 @@ class Rate:
 
 def chunks_of(params: Params, stage: str, items: int) -> int:
     """In how many chunks a stage divides its items among its workers; 0 for a stage without workers."""
+    if remaining.workers_of(params, stage) is None:
+        return 0
     if stage == "shard":
         return math.ceil(items / params.shard.images_per_shard)
-    if stage == "denoise" and params.denoise.method == "none":
-        return 0
-    section = getattr(params, stage, None)
-    rows = getattr(section, "faces_per_chunk", getattr(section, "photographs_per_chunk", None))
+    section = dict(getattr(params, stage))
+    (rows,) = (section[name] for name in ROWS if name in section)
     slow = stage == "superres" and params.superres.method == "network"
-    return 0 if rows is None else sum(1 for _ in cluster.spans(items, rows, slow=slow))
+    return sum(1 for _ in cluster.spans(items, rows, slow=slow))
 
 
 def measure(params: Params, seconds: float = SECONDS) -> dict[str, Rate]:
@@ -127,16 +132,16 @@ def probe(seconds: str) -> None:
     finalize.GRID = 1
     cluster.SMALLEST = cluster.SMALLEST_SLOW = MOST  # chunks as long as those of a long table
     with connect(given.cluster.model_copy(update={"scheduler": None, "workers": 1})) as client:
-        few, many = _few_and_many(given, client, float(seconds) / SECONDS)
-    workers = max(0.0, _seconds_of_align(given) - few["align"].clock)
-    rates = {stage: asdict(_rate(few[stage], many[stage], workers)) for stage in many}
-    Path("rates.json").write_text(json.dumps(rates), encoding="utf-8")
+        rates = _rates(given, client, float(seconds) / SECONDS)
+    Path("rates.json").write_text(json.dumps({stage: asdict(rate) for stage, rate in rates.items()}))
 
 
-def _few_and_many(given: Params, client: Client, effort: float) -> tuple[dict[str, "_Took"], dict[str, "_Took"]]:
-    """What the stages take with one worker for few photographs and for more; `effort` is 1 for precise results."""
+def _rates(given: Params, client: Client, effort: float) -> dict[str, Rate]:
+    """The rates of all stages, with a worker that stays; `effort` is 1 for precise results."""
     run = _Run(given, client)
     run(FEW, 1, networks=False)  # compiles and loads what is loaded once
+    at_once = run(CHUNKS, 1, networks=False)
+    one_by_one = _Run(_in_small_chunks(given), client)(CHUNKS, 1, networks=False)
     if "network" in (given.denoise.method, given.superres.method):
         client.run(import_module, "pipeline.restoration.apply")
     few_cheap = run(FEW, 1, stages=CHEAP)
@@ -144,6 +149,7 @@ def _few_and_many(given: Params, client: Client, effort: float) -> tuple[dict[st
     more = CHEAP_MORE if given.align.rectangle != "landmarks" else max(CHEAP_MORE, drawn)
     many_cheap = run(FEW + math.ceil(more * effort), 1, stages=CHEAP)
     few = run(FEW, 1)
+    clocks = {stage: took.clock for stage, took in few.items()} | _clocks_of_processes(given)
     slow = sum(took.worker for took in few.values()) / FEW
     more = max(1, min(MORE_MAX, int(SECONDS * effort / max(slow, 1e-3))))
     many = run(FEW + more, 1 + STEPS)
@@ -151,16 +157,31 @@ def _few_and_many(given: Params, client: Client, effort: float) -> tuple[dict[st
     even_more = int(min(drawn * effort, SECONDS * effort / max(slow, 1e-6)))
     if even_more > 2 * more:
         many = run(FEW + even_more, 1 + STEPS)
-    return few | few_cheap, many | many_cheap
+    few, many = few | few_cheap, many | many_cheap
+    return {
+        stage: _rate(few[stage], many[stage], _chunk(at_once[stage], one_by_one[stage]), clock)
+        for stage, clock in clocks.items()
+    }
 
 
-def _seconds_of_align(given: Params) -> float:
-    """Of the clock, for few photographs, in a process of its own and with workers of its own."""
-    _choose(given, None, FEW, 1, networks=False)
-    for stage in CHEAP[:2]:
-        _run(stage)
-    subprocess.run([sys.executable, "-m", "stages.align"], check=True)
-    return read_json(REPORTS / "align.json")["seconds"]
+def _in_small_chunks(given: Params) -> Params:
+    """One image in each chunk."""
+    params = given.model_dump(mode="json")
+    for section in params.values():
+        section.update(dict.fromkeys(section.keys() & {*ROWS}, 1))
+    return Params.model_validate_json(json.dumps(params))
+
+
+def _clocks_of_processes(given: Params) -> dict[str, float]:
+    """Seconds of the clock for few photographs, which all stages have done, of those with workers: with their own."""
+    PARAMS.write_text(yaml.safe_dump(_small(given, None, FEW, 1, networks=True)), encoding="utf-8")
+    found: dict[str, float] = {}
+    for stage in STAGES:
+        if remaining.workers_of(given, stage) is not None:
+            shutil.rmtree(DATA / stage)
+            subprocess.run([sys.executable, "-m", f"stages.{stage}"], check=True)
+            found[stage] = read_json(REPORTS / f"{stage}.json")["seconds"]
+    return found
 
 
 def _choose(given: Params, scheduler: str | None, count: int, steps: int, *, networks: bool) -> None:
@@ -175,15 +196,19 @@ def _run(stage: str) -> None:
     getattr(import_module(f"stages.{stage}"), stage)()
 
 
-def _rate(few: "_Took", many: "_Took", workers: float) -> Rate:
-    """What is the same in both runs is the start, to which the seconds to start and end the `workers` belong."""
-    per_item = max(0.0, many.main - few.main) / max(1, many.items - few.items)
-    worker = chunk = 0.0
-    if (both := many.items * few.chunks - few.items * many.chunks) > 0:
-        worker = max(0.0, (many.worker * few.chunks - few.worker * many.chunks) / both)
-        chunk = max(0.0, few.worker - few.items * worker) / few.chunks
-    start = max(0.0, few.clock - few.items * (per_item + worker) - few.chunks * chunk)
-    return Rate(start + (workers if few.chunks else 0), per_item, worker, chunk, many.memory)
+def _chunk(at_once: "_Took", one_by_one: "_Took") -> float:
+    """Seconds of a chunk, from the same items in few chunks and in many."""
+    chunks = one_by_one.chunks - at_once.chunks
+    return max(0.0, one_by_one.worker - at_once.worker) / chunks if chunks else 0.0
+
+
+def _rate(few: "_Took", many: "_Took", chunk: float, clock: float) -> Rate:
+    """`clock`: of the stage as it is run, for few items, of which what items and chunks do not take is the start."""
+    more = max(1, many.items - few.items)
+    main = max(0.0, many.main - few.main) / more
+    worker = max(0.0, many.worker - few.worker - (many.chunks - few.chunks) * chunk) / more if many.chunks else 0.0
+    start = max(0.0, clock - few.items * (main + worker) - few.chunks * chunk)
+    return Rate(start, main, worker, chunk, many.memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +257,8 @@ class _Run:
         clock, serial, parallel = (end - begin for begin, end in zip(before, self._seconds(), strict=True))
         items = _items(stage, count, steps)
         chunks = chunks_of(self.given, stage, items)
+        if not chunks:
+            serial = min(serial, clock)  # what works at the same time, in threads and children, counts once
         if _has_gpu():  # whose time is no processor's
             serial, parallel = (serial, clock - serial) if chunks else (clock, 0.0)
         return _Took(clock, serial, parallel, _peak_memory(worker if chunks else 0), items, chunks)

@@ -15,6 +15,7 @@ from pipeline import atomic, progress, provenance
 from pipeline.params import Params
 from pipeline.progress import State, duration
 from pipeline.provenance import RECORD, read_json
+from pipeline.report.page.results import FACES as STAGES
 from stages import DATA, PARAMS, RATES, REPORTS, WORK, read_params, recipe_of, work_folders
 
 PLANS = RATES / "plans"
@@ -22,7 +23,6 @@ PLANS = RATES / "plans"
 FACES = ("extract", "detect", "align", "crop", "denoise", "superres", "select", "shard")
 """Each takes what the one before has kept."""
 WITH_WORKERS = ("detect", "align", "crop", "denoise", "superres", "shard", "lsun")
-STAGES = ("download", "extract", "detect", "align", "crop", "fit_denoise", "denoise", "fit_superres", *FACES[-3:])
 OUTPUTS = {"train": Path("runs"), "evaluate": Path("evaluations")}
 UNCERTAIN = 0.01
 """Of a stage that has done less, the time left follows from earlier runs, if there are some."""
@@ -79,6 +79,12 @@ def names(params: Params) -> list[str]:
     runs = params.train.runs
     lsun = [f"lsun@{category}" for category in params.lsun.categories]
     return [*STAGES, *lsun, *(f"train@{run}" for run in runs), *(f"evaluate@{run}" for run in runs)]
+
+
+def workers_of(params: Params, stage: str) -> int | None:
+    """Among how many workers a stage divides its work; None for a stage without workers."""
+    alone = stage not in WITH_WORKERS or (stage == "denoise" and params.denoise.method == "none")
+    return None if alone else params.cluster.workers
 
 
 def output(name: str) -> Path:
@@ -171,13 +177,13 @@ def _plan(params: Params) -> Path:
 class _Estimate:
     """What stages will take."""
 
+    given: Params
     params: dict[str, Any]
-    workers: int
     planned: dict[str, Any]
 
     @classmethod
     def read(cls, params: Params) -> "_Estimate":
-        return cls(params.model_dump(mode="json"), params.cluster.workers, read_json(_plan(params)))
+        return cls(params, params.model_dump(mode="json"), read_json(_plan(params)))
 
     def seconds(self, name: str, items: int | None) -> float | None:
         """Of a stage, with as many items as in the plan or the earlier run if there is no number."""
@@ -187,8 +193,7 @@ class _Estimate:
         if stage == "train":
             items = round(1000 * self.params["train"]["runs"][item]["schedule"]["total_kimg"])
         if record:
-            workers = self.workers if stage in WITH_WORKERS else None
-            return seconds_of(record, items or planned or record["items"], workers)
+            return seconds_of(record, items or planned or record["items"], workers_of(self.given, stage))
         return seconds if seconds is None or not planned or not items else seconds * items / planned
 
 

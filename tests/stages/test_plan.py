@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,23 @@ def test_a_record_of_equal_params_is_preferred_to_the_probe(address: str) -> Non
     assert (need.items, probe.chunks_of(read_params(), "crop", need.items)) == (88, 30)
     seconds = 6.0 + 88 * 0.1 + (88 * 1.0 + 30 * 3.0) / 2
     assert (need.source, need.memory, need.seconds) == ("probe", 7, seconds), "two workers share faces and chunks"
+
+
+def test_what_a_stage_takes_once_is_no_part_of_a_chunk() -> None:
+    """The probe's runs of a stage of which all is known."""
+    once, main, worker, chunk, workers = 0.02, 0.001, 0.01, 0.005, 1.5
+
+    def took(items: int, chunks: int) -> probe._Took:
+        parallel = once + items * worker + chunks * chunk
+        return probe._Took(items * main + parallel + 0.4, items * main, parallel, 7, items, chunks)
+
+    few, many = took(2, 1), took(100, 3)
+    clock = workers + few.clock
+    rate = probe._rate(few, many, probe._chunk(took(4, 1), took(4, 4)), clock)
+    assert astuple(rate) == pytest.approx((workers + 0.4 + once, main, worker, chunk, 7))
+    alone = probe._Took(0.5, 0.3, 0.1, 7, 2, 0), probe._Took(1.5, 1.28, 0.2, 7, 100, 0)
+    rate = probe._rate(*alone, probe._chunk(*alone), 0.5)
+    assert (rate.worker, rate.chunk, rate.main) == (0.0, 0.0, pytest.approx(0.01)), "dask's own work is no worker's"
 
 
 def test_the_sheets_of_a_long_table_need_workers_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
