@@ -107,6 +107,23 @@ def test_a_fork_with_other_rates_and_new_optimisers_is_resumed_to_the_same_bytes
         trained(fork, tmp_path / "whole")
 
 
+def test_a_file_that_changes_under_its_name_makes_another_run(run: TrainRun, parent: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(checkpoint.network_path(parent, 96), tmp_path / "network.safetensors"))
+    fork, images = run.model_copy(update={"start": options(path)}), Reals(DataSet(run.dataset), run).digest()
+    begun = start.of_run(fork, images, [tmp_path / "runs"])
+    assert begun is not None
+    trained(fork, tmp_path / "runs", begun)
+    shutil.copy(checkpoint.network_path(parent, 192), path)
+    with pytest.raises(TrainingError, match=r"network.safetensors: has changed while the run began. Start again"):
+        start.load(begun, fork, 0)
+    changed = start.of_run(fork, images, [tmp_path / "runs"])
+    assert changed is not None and changed.images_shown == 192
+    with pytest.raises(TrainingError, match="it started from other networks or at another kimg"):
+        trained(fork, tmp_path / "runs", changed)
+    path.unlink()
+    assert start.of_run(fork, images, [tmp_path / "runs"]) == begun, "the file is no longer needed"
+
+
 def test_the_clock_may_be_set_and_saved_optimisers_are_not_reset_by_it(
     run: TrainRun, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ from pipeline.params import TrainRun
 from pipeline.shards.reader import DataSet
 from training.data import random_streams
 from training.data.prefetch import Prefetcher, ReaderPool
+from training.runtime import signals
 from training.runtime.device import to_device
 
 MIB = 1 << 20
@@ -66,16 +67,17 @@ class _Loading:
                 return
             self._take()
 
-    def finish(self) -> Tensor:
-        """The whole level (M, C, H, W) uint8, when it is read."""
-        if not self._pool.workers:
-            for rows in self._pieces:
-                self._store(rows, self._dataset.read(self.resolution, rows))
-        self._request()
-        while self._pending:
-            self._take()
+    def finish(self) -> Tensor | None:
+        """The whole level (M, C, H, W) uint8, when it is read; None if the run was requested to stop before."""
+        while not signals.requested():
             self._request()
-        return self._level_MCHW
+            if self._pending:
+                self._take()
+            elif (rows := next(self._pieces, None)) is not None:
+                self._store(rows, self._dataset.read(self.resolution, rows))
+            else:
+                return self._level_MCHW
+        return None
 
     def _request(self) -> None:
         while len(self._pending) < 2 * self._pool.workers and (rows := next(self._pieces, None)) is not None:
@@ -109,7 +111,11 @@ class LevelCache:
         return len(self._dataset) * 3 * resolution**2 <= self._limit_mib * MIB
 
     def load(self, resolution: int) -> Tensor | None:
-        """The whole level (M, C, H, W) uint8, None where it is too large; another level in the cache is dropped."""
+        """The whole level (M, C, H, W) uint8, None where it is too large; another level in the cache is dropped.
+
+        None too if the run was requested to stop before all was read, which takes minutes for a large level: the last
+        step reads its own images.
+        """
         if self._resolution != resolution:
             loading, self._next = self._next, None
             self._resolution, self._level_MCHW = resolution, None  # freed before the new level is read

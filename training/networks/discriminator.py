@@ -91,8 +91,8 @@ class DiscriminatorHead(nn.Module):
         """(N, maps, 4, 4) → (N, 1 + label_size)."""
         if self._group_size > 1:
             x_NCHW = minibatch_stddev(x_NCHW, self._group_size)
-        x_NCHW = self.Activation0(self.Conv(noise(x_NCHW)))
-        x_NL = self.Activation1(self.Dense0(noise(x_NCHW)))
+        x_NCHW = unpack(noise(self.Activation0(self.Conv(noise(x_NCHW)))))
+        x_NL = self.Activation1(self.Dense0(x_NCHW))
         return self.Dense1(x_NL if self.Discrimination is None else self.Discrimination(x_NL))
 
 

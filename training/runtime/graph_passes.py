@@ -6,7 +6,8 @@
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
 
 _aten = torch.ops.aten
 _UNCHANGED = (_aten.detach.default, _aten.alias.default)
@@ -23,12 +24,14 @@ def share_weights(graph: fx.GraphModule) -> None:
     """Prepare each kernel once: passes through a network scale, filter and pack the same weights.
 
     Equal operations become one where all that they compute with are inputs, or computed from inputs by the operations
-    that prepare kernels, and where nothing changes the result.
+    that prepare kernels, and where nothing changes the result. The graph was traced with fake tensors.
     """
     kept: dict[tuple[Any, str, str], fx.Node] = {}
-    prepared = {node for node in graph.graph.find_nodes(op="placeholder") if not _is_changed(node)}
+    changed = _changed(graph)
+    prepared = {node for node in graph.graph.find_nodes(op="placeholder") if not _storages(node) & changed}
     for node in list(graph.graph.nodes):
-        if node.target not in _PREPARATION or not prepared.issuperset(node.all_input_nodes) or _is_changed(node):
+        prepares = node.target in _PREPARATION and prepared.issuperset(node.all_input_nodes)
+        if not prepares or _storages(node) & changed:
             continue
         first = kept.setdefault((node.target, repr(node.args), repr(node.kwargs)), node)
         prepared.add(first)
@@ -38,15 +41,16 @@ def share_weights(graph: fx.GraphModule) -> None:
     graph.recompile()
 
 
-def _is_changed(node: fx.Node) -> bool:
-    """Whether an operation writes to the result, or to a view of it."""
-    for user in node.users:
-        operation: Any = user.target
-        if isinstance(operation, torch._ops.OpOverload) and (
-            operation._schema.is_mutable or (operation.is_view and _is_changed(user))
-        ):
-            return True
-    return False
+def _changed(graph: fx.GraphModule) -> set[int]:
+    """The storages of the tensors, or of what they are views of, that operations which write to any of them take."""
+    writes = [node for node in graph.graph.nodes if getattr(getattr(node.target, "_schema", None), "is_mutable", False)]
+    return {storage for node in writes for read in node.all_input_nodes for storage in _storages(read)}
+
+
+def _storages(node: fx.Node) -> set[int]:
+    """Of the tensors that a node stands for; views of a tensor have its storage."""
+    leaves = pytree.tree_leaves(node.meta.get("val"))
+    return {leaf.untyped_storage()._cdata for leaf in leaves if isinstance(leaf, Tensor)}
 
 
 def write_masks(graph: fx.GraphModule) -> None:
@@ -55,11 +59,13 @@ def write_masks(graph: fx.GraphModule) -> None:
     A mask is written with the result, by one kernel. It is read by every backward pass and, of a penalty, by the second
     forward pass and the derivatives of both. Other activations, above all those of RGB images, are computed again.
     """
+    changed = _changed(graph)
     readers: dict[fx.Node, list[fx.Node]] = {}
     for node in graph.graph.nodes:
         if node.target is _aten.leaky_relu_backward.default:
-            y = _source(node.args[1], _UNCHANGED)
-            if y.target is _aten.leaky_relu.default and _convolves(y):
+            y, gradient = _source(node.args[1], _UNCHANGED), node.args[0]
+            promoted = gradient.meta["val"].dtype != node.meta["val"].dtype
+            if _convolves(y) and not promoted and not _storages(y) & changed:
                 readers.setdefault(y, []).append(node)
     for y, nodes in readers.items():
         result = y.meta["val"]
@@ -88,7 +94,9 @@ def _replace(graph: fx.Graph, y: fx.Node, readers: list[fx.Node]) -> None:
 
 
 def _convolves(y: fx.Node) -> bool:
-    return _source(y.args[0], _ELEMENTWISE).target is _aten.convolution.default
+    """Whether a node is the leaky ReLU of a convolution."""
+    relu = y.target is _aten.leaky_relu.default
+    return relu and _source(y.args[0], _ELEMENTWISE).target is _aten.convolution.default
 
 
 def _source(node: Any, through: tuple[Any, ...]) -> fx.Node:

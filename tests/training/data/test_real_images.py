@@ -1,5 +1,8 @@
+import os
+import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from pipeline.shards.reader import DataSet
 from tests.training.small import make_dataset, make_run
 from training.data import real_images
 from training.data.real_images import Reals
+from training.runtime.signals import stop_signals
 
 IMAGES = 24
 
@@ -66,6 +70,30 @@ def test_only_the_level_in_training_is_read(folder: Path, monkeypatch: pytest.Mo
         reals.minibatch(4, position, 8)
     reals.minibatch(8, 200, 8)
     assert reads == [(4, IMAGES), (8, IMAGES)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_request_to_stop_ends_the_reading_of_a_level_and_the_step_is_finished_without_it(
+    folder: Path, reals: Reals, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, pieces = reals.minibatch(16, 3, 5).images_NCHW, list[int]()
+    for name in ("READ_MIB", "PIECE_MIB"):
+        monkeypatch.setattr(real_images, name, 1e-3)
+    store = real_images._Loading._store
+
+    def stop_after_three(self: Any, rows: np.ndarray, images_NCHW: np.ndarray) -> None:
+        store(self, rows, images_NCHW)
+        pieces.append(len(rows))
+        if len(pieces) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not requested():
+                time.sleep(0.001)
+
+    monkeypatch.setattr(real_images._Loading, "_store", stop_after_three)
+    with stop_signals() as requested, Reals(DataSet(folder), make_run(folder, speed__workers=workers)) as stopped:
+        for _ in range(2):
+            assert np.array_equal(stopped.minibatch(16, 3, 5).images_NCHW, expected)
+    assert pieces == [1, 1, 1], "of 24 images"
 
 
 def test_labels_go_with_their_images(folder: Path, reals: Reals) -> None:

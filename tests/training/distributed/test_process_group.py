@@ -94,30 +94,36 @@ def test_layers_that_mix_samples_refuse_to_be_split(layer: dict[str, Any], name:
         make_run(Path("nowhere"), networks__mbstd_group_size=0, **layer, **split)
 
 
-def test_under_torchrun_a_stop_signal_to_any_process_stops_all_and_only_the_main_process_writes(tmp_path: Path) -> None:
-    run = make_run(make_dataset(tmp_path / "data/shard"), schedule__devices=2, schedule__total_kimg=40.0)
+def test_under_torchrun_all_start_from_the_same_networks_and_a_stop_signal_to_any_process_stops_all(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Only the main process writes. Before it saves its first snapshot, the weights of both are compared."""
+    path = folder / "whole/network-000000480.safetensors"
+    start = {"path": path, "kimg": None, "optimizers": "saved"}
+    run = make_run(make_dataset(tmp_path / "data/shard"), schedule__devices=2, schedule__total_kimg=40.0, start=start)
     write_params(tmp_path, run.model_copy(update={"dataset": Path("data/shard")}))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    deadline = time.monotonic() + 60
     with subprocess.Popen(
         [*words, "-m", "stages.train", "small"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             while process.poll() is None and not list(tmp_path.glob("data/.work/*/checkpoint-*.json")):
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
-            (second,) = (
-                child
-                for child in psutil.Process(process.pid).children()
-                if child.environ().get("RANK") == "1" and "stages.train" in " ".join(child.cmdline())
-            )
-            second.send_signal(signal.SIGTERM)
+            for child in psutil.Process(process.pid).children() if process.poll() is None else ():
+                if child.environ().get("RANK") == "1" and "stages.train" in " ".join(child.cmdline()):
+                    child.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0, errors[-4000:]
+    assert errors.count(f"starts from {path} at 0.48 kimg, with the saved optimisers") == 1
     assert errors.count("stopped on request after") == 1
     ticks = re.findall(r"^ +([0-9.]+) of 40 kimg", errors, re.MULTILINE)
     assert ticks, errors[-4000:]
+    assert float(ticks[0]) > 0.48
     assert len(set(ticks)) == len(ticks), "each tick is logged once"
 
 

@@ -31,7 +31,8 @@ def _gradients(lod: float, loss: WganLoss | LsganLoss, options: dict[str, Any]) 
         network.initialise(torch.Generator().manual_seed(seed))
         for parameter in network.parameters():  # biases too
             parameter.data += 0.1 * _normal(*parameter.shape, seed=9)
-    reals, latents = _normal(4, 3, 16, 16, seed=3), _normal(4, 6, seed=4)
+    side = networks[1].resolution_at(lod)
+    reals, latents = _normal(4, 3, side, side, seed=3), _normal(4, 6, seed=4)
     d_batch = DiscriminatorBatch(reals, None, latents, torch.rand(4, dtype=torch.float64, generator=_generator()))
     d_loss, terms = discriminator_loss(loss, *networks, d_batch, lod)
     g_loss, _ = generator_loss(loss, *networks, GeneratorBatch(latents, None), lod)
@@ -45,18 +46,21 @@ def _generator() -> torch.Generator:
 
 
 @pytest.mark.parametrize(
-    ("lod", "loss", "options"),
+    ("side", "lod", "loss", "options"),
     [
-        (0.0, WGAN, {}),
-        (0.25, WGAN, {}),
-        (0.25, WGAN, {"fused_scale": False}),
-        (0.25, WGAN, {"use_leakyrelu": False}),
-        (0.25, LSGAN, BASELINE),
+        (8, 0.0, WGAN, {}),
+        (8, 0.25, WGAN, {}),
+        (8, 0.25, WGAN, {"fused_scale": False}),
+        (8, 0.25, WGAN, {"use_leakyrelu": False}),
+        (8, 0.25, LSGAN, BASELINE),
+        (4, 0.25, WGAN, {}),
+        (4, 2.0, LSGAN, {}),
     ],
 )
 def test_packed_networks_compute_the_same(
-    lod: float, loss: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    side: int, lod: float, loss: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With images of at least `side` pixels packed."""
     expected = _gradients(lod, loss, options)
     seen: list[bool] = []
 
@@ -65,7 +69,7 @@ def test_packed_networks_compute_the_same(
         return True
 
     monkeypatch.setattr(conv2d, "_on_gpu", on_gpu)
-    monkeypatch.setattr(conv2d, "PACKED_PIXELS", 8 * 8)
+    monkeypatch.setattr(conv2d, "PACKED_PIXELS", side**2)
     found = _gradients(lod, loss, options)
     assert any(seen) == (options is not BASELINE), "layers pass packed images to the next, if no norm needs them whole"
     for a, b in zip(found, expected, strict=True):

@@ -14,6 +14,8 @@ from training.ops.conv2d import conv2d
 from training.ops.packing import unpack
 from training.runtime.graph_passes import share_weights, write_masks
 
+_aten = torch.ops.aten
+
 
 def _penalty(x: Tensor, weight: Tensor) -> list[Tensor]:
     """Gradients of a penalty: the mask is read by the backward pass, its second forward pass, and their derivatives."""
@@ -44,7 +46,7 @@ def _traced(function: Callable[..., Any], dtype: torch.dtype) -> tuple[fx.GraphM
 
 
 def _masks(graph: fx.GraphModule) -> int:
-    return len(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.as_strided.default))
+    return len(graph.graph.find_nodes(op="call_function", target=_aten.as_strided.default))
 
 
 @pytest.mark.parametrize(
@@ -77,16 +79,53 @@ def _two_passes(x: Tensor, weight: Tensor) -> list[Tensor]:
     return [conv2d(part, (weight * 2).permute(0, 1, 3, 2)) for part in (x, x + 1)]  # pyright: ignore[reportReturnType]
 
 
-def _changed_between(x: Tensor, weight: Tensor) -> list[Tensor]:
-    first, second = weight * 2, weight * 2
-    first.view(-1).add_(1)
-    return [first, second]
+def _changed_between(change: Callable[[Tensor], object]) -> Callable[..., list[Tensor]]:
+    def function(x: Tensor, weight: Tensor) -> list[Tensor]:
+        first, second = weight * 2, weight * 2
+        change(first)
+        return [first, second]
+
+    return function
 
 
-@pytest.mark.parametrize(("function", "products"), [(_two_passes, 1), (_changed_between, 2)])
+CHANGES: dict[str, Callable[[Tensor], object]] = {
+    "itself": lambda x: x.add_(1),
+    "a view": lambda x: x.unsqueeze(0).add_(1),
+    "a part": lambda x: x.chunk(2)[0].add_(1),
+    "views of parts": lambda x: [part.mT.mul_(-3) for part in x.split(1)],
+    "one of several views": lambda x: x.unbind(0)[1].unsqueeze(0).copy_(torch.ones(())),
+    "a view without an alias": lambda x: _aten._unsafe_view(x, x.shape).add_(1),
+    "a list": lambda x: _aten._foreach_add_.Scalar([x[0], x[1]], 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "products"),
+    [(_two_passes, 1), *[pytest.param(_changed_between(change), 2, id=name) for name, change in CHANGES.items()]],
+)
 def test_equal_preparations_of_weights_become_one(function: Any, products: int) -> None:
     graph, inputs = _traced(function, torch.float32)
     expected = function(*inputs)
     share_weights(graph)
-    assert len(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.mul.Tensor)) == products
+    assert len(graph.graph.find_nodes(op="call_function", target=_aten.mul.Tensor)) == products
     assert all(torch.equal(a, b) for a, b in zip(graph(*inputs), expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "dtype"),
+    [
+        *[pytest.param(change, torch.float32, id=name) for name, change in CHANGES.items()],
+        pytest.param(id, torch.bfloat16, id="a gradient in another dtype"),
+    ],
+)
+def test_results_that_a_mask_would_change_keep_none(change: Callable[[Tensor], object], dtype: torch.dtype) -> None:
+    def function(x: Tensor, weight: Tensor) -> list[Tensor]:
+        y = _aten.leaky_relu(conv2d(x, weight), 0.2)
+        change(y)
+        return [_aten.leaky_relu_backward(x.to(dtype), y, 0.2, True)]
+
+    graph, inputs = _traced(function, torch.float32)
+    write_masks(graph)
+    (found,), (expected,) = graph(*inputs), function(*inputs)
+    assert torch.equal(found, expected)
+    assert found.dtype == expected.dtype
