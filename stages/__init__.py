@@ -191,13 +191,15 @@ class StageRun:
 
 
 def _once_at_a_time(body: Callable[..., Generator[StageRun]]) -> Callable[..., Generator[StageRun]]:
-    """Refuse a second run of the same stage, and remove what killed runs left half written in its work folders."""
+    """Refuse a second run of the same stage, and remove what killed runs left half written."""
 
     @wraps(body)
     def run(name: str, **values: Any) -> Generator[StageRun]:
         with atomic.locked(WORK / f"{name}.lock", name), published(WORK / f"{name}.progress.json"):
             for work in WORK.glob(f"{name}-{'?' * 16}/"):
                 atomic.sweep(work)
+            for folder in (REPORTS, RATES):
+                atomic.sweep_abandoned(folder)
             yield from body(name, **values)
 
     return run
