@@ -18,6 +18,8 @@ from pipeline import disk
 from pipeline.errors import BusyError
 
 PARTIAL_SUFFIX = ".partial"
+ABANDONED_SECONDS = 86_400
+"""A temporary file that nobody has changed for so long has no writer any more."""
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def writing(path: Path, verify: Callable[[Path], None] | None = None) -> Generat
     called with the temporary path before the rename, and raises an error to refuse the file. On an error, a
     `DiskFullError` where no space is left, the temporary file is removed and `path` stays as it was. The temporary name
     is never used twice, so of several writers of one path the last one to end replaces the file as a whole. A killed
-    process leaves its `.partial` file, which `sweep` removes.
+    process leaves its `.partial` file, which `sweep` and `sweep_abandoned` remove.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -100,6 +102,18 @@ def sweep(folder: Path) -> None:
             if left.is_dir():
                 remove_folder(left)
             else:
+                left.unlink()
+
+
+def sweep_abandoned(folder: Path) -> None:
+    """Remove temporary files of `writing` below a folder that several processes share, unless they are of the last day.
+
+    Other `.partial` files, which may hold what was downloaded so far, stay.
+    """
+    oldest = time.time() - ABANDONED_SECONDS
+    for left in [*folder.rglob(f"*.{'[0-9a-f]' * 8}{PARTIAL_SUFFIX}")]:
+        with suppress(FileNotFoundError):  # its writer has just ended
+            if left.is_file() and left.stat().st_ctime < oldest:  # a link keeps the time of the last write
                 left.unlink()
 
 

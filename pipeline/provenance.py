@@ -79,10 +79,10 @@ def installed_digest() -> str:
 
 
 @cache
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries that decide bytes."""
+def library_versions(*more: str) -> dict[str, str]:
+    """Versions of Python and of the installed libraries that decide bytes, and of `more`."""
     versions = {"python": platform.python_version()}
-    for name in DECIDING_LIBRARIES:
+    for name in (*DECIDING_LIBRARIES, *more):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

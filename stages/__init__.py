@@ -191,13 +191,15 @@ class StageRun:
 
 
 def _once_at_a_time(body: Callable[..., Generator[StageRun]]) -> Callable[..., Generator[StageRun]]:
-    """Refuse a second run of the same stage, and remove what killed runs left half written in its work folders."""
+    """Refuse a second run of the same stage, and remove what killed runs left half written."""
 
     @wraps(body)
     def run(name: str, **values: Any) -> Generator[StageRun]:
         with atomic.locked(WORK / f"{name}.lock", name), published(WORK / f"{name}.progress.json"):
             for work in WORK.glob(f"{name}-{'?' * 16}/"):
                 atomic.sweep(work)
+            for folder in (REPORTS, RATES):
+                atomic.sweep_abandoned(folder)
             yield from body(name, **values)
 
     return run
@@ -213,6 +215,7 @@ def stage_run(
     out: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     room: int = 0,
+    libraries: Sequence[str] = (),
 ) -> Generator[StageRun]:
     """Run the body of a stage in a work folder; publish the folder, with its record, as `out` on success.
 
@@ -237,6 +240,8 @@ def stage_run(
         calls this (see `work_folder`); DVC must `persist` the output.
     room
         About how many bytes the results will have; what the work folder holds already counts.
+    libraries
+        Whose versions are recorded too: those that decide this result alone.
     """
     stage, path = name.partition("@")[0], name.replace("@", "/")
     out = out or DATA / path
@@ -245,7 +250,7 @@ def stage_run(
         "inputs": provenance.digest_of_inputs(inputs),
         "recipe": recipe_of(stage),
     }
-    made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions()}
+    made_by = {"code": provenance.code_digest(), "libraries": provenance.library_versions(*libraries)}
     digest = provenance.digest_of(identity or made_from)
     facts = {**made_from, **made_by, "digest": digest}
     work = work_folder(name, identity or made_from)

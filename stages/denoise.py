@@ -15,7 +15,7 @@ from pipeline.faces.final_image import read_region
 from pipeline.faces.png import encode_png
 from pipeline.manifest import Accounting, Cropped, Denoised, Drop, extend
 from pipeline.params import DenoiseParams, Params, PhotographParams
-from pipeline.restoration.needs import network_mib
+from pipeline.restoration.needs import libraries, network_mib
 from stages import DATA, StageRun, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_denoise"
@@ -28,7 +28,8 @@ def denoise() -> None:
     inputs = [table("crop"), NETWORK / "network.json"]
     restored = params.denoise.method == "network"
     room = sizes.restored(table("crop")) if restored else 0
-    with stage_run("denoise", params={"denoise": params.denoise.deciding()}, inputs=inputs, room=room) as run:
+    keys, more = {"denoise": params.denoise.deciding()}, libraries(NETWORK)
+    with stage_run("denoise", params=keys, inputs=inputs, room=room, libraries=more) as run:
         if restored:
             account = _restore(run, params)
         else:

@@ -7,6 +7,7 @@ from pipeline.errors import SourceError
 from pipeline.params import Params
 from pipeline.published.image_list import read_list
 from pipeline.sources import preflight
+from pipeline.sources.local import require_watched
 from pipeline.sources.published import Published
 from pipeline.sources.registry import SOURCES
 from pipeline.sources.source import Given
@@ -16,13 +17,18 @@ from stages import MANIFESTS, StageRun, main, open_downloads, read_manifest, rea
 SHOWN_WARNINGS = 10
 
 
-def download() -> None:
-    """Write the source's files to `data/download`; annotations that do not fit the photographs are an error here."""
+def download(*, with_dvc: bool = True) -> None:
+    """Write the source's files to `data/download`; annotations that do not fit the photographs are an error here.
+
+    `with_dvc`: DVC decides when the stage runs again; the user's folders that it does not look into are an error.
+    """
     params = read_params()
     source = SOURCES[params.download.source.kind](params.download.source)
     watched = params.download.watch
     if not watched.exists():
         raise SourceError(f"{watched}: no such file or folder; correct download.watch in params.yaml.")
+    if with_dvc:
+        require_watched(watched, [path for path in params.download.files if path.exists()])
     manifests = {name: MANIFESTS / f"{name}.yaml" for name in source.manifests}
     # photographs and archives are listed here and read by extract, annotations are in contents.json by their hashes
     inputs = sorted({*manifests.values()})

@@ -9,7 +9,9 @@ from pipeline.errors import ParamsError, SourceError
 from pipeline.params import AnyNetwork, NetworkFile, Params, PublishedNetwork, SpandrelNetwork, TrainedNetwork
 from pipeline.restoration.fit import Restore
 from pipeline.restoration.load_or_train import load_or_train
+from pipeline.restoration.needs import OF_OTHERS, libraries
 from pipeline.restoration.networks import Architecture
+from pipeline.sources.local import require_watched
 from pipeline.sources.published import Published
 from stages import CHECKOUT, DATA, MANIFESTS, open_downloads, read_manifest, read_params, stage_run, table
 
@@ -38,8 +40,13 @@ def fit_network(
             f"{photographs.resolve()}: no such folder of photographs; {name}.photographs in params.yaml names it. "
             f"{table('extract')} stands for the photographs of the source."
         )
+    if trained and photographs.is_dir():
+        require_watched(photographs, [photographs])
     deciding = {name: section.deciding(), "photographs": how, **(params or {})}
-    with stage_run(name, params=deciding, inputs=[*([photographs] if trained else []), *inputs]) as run:
+    others = isinstance(section.network, PublishedNetwork | SpandrelNetwork)
+    used = OF_OTHERS if others else tuple(name for path in inputs for name in libraries(path.parent))
+    read = [*([photographs] if trained else []), *inputs]
+    with stage_run(name, params=deciding, inputs=read, libraries=used) as run:
         network, fetched = _at_hand(section.network, all_params)
         run.notes.update(fetched)
         run.report.update(

@@ -104,7 +104,7 @@ def run_stages(work: Path, params: Params, stages: Sequence[Callable[[], None]])
         address = str(client.scheduler_info()["address"])
         used = params.model_copy(update={"cluster": params.cluster.model_copy(update={"scheduler": address})})
         PARAMS.write_text(yaml.safe_dump(used.model_dump(mode="json")), encoding="utf-8")
-        download()
+        download(with_dvc=False)
         folder = DATA / "download"
         decided = params.model_dump(mode="json", exclude={"cluster"})
         state = state_of_images(folder, Contents.read(folder))

@@ -16,6 +16,7 @@ from pipeline.published.exact.render import select_renderer
 from pipeline.published.image_list import read_list
 from pipeline.published.ledger import PublishedRenderer, check_matches, write_ledger
 from pipeline.report.card import write_card
+from pipeline.restoration.needs import libraries
 from pipeline.shards import parts
 from pipeline.shards.finalize import finalize_dataset
 from pipeline.shards.layout import Header
@@ -45,7 +46,8 @@ def shard() -> None:
         inputs.append(params.exact.image_list)
     images = manifest.account(table("select")).kept
     room = sizes.shards(images, params.align.resolution, params.shard.codec) + parts.extra_bytes(images, params)
-    with stage_run("shard", params=values, inputs=inputs, room=room) as run:
+    more = libraries(NETWORK) if params.superres.method == "network" else ()
+    with stage_run("shard", params=values, inputs=inputs, room=room, libraries=more) as run:
         header = Header(
             resolution=params.align.resolution,
             codec=params.shard.codec,

@@ -26,6 +26,7 @@ from pipeline.params import Params
 from pipeline.published.exact.render import select_renderer
 from pipeline.report import sheets
 from pipeline.report.sheets import Picture
+from pipeline.restoration.needs import libraries
 from stages import DATA, main, read_params, stage_run, table
 
 NETWORK = DATA / "fit_superres"
@@ -45,7 +46,7 @@ def superres() -> None:
     params = read_params()
     keys = {"superres": params.superres.deciding(), "align.resolution": params.align.resolution}
     inputs = [table("crop"), table("denoise"), NETWORK / "network.json"]
-    with stage_run("superres", params=keys, inputs=inputs, room=ROOM) as run:
+    with stage_run("superres", params=keys, inputs=inputs, room=ROOM, libraries=libraries(NETWORK)) as run:
         chunk = partial(superres_chunk, params=params, data=DATA.absolute())
         overview = frozenset(_spread(FACES))
         account = map_rows(

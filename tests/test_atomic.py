@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -82,6 +83,25 @@ def test_partial_files_are_not_published(tmp_path: Path) -> None:
     (tmp_path / f"work/deep/folder{atomic.PARTIAL_SUFFIX}/inside").mkdir(parents=True)
     atomic.publish(tmp_path / "work", tmp_path / "final")
     assert sorted(path.name for path in (tmp_path / "final").rglob("*")) == ["deep", "file"]
+
+
+def test_temporary_files_are_abandoned_a_day_after_their_last_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = tmp_path / "big.zip.partial"
+    received.write_bytes(b"what a download has received")
+    for target in (tmp_path / "big.zip.receipt.json", tmp_path / "sub/keys.arrow"):
+        with atomic.writing(target) as partial:
+            partial.write_bytes(b"half")
+            os.utime(partial, (0, 0))  # as of a link to an old file
+            atomic.sweep_abandoned(tmp_path)
+        partial.write_bytes(b"half")  # as of a killed process
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 90_000)
+    atomic.sweep_abandoned(tmp_path)
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {received.name, "big.zip.receipt.json", "keys.arrow"}
+    atomic.sweep_abandoned(tmp_path / "none")
 
 
 def test_publish_completes_one_that_was_killed_between_its_renames(tmp_path: Path) -> None:

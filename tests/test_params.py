@@ -99,7 +99,7 @@ def test_runs_that_cannot_be_trained_are_refused(
         ("mine/images", {"images": "mine/images", "landmarks": "mine/landmarks.txt"}, "set it to mine$"),
         ("old", {"images": "mine/images", "landmarks": None}, "set it to mine/images$"),
         ("mine/all.7z.001", {"images": "mine/all.7z.001", "landmarks": None}, "set it to mine$"),
-        ("mine", {"images": "mine", "landmarks": "landmarks.txt"}, "put these into one folder"),
+        ("mine", {"images": "mine", "landmarks": "landmarks.txt"}, "put these, or links to the files, into one folder"),
         ("mine", {"images": "/data/images", "landmarks": "/data/landmarks.txt"}, "set it to /data$"),
     ],
 )

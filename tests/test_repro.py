@@ -230,6 +230,7 @@ def test_a_network_of_others_is_taken_by_path(repo: Repo) -> None:
     assert repo.report("fit_superres")["architecture"] == "RealESRGAN Compact 4nf 1nc"
     report = repo.report("superres")
     assert "network x4" in report["enlarged"]
+    assert "spandrel" in json.loads((repo.root / "data/superres/record.json").read_text())["libraries"]
     assert sum(report["enlarged"].values()) == report["kept"]
 
 

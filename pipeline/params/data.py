@@ -159,11 +159,15 @@ class DownloadParams(Section):
     watch: Path
     source: AnySource
 
+    @property
+    def files(self) -> list[Path]:
+        """The user's own files and folders that `source` names."""
+        values = [getattr(self.source, field) for field in type(self.source).model_fields]
+        return [value for value in values if isinstance(value, Path) and value not in NO_FILES]
+
     @model_validator(mode="after")
     def _watch_is_that_of_the_source(self) -> Self:
-        values = [getattr(self.source, field) for field in type(self.source).model_fields]
-        paths: list[Path] = [value for value in values if isinstance(value, Path) and value not in NO_FILES]
-        watch = _absolute(self.watch)
+        watch, paths = _absolute(self.watch), self.files
         if not paths:
             if watch.parent != _absolute(MANIFESTS):
                 raise ValueError(f"watch is {self.watch}, but source names no file of yours: set it to {DEFAULT_WATCH}")
@@ -173,7 +177,7 @@ class DownloadParams(Section):
             common = Path(os.path.commonpath(folders))
             remedy = f"set it to {os.path.relpath(common) if common.is_relative_to(Path.cwd()) else common}"
             if Path.cwd().is_relative_to(common):
-                remedy = "put these into one folder, without other files, and set watch to it"
+                remedy = "put these, or links to the files, into one folder, without others, and set watch to it"
             raise ValueError(f"watch is {self.watch}, but source names {', '.join(map(str, paths))}: {remedy}")
         return self
 

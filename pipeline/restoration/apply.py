@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property
-from itertools import compress, islice, product
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -32,6 +32,9 @@ SIZE_STEPS = {"cpu": 1, "cuda": 32}
 
 GPU_BYTES = 4 << 30
 """Of a batch's tensors. A constant, not what is free: the size of a batch must not change from run to run."""
+
+REGION_BYTES = 1 << 30
+"""Of the pixels of regions that are held at once, with what the network makes of them. At least one region is."""
 
 Row = TypeVar("Row")
 _Tile = tuple[int, Span, Span]  # the number of its image, rows, columns
@@ -160,24 +163,40 @@ def restore_regions(
     """For each row the region that `read` gives, and what the network makes of it, None where it is not `needed`.
 
     In place of a row that `read` rejects, the error. Several rows are read ahead and restored at once where the device
-    gains by it.
+    gains by it, as many as `REGION_BYTES` allows.
     """
-    remaining = iter(rows)
-    while group := [*islice(remaining, restorer.images_at_once)]:
-        found = [_read(read, row) for row in group]
-        wanted = [
-            not isinstance(region, RejectedInputError) and needed(row, region)
-            for row, region in zip(group, found, strict=True)
-        ]
-        images_HWC = [
-            region.image_HWC for region in compress(found, wanted) if not isinstance(region, RejectedInputError)
-        ]
-        restored = iter(restorer.many(images_HWC))
-        for region, is_wanted in zip(found, wanted, strict=True):
-            if isinstance(region, RejectedInputError):
-                yield region
-            else:
-                yield region, next(restored) if is_wanted else None
+    for group in _groups(restorer, rows, read, needed):
+        wanted = [found for found, is_wanted in group if is_wanted and not isinstance(found, RejectedInputError)]
+        restored = iter(restorer.many([region.image_HWC for region in wanted]))
+        for region, is_wanted in group:
+            yield region if isinstance(region, RejectedInputError) else (region, next(restored) if is_wanted else None)
+        del group, wanted, restored  # before the next ones are read
+
+
+def _groups(
+    restorer: Restorer,
+    rows: Iterable[Row],
+    read: "Callable[[Row], Region]",
+    needed: "Callable[[Row, Region], bool]",
+) -> "Iterator[list[tuple[Region | RejectedInputError, bool]]]":
+    """What is read of the rows that are restored at once, and whether it is."""
+    group: list[tuple[Region | RejectedInputError, bool]] = []
+    held = 0
+    for row in rows:
+        found = _read(read, row)
+        is_wanted = not isinstance(found, RejectedInputError) and needed(row, found)
+        size = 0 if isinstance(found, RejectedInputError) else found.image_HWC.nbytes
+        size += size * restorer.scale**2 * is_wanted
+        if group and held + size > REGION_BYTES:
+            yield group
+            group, held = [], 0
+        group.append((found, is_wanted))
+        held += size
+        if len(group) == restorer.images_at_once:
+            yield group
+            group, held = [], 0
+    if group:
+        yield group
 
 
 def _read(read: "Callable[[Row], Region]", row: Row) -> "Region | RejectedInputError":

@@ -43,12 +43,15 @@ class Listing:
         What systems and programs left; a folder of it counts once.
     twice
         Members that are the same file as an earlier one, by a link, and that one.
+    links
+        Links to folders, which are followed.
     """
 
     members: list[str] = field(default_factory=list[str])
     lost: dict[str, Lost] = field(default_factory=dict[str, Lost])
     junk: list[str] = field(default_factory=list[str])
     twice: dict[str, str] = field(default_factory=dict[str, str])
+    links: list[str] = field(default_factory=list[str])
 
     @property
     def names(self) -> Sequence[str]:
@@ -161,6 +164,8 @@ class _Walk:
             self.found.lost[name] = (DropReason.LINK_LOOP, detail)
         else:
             self.folders.append(_Folder(f"{name}/", Path(entry.path), (*folder.numbers, number)))
+            if entry.is_symlink():
+                self.found.links.append(name)
 
 
 def _number(status: os.stat_result) -> tuple[int, int]:

@@ -3,15 +3,18 @@
 import errno
 import io
 import os
+import shlex
 import shutil
 import stat
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.faces.annotation_records import pts_files
+from pipeline.sources.listing import list_folder
 
 
 def require_file(file: Path) -> None:
@@ -27,6 +30,26 @@ def require_images(images: Path) -> None:
             f"{images}: no such file or folder. Put the photographs there, or correct download.source.images in "
             f"params.yaml (relative paths start at the repository's root)."
         )
+
+
+def require_watched(watch: Path, given: Sequence[Path]) -> None:
+    """Raise `SourceError` if DVC would not notice a change of the files and folders `given` when it compares `watch`.
+
+    It does not look into linked folders below `watch`. Those that lead to another place in `watch` are allowed.
+    """
+    top, real = _absolute(watch), watch.resolve()
+    for path in given:
+        links = [above for above in (path, *path.parents) if top in _absolute(above).parents and above.is_symlink()]
+        links += [path / link for link in list_folder(path).links] if path.is_dir() else []
+        for link in links:
+            target = link.resolve()
+            if target.is_dir() and not target.is_relative_to(real):
+                old, new = (shlex.quote(str(place)) for place in (link, target))
+                raise SourceError(
+                    f"{link}: a link to the folder {target}, into which DVC does not look, so it would miss changes "
+                    f"there. Put links to its files in its place: rm {old} && cp -rs {new} {old}. Files that are added "
+                    f"there later need links too."
+                )
 
 
 def link_or_copy(file: Path, target: Path) -> None:

@@ -130,7 +130,7 @@ def test_bfloat16_differs_little(tmp_path: Path) -> None:
     assert difference.max() < 16
 
 
-def test_regions_are_restored_in_order_and_rejected_rows_are_kept_apart() -> None:
+def test_regions_are_restored_in_order_and_rejected_rows_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     network = randomize(SPECS["srresnet"].build())
     rectangle = Rectangle(np.array([[0, 0], [0, 9], [9, 9], [9, 0]], np.float32), 2.0)
     image_HWC = scene(6)
@@ -140,8 +140,17 @@ def test_regions_are_restored_in_order_and_rejected_rows_are_kept_apart() -> Non
             raise RejectedInputError(DropReason.TOO_SMALL, "as an example")
         return Region(image_HWC[:20, : 20 + number], rectangle, 1, 3)
 
-    for tiles in (1, 4):
+    most = 3 * 20 * 30 * (1 + network.scale**2)  # of the region in the middle with what is made of it
+    for tiles, limit, groups in (
+        (1, 2**30, [1] * 12),
+        (4, 2**30, [9, 3]),
+        (4, 2 * most, [2, 2, 2, 1, 1, 1, 1, 1, 1]),
+        (4, 1, [1] * 12),
+    ):
         restorer = Restorer(network, tile_pixels=60, tiles_per_batch=tiles)
+        sizes = list[int]()
+        monkeypatch.setattr(apply, "REGION_BYTES", limit)
+        monkeypatch.setattr(restorer, "many", _counted(restorer.many, sizes))
         found = [*restore_regions(restorer, range(20), read, lambda number, region: number % 3 != 0)]
         assert isinstance(found.pop(1), RejectedInputError)
         for number, (region, restored_HWC) in zip([0, *range(2, 20)], found, strict=True):
@@ -150,6 +159,11 @@ def test_regions_are_restored_in_order_and_rejected_rows_are_kept_apart() -> Non
                 assert restored_HWC is None
             else:
                 assert np.array_equal(restored_HWC, Restorer(network, tile_pixels=60)(region.image_HWC))
+        assert [size for size in sizes if size] == groups
+
+
+def _counted(many: Callable[..., list[Any]], sizes: list[int]) -> Callable[..., list[Any]]:
+    return lambda images_HWC: sizes.append(len(images_HWC)) or many(images_HWC)
 
 
 def test_the_memory_of_a_network_is_that_of_its_tensors(tmp_path: Path) -> None:

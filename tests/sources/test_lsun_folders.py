@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import atomic
 from pipeline.errors import SourceError
 from pipeline.sources.lsun import published
+from pipeline.sources.lsun.index import write_keys
 from pipeline.sources.lsun.published import DATABASE, PublishedCategory
 from pipeline.sources.lsun.records import open_records
 from pipeline.sources.lsun.synthetic import make_category
@@ -62,6 +64,17 @@ def test_an_exported_folder_has_the_records_of_the_database(tmp_path_factory: py
     (tmp_path / keys[3].decode()).unlink()
     with open_records(tmp_path) as folder:
         assert folder.identity != identity
+
+
+def test_an_index_that_a_killed_process_began_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export({b"0123456789": b""}, tmp_path / "images")
+    cache = tmp_path / "indices/keys.arrow"
+    cache.parent.mkdir()
+    cache.with_name("other.arrow.0123abcd.partial").write_bytes(b"half")
+    monkeypatch.setattr(atomic, "ABANDONED_SECONDS", -1)
+    with open_records(tmp_path / "images") as records:
+        write_keys(records, cache)
+    assert [*cache.parent.iterdir()] == [cache]
 
 
 def export(values: Mapping[bytes, bytes], folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
+import subprocess
 import sys
 import threading
 import zipfile
@@ -275,6 +277,36 @@ def test_annotations_that_do_not_fit_end_the_stage_before_anything_is_packed(cap
 def test_a_watched_file_that_is_absent_is_an_error() -> None:
     _params("photographs", {"kind": "folder", "images": "photographs", "landmarks": None, "attributes": None})
     with pytest.raises(SourceError, match=r"correct download\.watch"):
+        download.download()
+
+
+def test_a_linked_folder_that_dvc_does_not_look_into_is_refused() -> None:
+    for folder in ("mine/images/sub", "mine/more", "far/away"):
+        Path(folder).mkdir(parents=True)
+        (Path(folder) / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    _params("mine", {"kind": "folder", "images": "mine/images", "landmarks": "detect", "attributes": None})
+    Path("mine/images/within").symlink_to("../more")  # DVC sees these files in mine/more
+    Path("mine/images/one.jpg").symlink_to("../../far/away/a.jpg")  # DVC reads what a linked file holds
+    Path("mine/notes").symlink_to("../far")  # no photographs of the source
+    Path("here").symlink_to("mine")
+    download.download()
+    _params("here", {"kind": "folder", "images": "here/images", "landmarks": "detect", "attributes": None})
+    download.download()
+    link = Path("mine/more/far")
+    link.symlink_to("../../far")
+    with pytest.raises(
+        SourceError, match=r"here/images/within/far: a link to the folder .*/far, into which DVC"
+    ) as caught:
+        download.download()
+    download.download(with_dvc=False)
+    remedy = re.search(r"(rm .* && cp -rs .*)\. Files", str(caught.value))
+    assert remedy is not None
+    subprocess.run(remedy[1], shell=True, check=True)
+    download.download()
+    assert link.is_dir() and not link.is_symlink() and (link / "away/a.jpg").is_symlink()
+    shutil.rmtree("mine/images")
+    Path("mine/images").symlink_to("../far/away")
+    with pytest.raises(SourceError, match="here/images: a link to the folder"):
         download.download()
 
 

@@ -52,3 +52,12 @@ def test_too_few_photographs_publish_nothing() -> None:
     with pytest.raises(SourceError, match="4 are held out"):
         fit_denoise()
     assert not OUT.exists()
+
+
+def test_a_linked_folder_of_photographs_is_refused() -> None:
+    """DVC does not look into it, nor does the digest of the folder, so another photograph would go unnoticed."""
+    Path("mine").mkdir()
+    Path("mine/more").symlink_to("../data")
+    choose("", fit_denoise={"network": SMALL.model_dump(mode="json"), "photographs": "mine"})
+    with pytest.raises(SourceError, match=r"mine/more: a link to the folder .*/data, into which DVC does not look"):
+        fit_denoise()

@@ -1,5 +1,6 @@
 """Stage fit_superres on a few synthetic photographs: trained, then used as the user's own file."""
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipeline.errors import NetworkError, ParamsError, SourceError, TermsError
 from pipeline.provenance import digest_of_file
 from pipeline.restoration import networks_of_others
 from pipeline.restoration.apply import Restorer
+from pipeline.restoration.needs import libraries
 from pipeline.restoration.networks import NetworkSpec
 from pipeline.restoration.weights import save_network
 from stages.fit_superres import DENOISER, fit_superres
@@ -37,7 +39,9 @@ def test_a_trained_network_can_be_used_in_another_run() -> None:
     train = {"network": SMALL.model_dump(mode="json")}
     choose("", fit_superres=train, **NO_DENOISER)
     fit_superres()
-    assert json.loads(RECORD.read_text())["report"]["psnr_after"] > 10
+    record = json.loads(RECORD.read_text())
+    assert record["report"]["psnr_after"] > 10
+    assert "spandrel" not in record["libraries"]
     mine = Path("mine.safetensors")
     mine.write_bytes((OUT / "network.safetensors").read_bytes())
     fitted_HWC = Restorer.load(OUT, tile_pixels=64)(scene(9)[:40, :50])
@@ -76,6 +80,8 @@ def test_a_published_network_is_fetched_under_its_terms(monkeypatch: pytest.Monk
     record = json.loads(RECORD.read_text())
     assert record["report"]["architecture"] == "RealESRGAN Compact 4nf 1nc"
     assert record["licence"].startswith("BSD 3-Clause")
+    assert record["libraries"]["spandrel"] == importlib.metadata.version("spandrel")
+    assert libraries(OUT) == ("spandrel",)
     fetched = record["fetched"]["restoration/realesrgan-x4plus/RealESRGAN_x4plus.pth"]
     assert fetched["hashes"]["sha256"] == digest_of_file(theirs)
     assert Restorer.load(OUT, tile_pixels=64)(scene(9)[:20, :30]).shape == (80, 120, 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import stages
-from pipeline import checksums, manifest, provenance
+from pipeline import atomic, checksums, manifest, provenance
 from pipeline.errors import DropReason, SourceError, TooManyDroppedError
 from pipeline.manifest import Drop, Input
 from stages import _ended, stage_run
@@ -61,7 +61,7 @@ def _published() -> list[str]:
     return sorted(path.stem for path in Path("data/probe").glob("*.txt"))
 
 
-def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
+def test_a_stopped_run_publishes_nothing_and_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError):
         _run("half", fail=True)
     assert not Path("data/probe").exists()
@@ -71,7 +71,12 @@ def test_a_stopped_run_publishes_nothing_and_is_resumed() -> None:
     with pytest.raises(SourceError):
         _run("half", fail=True)
     assert not (work / checksums.FILE).exists(), "it is not true of unfinished work"
+    left = Path("reports/probe.json.0123abcd.partial")
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"of a killed process")
+    monkeypatch.setattr(atomic, "ABANDONED_SECONDS", -1)
     assert _run("rest")
+    assert not left.exists()
     assert _published() == ["half", "rest"]
 
 

@@ -1,13 +1,16 @@
 """Charts as SVG, drawn by matplotlib: text stays text, and colours are the page's, light or dark.
 
-Equal values give equal bytes. Needs no script, so a chart can be read, printed and searched as it is.
+Equal values give equal bytes. Needs no script, so a chart can be read, printed and searched as it is. The browser shows
+the values at the pointer: the titles of spots that cover the drawing.
 """
 
 import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from math import inf
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,6 +27,8 @@ SERIES = ("#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006", "#0a
 VARIABLES = {INK: "ink", FAINT: "faint", BAND: "band", **{hue: f"series{n}" for n, hue in enumerate(SERIES, 1)}}
 WIDTH, HEIGHT = 5.0, 2.9  # inches of 72 units: letters are readable on a phone and not huge on a large screen
 MOST_POINTS = 600
+MOST_SPOTS = 120
+SPOT = "spot: "
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -45,6 +50,9 @@ STYLE: dict[Any, Any] = {
 }
 
 Points = Sequence[tuple[float, float]]
+Spot = tuple[float, float, str]
+"""A stretch of an axis, from and to, and the text that is shown where the pointer is on it."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ def lines(
             axes.set_ylim(bottom=0)
         _draw_bands(axes, bands)
         _finish(axes, x_label, y_label)
+        _add_spots(axes, _spots(series, x_label))
         if len(series) > 1:
             figure.legend(loc="outside lower center", ncols=min(len(series), 4), fontsize=8)
         return _svg(figure, name)
@@ -102,6 +111,11 @@ def stacked_bars(name: str, labels: Sequence[str], parts: Mapping[str, Sequence[
         axes.invert_yaxis()
         _finish(axes, x_label, "")
         axes.grid(axis="y", visible=False)
+        texts = [
+            "\n".join([label, *(f"{part}: {_tick(values[row])} {x_label}" for part, values in parts.items())])
+            for row, label in enumerate(labels)
+        ]
+        _add_spots(axes, [(row - 0.5, row + 0.5, text) for row, text in enumerate(texts)], horizontal=True)
         if len(parts) > 1:
             figure.legend(loc="outside lower center", ncols=len(parts), fontsize=8)
         return _svg(figure, name)
@@ -121,14 +135,34 @@ def histogram(
         if cut is not None:
             axes.axvline(cut, color=INK, linestyle="--", linewidth=1.2, label=f"cut at {cut:.3f}", zorder=4)
         _finish(axes, x_label, "images")
+        edges = [(middle - width / 2, middle + width / 2) for middle in middles]
+        texts = [
+            "\n".join(
+                [
+                    f"{x_label.partition(',')[0]}: {low:.4g} to {high:.4g}",
+                    *(f"{part}: {counts[n]:,}" for part, counts in parts.items()),
+                ]
+            )
+            for n, (low, high) in enumerate(edges)
+        ]
+        _add_spots(axes, [(*edge, text) for edge, text in zip(edges, texts, strict=True)])
         figure.legend(loc="outside lower center", ncols=3, fontsize=8)
         return _svg(figure, name)
 
 
-def thinned(points: Points, most: int) -> list[tuple[float, float]]:
+def thinned(points: Sequence[T], most: int) -> list[T]:
     """At most about `most` of the points, evenly, with the last one."""
     step = -(-len(points) // most)
     return [*points[:: max(step, 1)], *([points[-1]] if points and (len(points) - 1) % max(step, 1) else [])]
+
+
+def merged(series: Mapping[str, Points], most: int) -> list[tuple[float, dict[str, float]]]:
+    """The values of the series by name at each x, in order; at most about `most`, evenly, with the last one."""
+    values: dict[float, dict[str, float]] = {}
+    for label, points in series.items():
+        for x, y in points:
+            values.setdefault(x, {})[label] = y
+    return thinned(sorted(values.items(), key=lambda item: item[0]), most)
 
 
 def _figure(height: float = HEIGHT) -> tuple[Figure, Axes]:
@@ -150,6 +184,27 @@ def _finish(axes: Axes, x_label: str, y_label: str) -> None:
 
 def _tick(value: float, _: int | None = None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:.6g}"
+
+
+def _spots(series: Mapping[str, Points], x_label: str) -> list[Spot]:
+    """The values of curves: a spot reaches halfway to the next one."""
+    found = merged(series, MOST_SPOTS)
+    edges = [-inf, *((x + after) / 2 for (x, _), (after, _) in pairwise(found)), inf]
+    texts = [
+        "\n".join([f"{x_label}: {_tick(x)}", *(f"{label}: {_tick(y)}" for label, y in values.items())])
+        for x, values in found
+    ]
+    return [(start, stop, text) for (start, stop), text in zip(pairwise(edges), texts, strict=False)]
+
+
+def _add_spots(axes: Axes, spots: Sequence[Spot], *, horizontal: bool = False) -> None:
+    """Cover the drawing with unseen areas that hold texts (`_svg`); its limits stay."""
+    limits = axes.axis()
+    low, high = sorted(limits[2:] if horizontal else limits[:2])
+    for start, stop, text in spots:
+        span = axes.axhspan if horizontal else axes.axvspan
+        span(max(start, low), min(stop, high), alpha=0, zorder=9, gid=f"{SPOT}{text}")
+    axes.axis(limits)
 
 
 def _draw_bands(axes: Axes, bands: Sequence[Band]) -> None:
@@ -178,6 +233,8 @@ def _svg(figure: Figure, name: str) -> str:
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    spot = rf'<g id="{SPOT}([^"]*)">\s*<path d="([^"]*)"[^>]*/>\s*</g>'
+    svg = re.sub(spot, r'<path class="spot" d="\2"><title>\1</title></path>', svg)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\g<1>#{name}-", svg)
     svg = re.sub(r"font: ?([\d.]+px)[^;\"]*", r"font-size: \1; font-family: inherit", svg)

@@ -204,13 +204,9 @@ def _chart(
 
 def _numbers_of(title: str, series: Mapping[str, Points]) -> Table:
     """The numbers of a chart, at most about 60 rows of them."""
-    merged: dict[float, dict[str, float]] = {}
-    for label, points in series.items():
-        for x, y in points:
-            merged.setdefault(x, {})[label] = y
     rows = [
-        (words.figure(x), *(words.figure(merged[x].get(label)) for label in series))
-        for x, _ in figures.thinned([(x, 0.0) for x in sorted(merged)], 60)
+        (words.figure(x), *(words.figure(values.get(label)) for label in series))
+        for x, values in figures.merged(series, 60)
     ]
     return Table(f"Numbers: {title}", ("kimg", *series), rows, folded=True)
 

@@ -49,6 +49,8 @@ RECORD = "export.json"
 """In a finished export: what it is, and of what."""
 IDENTITY, LOCK = "identity.json", "lock"
 READ_BYTES = 2**24
+SHOWN = 3
+"""Names of files in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Request:
 
 
 def export(request: Request, workers: int = 1) -> dict[str, Any]:
-    """Export a data set; return what `export.json` in the folder states. A finished export is left as it is.
+    """Export a data set; return what `export.json` states, but the list of files. A finished export is left as it is.
 
     Raises
     ------
@@ -93,29 +95,29 @@ def export(request: Request, workers: int = 1) -> dict[str, Any]:
             atomic.write_json(plan.work / IDENTITY, identity)
             done = _write(request.format, form, plan, identity, workers)
         else:
-            _check_content(plan, done)
+            _check_sizes(plan, done.get("sizes", {}))  # exports of before do not state them
         shutil.rmtree(plan.work)
-    return done
+    return {name: value for name, value in done.items() if name != "sizes"}
 
 
-def _content(plan: Plan) -> tuple[int, int]:
-    """The number of files and their bytes, without the record and what is unfinished."""
-    files = [
-        path
+def _sizes(plan: Plan) -> dict[str, int]:
+    """The bytes of each file by its name in the folder, without the record and what is unfinished."""
+    return {
+        path.relative_to(plan.out).as_posix(): path.stat().st_size
         for path in plan.out.rglob("*")
         if path.is_file() and path != plan.out / RECORD and not path.is_relative_to(plan.work)
-    ]
-    return len(files), sum(path.stat().st_size for path in files)
+    }
 
 
-def _check_content(plan: Plan, done: dict[str, Any]) -> None:
+def _check_sizes(plan: Plan, sizes: dict[str, int]) -> None:
     """Raise `ExportError` if a finished export has lost files or bytes; files that were added are none of ours."""
-    had = done.get("files", 0), done.get("bytes", 0)  # exports of before do not state them
-    files, size = _content(plan)
-    if files < had[0] or size < had[1]:
+    found = _sizes(plan)
+    faults = sorted(name for name, size in sizes.items() if found.get(name) != size)
+    if faults:
+        names = ", ".join(faults[:SHOWN]) + (f" and {len(faults) - SHOWN} more" if faults[SHOWN:] else "")
         raise ExportError(
-            f"{plan.out}: holds {files} files with {size} bytes; the export had {had[0]} with {had[1]}. Remove the "
-            f"folder and export again, or restore it."
+            f"{plan.out}: {len(faults)} of the export's {len(sizes)} files lost or changed: {names}. Remove the folder "
+            f"and export again, or restore it."
         )
 
 
@@ -183,8 +185,9 @@ def _write(name: FormatName, form: Format, plan: Plan, identity: dict[str, Any],
         [md5 for result in results for md5 in result["md5s"]],
         [value for result in results for value in result["values"]],
     )
-    files, size = _content(plan)
-    record = identity | {"files": files, "bytes": size, "libraries": provenance.library_versions()}
+    sizes = _sizes(plan)
+    totals = {"files": len(sizes), "bytes": sum(sizes.values())}
+    record = identity | totals | {"sizes": sizes, "libraries": provenance.library_versions()}
     atomic.write_json(plan.out / RECORD, record)
     return record
 

@@ -64,6 +64,7 @@ class Downloads:
         received bytes are kept; `SourceError` if a copy in `network.local` is not the published file.
         """
         self.demand(manifest, files)
+        atomic.sweep_abandoned(self._folder / manifest.name)
         receipts = {file: self._receipt(manifest, file) or self._link_local(manifest, file) for file in files}
         missing = [file for file, receipt in receipts.items() if receipt is None]
         if missing and self._network.offline:

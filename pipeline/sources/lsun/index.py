@@ -14,6 +14,7 @@ KEYS_AT_ONCE = 100_000
 
 def write_keys(records: Records | ImageFolder, cache: Path) -> None:
     """Write the keys of `records` to the file `cache`, where it is absent, damaged or of another database."""
+    atomic.sweep_abandoned(cache.parent)
     schema = pa.schema([("key", pa.binary())], metadata={b"database": records.identity.encode()})
     if _fits(cache, schema, records.count):
         return

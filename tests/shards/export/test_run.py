@@ -121,21 +121,33 @@ def test_other_files_are_refused(faces: Path, tmp_path: Path) -> None:
     assert not (faces / "new").exists()
 
 
+@pytest.mark.parametrize("form", ["png", "zip"])
 @pytest.mark.parametrize("harm", ["removed", "cut short"])
-def test_a_finished_export_that_was_damaged_is_named(harm: str, faces: Path, tmp_path: Path) -> None:
+def test_a_finished_export_that_was_damaged_is_named(harm: str, form: FormatName, faces: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = export(request_of(faces, out, "zip"))
-    assert export(request_of(faces, out, "zip")) == done
-    path = next(out.glob("*.zip"))
+    done = export(request_of(faces, out, form))
+    for number in range(5):  # files of others are allowed, and hide nothing
+        (out / f"mine-{number}.txt").write_bytes(bytes(10_000))
+    assert export(request_of(faces, out, form)) == done
+    path = sorted(out.glob("*.png" if form == "png" else "*.zip"))[-1]
     if harm == "removed":
         path.unlink()
     else:
         os.truncate(path, path.stat().st_size - 1)
-    with pytest.raises(ExportError, match=r"holds \d files with \d+ bytes; the export had 2 with \d+\. Remove"):
-        export(request_of(faces, out, "zip"))
+    with pytest.raises(ExportError, match=f"1 of the export's {done['files']} files lost or changed: {path.name}. Rem"):
+        export(request_of(faces, out, form))
     (out / RECORD).write_text("{")
     with pytest.raises(ExportError, match=f"{RECORD}: damaged. Remove"):
-        export(request_of(faces, out, "zip"))
+        export(request_of(faces, out, form))
+
+
+def test_a_finished_export_without_a_list_of_files_is_accepted(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = export(request_of(faces, out))
+    record = json.loads((out / RECORD).read_bytes())
+    assert len(record.pop("sizes")) == done["files"]
+    (out / RECORD).write_text(json.dumps(record))
+    assert export(request_of(faces, out)) == done
 
 
 def test_two_exports_to_one_folder_are_refused(faces: Path, tmp_path: Path) -> None:
