@@ -94,9 +94,7 @@ def join_annotations(table: Path, params: AlignParams, detected: Path | None = N
     files = annotation_files(table.parent)
     if detected is not None:
         files = replace(files, landmarks=DETECT)
-    named = manifest.read_columns(table, ["file", "drop_reason"])
-    kept, dropped = (named.filter(which)["file"].to_pylist() for which in (KEPT, ~KEPT))
-    annotations = PhotographAnnotations(files, params, [*kept, *dropped])
+    annotations = PhotographAnnotations(files, params, _photographs(table))
     orphans = [*_orphans(table, annotations)]
     return Joined(_faces(table, annotations, detected), orphans, annotations.warnings, annotations.suspicions)
 
@@ -113,6 +111,12 @@ def write_joined(path: Path, joined: Joined, only: Set[str] | None = None) -> Ac
     for part in paths:
         part.unlink()
     return account
+
+
+def _photographs(table: Path) -> list[str]:
+    """The names of a table, those of kept photographs first."""
+    named = manifest.read_columns(table, ["file", "drop_reason"])
+    return pa.concat_tables([named.filter(KEPT), named.filter(~KEPT)])["file"].to_pylist()
 
 
 def _faces(table: Path, annotations: PhotographAnnotations, detected: Path | None) -> Iterator[pa.Table]:
@@ -218,9 +222,13 @@ def suspicions_of(measured: Path) -> list[Suspicion]:
     """What the landmarks of a table of `Measured` rows show together with the sizes of their photographs."""
     rows = manifest.kept_columns(measured, ["file", "landmarks", "width", "height"])
     rows = rows.filter(rows["landmarks"].is_valid())
-    points_N52 = rows["landmarks"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, 5, 2)
+    points_N52 = np.concatenate(
+        [np.empty(0), *(chunk.flatten().to_numpy().astype(np.float64) for chunk in rows["landmarks"].chunks)]
+    ).reshape(-1, 5, 2)
     sizes_N2 = np.stack([rows[name].to_numpy() for name in ("width", "height")], axis=1).astype(np.float64)
-    return suspicious.with_sizes(rows["file"].to_pylist(), points_N52, sizes_N2)
+    files = rows["file"].to_pylist()
+    del rows
+    return suspicious.with_sizes(files, points_N52, sizes_N2)
 
 
 def place(row: Measured, params: AlignParams) -> Measured:
