@@ -1,8 +1,7 @@
 """Which photographs have a usable face, and where: photographs joined with annotations, and their crop rectangles."""
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -94,9 +93,7 @@ def join_annotations(table: Path, params: AlignParams, detected: Path | None = N
     files = annotation_files(table.parent)
     if detected is not None:
         files = replace(files, landmarks=DETECT)
-    named = manifest.read_columns(table, ["file", "drop_reason"])
-    kept, dropped = (named.filter(which)["file"].to_pylist() for which in (KEPT, ~KEPT))
-    annotations = PhotographAnnotations(files, params, [*kept, *dropped])
+    annotations = PhotographAnnotations(files, params, _photographs(table))
     orphans = [*_orphans(table, annotations)]
     return Joined(_faces(table, annotations, detected), orphans, annotations.warnings, annotations.suspicions)
 
@@ -115,35 +112,42 @@ def write_joined(path: Path, joined: Joined, only: Set[str] | None = None) -> Ac
     return account
 
 
+def _photographs(table: Path) -> list[str]:
+    """The names of a table, those of kept photographs first."""
+    named = manifest.read_columns(table, ["file", "drop_reason"])
+    return pa.concat_tables([named.filter(KEPT), named.filter(~KEPT)])["file"].to_pylist()
+
+
 def _faces(table: Path, annotations: PhotographAnnotations, detected: Path | None) -> Iterator[pa.Table]:
     """The faces of the kept photographs of the table: usual ones by columns, others one by one."""
-    found = None if detected is None else _Detected(detected)
+    detector = None if detected is None else _Detected(detected)
     wanted = manifest.schema_of(Annotated)
-    for rows in manifest.kept_groups(table, Photograph):
+    for photographs in manifest.kept_groups(table, Photograph):
+        found, rows, without = None, photographs, photographs.slice(0, 0)
+        if detector is not None:
+            found, rows, without = detector.faces_of(photographs)
         usual_N, columns = annotations.columns_of(rows["file"].to_pylist())
-        if found is not None:
-            usual_N[:], columns = False, {}
         usual = rows.filter(usual_N)
         values = {name: usual[name] for name in usual.schema.names} | columns
         values |= {"face": np.zeros(len(usual), np.int64), "normalised": np.full(len(usual), annotations.normalised)}
-        others = [
-            face
-            for row in manifest.rows_of(Photograph, rows.filter(~usual_N))
-            for face in _faces_of(row, annotations, found)
-        ]
-        made = [manifest.with_columns(pa.table(values), wanted), manifest.table_of(Annotated, others)]
-        yield pa.concat_tables(made).sort_by(ORDER) if others else made[0]
+        faces, others = pa.table(values), pa.concat_tables([rows.filter(~usual_N), without])
+        given = None
+        if found is not None:
+            faces, given = _with_found(faces, found), _by_index(found, others["index"])
+        made = [face for row in manifest.rows_of(Photograph, others) for face in _faces_of(row, annotations, given)]
+        tables = [manifest.with_columns(faces, wanted), manifest.table_of(Annotated, made)]
+        yield pa.concat_tables(tables).sort_by(ORDER) if made else tables[0]
 
 
 def _faces_of(
-    photograph: Photograph, annotations: PhotographAnnotations, found: "_Detected | None"
+    photograph: Photograph, annotations: PhotographAnnotations, found: Mapping[int, Mapping[int, Face]] | None
 ) -> Iterator[Annotated | Drop]:
-    """The faces of a photograph."""
+    """The faces of a photograph: of the annotations or, by its index, those that are `found`."""
     try:
-        if found is not None and photograph.index in found.without:
-            return
         values = annotations.of(photograph.file)
-        faces = dict(enumerate(values.faces)) if found is None else found.faces_of(photograph)
+        faces = dict(enumerate(values.faces)) if found is None else found.get(photograph.index)
+        if faces is None:
+            raise RejectedInputError(DropReason.NO_LANDMARKS, "the table of detect has no such photograph")
     except RejectedInputError as error:
         yield Drop.of(photograph, error)
         return
@@ -171,22 +175,49 @@ class _Found(manifest.Face):
 
 
 class _Detected:
-    """What the stage detect found. `without` are the indices of the photographs that it dropped whole."""
+    """What the stage detect found, in the order of the photographs."""
 
     def __init__(self, table: Path) -> None:
         columns = manifest.read_columns(table, ["index", "drop_reason"])
         kept_N, dropped_N = (columns.filter(which)["index"].to_numpy() for which in (KEPT, ~KEPT))
-        self.without = {*np.setdiff1d(dropped_N, kept_N).tolist()}
-        self._groups = groupby(manifest.iterate_kept(table, _Found), lambda row: row.index)
-        self._index, self._faces = -1, dict[int, Face]()
+        self._dropped_N = np.setdiff1d(dropped_N, kept_N)
+        self._groups = manifest.kept_groups(table, _Found)
+        self._left = manifest.table_of(_Found, []).drop_columns(["drop_reason", "drop_detail"])
 
-    def faces_of(self, photograph: Photograph) -> dict[int, Face]:
-        """Landmarks by number of the face, of photographs in the order of their indices."""
-        while self._index < photograph.index and (group := next(self._groups, None)) is not None:
-            self._index, self._faces = group[0], {row.face: row.landmarks for row in group[1]}
-        if self._index != photograph.index:
-            raise RejectedInputError(DropReason.NO_LANDMARKS, "the table of detect has no such photograph")
-        return self._faces
+    def faces_of(self, photographs: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
+        """The faces of the next photographs, those that have some, and those that the table lacks.
+
+        Those that it has dropped whole are in none of them.
+        """
+        index_N = photographs["index"].to_numpy()
+        last = int(index_N.max(initial=-1))
+        while not len(self._left) or self._left["index"][-1].as_py() <= last:
+            more = next(self._groups, None)
+            if more is None:
+                break
+            self._left = pa.concat_tables([self._left, more])
+        count = int(np.searchsorted(self._left["index"].to_numpy(), last, side="right"))
+        found, self._left = self._left.slice(0, count), self._left.slice(count)
+        has_N = np.isin(index_N, found["index"].to_numpy())
+        lacks_N = ~has_N & ~np.isin(index_N, self._dropped_N)
+        return found, photographs.filter(has_N), photographs.filter(lacks_N)
+
+
+def _with_found(photographs: pa.Table, found: pa.Table) -> pa.Table:
+    """A row for each face that is found in the photographs."""
+    index_N = photographs["index"].to_numpy()
+    found = found.filter(np.isin(found["index"].to_numpy(), index_N))
+    rows = photographs.take(pa.array(np.searchsorted(index_N, found["index"].to_numpy())))
+    values = {name: rows[name] for name in rows.schema.names}
+    return pa.table(values | {name: found[name] for name in ("face", "landmarks")})
+
+
+def _by_index(found: pa.Table, index: pa.ChunkedArray) -> dict[int, dict[int, Face]]:
+    """The landmarks of the faces of some photographs, by the index of these and the number of the face."""
+    faces: dict[int, dict[int, Face]] = {}
+    for row in manifest.rows_of(_Found, found.filter(pc.field("index").isin(index))):
+        faces.setdefault(row.index, {})[row.face] = row.landmarks
+    return faces
 
 
 def annotation_files(folder: Path) -> AnnotationFiles:
@@ -218,9 +249,13 @@ def suspicions_of(measured: Path) -> list[Suspicion]:
     """What the landmarks of a table of `Measured` rows show together with the sizes of their photographs."""
     rows = manifest.kept_columns(measured, ["file", "landmarks", "width", "height"])
     rows = rows.filter(rows["landmarks"].is_valid())
-    points_N52 = rows["landmarks"].combine_chunks().flatten().to_numpy().astype(np.float64).reshape(-1, 5, 2)
+    points_N52 = np.concatenate(
+        [np.empty(0), *(chunk.flatten().to_numpy().astype(np.float64) for chunk in rows["landmarks"].chunks)]
+    ).reshape(-1, 5, 2)
     sizes_N2 = np.stack([rows[name].to_numpy() for name in ("width", "height")], axis=1).astype(np.float64)
-    return suspicious.with_sizes(rows["file"].to_pylist(), points_N52, sizes_N2)
+    files = rows["file"].to_pylist()
+    del rows
+    return suspicious.with_sizes(files, points_N52, sizes_N2)
 
 
 def place(row: Measured, params: AlignParams) -> Measured:

@@ -83,7 +83,7 @@ def _blocks(
     sources: Sequence[Source], row_of: Callable[[Source], Row], cells_of: Callable[[Source], list[str] | None]
 ) -> Iterator[Block]:
     for start in range(0, len(sources), ROWS_OF_A_BLOCK):
-        some = sources[start : start + ROWS_OF_A_BLOCK]
+        some = [*sources[start : start + ROWS_OF_A_BLOCK]]
         cells = [cells_of(source) for source in some]
         others = [row_of(source) for source, found in zip(some, cells, strict=True) if found is None]
         yield Block([found for found in cells if found is not None], others, partial(map, row_of, some))

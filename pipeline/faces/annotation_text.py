@@ -8,8 +8,13 @@ separators: the values are the last fields of a row, the rest is the name.
 import csv
 import re
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.faces.annotation_table import (
     NAME_COLUMNS,
@@ -31,8 +36,30 @@ _OPEN_QUOTE = re.compile(r'^(?:[^"]*(?:"[^"]*")*[;,\t|])?"[^"]*$')
 
 csv.field_size_limit(sys.maxsize)  # a line that is tried with another separator is one cell
 
+CHARACTERS_AT_ONCE = 1 << 20
+
 Line = tuple[int, str]
 IsValue = Callable[[str], bool]
+
+
+class Lines(Sequence[Line]):
+    """Lines of a text by number, where they stand in it: as objects they take some times the memory of the text."""
+
+    def __init__(self, text: str, spans_N3: NDArray[np.int64]) -> None:
+        self._text, self._spans_N3 = text, spans_N3
+
+    def __len__(self) -> int:
+        return len(self._spans_N3)
+
+    @overload
+    def __getitem__(self, place: int) -> Line: ...
+    @overload
+    def __getitem__(self, place: slice) -> "Lines": ...
+    def __getitem__(self, place: int | slice) -> "Line | Lines":
+        if isinstance(place, slice):
+            return Lines(self._text, self._spans_N3[place])
+        number, start, stop = self._spans_N3[place].tolist()
+        return number, "\n".join(self._text[start:stop].splitlines())
 
 
 def read_text(text: str, counts: Collection[int], is_value: IsValue) -> Table:
@@ -41,18 +68,18 @@ def read_text(text: str, counts: Collection[int], is_value: IsValue) -> Table:
     `counts` are the numbers of values that a row may have, empty for any; `is_value` tells whether a field is a value.
     Both decide where the name ends.
     """
-    lines = [(number, line) for number, line in _lines(text) if line.strip()]
+    lines = _lines(text)
     declared = None
     comments = next((count for count, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if comments and lines[comments][1].strip().isdecimal():
-        del lines[:comments]
+        lines = lines[comments:]
     if lines and lines[0][1].strip().isdecimal() and (len(lines) == 1 or not lines[1][1].strip().isdecimal()):
-        declared = int(lines.pop(0)[1])
+        declared, lines = int(lines[0][1]), lines[1:]
     if lines and re.fullmatch(r"sep=.", lines[0][1].strip()):
-        lines.pop(0)
+        lines = lines[1:]
     separator = _separator([line for _, line in lines[1 : SAMPLE + 1]] or [line for _, line in lines], is_value)
     while len(lines) > 1 and _is_comment(lines[0][1], lines[1][1], separator):
-        lines.pop(0)
+        lines = lines[1:]
     columns, lines = _header(lines, separator, is_value)
     if separator is None:
         rows = _spaced(lines, columns, counts, is_value)
@@ -62,21 +89,33 @@ def read_text(text: str, counts: Collection[int], is_value: IsValue) -> Table:
     return Table(columns, rows, declared)
 
 
-def _lines(text: str) -> Iterator[Line]:
-    """The lines by number; a quoted cell may hold line breaks, and is then part of one line."""
-    begun: list[str] = []
-    first = 1
-    for number, line in enumerate(text.splitlines(), 1):
+def _lines(text: str) -> Lines:
+    """The lines that are not blank; a quoted cell may hold line breaks, and is then part of one line."""
+    found, begun, stop = array("q"), array("q"), 0
+    for number, line in enumerate(_pieces(text), 1):
+        start, stop = stop, stop + len(line)
+        span = (number, start, stop)
         if begun or _OPEN_QUOTE.search(line):
-            begun.append(line)
-            first = number if len(begun) == 1 else first
-            if len(begun) == 1 or line.count('"') % 2 == 0:
-                continue
-            yield first, "\n".join(begun)
-            begun = []
-        else:
-            yield number, line
-    yield from enumerate(begun, first)  # no quote closes it
+            ends = len(begun) > 0 and line.count('"') % 2 == 1
+            begun.extend(span)
+            if ends:
+                found.extend((begun[0], begun[1], stop))
+                del begun[:]
+        elif not line.isspace():
+            found.extend(span)
+    for place in range(0, len(begun), 3):  # no quote closes these
+        number, start, end = begun[place : place + 3]
+        found.extend(() if text[start:end].isspace() else (number, start, end))
+    return Lines(text, np.array(found).reshape(-1, 3))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The lines of a text, with their ends."""
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start + CHARACTERS_AT_ONCE) + 1 or len(text)
+        yield from text[start:stop].splitlines(keepends=True)
+        start = stop
 
 
 def _separator(sample: Sequence[str], is_value: IsValue) -> str | None:
@@ -93,7 +132,11 @@ def _separator(sample: Sequence[str], is_value: IsValue) -> str | None:
 def _cells(line: str, separator: str | None) -> list[str]:
     if separator is None:
         return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+    try:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    except csv.Error:  # a line break outside of quotes, where one quote too many stands before
+        cells = line.split(separator)
+    return [cell.strip() for cell in cells]
 
 
 def _number(cell: str) -> str:
@@ -111,7 +154,7 @@ def _is_comment(line: str, following: str, separator: str | None) -> bool:
     return following.startswith("#") or abs(len(cells) - len(_cells(following, separator))) > 1
 
 
-def _header(lines: list[Line], separator: str | None, is_value: IsValue) -> tuple[tuple[str, ...], list[Line]]:
+def _header(lines: Lines, separator: str | None, is_value: IsValue) -> tuple[tuple[str, ...], Lines]:
     """The columns that the first line names, if it does so, and the other lines."""
     if len(lines) < 2:
         return (), lines

@@ -1,5 +1,6 @@
 """What is known of each photograph by its name: faces, split and attributes, from the files of a source."""
 
+from array import array
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class PhotographAnnotations:
 
     def __init__(self, files: AnnotationFiles, params: AlignParams, photographs: Collection[str]) -> None:
         self._params, self._photographs = params, photographs
+        names = {file: number for number, file in enumerate(photographs)}
         self._landmarks = self._attributes = None
         if params.rectangle == "landmarks" and files.landmarks != DETECT:
             if files.landmarks is None:
@@ -81,10 +83,10 @@ class PhotographAnnotations:
                     "the source has no landmarks. Name a landmarks file in download.source, or detect to find them; or "
                     "set align.rectangle to centre for images without landmarks (whole, if they are square already)."
                 )
-            self._landmarks = read_landmarks(files.landmarks)
-        self._partition = None if files.partition is None else read_partition(files.partition)
+            self._landmarks = read_landmarks(files.landmarks, names)
+        self._partition = None if files.partition is None else read_partition(files.partition, names)
         if files.attributes is not None:
-            self._attributes = read_attributes(files.attributes)
+            self._attributes = read_attributes(files.attributes, names)
             self._unknown = (UNKNOWN,) * len(next(iter(self._attributes.values.values())))
         self.warnings = [warning for found in self.files for warning in found.warnings]
         if self._partition is not None:
@@ -92,7 +94,10 @@ class PhotographAnnotations:
         if self._attributes is not None and params.missing_attributes == "unknown":
             self.warnings += self._attributes.errors.values()
         self.matches = {
-            found.path: Matches(photographs, dict.fromkeys(found.values) | dict.fromkeys(found.errors))
+            found.path: Matches(
+                photographs,
+                dict.fromkeys(found.values) | dict.fromkeys(found.errors) if found.errors else found.values,
+            )
             for found in self.files
         }
         self.suspicions = [found for role, file in self._roles.items() for found in self._differences(role, file)]
@@ -201,13 +206,15 @@ def _points(
     photographs: Collection[str], landmarks: Annotations[tuple[Face, ...]], matches: Matches
 ) -> tuple[list[str], NDArray[np.float64]]:
     """The photograph of each face, and the points of the faces (N, 5, 2)."""
-    values, named, order, others = landmarks.values, list[str](), list[int](), list[Face]()
-    places = values.places(matches.rows_of(photographs)).tolist()
+    values, named, order, others = landmarks.values, list[str](), array("q"), list[Face]()
+    places = values.places(matches.rows_of(photographs))
     for file, row, place in zip(photographs, matches.rows_of(photographs), places, strict=True):
         faces = (None,) if place >= 0 else values.others.get(row, ())
         for face in faces:
             named.append(file)
             order.append(place if face is None else len(values.numbers_NK) + len(others))
             others += () if face is None else (face,)
-    points = [found.reshape(-1, 5, 2) for found in (values.numbers_NK, np.array(others, np.float64))]
-    return named, np.concatenate(points)[order]
+    points_N10 = values.numbers_NK.reshape(-1, 10)
+    if others:
+        points_N10 = np.concatenate([points_N10, others])
+    return named, points_N10[np.array(order)].reshape(-1, 5, 2)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.errors import SourceError
 from pipeline.faces import annotation_records as records
 from pipeline.faces import five_points
-from pipeline.faces.annotation_columns import ByName, Plain, numbers_in, read_plain
+from pipeline.faces.annotation_columns import ByName, Names, Plain, numbers_in, read_plain
 from pipeline.faces.annotation_records import Record
 from pipeline.faces.annotation_table import IGNORED_COLUMNS, NAME_COLUMNS, Row, Table, has_image_suffix, plain
 from pipeline.faces.annotation_text import read_text
@@ -72,11 +72,11 @@ class Annotations(Generic[Value]):
     normalised: bool = False
 
 
-def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
+def read_landmarks(path: Path, names: Names | None = None) -> Annotations[tuple[Face, ...]]:
     """The faces of each photograph: x and y of left eye, right eye, nose, left and right mouth corner.
 
     `path` is a file, or a folder of .pts files. `pipeline.faces.five_points` says how five of more points are chosen.
-    Equal rows count once.
+    Equal rows count once. `names`, those of the photographs, spares memory where several files are read.
 
     `SourceError`: the file is absent or no text, holds no readable row, or has other columns.
     """
@@ -86,7 +86,7 @@ def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
     if isinstance(source, Table):
         columns, declared, count = source.columns, source.declared, len(source.rows)
         layout = _layout(path, columns)
-        plain = _plain_faces(source, layout)
+        plain = _plain_faces(source, layout, names)
         rows = _faces_of_rows(plain.odd, columns, layout)
     else:
         rows = ((name, five_points.faces_in(value), where, "") for name, value, where in source)
@@ -110,11 +110,11 @@ def read_landmarks(path: Path) -> Annotations[tuple[Face, ...]]:
     return Annotations(path, found, errors, columns, tuple(warnings), _is_normalised(found))
 
 
-def read_partition(path: Path) -> Annotations[str]:
+def read_partition(path: Path, names: Names | None = None) -> Annotations[str]:
     """The split of each photograph: train, validation or test (0, 1, 2 in the file); errors as `read_landmarks`."""
     table = _table(path, (1,), lambda field: field.lower() in SPLITS)
     places = _value_places(table)
-    plain = read_plain(table.rows, numbers_in(_SPLIT_NUMBERS), len(table.columns), places)
+    plain = read_plain(table.rows, numbers_in(_SPLIT_NUMBERS), len(table.columns), places, names)
     if plain.names and plain.numbers_NK.shape[1] != 1:
         plain = Plain.none_of(table.rows)
     return _read(
@@ -136,7 +136,7 @@ def split_names(numbers_NK: NDArray[Any], places_M: NDArray[np.int64]) -> pa.Arr
     return pa.array(_SPLIT_NAMES).take(pa.array(numbers_M, mask=~known_M))
 
 
-def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
+def read_attributes(path: Path, names: Names | None = None) -> Annotations[tuple[int, ...]]:
     """The labels of each photograph, 1 or -1; `columns` has their names; errors as `read_landmarks`.
 
     Yes and no are 1 and -1, 1 and 0 (where the file has no -1), true and false. A single column of other values, such
@@ -146,7 +146,7 @@ def read_attributes(path: Path) -> Annotations[tuple[int, ...]]:
     """
     table = _table(path, (), lambda field: bool(field) and not any(map(has_image_suffix, field.split())))
     places = _value_places(table)
-    plain = read_plain(table.rows, numbers_in(_SIGN_NUMBERS), len(table.columns), places)
+    plain = read_plain(table.rows, numbers_in(_SIGN_NUMBERS), len(table.columns), places, names)
     return _attributes(path, table, places, plain)
 
 
@@ -237,7 +237,7 @@ def _layout(path: Path, columns: tuple[str, ...]) -> Layout | None:
     return layout
 
 
-def _plain_faces(table: Table, layout: Layout | None) -> Plain:
+def _plain_faces(table: Table, layout: Layout | None, names: Names | None) -> Plain:
     """The faces of rows of five points."""
     own = layout or five_points.layout_of_count(10) or ()
     if any(len(group) > 1 for group in own):
@@ -247,6 +247,7 @@ def _plain_faces(table: Table, layout: Layout | None) -> Plain:
         lambda fields: np.array([*map(float, fields)]) + 0.0,  # -0 is 0
         len(table.columns) or 10,
         [place for (place,) in own],
+        names,
     )
 
 
@@ -261,13 +262,14 @@ def _faces_of_rows(
 
 def _is_normalised(values: ByName[tuple[Face, ...]]) -> bool:
     """Whether coordinates are fractions of the photograph's size: nearly all lie in 0...1, and not all are whole."""
-    known_N10 = values.numbers_NK[~np.isnan(values.numbers_NK).any(axis=1)]
-    plain_N10 = known_N10[known_N10.max(axis=1) > known_N10.min(axis=1)] if known_N10.size else known_N10
-    small_N10 = plain_N10[(np.abs(plain_N10) <= NORMALISED_LIMIT).all(axis=1)]
+    numbers_N10 = values.numbers_NK.reshape(-1, 10)
+    most_N, least_N = numbers_N10.max(axis=1), numbers_N10.min(axis=1)
+    plain_N: NDArray[np.bool_] = most_N > least_N  # not of NaN
+    small_N10 = numbers_N10[plain_N & (np.maximum(most_N, -least_N) <= NORMALISED_LIMIT)]
     others = [face for found in values.others.values() for face in found if max(face) > min(face)]
     small = [face for face in others if max(map(abs, face)) <= NORMALISED_LIMIT]
     fractions = bool((small_N10 % 1 != 0).any()) or any(not float(v).is_integer() for face in small for v in face)
-    return len(small_N10) + len(small) > 0.9 * (len(plain_N10) + len(others)) and fractions
+    return len(small_N10) + len(small) > 0.9 * (int(plain_N.sum()) + len(others)) and fractions
 
 
 def _value_places(table: Table) -> list[int] | None:
@@ -349,6 +351,7 @@ def _load(path: Path, counts: Collection[int], is_value: Callable[[str], bool]) 
     text = _decoded(path, content)
     if records.is_pts(text):
         return records.read_pts_files([(path.with_suffix(records.PTS).name, content)])
+    del content  # is as large as the text
     found = records.read_json(text)
     return read_text(text, counts, lru_cache(1 << 14)(is_value)) if found is None else found
 

@@ -79,14 +79,20 @@ def of_landmarks(files: Sequence[str], points_N52: Coordinates, *, normalised: b
 
 
 def _commonest(points_N52: Coordinates) -> Mask:
-    """Which faces have the points that most faces have; of several such points, the first."""
-    rows_N10 = points_N52.reshape(len(points_N52), -1) + 0.0  # -0 is 0
-    whole_N: Mask = np.logical_not(np.any(np.isnan(rows_N10), axis=1))
-    bytes_N = np.ascontiguousarray(rows_N10).view(np.dtype((np.void, rows_N10.shape[1] * 8))).ravel()
-    _, first_K, of_N, counts_K = np.unique(bytes_N, return_index=True, return_inverse=True, return_counts=True)
-    counts_K = np.where(whole_N[first_K], counts_K, 1)
+    """Which faces have the points that most faces have; of several such points, the first. NaN equals nothing."""
+    points_10N = points_N52.reshape(-1, 10).T
+    order = np.lexsort(points_10N)  # equal faces in the order of the rows
+    differ_N = np.ones(len(order), np.bool_)
+    differ_N[1:] = False
+    for sorted_N in (xy_N[order] for xy_N in points_10N):
+        differ_N[1:] |= sorted_N[1:] != sorted_N[:-1]
+    starts_K = np.flatnonzero(differ_N)
+    counts_K = np.diff(starts_K, append=len(order))
     commonest = np.flatnonzero(counts_K == counts_K.max())
-    return np.equal(of_N, commonest[first_K[commonest].argmin()])
+    first = commonest[order[starts_K[commonest]].argmin()]
+    mask_N = np.zeros(len(order), np.bool_)
+    mask_N[order[starts_K[first] :][: counts_K[first]]] = True
+    return mask_N
 
 
 def _mirrored(points_N52: Coordinates) -> dict[str, Mask]:
@@ -114,8 +120,7 @@ def _misfit(points_N52: Coordinates) -> NDArray[np.float64]:
 
 
 def _no_faces(files: Sequence[str], points_N52: Coordinates) -> list[Suspicion]:
-    blocks = np.array_split(points_N52, max(len(points_N52) // ROWS_AT_ONCE, 1))
-    faces_N = np.concatenate([_are_faces(block) for block in blocks])
+    faces_N = np.concatenate([_are_faces(block) for block in _blocks(points_N52)])
     mirrored_N = np.logical_or.reduce([*_mirrored(points_N52).values()])  # is reported as such
     return _suspicion(NO_FACE, files, ~(mirrored_N | faces_N))
 
@@ -127,7 +132,7 @@ def with_sizes(files: Sequence[str], points_N52: Coordinates, sizes_N2: Coordina
         return []
     inside_N5 = ((points_N52 >= 0) & (points_N52 < sizes_N2[:, None])).all(axis=2)
     celeba_N = (sizes_N2 == CELEBA_ALIGNED_SIZE).all(axis=1)
-    aligned_N = np.median(np.hypot(*(points_N52 - CELEBA_ALIGNED).transpose(2, 0, 1)), axis=1) <= ALIGNED_PIXELS
+    aligned_N = _are_near(points_N52, CELEBA_ALIGNED, ALIGNED_PIXELS)
 
     found = _no_faces(files, points_N52) + _suspicion(OUTSIDE, files, inside_N5.sum(axis=1) < 3)
     if len(files) < FEWEST:
@@ -136,12 +141,23 @@ def with_sizes(files: Sequence[str], points_N52: Coordinates, sizes_N2: Coordina
         found += _suspicion(ALIGNED, files, aligned_N & ~celeba_N)
     elif celeba_N.sum() * 2 > len(files) and inside_N5.mean() < 1 - OUTSIDE_SHARE:
         found += _suspicion(WILD, files, celeba_N & ~aligned_N)
-    centre_52 = np.median(points_N52, axis=0)
-    near_N = np.median(np.hypot(*(points_N52 - centre_52).transpose(2, 0, 1)), axis=1) <= NEAR_PIXELS
-    usual = np.unique(sizes_N2, axis=0, return_counts=True)[1].max()
-    if not aligned_N.any() and near_N.sum() >= FEWEST and usual * 2 < len(files):
-        found += _suspicion(ONE_PLACE, files, near_N)
+    if not aligned_N.any() and np.unique(sizes_N2, axis=0, return_counts=True)[1].max() * 2 < len(files):
+        near_N = _are_near(points_N52, np.median(points_N52, axis=0), NEAR_PIXELS)
+        found += _suspicion(ONE_PLACE, files, near_N) if near_N.sum() >= FEWEST else []
     return found
+
+
+def _are_near(points_N52: Coordinates, others_52: Coordinates, pixels: float) -> Mask:
+    """Whether five points lie at most `pixels` from others, at the median."""
+
+    def distances(block_M52: Coordinates) -> NDArray[np.float64]:
+        return np.median(np.hypot(*(block_M52 - others_52).transpose(2, 0, 1)), axis=1)
+
+    return np.concatenate([distances(block) for block in _blocks(points_N52)]) <= pixels
+
+
+def _blocks(points_N52: Coordinates) -> list[Coordinates]:
+    return np.array_split(points_N52, max(len(points_N52) // ROWS_AT_ONCE, 1))
 
 
 def _suspicion(kind: str, files: Sequence[str], mask_N: Mask, *, harmless: bool = False) -> list[Suspicion]:

@@ -23,19 +23,27 @@ from pipeline.shards import codecs, layout
 
 PIXELS = 16 * 1024**2
 """Of the images of a part: half a minute with the x4 network on a processor."""
-SHARE = 8
-"""At most this part of the shards is made in parts, which are on the disk twice for a while."""
+FEW, SHARE = 8, 8
+"""At most so many shards, or of many this part, are made in parts, which are on the disk twice for a while."""
+
+
+def count_in_parts(shards: int, images_per_shard: int, resolution: int, workers: int) -> int:
+    """How many of the last shards are made in parts: as many as there are workers, as far as the disk's limit goes."""
+    if workers == 1 or images_per_shard * resolution**2 <= PIXELS:
+        return 0
+    return min(workers, shards, max(FEW, math.ceil(shards / SHARE)))
 
 
 def parts_of(shards: Sequence[Chunk], finished: Set[str], resolution: int, workers: int) -> dict[Chunk, list[Chunk]]:
-    """The parts of the last shards, of as many as there are workers; not of those whose names are `finished`."""
-    images, count = max(1, PIXELS // resolution**2), min(workers, math.ceil(len(shards) / SHARE))
+    """The parts of the last shards; not of those whose names are `finished`."""
+    images, longest = max(1, PIXELS // resolution**2), max((shard.stop - shard.start for shard in shards), default=0)
+    count = count_in_parts(len(shards), longest, resolution, workers)
     return {
         shard: [
             Chunk(f"{shard.name}-{start:06d}", start, min(start + images, shard.stop))
             for start in range(shard.start, shard.stop, images)
         ]
-        for shard in (shards[-count:] if workers > 1 else ())
+        for shard in shards[len(shards) - count :]
         if shard.name not in finished and shard.stop - shard.start > images
     }
 
@@ -44,9 +52,9 @@ def extra_bytes(images: int, params: Params) -> int:
     """About how many bytes the parts take at most, which are removed when their shards are joined."""
     shards = math.ceil(images / params.shard.images_per_shard)
     workers = params.cluster.workers if params.cluster.scheduler is None else max(shards, 2)  # it is not known yet
-    small = params.shard.images_per_shard * params.align.resolution**2 <= PIXELS
-    count = 0 if small or workers == 1 else min(workers, math.ceil(shards / SHARE)) * params.shard.images_per_shard
-    return sizes.shards(min(count, images), params.align.resolution, params.shard.codec)
+    each, resolution = min(params.shard.images_per_shard, images), params.align.resolution
+    whole = shards - count_in_parts(shards, each, resolution, workers)
+    return sizes.shards(max(images - whole * each, 0), resolution, params.shard.codec)
 
 
 def remove_parts(folder: Path, shards: Sequence[Chunk]) -> None:

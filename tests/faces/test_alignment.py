@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import drops, manifest
+from pipeline import columns, drops, manifest
 from pipeline.errors import DropReason, RejectedInputError, SourceError
 from pipeline.faces.alignment import (
     Annotated,
@@ -238,6 +238,37 @@ def test_landmarks_of_the_stage_detect(tmp_path: Path) -> None:
         ("b.jpg", DropReason.NO_ATTRIBUTES),
         ("d.jpg", DropReason.NO_LANDMARKS),
     ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_faces_of_detect_are_those_of_their_photographs(seed: int, tmp_path: Path) -> None:
+    """In row groups that end anywhere; of photographs with faces, dropped, unknown there, and without attributes."""
+    random = np.random.default_rng(seed)
+    counts = {index: int(random.integers(-2, 4)) for index in range(0, 60, 2)}  # faces; -1: dropped, -2: unknown
+    with_attributes = [index for index in counts if random.random() < 0.8]
+    photographs = [Photograph(index=index, file=f"{index}.jpg", photograph=STORED) for index in counts]
+    none = RejectedInputError(DropReason.NO_FACE, "no face")
+    detected: list[Detected | Drop] = [Drop.of(row, none) for row in photographs if counts[row.index] == -1]
+    values = {"box": (1.0, 2.0, 3.0, 4.0), "score": 0.9, "orientation": 1}
+    for row in photographs:
+        counts[row.index] = counts[row.index] or 1
+        for face in range(counts[row.index]):
+            landmarks = tuple(float(row.index * 8 + face + value) for value in range(10))
+            detected.append(manifest.extend(row, Detected, **values, landmarks=landmarks, face=face))
+    (tmp_path / "attributes.txt").write_text("".join(f"{index}.jpg 1 -1\n" for index in with_attributes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "ROWS_PER_GROUP", 1 + seed * 3)
+        manifest.write_rows(tmp_path / "extract.parquet", Photograph, photographs)
+        manifest.write_rows(tmp_path / "detect.parquet", Detected, detected)
+        joined = Result.of(join_annotations(tmp_path / "extract.parquet", aligning(), tmp_path / "detect.parquet"))
+    kept = [(index, face) for index in with_attributes for face in range(counts[index])]
+    assert [(row.index, row.face) for row in joined.annotated] == kept
+    assert [(row.landmarks or (0,))[0] for row in joined.annotated] == [index * 8 + face for index, face in kept]
+    assert {drop.index: drop.reason for drop in joined.dropped} == {
+        index: DropReason.NO_LANDMARKS if index in with_attributes else DropReason.NO_ATTRIBUTES
+        for index, count in counts.items()
+        if count == -2 or (count > 0 and index not in with_attributes)
+    }
 
 
 def test_whole_images_need_no_landmarks(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """Annotation files read by columns give what they give row by row, and so do the faces joined with them."""
 
+import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import manifest
 from pipeline.errors import SourceError
-from pipeline.faces import landmarks
+from pipeline.faces import annotation_text, landmarks, suspicious
 from pipeline.faces.alignment import Annotated, join_annotations, write_joined
 from pipeline.faces.annotation_columns import Plain
 from pipeline.manifest import Photograph, Stored
@@ -110,3 +113,36 @@ def test_a_line_longer_than_a_cell_of_csv_is_an_error_that_names_the_file(tmp_pa
     path.write_text("a.jpg" + 27_000 * ",-1.0")
     with pytest.raises(SourceError, match=r"annotations\.txt"):
         landmarks.read_landmarks(path)
+
+
+@given(text=st.text(st.sampled_from('ab,"\n\r\x0b\u2028 '), max_size=60), piece=st.integers(1, 9))
+def test_lines_read_in_pieces_are_those_of_the_whole_text(text: str, piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(annotation_text, "CHARACTERS_AT_ONCE", piece)
+        found = [*annotation_text.read_text(text, (1,), str.isdecimal).rows]
+        patch.setattr(annotation_text, "CHARACTERS_AT_ONCE", len(text) + 1)
+        assert [*annotation_text.read_text(text, (1,), str.isdecimal).rows] == found
+    for row in found if '"' not in text else ():
+        assert text.splitlines()[int(row.where.removeprefix("line ")) - 1].strip() == row.text
+
+
+def test_a_quoted_line_break_may_stand_in_any_column() -> None:
+    """Another separator, which is tried first, sees no quoted cell there."""
+    found = annotation_text.read_text('0,"a\nb.jpg",1\n1,c.jpg,-1\n', (), {"1", "-1"}.__contains__)
+    assert [(row.name, row.fields, row.where) for row in found.rows] == [
+        ("a\nb.jpg", ["1"], "line 1"),
+        ("c.jpg", ["-1"], "line 3"),
+    ]
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, -0.0, 1.5, math.inf, math.nan]), min_size=2, max_size=2), min_size=3))
+def test_the_points_of_most_faces_are_found(pairs: list[list[float]]) -> None:
+    """Equal points of whole numbers and infinities count, those that are no numbers do not."""
+    points_N52 = np.array([pair * 5 for pair in pairs]).reshape(-1, 5, 2)
+    found = suspicious.of_landmarks([*map(str, range(len(pairs)))], points_N52, normalised=True)
+    counts = Counter(tuple(pair) for pair in pairs if not any(map(math.isnan, pair)))
+    ((pair, count),) = counts.most_common(1) or [((), 0)]
+    same = [each for each in found if each.kind == suspicious.SAME]
+    assert [each.count for each in same] == ([count] if count >= suspicious.FEWEST else [])
+    names = [str(place) for place, own in enumerate(pairs) if tuple(own) == pair]
+    assert [each.examples for each in same] == ([names[:5]] if same else [])

@@ -147,7 +147,6 @@ def test_the_last_shards_are_made_in_parts_with_the_bytes_of_whole_ones(
 
     build(client, "whole")
     monkeypatch.setattr(parts, "PIXELS", 3 * 32**2)
-    monkeypatch.setattr(parts, "SHARE", 2)
     folder = tmp_path / "parts/shard.chunks"
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
@@ -194,7 +193,7 @@ def _interrupt(tables: Sequence[Path]) -> None:
 
 
 def test_parts_are_few_of_many_shards_and_none_where_they_are_of_no_use() -> None:
-    shards = [Chunk(f"shard-{number:05d}", 250 * number, 250 * (number + 1)) for number in range(120)]
+    shards = _shards(30_000)
     found = parts.parts_of(shards, set(), 1024, workers=2)
     assert [*found] == shards[-2:]
     for shard, some in found.items():
@@ -204,16 +203,28 @@ def test_parts_are_few_of_many_shards_and_none_where_they_are_of_no_use() -> Non
     assert [*parts.parts_of(shards, {"shard-00119"}, 1024, workers=2)] == shards[-2:-1]
     assert parts.parts_of(shards, set(), 1024, workers=1) == {}
     assert parts.parts_of(shards, set(), 64, workers=2) == {}, "small images take no time"
+
+
+def test_few_large_shards_are_made_in_parts_by_as_many_workers() -> None:
+    """The last shard may be short: if it alone is in parts, a worker makes the large one, and others wait."""
+    assert [*parts.parts_of(_shards(296), set(), 1024, workers=2)] == _shards(296)
+    assert [*parts.parts_of(_shards(1046), set(), 1024, workers=2)] == _shards(1046)[-2:]
+    assert len(parts.parts_of(_shards(2000), set(), 1024, workers=16)) == 8
+
+
+@pytest.mark.parametrize("images", [10, 200, 296, 1046, 2000, 5100, 30_000])
+def test_the_disk_that_parts_take_is_planned(images: int) -> None:
     params = read_profile("celebahq")
-    of_shards = [
-        parts.extra_bytes(30_000, params.model_copy(update={"cluster": params.cluster.model_copy(update=cluster)}))
-        for cluster in ({"workers": 1}, {"workers": 2}, {"scheduler": "tcp://host:8786"})
-    ]
-    one_shard = params.model_copy(
-        update={"cluster": params.cluster.model_copy(update={"scheduler": "tcp://host:8786"})}
-    )
-    assert parts.extra_bytes(200, one_shard) == sizes.shards(200, 1024, params.shard.codec), "of some workers"
-    assert of_shards == [sizes.shards(count, 1024, params.shard.codec) for count in (0, 500, 15 * 250)]
+    of_cluster: dict[int, dict[str, Any]] = {each: {"workers": each} for each in (1, 2, 8, 16, 64)}
+    for workers, cluster in (of_cluster | {1000: {"scheduler": "tcp://host:8786"}}).items():
+        planned = params.model_copy(update={"cluster": params.cluster.model_copy(update=cluster)})
+        in_parts = sum(shard.stop - shard.start for shard in parts.parts_of(_shards(images), set(), 1024, workers))
+        assert parts.extra_bytes(images, planned) == sizes.shards(in_parts, 1024, params.shard.codec), workers
+
+
+def _shards(images: int) -> list[Chunk]:
+    starts = range(0, images, 250)
+    return [Chunk(f"shard-{place:05d}", start, min(start + 250, images)) for place, start in enumerate(starts)]
 
 
 def test_an_image_that_killed_its_worker_is_left_out(tmp_path: Path) -> None:
