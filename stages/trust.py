@@ -185,7 +185,8 @@ def lines(facts: Mapping[str, Any], indent: int = 0) -> Iterator[str]:
         elif isinstance(value, bool) or value is None:
             yield f"{head} {({True: 'yes', False: 'no', None: 'none'})[value]}"
         else:
-            size = f" ({disk.gigabytes(value)})" if name.endswith("bytes") and value > SMALL_BYTES else ""
+            large = name.endswith("bytes") and isinstance(value, int) and value > SMALL_BYTES
+            size = f" ({disk.gigabytes(value)})" if large else ""
             yield f"{head} {value:g}{size}" if isinstance(value, float) else f"{head} {value}{size}"
 
 

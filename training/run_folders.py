@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline import disk
 from pipeline.errors import NetworkError, PipelineError
 from pipeline.params import TrainRun
-from pipeline.provenance import read_json
+from pipeline.provenance import RECORD, read_json
 from pipeline.shards.reader import DataSet
 from training import checkpoint, run_identity, start
 from training.data.real_images import Reals
@@ -112,7 +112,7 @@ def _read(name: str, folder: Path) -> RunFolder | None:
     if not networks and not checkpoints and process is None:
         return None
     saved = checkpoint.saved_run(folder)
-    best, shown, resolution = None, 0, None
+    shown, resolution = 0, None
     damaged: list[Path] = []
     for path in reversed(networks):
         try:
@@ -122,7 +122,10 @@ def _read(name: str, folder: Path) -> RunFolder | None:
         else:
             shown, resolution = info.images_shown, info.resolution
             break
-    if saved is not None:
+    # what a finished run states, since its last checkpoint is older than the distance of its last network
+    stated = read_json(folder / RECORD).get("report", {}).get("best")
+    best = stated and folder / Path(stated["network"]).name
+    if best is None and saved is not None:
         history = checkpoint.history_of(folder, saved.images_shown)
         best = history["best"] and checkpoint.network_path(folder, history["best"][0])
     live = read_json(folder / "live/metrics.json")  # of the newest tick

@@ -244,8 +244,9 @@ def neighbours(
 
     path = sampling.network_file(network, snapshot)
     out = out or sampling.run_folder(network) / "neighbours.png"
-    if (table := out.with_suffix(".csv")) == out:
-        raise ParamsError(f"{out} is the name of the table; give that of the sheet, {out.with_suffix('.png')}")
+    if out.suffix != ".png":
+        raise ParamsError(f"{out}: the sheet is a PNG file, and {out.stem}.csv the table; name it {out.stem}.png")
+    table = out.with_suffix(".csv")
     device, rectangle = default_device(), parse_region(region)
     loaded = load(path, device, which)
     compared = FeatureNetwork(features, device) if features else None

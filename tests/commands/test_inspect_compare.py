@@ -34,13 +34,17 @@ RUN = ROOT / "tests/golden/training/format5/lsgan_baseline"
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_data_set(tmp_path_factory.mktemp("whole") / "set")
     record = {"params": {"shard": {"codec": "gzip"}}, "recipe": 3, "code": "c", "libraries": {"numpy": "2"}}
+    record["report"] = {"images": 8, "bytes": 129488092}
     (folder / "record.json").write_text(json.dumps(record))
     return folder
 
 
 def _json(*words: str) -> tuple[dict[str, Any], int]:
+    """The facts, which are printed as text too, and the exit status."""
     result = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
-    return json.loads(result.stdout), result.exit_code
+    facts = json.loads(result.stdout)
+    assert len([*trust.lines(facts)]) >= len(facts)
+    return facts, result.exit_code
 
 
 def test_a_data_set_is_described(whole: Path) -> None:
@@ -112,7 +116,9 @@ def test_what_is_nothing_of_this_project_is_one_sentence(tmp_path: Path) -> None
 
 def test_equal_data_sets_are_equal_however_they_are_cut_into_shards(whole: Path, tmp_path: Path) -> None:
     other = make_data_set(tmp_path / "other", per_shard=8)
-    (other / "record.json").write_text(json.dumps({"params": {"shard": {"codec": "zstd"}}, "recipe": 3, "code": "d"}))
+    (other / "record.json").write_text(
+        json.dumps({"params": {"shard": {"codec": "zstd"}}, "recipe": 3, "code": "d", "report": {"bytes": 1}})
+    )
     found, status = _json("compare", str(whole), str(other))
     assert (found["equal"], status) == (True, 0)
     assert found["params"] == {"shard.codec": "gzip -> zstd"}

@@ -75,7 +75,10 @@ def test_videos_lie_in_the_run_by_default(network: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["neighbours", "{network}", "data", "out.csv"], "out.csv is the name of the table"),
+        (
+            ["neighbours", "{network}", "data", "out.csv"],
+            "out.csv: the sheet is a PNG file, and out.csv the table; name it out.png",
+        ),
         (["video", "interpolation", "{network}", "out.mp4", "--grid", "999x999"], "127872x127872 pixels"),
     ],
 )
