@@ -245,7 +245,7 @@ def neighbours(
     path = sampling.network_file(network, snapshot)
     out = out or sampling.run_folder(network) / "neighbours.png"
     if out.suffix != ".png":
-        raise ParamsError(f"{out}: the sheet is a PNG file, and {out.stem}.csv the table; name it {out.stem}.png")
+        raise ParamsError(f"{out}: the sheet is a PNG file, {out.stem}.csv the table. Name it {out.stem}.png")
     table = out.with_suffix(".csv")
     device, rectangle = default_device(), parse_region(region)
     loaded = load(path, device, which)

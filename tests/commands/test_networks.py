@@ -77,7 +77,7 @@ def test_videos_lie_in_the_run_by_default(network: Path) -> None:
     [
         (
             ["neighbours", "{network}", "data", "out.csv"],
-            "out.csv: the sheet is a PNG file, and out.csv the table; name it out.png",
+            "out.csv: the sheet is a PNG file, out.csv the table. Name",
         ),
         (["video", "interpolation", "{network}", "out.mp4", "--grid", "999x999"], "127872x127872 pixels"),
     ],
