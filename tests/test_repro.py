@@ -196,6 +196,7 @@ def test_categories_are_fetched_and_built_each_for_itself(repo: Repo, monkeypatc
         repo.edit({"lsun": {"categories": ["church_outdoor"]}})
         assert repo.dvc("repro") == ["lsun@church_outdoor", "report"]
         assert len(server.requests) == 2
+    assert (repo.root / "reports/metrics/lsun/church_outdoor.json").is_file()
     assert h5py.File(repo.root / "data/lsun/church_outdoor/dataset.h5")["data64x64"].shape == (6, 3, 64, 64)
     repo.edit({"lsun": {"categories": ["cat", "church_outdoor"]}})
     assert repo.dvc("repro") == ["report"], "no category is built again"
