@@ -6,7 +6,6 @@ then look at it. They share the copy and run in the order in which they stand.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -66,7 +65,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
     repo.edit({**SMALL, "train": {"runs": {"demo": SMALL_RUN}}})
     repo.kill_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
     assert not (root / "data/shard").exists()
-    repo.kill_when(["repro", "train@demo"], lambda: len(_snapshots(root / "data/.work")) >= 2)
+    repo.kill_when(["repro", "train@demo"], lambda: len(list(root.glob("data/.work/train@*/*.safetensors"))) >= 2)
     assert not (root / "runs/demo").exists()
     repo.dvc("repro")
     yield repo
@@ -246,7 +245,3 @@ def _failure(repo: Repo, *words: str) -> str:
     result = subprocess.run([DVC, *words], cwd=repo.root, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert result.returncode != 0
     return result.stdout + result.stderr
-
-
-def _snapshots(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.safetensors") if os.sep + "train@" in str(path)]
