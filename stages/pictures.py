@@ -22,7 +22,7 @@ from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
 from pipeline.workers import connect
-from stages import DATA, MANIFESTS, PARAMS, RECIPES, WORK, parse_params, profiles, reports
+from stages import DATA, MANIFESTS, PARAMS, RECIPES, WORK, parse_params, profiles, remaining, reports
 from stages.download import download
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,7 +99,8 @@ def run_stages(work: Path, params: Params, stages: Sequence[Callable[[], None]])
 
     One set of workers serves all of them.
     """
-    with chdir(work), connect(params.cluster) as client:
+    names = ["download", *(stage.__name__ for stage in stages)]
+    with chdir(work), connect(params.cluster) as client, remaining.only(names):
         before = read_json(Path(FINISHED))
         address = str(client.scheduler_info()["address"])
         used = params.model_copy(update={"cluster": params.cluster.model_copy(update={"scheduler": address})})

@@ -6,7 +6,9 @@ machine (`stages.RATES`), else from the last `celebahq plan` of equal params.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ OUTPUTS = {"train": Path("runs"), "evaluate": Path("evaluations")}
 UNCERTAIN = 0.01
 """Of a stage that has done less, the time left follows from earlier runs, if there are some."""
 DONE, RUNNING, STOPPED, TO_COME = "done", "running", "stopped", "to come"
+_only: ContextVar[Collection[str] | None] = ContextVar("only", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,23 @@ def progress_of_all(params: Params, ended: str | None = None) -> list[Progress]:
     return found
 
 
+@contextmanager
+def only(stages: Collection[str]) -> Generator[None]:
+    """Count no other stages inside: `celebahq build` runs no training, though its params have a run."""
+    token = _only.set(stages)
+    try:
+        yield
+    finally:
+        _only.reset(token)
+
+
 def names(params: Params) -> list[str]:
     """The stages but `report`, in the order of the graph, with the items of those that have some."""
     runs = params.train.runs
     lsun = [f"lsun@{category}" for category in params.lsun.categories]
-    return [*STAGES, *lsun, *(f"train@{run}" for run in runs), *(f"evaluate@{run}" for run in runs)]
+    found = [*STAGES, *lsun, *(f"train@{run}" for run in runs), *(f"evaluate@{run}" for run in runs)]
+    counted = _only.get()
+    return found if counted is None else [name for name in found if name in counted]
 
 
 def workers_of(params: Params, stage: str) -> int | None:
@@ -94,7 +109,7 @@ def output(name: str) -> Path:
 
 
 def left_after(name: str, *, ended: bool) -> str | None:
-    """`stage 4 of 14; after it about 3.0 h`; None where the time of no stage is known."""
+    """`stage 4 of 14; after it about 3.0 h`, by its place in the graph; None where the time of no stage is known."""
     if not PARAMS.is_file():
         return None
     params = read_params()
@@ -103,13 +118,11 @@ def left_after(name: str, *, ended: bool) -> str | None:
         return None
     stages = progress_of_all(params, name if ended else None)
     others = [one for one in stages if one.stage != name]
-    number = 1 + sum(one.state == DONE for one in others)
     waiting = [one for one in others if one.state != DONE]
     unknown = [one.stage for one in waiting if one.left is None]
     parts = [f"about {duration(sum(one.left or 0 for one in waiting))}"] if len(unknown) < len(waiting) else []
     parts += [f"{_some(unknown)} of unknown time"] if unknown else []
-    place = f"stage {number} of {len(stages)}"
-    return f"{place}; after it {', and '.join(parts)}" if parts else f"{place}, the last"
+    return f"stage {1 + known.index(name)} of {len(known)}; after it {', and '.join(parts) or 'nothing'}"
 
 
 def lines(stages: list[Progress]) -> list[str]:

@@ -1,6 +1,5 @@
 """What `celebahq summary` and `celebahq drops` print: the reports and tables that the stages left."""
 
-import json
 import os
 import sys
 import textwrap
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline import atomic, manifest
 from pipeline.errors import ParamsError
@@ -27,18 +27,30 @@ def summary() -> Iterator[str]:
         yield f"{name:18} {kept}{f', dropped {dropped}' if dropped else ''}".rstrip()
         if report:
             yield textwrap.indent(textwrap.fill(", ".join(_flat(report)), 91), " " * 19)
+    if not reports and not other:
+        yield "No stage has left a report: dvc repro runs them."
     if other:
         yield f"\nNot shown, because made with other params than those in {PARAMS}: {', '.join(other)}"
 
 
 def current() -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """The reports by stage, and the stages whose reports are left out: made with other params, or from such results."""
+    """The reports by stage, and the stages whose reports are left out: made with other params, or from such results.
+
+    `ParamsError` if a report is damaged.
+    """
     files = {path.relative_to(REPORTS).with_suffix("").as_posix().replace("/", "@"): path for path in _json_files()}
     reports = {name for name in files if name.partition("@")[0] in stages()}
     params = load_yaml(PARAMS.read_text(encoding="utf-8"))
     other = {name for name in reports if not _is_in_params(name, params)} | _changed(params) & reports
     shown = sorted(reports - other, key=_place)
-    return {name: json.loads(files[name].read_text(encoding="utf-8")) for name in shown}, sorted(other, key=_place)
+    return {name: _read(files[name], name) for name in shown}, sorted(other, key=_place)
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
+    try:
+        return TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ParamsError(f"{path}: damaged ({error.errors()[0]['msg']}). Make it again: dvc repro {name}.") from error
 
 
 def stages() -> list[str]:

@@ -43,7 +43,7 @@ from pipeline.params.data import (
     SyntheticSource,
     TrainedNetwork,
 )
-from pipeline.params.lsun import LocalLsun, LsunCategory, LsunParams, NetworkLsun, SyntheticLsun
+from pipeline.params.lsun import CATEGORIES, LocalLsun, LsunCategory, LsunParams, NetworkLsun, SyntheticLsun
 from pipeline.params.report import ReportParams
 from pipeline.params.section import Codec, PositiveInt, Section
 from pipeline.params.training import (

@@ -1,9 +1,9 @@
 """The section of LSUN, and the names of its 30 categories."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.errors import ParamsError
 from pipeline.params.section import Codec, Fraction, NonNegativeInt, PositiveInt, Resolution, Section
@@ -18,14 +18,23 @@ LsunObject = Literal[
 ]  # fmt: skip
 LsunCategory = Literal[LsunScene, LsunObject]
 """The names that Karras et al. 2018 use."""
+CATEGORIES: tuple[LsunCategory, ...] = get_args(LsunCategory)
 
 
 def _paper_spelling(name: Any) -> Any:
     return name.replace("_", "").replace("-", "") if isinstance(name, str) else name
 
 
+def _is_known(spelling: str) -> str:
+    if _paper_spelling(spelling) not in CATEGORIES:
+        raise ValueError(f"is none of {', '.join(map(repr, CATEGORIES))}, nor one of them as LSUN's authors spell it")
+    return spelling
+
+
 AnySpelling = Annotated[LsunCategory, BeforeValidator(_paper_spelling)]
 """Also accepts the spelling of LSUN's authors: church_outdoor, tv-monitor."""
+ItemName = Annotated[str, AfterValidator(_is_known)]
+"""A category as the user spells it, which names its stage, folder and report; `LsunParams.named` says which it is."""
 
 
 class SyntheticLsun(Section):
@@ -55,7 +64,7 @@ class LsunParams(Section):
 
     free: ClassVar = frozenset({"categories", "max_dropped"})  # categories: a stage follows only its own
 
-    categories: tuple[AnySpelling, ...]
+    categories: tuple[ItemName, ...]
     source: Annotated[SyntheticLsun | LocalLsun | NetworkLsun, Field(discriminator="kind")]
     resolution: Resolution
     max_images: PositiveInt  # the first good records of each category (Karras et al. 2018: 100,000)
@@ -65,17 +74,15 @@ class LsunParams(Section):
     max_dropped: Fraction  # the stage fails if more records are dropped
 
     def named(self, spelling: str) -> LsunCategory:
-        """The category `spelling` of `categories`; `ParamsError` with all of them if there is none."""
-        name = _paper_spelling(spelling)
-        for category in self.categories:
-            if category == name:
-                return category
+        """The category that `spelling`, one of `categories`, means; `ParamsError` with all of them if it is none."""
+        if spelling in self.categories:
+            return cast("LsunCategory", _paper_spelling(spelling))
         raise ParamsError(
             f"{spelling!r} is not among lsun.categories ({', '.join(self.categories)}) of params.yaml; add it there"
         )
 
     @model_validator(mode="after")
     def _no_category_twice(self) -> Self:
-        if len(set(self.categories)) != len(self.categories):
+        if len({self.named(spelling) for spelling in self.categories}) != len(self.categories):
             raise ValueError(f"lsun.categories names a category twice: {', '.join(self.categories)}")
         return self

@@ -91,7 +91,7 @@ def summary(json: Json = False) -> None:
 
 @app.command(rich_help_panel=panels.LOOK)
 def drops(
-    stage: Annotated[str, typer.Argument(help="a stage, such as crop or lsun@cat; default: all")] = "",
+    stage: Annotated[str, typer.Argument(help="a stage, such as crop, lsun or lsun@cat; default: all")] = "",
     json: Json = False,
 ) -> None:
     """List the dropped inputs with their reasons.
@@ -100,7 +100,12 @@ def drops(
     """
     from stages import reports
 
-    found = {name: [*reports.drops(name)] for name in ([stage] if stage else reports.with_drops())}
+    names = reports.with_drops()
+    if stage:
+        names = [name for name in names if name.partition("@")[0] == stage] or [stage]
+    if not names:
+        print("No stage has left a table of dropped inputs: dvc repro runs them.", file=sys.stderr)
+    found = {name: [*reports.drops(name)] for name in names}
     if json:
         print_json(found)
         return

@@ -41,6 +41,23 @@ def test_a_folder_of_another_name_is_that_of_the_only_category(tmp_path: Path) -
     assert find(tmp_path, only=True) == find(tmp_path / DATABASE, only=True) == tmp_path / DATABASE
 
 
+@pytest.mark.parametrize("name", ["church_outdoor_train_lmdb", "churchoutdoor", "church_outdoor_val_lmdb", "LSUN cat"])
+def test_a_folder_that_is_named_as_another_category_is_refused(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / DATABASE).touch()
+    for given in (folder, folder / DATABASE):
+        with pytest.raises(SourceError, match=rf"{name}: by its name c\w+, but lsun.categories has tower"):
+            find(given, only=True)
+
+
+@pytest.mark.parametrize("name", ["train", "train_lmdb", "tower_val_lmdb", "my churches"])
+def test_a_folder_whose_name_says_no_other_category_is_taken(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / DATABASE).touch()
+    assert find(tmp_path / name, only=True) == tmp_path / name / DATABASE
+
+
 def test_an_exported_folder_has_the_records_of_the_database(tmp_path_factory: pytest.TempPathFactory) -> None:
     made, tmp_path = (tmp_path_factory.mktemp(name) for name in ("made", "exported"))
     zipped = make_category(made, "tower", TOWER, records=14, bad_records=3, seed=1)

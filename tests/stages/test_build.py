@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 from pipeline import atomic
 from pipeline.errors import BusyError, ParamsError
 from pipeline.params import FOLDERS
+from pipeline.progress import QUIET
 from stages import RECORD, pictures
 from stages import build as building
 from stages.__main__ import app
@@ -116,8 +118,9 @@ def mixed(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_all_kinds_becomes_a_data_set_and_a_list_of_the_rest(
-    mixed: Path, address: str, capsys: pytest.CaptureFixture[str]
+    mixed: Path, address: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv(QUIET, raising=False)
     out, before = mixed.parent / "out", sorted(mixed.rglob("*"))
     lines = [*build(request(mixed, out, address, landmarks=mixed.parent / "landmarks.csv"))]
     shown = pictures_of(out, 64)
@@ -155,7 +158,9 @@ def test_a_folder_of_all_kinds_becomes_a_data_set_and_a_list_of_the_rest(
     assert not (out / pictures.SCRATCH).exists()
     with h5py.File(out / "dataset.h5", locking=False) as file:
         assert len(file["data64x64"]) == 11
-    assert "extract" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert re.search(r"select: .*; stage 10 of 11; after it shard of unknown time\n", err)
+    assert re.search(r"shard: .*; stage 11 of 11; after it nothing\n", err), "none trains"
 
 
 def test_its_params_do_the_same_stage_by_stage(mixed: Path, address: str, tmp_path: Path) -> None:

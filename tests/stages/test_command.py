@@ -184,6 +184,25 @@ def test_the_summary_leaves_out_what_was_made_with_other_params() -> None:
     assert "made with other params than those in params.yaml: crop, select, lsun@cat, train@cifar10" in output
 
 
+def test_a_damaged_report_is_named_with_its_stage() -> None:
+    for name, content in (("superres", "{"), ("lsun/bedroom", "[]"), ("crop", "\xff")):
+        path = Path("reports") / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="latin-1")
+        for words in (["summary"], ["summary", "--json"]):
+            repro = f"dvc repro {name.replace('/', '@')}"
+            with pytest.raises(ParamsError, match=rf"^{path}: damaged \(.*\)\. Make it again: {repro}\.$"):
+                CliRunner().invoke(app, words, catch_exceptions=False)
+        path.unlink()
+
+
+@pytest.mark.parametrize("words", [["summary"], ["drops"]])
+def test_before_anything_has_run_it_says_what_to_run(words: list[str]) -> None:
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert re.fullmatch(r"No stage has left .*: dvc repro runs them\.\n", result.output)
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout) == {}
+
+
 def test_drops_are_listed_of_the_unfinished_run_or_else_of_the_table() -> None:
     def drop(path: str, file: str) -> None:
         Path(path).parent.mkdir(parents=True)
@@ -200,6 +219,15 @@ def test_drops_are_listed_of_the_unfinished_run_or_else_of_the_table() -> None:
     )]  # fmt: skip
     assert CliRunner().invoke(app, ["drops"], catch_exceptions=False).stdout.splitlines() == listed
     assert CliRunner().invoke(app, ["drops", "crop"], catch_exceptions=False).stdout.splitlines() == [listed[1]]
+    drop("data/lsun/dog/lsun.parquet", "6.jpg")
+    listed = [listed[3], "lsun@dog\t6.jpg\ttoo small\t3 pixels"]
+    assert CliRunner().invoke(app, ["drops", "lsun"], catch_exceptions=False).stdout.splitlines() == listed
+    assert CliRunner().invoke(app, ["drops", "lsun@dog"], catch_exceptions=False).stdout.splitlines() == listed[1:]
+    found = json.loads(CliRunner().invoke(app, ["drops", "lsun", "--json"], catch_exceptions=False).stdout)
+    assert {name: [drop["file"] for drop in drops] for name, drops in found.items()} == {
+        "lsun@cat": ["2.jpg"],
+        "lsun@dog": ["6.jpg"],
+    }
     for name, message in (("crops", "no stage; there are download"), ("denoise", "dvc repro denoise")):
         with pytest.raises(ParamsError, match=message):
             CliRunner().invoke(app, ["drops", name], catch_exceptions=False)

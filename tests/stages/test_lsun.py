@@ -10,13 +10,13 @@ import pytest
 import yaml
 from dask.distributed import LocalCluster
 
-from pipeline import manifest
+from pipeline import disk, manifest
 from pipeline.errors import ParamsError, SourceError, TermsError, TooManyDroppedError
 from pipeline.shards.reader import DataSet
 from pipeline.sources.fetch.terms import TERMS_VARIABLE
 from pipeline.sources.lsun.records import LsunImage, open_records
 from pipeline.sources.lsun.synthetic import make_category
-from stages import RECORD
+from stages import RECORD, plan, read_params, remaining
 from stages.lsun import known_category, lsun
 
 ROOT = Path(__file__).parents[2]
@@ -147,7 +147,14 @@ def test_published_spellings_are_taken_and_categories_may_be_whole(address: str)
     for categories, whole, images in ((["church_outdoor"], [], 4), (["churchoutdoor"], ["church_outdoor"], 6)):
         choose(address, source=source, categories=categories, whole=whole, max_images=4)
         lsun(categories[0])
-        assert len(DataSet(Path("data/lsun") / categories[0])) == images
+        folder = Path("data/lsun") / categories[0]
+        assert len(DataSet(folder)) == images
+        (one,) = [one for one in remaining.progress_of_all(read_params()) if one.stage == f"lsun@{folder.name}"]
+        assert (one.state, one.kept) == (remaining.DONE, images)
+        (need,) = [need for need in plan.disk_needs(read_params()) if need.stage == f"lsun@{folder.name}"]
+        assert need.now == disk.size_of(folder) > 0
+    with pytest.raises(ParamsError, match=r"'church_outdoor' is not among lsun\.categories \(churchoutdoor\)"):
+        lsun("church_outdoor")  # DVC would have no stage of that name
     with pytest.raises(ParamsError, match="names a category twice"):
         choose(address, categories=["tv-monitor", "tvmonitor"])
         lsun("tvmonitor")

@@ -2,10 +2,10 @@
 
 import csv
 import json
-import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stages import PARAMS, load_yaml
 from stages.report import METRICS, PAGE, PLOTS, report
@@ -16,12 +16,15 @@ FILES = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(FILES / PARAMS, tmp_path)
+    params = load_yaml((FILES / PARAMS).read_text())
+    params["lsun"]["categories"] = ["bedroom", "church_outdoor"]  # a folder has the user's spelling
+    (tmp_path / PARAMS).write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
     tree.write_faces(tmp_path)
     tree.write_run(tmp_path)
     tree.write_run(tmp_path, "older")
     tree.write_category(tmp_path)
+    tree.write_category(tmp_path, "church_outdoor")
     tree.write_category(tmp_path, "cat")
 
 
@@ -34,10 +37,12 @@ def test_the_page_the_numbers_and_the_curves_are_of_what_params_name() -> None:
     assert "run-older" not in page, "params.yaml has no such run any more"
     assert 'id="lsun-bedroom"' in page
     assert "lsun-cat" not in page
+    assert "No data set" not in page
     metrics = {path.relative_to(METRICS).as_posix(): json.loads(path.read_text()) for path in METRICS.rglob("*.json")}
     assert metrics == {
         "faces.json": {"images": 6},
         "lsun/bedroom.json": {"images": 1},
+        "lsun/church_outdoor.json": {"images": 1},
         "runs/demo.json": {"kimg": 3.2, "swd16_mean": 50.5, "msssim8": 0.25},
     }
     files = {path.relative_to(PLOTS).as_posix() for path in PLOTS.rglob("*.*")}

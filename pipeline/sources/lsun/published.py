@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline import atomic
 from pipeline.errors import SourceError
-from pipeline.params import LsunCategory
+from pipeline.params import CATEGORIES, LsunCategory
 from pipeline.params.section import PositiveInt, Sha256
 from pipeline.sources.lsun.image_folder import has_images
 from pipeline.sources.published import Fact, PublishedFile, PublishedPath, Source
@@ -57,10 +57,10 @@ def find(directory: Path, name: LsunCategory, category: PublishedCategory, *, on
     """The category `name` in `directory`: its `data.mdb`, zip or folder of images.
 
     Looked for are the published names, in the publisher's tree or directly; then a folder named as the category, in any
-    spelling, that holds a `data.mdb` or images. `directory` itself may be that folder; with whatever name if the
-    category is the `only` one.
+    spelling, that holds a `data.mdb` or images. `directory` itself may be that folder; if the category is the `only`
+    one, with any name but that of another category.
 
-    Raises `SourceError` if nothing is there, or if the zip has not the published size and hash.
+    Raises `SourceError` if nothing is there, or another category, or if the zip has not the published size and hash.
     """
     trees = [directory, directory / PurePosixPath(category.zip).parent]
     unpacked = [tree / category.folder / DATABASE for tree in trees]
@@ -68,8 +68,11 @@ def find(directory: Path, name: LsunCategory, category: PublishedCategory, *, on
     path = next((path for path in (*unpacked, *zipped) if path.is_file()), None)
     if path is None:
         named = [below for tree in trees if tree.is_dir() for below in sorted(tree.iterdir()) if _is_of(below, name)]
-        own = [directory] if only or _is_of(directory.absolute(), name) else []
-        path = next((found for folder in [*named, *own] if (found := _in_folder(folder)) is not None), None)
+        path = next((found for folder in named if (found := _in_folder(folder)) is not None), None)
+    if path is None and (only or _is_of(directory.absolute(), name)):
+        path = _in_folder(directory)
+        if path is not None:
+            _refuse_other(path.absolute(), name)
     if path is None:
         places = "\n  ".join(map(str, dict.fromkeys((*unpacked, *zipped))))
         raise SourceError(
@@ -85,10 +88,21 @@ def find(directory: Path, name: LsunCategory, category: PublishedCategory, *, on
     return path
 
 
-def _is_of(folder: Path, name: LsunCategory) -> bool:
-    """Whether a folder or file is named as the category, in LSUN's or the paper's spelling, or as its training part."""
+def _is_of(folder: Path, name: LsunCategory, part: str = "train") -> bool:
+    """Whether a folder or file is named as the category, in LSUN's or the paper's spelling, or as that part of it."""
     plain = re.sub("[^a-z0-9]", "", folder.name.lower())
-    return re.fullmatch(f"(lsun)?{name}(train)?(lmdb|mdb|webp|jpg|png|images)?", plain) is not None
+    return re.fullmatch(f"(lsun)?{name}({part})?(lmdb|mdb|webp|jpg|png|images)?", plain) is not None
+
+
+def _refuse_other(path: Path, name: LsunCategory) -> None:
+    """Raise `SourceError` if the name of a database, or of its folder, or of a folder of images is another category."""
+    path = path.parent if path.name == DATABASE else path
+    for other in CATEGORIES:
+        if other not in (name, "train") and _is_of(path, other, "train|val"):  # `train` may be that part of any
+            raise SourceError(
+                f"{path}: by its name {other}, but lsun.categories has {name}. Write {other} there, set "
+                f"lsun.source.directory to a folder of {name}, or rename the folder if it holds {name}."
+            )
 
 
 def _in_folder(path: Path) -> Path | None:
