@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ class _KilledError(Exception):
     pass
 
 
-def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
+def test_a_build_that_was_killed_goes_on_and_pictures_that_changed_begin_anew(
     mixed: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[str] = []
@@ -208,11 +209,14 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
     with pytest.raises(_KilledError):
         [*build(wanted)]
     ran.clear()
+    (mixed / "added.png").write_bytes(encoded(picture("added.png"), "PNG"))
     (mixed / "portable.ppm").write_bytes(b"P6 of the same name, and no picture any more")
     monkeypatch.setattr(building, "STAGES", tuple(stages()))
     [*build(wanted)]
     assert ran[0] == "extract"
-    assert "portable.ppm" not in pictures_of(tmp_path / "out", 64)
+    shown = pictures_of(tmp_path / "out", 64)
+    assert "portable.ppm" not in shown
+    assert "added.png" in shown
 
 
 @pytest.mark.parametrize("while_it", ["publishes", "removes"])
@@ -260,7 +264,7 @@ def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> Non
     assert not (first.out / "params.yaml").exists()
 
 
-def test_squares_from_a_folder_for_each_class(tmp_path: Path, address: str) -> None:
+def test_squares_from_a_folder_for_each_class_which_no_others_replace(tmp_path: Path, address: str) -> None:
     images = tmp_path / "images"
     for name, size in {"cats/a.png": (300, 200), "cats/b.png": (90, 90), "big dogs/c.png": (64, 128)}.items():
         (images / name).parent.mkdir(parents=True, exist_ok=True)
@@ -276,6 +280,16 @@ def test_squares_from_a_folder_for_each_class(tmp_path: Path, address: str) -> N
         "big dogs/c.png", "cats/a.png", "cats/b.png",
     ]  # fmt: skip
     assert labels_NL.tolist() == [[1, 0], [0, 1], [0, 1]]
+    state = {path: path.stat().st_ctime_ns for path in wanted.out.iterdir()}
+    (tmp_path / "others").mkdir()
+    for changed, words in (
+        ({"images": tmp_path / "others"}, rf"pictures {images} instead of {tmp_path}/others"),
+        ({"resolution": 128}, "--resolution 64 instead of 128"),
+        ({"rectangle": "whole", "attributes": None}, "--attributes folders instead of none, --rectangle centre"),
+    ):
+        with pytest.raises(ParamsError, match=rf"out: holds another data set, with {words}.*or remove that one"):
+            [*build(replace(wanted, **changed))]
+    assert {path: path.stat().st_ctime_ns for path in wanted.out.iterdir()} == state
 
 
 def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_path: Path, address: str) -> None:
