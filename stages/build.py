@@ -118,7 +118,7 @@ def build(request: Request) -> Iterator[str]:
     Raises
     ------
     NothingBuiltError
-        No picture could be used; `dropped.csv` and `suspicions.csv` are written.
+        No picture could be used; `dropped.csv` and `suspicions.csv` are written, and named where they hold a row.
     ParamsError
         The folders cannot be used, `out` holds a data set of other pictures or options, or a value is impossible.
     BusyError
@@ -137,16 +137,15 @@ def build(request: Request) -> Iterator[str]:
         try:
             pictures.run_stages(work, params, STAGES)
         except NOTHING as error:
-            pictures.write_dropped(out)
-            pictures.write_suspicions(out)
+            lists = {pictures.DROPPED: pictures.write_dropped(out), suspicions.FILE: pictures.write_suspicions(out)}
+            filled = " and ".join(name for name, found in lists.items() if found)
             earlier = f" {VIEW} there is that of an earlier build." if (out / VIEW).exists() else ""
             why = pictures.reasons_of(error).rstrip() if isinstance(error, TooManyDroppedError) else str(error)
             if isinstance(error, SuspiciousInputError):
                 here = f"in {out / PARAMS}, copy that to the root of the checkout, and run dvc repro shard"
                 why = why.replace(f"in {PARAMS}", here)
-            raise NothingBuiltError(
-                f"nothing was built.\n{why}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
-            ) from error
+            listed = f"\nSee {filled} in {out}." if filled else ""
+            raise NothingBuiltError(f"nothing was built.\n{why}{listed}{earlier}") from error
         drops = pictures.write_dropped(out)
         pictures.write_suspicions(out)
         _publish(out)

@@ -21,6 +21,7 @@ from pipeline.sources.extraction import state_of_images
 from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
+from pipeline.suspicions import Suspicion
 from pipeline.workers import connect
 from stages import DATA, MANIFESTS, PARAMS, RECIPES, WORK, parse_params, profiles, reports
 from stages.download import download
@@ -144,8 +145,8 @@ def write_dropped(out: Path) -> list[tuple[str, Drop]]:
     return drops
 
 
-def write_suspicions(out: Path) -> None:
-    """Write `suspicions.csv` of finished and unfinished stages to `out`; what two of them found stands there once."""
+def write_suspicions(out: Path) -> list[Suspicion]:
+    """Write `suspicions.csv` of finished and unfinished stages to `out`, and return them; equal ones once."""
     found = {
         (suspicion.kind, suspicion.count, suspicion.of): suspicion
         for stage in reports.stages()
@@ -153,3 +154,4 @@ def write_suspicions(out: Path) -> None:
         for suspicion in suspicions.read(folder)
     }
     suspicions.write(out, [*found.values()])
+    return [*found.values()]

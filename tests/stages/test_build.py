@@ -301,6 +301,7 @@ def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_pat
     assert "nothing was built" in result.output
     assert "not an image: 1 (a.jpg)" in result.output
     assert "max_dropped" not in result.output  # it is 1 already
+    assert f"See dropped.csv in {tmp_path / 'out'}." in result.output.replace("\n", " ")
     assert "a.jpg,0,extract,not an image" in (tmp_path / "out/dropped.csv").read_text()
     assert not (tmp_path / "out/dataset.h5").exists()
     (tmp_path / "out/dataset.h5").touch()
