@@ -146,9 +146,9 @@ def write_dropped(out: Path) -> list[tuple[str, Drop]]:
 
 
 def write_suspicions(out: Path) -> list[Suspicion]:
-    """Write `suspicions.csv` of finished and unfinished stages to `out`, and return them; equal ones once."""
+    """Write `suspicions.csv` of finished and unfinished stages to `out`, and return them; the later of a kind."""
     found = {
-        (suspicion.kind, suspicion.count, suspicion.of): suspicion
+        suspicion.kind: suspicion
         for stage in reports.stages()
         for folder in (out / SCRATCH / DATA / stage, *sorted((out / SCRATCH / WORK).glob(f"{stage}-*")))
         for suspicion in suspicions.read(folder)

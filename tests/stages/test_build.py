@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from pipeline import atomic
+from pipeline import atomic, suspicions
 from pipeline.errors import BusyError, ParamsError
 from pipeline.params import FOLDERS
+from pipeline.suspicions import Suspicion
 from stages import RECORD, pictures
 from stages import build as building
 from stages.__main__ import app
@@ -318,6 +319,17 @@ def test_what_is_suspicious_is_refused_with_the_file_to_edit(mixed: Path, tmp_pa
     assert "the same five points" in str(error.value)
     assert f"DVC looks at all of {tmp_path}, which" in (tmp_path / "out/params.yaml").read_text()
     assert f"raise align.max_suspicious in {tmp_path / 'out/params.yaml'}, copy that" in str(error.value)
+
+
+def test_what_two_stages_suspect_is_listed_once_by_the_later_one(tmp_path: Path) -> None:
+    """`download` counts rows of files that `align` cannot read."""
+    for stage, of in (("download", 9), ("align", 8)):
+        folder = tmp_path / pictures.SCRATCH / "data" / stage
+        folder.mkdir(parents=True)
+        suspicions.write(folder, [Suspicion("no face", 2, of, ["a.jpg", "b.jpg"]), Suspicion(stage, 1, of, ["c.jpg"])])
+    listed = [("no face", 2, 8), ("download", 1, 9), ("align", 1, 8)]
+    assert [(found.kind, found.count, found.of) for found in pictures.write_suspicions(tmp_path)] == listed
+    assert [(found.kind, found.count, found.of) for found in suspicions.read(tmp_path)] == listed
 
 
 def test_faces_are_restored_by_both_networks_and_squares_by_none(tmp_path: Path) -> None:
