@@ -55,11 +55,13 @@ def params_of(values: Mapping[str, Any], head: str, path: Path) -> tuple[str, Pa
 
 
 def check_folders(images: Path, out: Path) -> None:
-    """Raise `ParamsError` if there are no pictures at `images`, or `out` is among them or a file."""
+    """Raise `ParamsError` if there are no pictures at `images`, or `out` is among them, in a result, or a file."""
     if not images.exists():
         raise ParamsError(f"{images}: no such file or folder.")
     if images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
         raise ParamsError(f"{out}: lies in the folder of the pictures. Name a folder elsewhere for the result.")
+    if (above := provenance.results_above(out.parent)) is not None:
+        raise ParamsError(f"{out}: lies in {above}, which would no longer be whole. Name another folder.")
     if out.exists() and not out.is_dir():
         raise ParamsError(f"{out}: is a file. Name a folder for the result.")
 

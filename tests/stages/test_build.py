@@ -370,6 +370,10 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"points\.csv: no such file"):
         [*build(request(tmp_path / "images", tmp_path / "out", None, landmarks=tmp_path / "points.csv"))]
     assert not (tmp_path / "out").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / RECORD).write_text('{"digest": "0"}')
+    with pytest.raises(ParamsError, match=r"out: lies in .*run, which would no longer be whole"):
+        [*build(request(tmp_path / "images", tmp_path / "run/out", None))]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
     with pytest.raises(ParamsError, match="holds other files"):
