@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from pipeline import atomic, suspicions
+from pipeline import atomic
 from pipeline.errors import BusyError, ParamsError
 from pipeline.params import FOLDERS
-from pipeline.suspicions import Suspicion
 from stages import RECORD, pictures
 from stages import build as building
 from stages.__main__ import app
@@ -267,7 +266,8 @@ def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> Non
 
 def test_squares_from_a_folder_for_each_class_which_no_others_replace(tmp_path: Path, address: str) -> None:
     images = tmp_path / "images"
-    for name, size in {"cats/a.png": (300, 200), "cats/b.png": (90, 90), "big dogs/c.png": (64, 128)}.items():
+    sizes = {"cats/a.png": (300, 200), "cats/b.png": (90, 90), "big dogs/c.png": (64, 128), "top.png": (70, 70)}
+    for name, size in sizes.items():
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, (200, 50, 90)).save(images / name)
     wanted = request(images, tmp_path / "out", address, rectangle="centre", attributes=FOLDERS)
@@ -281,6 +281,8 @@ def test_squares_from_a_folder_for_each_class_which_no_others_replace(tmp_path: 
         "big dogs/c.png", "cats/a.png", "cats/b.png",
     ]  # fmt: skip
     assert labels_NL.tolist() == [[1, 0], [0, 1], [0, 1]]
+    said = "top.png,0,align,no attribute row,top.png lies in no folder of a class\n"
+    assert (wanted.out / "dropped.csv").read_text().endswith(said)
     state = {path: path.stat().st_ctime_ns for path in wanted.out.iterdir()}
     (tmp_path / "others").mkdir()
     for changed, words in (
@@ -319,17 +321,6 @@ def test_what_is_suspicious_is_refused_with_the_file_to_edit(mixed: Path, tmp_pa
     assert "the same five points" in str(error.value)
     assert f"DVC looks at all of {tmp_path}, which" in (tmp_path / "out/params.yaml").read_text()
     assert f"raise align.max_suspicious in {tmp_path / 'out/params.yaml'}, copy that" in str(error.value)
-
-
-def test_what_two_stages_suspect_is_listed_once_by_the_later_one(tmp_path: Path) -> None:
-    """`download` counts rows of files that `align` cannot read."""
-    for stage, of in (("download", 9), ("align", 8)):
-        folder = tmp_path / pictures.SCRATCH / "data" / stage
-        folder.mkdir(parents=True)
-        suspicions.write(folder, [Suspicion("no face", 2, of, ["a.jpg", "b.jpg"]), Suspicion(stage, 1, of, ["c.jpg"])])
-    listed = [("no face", 2, 8), ("download", 1, 9), ("align", 1, 8)]
-    assert [(found.kind, found.count, found.of) for found in pictures.write_suspicions(tmp_path)] == listed
-    assert [(found.kind, found.count, found.of) for found in suspicions.read(tmp_path)] == listed
 
 
 def test_faces_are_restored_by_both_networks_and_squares_by_none(tmp_path: Path) -> None:
