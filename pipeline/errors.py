@@ -102,6 +102,7 @@ class DropReason(StrEnum):
     OTHER_FILE = "not an image, nor named as one"
     BROKEN_LINK = "broken link"
     LINK_LOOP = "link loop"
+    ARCHIVED_LINK = "link in an archive"
     NOT_A_FILE = "not a regular file"
     UNREADABLE = "unreadable file"
     ODD_NAME = "odd name"

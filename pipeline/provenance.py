@@ -37,6 +37,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def results_above(path: Path, others: Iterable[Path] = ()) -> Path | None:
+    """The folder of results that `path` is or lies in: one that has a record, or is of `others`; None without one."""
+    known, path = {folder.resolve() for folder in others}, path.resolve()
+    return next((each for each in (path, *path.parents) if each in known or "digest" in read_json(each / RECORD)), None)
+
+
 def flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     """Nested values by dotted names: `schedule.train_kimg`."""
     found: dict[str, Any] = {}

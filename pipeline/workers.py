@@ -8,6 +8,7 @@ import os
 import pickle
 import resource
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,9 @@ def _local_cluster(params: ClusterParams) -> LocalCluster:
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
     }
     dask.config.set(settings)  # for the life of the process: nannies read them when they restart a worker
+    resource_tracker.ensure_running()  # to start it later would unblock the signal
+    # Ctrl-C is for this thread alone: dask's thread, and the workers that it starts, now and later, inherit the mask
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         return LocalCluster(
             n_workers=params.workers,
@@ -121,6 +126,8 @@ def _local_cluster(params: ClusterParams) -> LocalCluster:
             f"the {params.workers} local workers could not be started ({error}). Look at the memory and the limits of "
             f"processes (ulimit -a), and run again."
         ) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _memory_limit(dask_worker: Worker) -> float | None:

@@ -56,6 +56,8 @@ USER_FAULTS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EP
 """Errors of a path that the user gave or keeps: as above."""
 TRACEBACK = "CELEBAHQ_TRACEBACK"
 """The environment variable that, when it is not empty, shows where in the program such an error arose."""
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as of a shell: 128 + SIGINT."""
 RECIPES = Path(__file__).with_name("recipes.yaml")
 
 
@@ -340,6 +342,11 @@ def main(stage: Any) -> None:
     arrow_without_pandas()
     try:
         stage(*sys.argv[1:])
+    except (KeyboardInterrupt, SystemExit) as error:  # typer turns the first into the second
+        if isinstance(error, SystemExit) and error.code != INTERRUPTED:
+            raise
+        print("\nInterrupted. What is finished is kept, and the same command goes on from there.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except PipelineError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
     except MemoryError as error:

@@ -18,7 +18,7 @@ from pipeline.faces.alignment import Annotated, Measured
 from pipeline.faces.decode import read_header
 from pipeline.faces.pixels import Remark
 from pipeline.manifest import Aligned, Drop
-from pipeline.params import DETECT, AlignParams, PhotographParams
+from pipeline.params import DETECT, FOLDERS, AlignParams, PhotographParams
 from pipeline.published.image_list import read_list
 from pipeline.suspicions import remarks_of
 from stages import DATA, main, read_params, stage_run, table
@@ -42,7 +42,8 @@ def align() -> None:
         inputs.append(params.exact.image_list)
     keys = {"align": params.align.deciding(), "photographs": params.photographs}
     with stage_run("align", params=keys, inputs=inputs) as run:
-        joined = alignment.join_annotations(table("extract"), params.align, detected)
+        classes = getattr(params.download.source, "attributes", None) == FOLDERS
+        joined = alignment.join_annotations(table("extract"), params.align, detected, classes=classes)
         only = None
         if params.align.photographs == "published":
             only = {image.file for image in read_list(params.exact.image_list)}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ruamel.yaml.error import YAMLError
+
 from pipeline import atomic, manifest, suspicions
 from pipeline.errors import (
     DropReason,
@@ -24,7 +26,7 @@ from pipeline.params import DETECT, FOLDERS
 from pipeline.provenance import RECORD, read_json
 from pipeline.shards.layout import VIEW
 from pipeline.sources.local import link_or_copy
-from stages import DATA, PARAMS, pictures
+from stages import DATA, PARAMS, load_yaml, pictures
 from stages.align import align
 from stages.crop import crop
 from stages.denoise import denoise
@@ -50,6 +52,18 @@ APART = """# DVC looks at all of {watch}, which holds the pictures and the table
 # refuses a folder that holds the checkout.
 """
 ALL = 10**9
+CHOICES = {
+    "pictures": "download.source.images",
+    "--landmarks": "download.source.landmarks",
+    "--attributes": "download.source.attributes",
+    "--rectangle": "align.rectangle",
+    "--resolution": "align.resolution",
+    "--orientation": "photographs.orientation",
+    "--restore": "denoise.method",
+    "--engine": "detect.engine",
+    "--weights": "detect.weights",
+}
+"""What makes a data set another one, by the words of the command; the key in its params file."""
 NOTHING = (TooManyDroppedError, SuspiciousInputError, SourceError)
 """Errors after which nothing can be built of these pictures."""
 EXIT_NOTHING = 3
@@ -104,9 +118,9 @@ def build(request: Request) -> Iterator[str]:
     Raises
     ------
     NothingBuiltError
-        No picture could be used; `dropped.csv` and `suspicions.csv` are written.
+        No picture could be used; `dropped.csv` and `suspicions.csv` are written, and named where they hold a row.
     ParamsError
-        The folders cannot be used, or a value is impossible.
+        The folders cannot be used, `out` holds a data set of other pictures or options, or a value is impossible.
     BusyError
         Another process builds in the same folder.
     """
@@ -116,22 +130,22 @@ def build(request: Request) -> Iterator[str]:
     watch = values["download"]["watch"]
     head = HEAD if watch == str(request.images) else HEAD + APART.format(watch=watch)
     text, params = pictures.params_of(values, head, out / PARAMS)
+    _refuse_another(out, text)
     with pictures.working_in(out) as work:
         (out / RECORD).unlink(missing_ok=True)
         atomic.write_bytes(out / PARAMS, text.encode())
         try:
             pictures.run_stages(work, params, STAGES)
         except NOTHING as error:
-            pictures.write_dropped(out)
-            pictures.write_suspicions(out)
+            lists = {pictures.DROPPED: pictures.write_dropped(out), suspicions.FILE: pictures.write_suspicions(out)}
+            filled = " and ".join(name for name, found in lists.items() if found)
             earlier = f" {VIEW} there is that of an earlier build." if (out / VIEW).exists() else ""
             why = pictures.reasons_of(error).rstrip() if isinstance(error, TooManyDroppedError) else str(error)
             if isinstance(error, SuspiciousInputError):
                 here = f"in {out / PARAMS}, copy that to the root of the checkout, and run dvc repro shard"
                 why = why.replace(f"in {PARAMS}", here)
-            raise NothingBuiltError(
-                f"nothing was built.\n{why}\n{pictures.DROPPED} and {suspicions.FILE} in {out} list why.{earlier}"
-            ) from error
+            listed = f"\nSee {filled} in {out}." if filled else ""
+            raise NothingBuiltError(f"nothing was built.\n{why}{listed}{earlier}") from error
         drops = pictures.write_dropped(out)
         pictures.write_suspicions(out)
         _publish(out)
@@ -148,6 +162,33 @@ def _check(request: Request) -> None:
     for path in (request.landmarks, request.attributes):
         if path not in (None, DETECT, FOLDERS) and not path.exists():
             raise ParamsError(f"{path}: no such file. Correct the path after --landmarks or --attributes.")
+
+
+def _refuse_another(out: Path, text: str) -> None:
+    """Raise `ParamsError` if `out` holds a finished data set by other params than those of `text`."""
+    if not ((out / VIEW).exists() and (out / PARAMS).is_file()):
+        return
+    try:
+        before = load_yaml((out / PARAMS).read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError):  # of unknown origin
+        before = None
+    now = load_yaml(text)
+    differ = [
+        f"{option} {_at(before, key)} instead of {_at(now, key)}"
+        for option, key in CHOICES.items()
+        if _at(before, key) != _at(now, key)
+    ]
+    if differ:
+        raise ParamsError(
+            f"{out}: holds another data set, with {', '.join(differ)}. Name a new folder, or remove that one."
+        )
+
+
+def _at(values: Any, key: str) -> Any:
+    """The value of a dotted key, "none" without it."""
+    for word in key.split("."):
+        values = values.get(word) if isinstance(values, dict) else None
+    return "none" if values is None else values
 
 
 def _publish(out: Path) -> None:

@@ -1,7 +1,10 @@
 """Stage extract: the source's photographs to a table, those of archives to containers, annotations to fixed names."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from pipeline import manifest
 from pipeline.errors import NO_INPUTS
@@ -14,7 +17,7 @@ from pipeline.sources.local import located
 from pipeline.sources.sevenzip import files_of
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
-from pipeline.suspicions import Suspicion
+from pipeline.suspicions import EXAMPLES, Suspicion
 from stages import DATA, main, read_params, stage_run
 
 
@@ -41,16 +44,28 @@ def extract() -> None:
 
 def _suspicions(contents: Contents, source: Path, table: Path) -> list[Suspicion]:
     found: list[Suspicion] = []
+    twice: set[str] = set()
     if contents.listing is not None:
         listing = folder_index.read(source / contents.listing)
-        pairs = [f"{readable(name)} is {readable(other)}" for name, other in listing.twice.items()]
-        found.append(Suspicion("the same file under two names", len(pairs), len(listing.members), pairs))
+        pairs = {readable(name): readable(other) for name, other in listing.twice.items()}
+        found.append(_copies("the same file under two names", pairs, len(listing.members)))
+        twice.update(pairs)
+    kept = manifest.kept_columns(table, ["file", "photograph"]).flatten()
+    codes_N = kept["photograph.md5"].combine_chunks().dictionary_encode().indices.to_numpy()  # in order of appearance
+    files, first_N = kept["file"], np.unique(codes_N, return_index=True)[1][codes_N]
+    places = np.flatnonzero(first_N != np.arange(len(kept))).tolist()
+    copies = {str(files[place]): str(files[first_N[place]]) for place in places if str(files[place]) not in twice}
+    found.append(_copies("a copy of another photograph, byte for byte", copies, len(kept)))
     if contents.classes:
-        files: list[str] = manifest.kept_columns(table, ["file"])["file"].to_pylist()
-        labelled = classes_of(files, wrapped=contents.listing is None)
-        without = [file for file in files if file not in labelled]
-        found.append(Suspicion("a photograph in no folder, so of no class", len(without), len(files), without))
+        names: list[str] = files.to_pylist()
+        labelled = classes_of(names, wrapped=contents.listing is None)
+        without = [name for name in names if name not in labelled]
+        found.append(Suspicion("a photograph in no folder, so of no class", len(without), len(names), without))
     return [suspicion for suspicion in found if suspicion.count]
+
+
+def _copies(kind: str, originals: Mapping[str, str], of: int) -> Suspicion:
+    return Suspicion(kind, len(originals), of, [f"{name} is {other}" for name, other in originals.items()][:EXAMPLES])
 
 
 def _print(contents: Contents, account: Accounting) -> None:

@@ -21,6 +21,7 @@ from pipeline.sources.extraction import state_of_images
 from pipeline.sources.fetch import terms
 from pipeline.sources.source import FILE as CONTENTS
 from pipeline.sources.source import Contents
+from pipeline.suspicions import Suspicion
 from pipeline.workers import connect
 from stages import DATA, MANIFESTS, PARAMS, RECIPES, WORK, parse_params, profiles, remaining, reports
 from stages.download import download
@@ -54,11 +55,13 @@ def params_of(values: Mapping[str, Any], head: str, path: Path) -> tuple[str, Pa
 
 
 def check_folders(images: Path, out: Path) -> None:
-    """Raise `ParamsError` if there are no pictures at `images`, or `out` is among them or a file."""
+    """Raise `ParamsError` if there are no pictures at `images`, or `out` is among them, in a result, or a file."""
     if not images.exists():
         raise ParamsError(f"{images}: no such file or folder.")
     if images.is_dir() and images.resolve() in (out.resolve(), *out.resolve().parents):
         raise ParamsError(f"{out}: lies in the folder of the pictures. Name a folder elsewhere for the result.")
+    if (above := provenance.results_above(out.parent)) is not None:
+        raise ParamsError(f"{out}: lies in {above}, which would no longer be whole. Name another folder.")
     if out.exists() and not out.is_dir():
         raise ParamsError(f"{out}: is a file. Name a folder for the result.")
 
@@ -145,12 +148,13 @@ def write_dropped(out: Path) -> list[tuple[str, Drop]]:
     return drops
 
 
-def write_suspicions(out: Path) -> None:
-    """Write `suspicions.csv` of finished and unfinished stages to `out`; what two of them found stands there once."""
+def write_suspicions(out: Path) -> list[Suspicion]:
+    """Write `suspicions.csv` of finished and unfinished stages to `out`, and return them; the later of a kind."""
     found = {
-        (suspicion.kind, suspicion.count, suspicion.of): suspicion
+        suspicion.kind: suspicion
         for stage in reports.stages()
         for folder in (out / SCRATCH / DATA / stage, *sorted((out / SCRATCH / WORK).glob(f"{stage}-*")))
         for suspicion in suspicions.read(folder)
     }
     suspicions.write(out, [*found.values()])
+    return [*found.values()]

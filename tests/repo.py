@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,17 +83,32 @@ class Repo:
 
     def kill_when(self, words: list[str], ready: Callable[[], bool]) -> None:
         """Start a dvc command; when `ready`, SIGKILL it and its stage, but not dask's workers."""
-        with subprocess.Popen(
-            [DVC, *words], cwd=self.root, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as run:
-            while not ready():
-                assert run.poll() is None, f"dvc {' '.join(words)} ended before it could be killed"
-                time.sleep(0.02)
+        with self._running(words, ready) as run:
             family = psutil.Process(run.pid).children(recursive=True)
             stages = [process for process in family if "stages." in " ".join(process.cmdline())]
             assert stages
             for process in [psutil.Process(run.pid), *stages]:
                 process.send_signal(signal.SIGKILL)
+
+    def interrupt_when(self, words: list[str], ready: Callable[[], bool]) -> None:
+        """Start a dvc command; when `ready`, SIGINT it, its stage and dask's workers, as Ctrl-C does."""
+        with self._running(words, ready) as run:
+            os.killpg(run.pid, signal.SIGINT)
+        assert run.returncode
+
+    @contextmanager
+    def _running(self, words: list[str], ready: Callable[[], bool]) -> Generator["subprocess.Popen[bytes]"]:
+        """A dvc command that is `ready`, in a group of its own; what it prints is kept as `messages`."""
+        with tempfile.TemporaryFile("w+") as printed:
+            with subprocess.Popen(
+                [DVC, *words], cwd=self.root, env=ENVIRONMENT, stdout=printed, stderr=printed, process_group=0
+            ) as run:
+                while not ready():
+                    assert run.poll() is None, f"dvc {' '.join(words)} ended before it could be stopped"
+                    time.sleep(0.02)
+                yield run
+            printed.seek(0)
+            self.messages = printed.read()
 
     def edit(self, change: dict[str, Any]) -> None:
         """Merge `change` into params.yaml."""

@@ -1,6 +1,6 @@
 """`dvc repro` as a whole, on a smaller demo: kills, resumes, what runs again, and the same bytes.
 
-One copy of the repository is built once, with a SIGKILL in `shard` and another in `train`; the tests
+One copy of the repository is built once, with Ctrl-C in `shard` and a SIGKILL in `train`; the tests
 then look at it. They share the copy and run in the order in which they stand.
 """
 
@@ -63,7 +63,9 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
     repo = Repo.clone(tmp_path_factory.mktemp("repo"))
     root = repo.root
     repo.edit({**SMALL, "train": {"runs": {"demo": SMALL_RUN}}})
-    repo.kill_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
+    repo.interrupt_when(["repro", "shard"], lambda: len(list(root.glob("data/.work/shard-*/shard-*.h5"))) >= 2)
+    assert repo.messages.count("\nInterrupted. What is finished is kept") == 1
+    assert "Traceback" not in repo.messages, repo.messages
     assert not (root / "data/shard").exists()
     repo.kill_when(["repro", "train@demo"], lambda: len(list(root.glob("data/.work/train@*/*.safetensors"))) >= 2)
     assert not (root / "runs/demo").exists()

@@ -9,7 +9,7 @@ from pipeline import suspicions
 from pipeline.errors import DropReason, SuspiciousInputError
 from pipeline.manifest import Aligned, Drop, Stored, write_rows
 from pipeline.suspicions import Suspicion, remarks_of
-from stages import StageRun
+from stages import StageRun, pictures
 
 
 def test_suspicions_are_printed_written_and_refused_above_a_share(
@@ -53,3 +53,14 @@ def test_remarks_count_photographs_and_not_faces_or_dropped_ones(tmp_path: Path)
         "deep: 2 of 3 (0.jpg, 1.jpg)",
     ]
     assert remarks_of(tmp_path / "crop.parquet", besides=tmp_path / "align.parquet") == []
+
+
+def test_what_two_stages_suspect_is_listed_once_by_the_later_one(tmp_path: Path) -> None:
+    """`download` counts rows of files that `align` cannot read."""
+    for stage, of in (("download", 9), ("align", 8)):
+        folder = tmp_path / pictures.SCRATCH / "data" / stage
+        folder.mkdir(parents=True)
+        suspicions.write(folder, [Suspicion("no face", 2, of, ["a.jpg", "b.jpg"]), Suspicion(stage, 1, of, ["c.jpg"])])
+    listed = [("no face", 2, 8), ("download", 1, 9), ("align", 1, 8)]
+    assert [(found.kind, found.count, found.of) for found in pictures.write_suspicions(tmp_path)] == listed
+    assert [(found.kind, found.count, found.of) for found in suspicions.read(tmp_path)] == listed

@@ -81,8 +81,12 @@ class Joined:
     suspicions: Sequence[Suspicion]
 
 
-def join_annotations(table: Path, params: AlignParams, detected: Path | None = None) -> Joined:
+def join_annotations(
+    table: Path, params: AlignParams, detected: Path | None = None, *, classes: bool = False
+) -> Joined:
     """Join a table of photographs with the annotation files in its folder or, for landmarks, the table `detected`.
+
+    `classes`: as in `AnnotationFiles`.
 
     Each face of each kept photograph of the table comes out once, each photograph without a face once, and so does each
     landmark row whose photograph is not in the table at all (kept or dropped). Such a row gets the index of its CelebA
@@ -90,7 +94,7 @@ def join_annotations(table: Path, params: AlignParams, detected: Path | None = N
 
     Errors as `PhotographAnnotations`.
     """
-    files = annotation_files(table.parent)
+    files = replace(annotation_files(table.parent), classes=classes)
     if detected is not None:
         files = replace(files, landmarks=DETECT)
     annotations = PhotographAnnotations(files, params, _photographs(table))

@@ -33,11 +33,13 @@ class AnnotationFiles:
     """The annotation files of a source; None for those that it does not have.
 
     `landmarks` may be `DETECT`: the stage detect finds them. They are then not read here, and none is missed.
+    `classes`: the attributes are of no file of the user, but of the folders.
     """
 
     landmarks: Path | None
     partition: Path | None
     attributes: Path | None
+    classes: bool = False
 
 
 class Values(NamedTuple):
@@ -74,7 +76,7 @@ class PhotographAnnotations:
     """
 
     def __init__(self, files: AnnotationFiles, params: AlignParams, photographs: Collection[str]) -> None:
-        self._params, self._photographs = params, photographs
+        self._params, self._photographs, self._classes = params, photographs, files.classes
         names = {file: number for number, file in enumerate(photographs)}
         self._landmarks = self._attributes = None
         if params.rectangle == "landmarks" and files.landmarks != DETECT:
@@ -182,6 +184,8 @@ class PhotographAnnotations:
         return None if match is None else annotations.values.get(match.row)
 
     def _fault(self, annotations: Annotations[Value], file: str) -> str:
+        if annotations is self._attributes and self._classes:
+            return f"{file} lies in no folder of a class"
         match = self.matches[annotations.path].get(file, Match(file, ""))
         return annotations.errors.get(match.row) or f"{annotations.path.name} has no row {file}"
 

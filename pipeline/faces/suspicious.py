@@ -141,10 +141,19 @@ def with_sizes(files: Sequence[str], points_N52: Coordinates, sizes_N2: Coordina
         found += _suspicion(ALIGNED, files, aligned_N & ~celeba_N)
     elif celeba_N.sum() * 2 > len(files) and inside_N5.mean() < 1 - OUTSIDE_SHARE:
         found += _suspicion(WILD, files, celeba_N & ~aligned_N)
-    if not aligned_N.any() and np.unique(sizes_N2, axis=0, return_counts=True)[1].max() * 2 < len(files):
+    if not aligned_N.any() and _of_several_sizes(sizes_N2):
         near_N = _are_near(points_N52, np.median(points_N52, axis=0), NEAR_PIXELS)
-        found += _suspicion(ONE_PLACE, files, near_N) if near_N.sum() >= FEWEST else []
+        near_N12 = np.hstack([points_N52[near_N].reshape(-1, 10), sizes_N2[near_N]])
+        _, first_K = np.unique(near_N12, axis=0, return_index=True)  # without copies of a photograph
+        if len(first_K) >= FEWEST and _of_several_sizes(near_N12[first_K, 10:]):
+            near_N[np.delete(np.flatnonzero(near_N), first_K)] = False
+            found += _suspicion(ONE_PLACE, files, near_N)
     return found
+
+
+def _of_several_sizes(sizes_N2: Coordinates) -> bool:
+    """Whether no size is that of half the photographs."""
+    return np.unique(sizes_N2, axis=0, return_counts=True)[1].max() * 2 < len(sizes_N2)
 
 
 def _are_near(points_N52: Coordinates, others_52: Coordinates, pixels: float) -> Mask:

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from pipeline.errors import SourceError
+from pipeline.errors import DropReason, SourceError
 from pipeline.sources import sevenzip
 from pipeline.sources.archive_safety import Entry, Limits, check_archive
 
@@ -44,18 +44,20 @@ DAMAGE = (
 """What the libraries raise on damaged bytes; and some an OSError, see `is_damage`."""
 
 
-def list_members(path: Path, limits: Limits | None = None, odd: dict[str, str] | None = None) -> list[str]:
+def list_members(
+    path: Path, limits: Limits | None = None, lost: dict[str, tuple[DropReason, str]] | None = None
+) -> list[str]:
     """Names of all regular files in the archive `path` (for a multi-part 7z: its first part), in its order.
 
-    `limits` is None only for an archive that this project made itself. Members with an odd name are left out, and added
-    to `odd` with what is odd. Raises `SourceError` if there is no such
-    archive, its format is unknown, its index is damaged, or a member must not be there.
+    `limits` is None only for an archive that this project made itself. Links, and members with an odd name, are left
+    out, and added to `lost` with why. Raises `SourceError` if there is no such archive, its format is unknown, its
+    index is damaged, or a member must not be there.
     """
     with _naming(path):
         packed_bytes = sum(part.stat().st_size for part in sevenzip.files_of(path))
         index = sevenzip.entries if sevenzip.is_sevenzip(path) else _zip_entries if _is_zip(path) else _tar_entries
         with closing(index(path)) as entries:
-            return check_archive(path, packed_bytes, entries, limits, {} if odd is None else odd)
+            return check_archive(path, packed_bytes, entries, limits, {} if lost is None else lost)
 
 
 def read_members(path: Path, names: Collection[str]) -> Generator[tuple[str, bytes]]:
@@ -112,8 +114,9 @@ def _zip_entries(path: Path) -> Generator[Entry]:
             name = _zip_name(info)
             is_folder = name.endswith("/")
             if not is_folder or info.file_size:
-                regular = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG) and not is_folder
-                yield Entry(name, info.file_size, regular, bool(info.flag_bits & 1))
+                kind = stat.S_IFMT(info.external_attr >> 16)
+                regular = kind in (0, stat.S_IFREG) and not is_folder
+                yield Entry(name, info.file_size, regular, bool(info.flag_bits & 1), link=kind == stat.S_IFLNK)
 
 
 def _read_zip(path: Path, names: frozenset[str]) -> Generator[tuple[str, bytes]]:
@@ -139,7 +142,8 @@ def _tar_entries(path: Path) -> Generator[Entry]:
     with _tar(path) as (archive, stream):
         for info in _headers(archive):
             if not info.isdir():
-                yield Entry(info.name, info.size, info.isreg() and not info.issparse())
+                regular = info.isreg() and not info.issparse()
+                yield Entry(info.name, info.size, regular, link=info.issym() or info.islnk())
         # tarfile takes a garbled header, or a file that was cut between two members, for the end of the archive
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

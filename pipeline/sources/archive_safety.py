@@ -1,7 +1,7 @@
 """What an archive may hold: checked in its index, before a byte of it is unpacked.
 
-One hostile member refuses the whole archive. Names that are only odd, or that collide, do not: no member is written
-under its own name.
+One hostile member refuses the whole archive. Links, and names that are only odd or that collide, do not: no member is
+written under its own name, and no link is read.
 """
 
 import unicodedata
@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import SourceError
+from pipeline.errors import DropReason, SourceError
 
 NAME_BYTES_MAX, PATH_BYTES_MAX = 255, 1024
 """What common file systems allow as the name of a file, and more than any data set needs as a path."""
@@ -30,6 +30,7 @@ class Entry:
     regular: bool
     encrypted: bool = False
     crc32: int | None = None
+    link: bool = False
     line_feed: bool = False
     """Whether the name has a line feed, which `name` does not show."""
 
@@ -49,12 +50,16 @@ OWN_LIMITS = Limits(member_bytes=1 << 30, total_bytes=1 << 37, ratio=100.0)
 
 
 def check_archive(
-    path: Path, packed_bytes: int, entries: Iterable[Entry], limits: Limits | None, odd: dict[str, str]
+    path: Path,
+    packed_bytes: int,
+    entries: Iterable[Entry],
+    limits: Limits | None,
+    lost: dict[str, tuple[DropReason, str]],
 ) -> list[str]:
-    """The members' names in the archive's order, without those whose name is odd, which are added to `odd` with why.
+    """The members' names in the archive's order, without links and odd names, which are added to `lost` with why.
 
-    Raises `SourceError` at the first name that leaves the archive or is there twice; at a link, a device or an
-    encrypted member; at more unpacked bytes than `limits` allow.
+    Raises `SourceError` at the first name that leaves the archive or is there twice; at a device or an encrypted
+    member; at more unpacked bytes than `limits` allow.
     """
     names: list[str] = []
     taken: set[str] = set()
@@ -73,7 +78,9 @@ def check_archive(
             if total > limits.ratio * packed_bytes:
                 raise too_large(path, "", int(limits.ratio * packed_bytes), "ratio")
         if (oddity := _oddity(entry)) is not None:
-            odd[entry.name] = oddity
+            lost[entry.name] = (DropReason.ODD_NAME, oddity)
+        elif entry.link:
+            lost[entry.name] = (DropReason.ARCHIVED_LINK, "links in an archive are not followed")
         else:
             names.append(entry.name)
     return names
@@ -88,7 +95,7 @@ def _fault(entry: Entry) -> str | None:
     name = entry.name
     parts = name.replace("\\", "/").split("/")
     faults = (
-        (not entry.regular, "is a link, a device or a folder with content"),
+        (not (entry.regular or entry.link), "is a device, a sparse file or a folder with content"),
         (entry.encrypted, "is encrypted"),
         (parts[0] == "" or parts[0].endswith(":"), "has an absolute name"),
         (".." in parts, "has a name that leaves the archive"),

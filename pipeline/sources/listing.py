@@ -66,8 +66,8 @@ def list_images(images: Path, limits: Limits | None) -> Listing:
 
 def list_archive(path: Path, limits: Limits | None) -> Listing:
     """The files of an archive; errors as `archive.list_members`, and `SourceError` if there is none."""
-    odd: dict[str, str] = {}
-    names = archive.list_members(path, limits, odd)
+    lost: dict[str, Lost] = {}
+    names = archive.list_members(path, limits, lost)
     found = Listing([name for name in names if not is_junk(name)], junk=[name for name in names if is_junk(name)])
     places: dict[str, str] = {}
     if any(_place(name) is not name for name in found.members):
@@ -75,11 +75,11 @@ def list_archive(path: Path, limits: Limits | None) -> Listing:
     for name in [name for name in found.members if places.get(_place(name), name) != name]:
         found.members.remove(name)
         found.lost[name] = (DropReason.ODD_NAME, f"the name of another member, {readable(places[_place(name)])}")
-    for name, fault in odd.items():
+    for name, why in lost.items():
         if is_junk(name):
             found.junk.append(name)
         else:
-            found.lost[name] = (DropReason.ODD_NAME, fault)
+            found.lost[name] = why
     if not found.members and not found.lost:
         raise SourceError(f"{path}: no file in this archive{_junk_left(found)}. Name an archive of photographs.")
     return found

@@ -127,10 +127,12 @@ def _entry(fields: dict[bytes, bytes]) -> Entry | None:
     folder = b"D" in attributes or mode.startswith(b"d")
     if not size and (folder or not (attributes or crc32)):
         return None
+    link = not folder and (b"L" in attributes or mode.startswith(b"l"))
     return Entry(
         name=fields[b"Path"].decode("utf-8", "surrogateescape"),
         size=size,
-        regular=not (folder or b"L" in attributes or mode[:1].isalpha()),
+        regular=not (folder or link or mode[:1].isalpha()),
+        link=link,
         encrypted=fields[b"Encrypted"] == b"+",
         crc32=int(crc32, 16) if crc32 else None,
     )

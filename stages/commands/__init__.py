@@ -21,7 +21,7 @@ from stages.commands.panels import Panels
 HELP = """Rebuild CelebA-HQ, train the progressive GAN, and look at what comes out. dvc repro runs the stages.
 
 Exit status: 0 done, nothing wrong; 1 an error, or a fault or difference was found; 2 wrong usage; 3 nothing could be
-built.
+built; 130 Ctrl-C.
 """
 PROFILES = Path("profiles")
 

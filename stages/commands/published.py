@@ -80,7 +80,11 @@ def unpack(folder: Annotated[Path, typer.Argument(help="target folder; an interr
 
     With their published names and bytes.
     """
+    from pipeline.provenance import results_above
     from pipeline.sources.unpacking import unpack as unpack_photographs
+    from stages.remaining import OUTPUTS
 
+    if (above := results_above(folder, [DATA, *OUTPUTS.values()])) is not None:
+        raise ParamsError(f"{folder}: lies in {above}, which holds what the stages make. Name a folder elsewhere.")
     written, kept = unpack_photographs(DATA, table("extract"), folder)
     print(f"{folder}: {written} photographs written, {kept} were there already")

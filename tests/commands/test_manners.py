@@ -1,8 +1,12 @@
 """What all commands have in common: quick help, version, completion, errors in one sentence, exit status."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +78,22 @@ def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv(TRACEBACK, "1")
     with pytest.raises(MemoryError):
         main(ask)
+
+
+def test_an_interrupt_ends_a_command_with_one_sentence(tmp_path: Path) -> None:
+    for name in ("manifests", "profiles"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "params.yaml")
+    words = [sys.executable, "-m", "stages", "summary"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:  # until it reads the params
+            with suppress(OSError):
+                descriptor = os.open(tmp_path / "params.yaml", os.O_WRONLY | os.O_NONBLOCK)
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    os.close(descriptor)
+    assert process.returncode == 130
+    assert errors == "\nInterrupted. What is finished is kept, and the same command goes on from there.\n"

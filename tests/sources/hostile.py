@@ -38,12 +38,7 @@ def tar(folder: Path, members: Sequence[tuple[tarfile.TarInfo, bytes]]) -> Path:
 
 
 def special(kind: bytes) -> Build:
-    def build(folder: Path) -> Path:
-        info = tarfile.TarInfo("000001.jpg")
-        info.type, info.linkname = kind, "/etc/passwd"
-        return tar(folder, [(info, b"")])
-
-    return build
+    return lambda folder: tar(folder, [(link("000001.jpg", kind), b"")])
 
 
 def zipped(folder: Path, members: Sequence[tuple[zipfile.ZipInfo, bytes]]) -> Path:
@@ -54,10 +49,38 @@ def zipped(folder: Path, members: Sequence[tuple[zipfile.ZipInfo, bytes]]) -> Pa
     return path
 
 
-def zip_link(folder: Path) -> Path:
-    info = zipfile.ZipInfo("000001.jpg")
-    info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    return zipped(folder, [(info, b"/etc/passwd")])
+LINKED = {"broken.jpg": "nowhere.jpg", "outside": "../outside", "passwd.jpg": "/etc/passwd"}
+"""Links between two photographs, a.jpg and z.jpg."""
+
+
+def link(name: str, kind: bytes = tarfile.SYMTYPE, target: str = "a.jpg") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def tar_links(kind: bytes) -> Build:
+    links = [(link(name, kind, target), b"") for name, target in LINKED.items()]
+    ends = [(tarfile.TarInfo("a.jpg"), PHOTOGRAPH), (tarfile.TarInfo("z.jpg"), NOISE)]
+    return lambda folder: tar(folder, [ends[0], *links, ends[1]])
+
+
+def zip_links(folder: Path) -> Path:
+    infos = {zipfile.ZipInfo(name): target.encode() for name, target in LINKED.items()}
+    for info in infos:
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    ends = [(zipfile.ZipInfo("a.jpg"), PHOTOGRAPH), (zipfile.ZipInfo("z.jpg"), NOISE)]
+    return zipped(folder, [ends[0], *infos.items(), ends[1]])
+
+
+def sevenzip_links(folder: Path) -> Path:
+    (folder / "packed").mkdir()
+    (folder / "packed/a.jpg").write_bytes(PHOTOGRAPH)
+    (folder / "packed/z.jpg").write_bytes(NOISE)
+    for name, target in LINKED.items():
+        (folder / "packed" / name).symlink_to(target)
+    packing.pack_folder(folder / "images.7z", folder / "packed", "-snl")
+    return folder / "images.7z"
 
 
 def sevenzip_named(folder: Path, names: Sequence[str]) -> Path:
@@ -84,13 +107,6 @@ def with_sums(content: bytes) -> bytes:
     index = content[32 + offset : 32 + offset + size]
     start = struct.pack("<QQI", offset, size, zlib.crc32(index))
     return content[:8] + struct.pack("<I", zlib.crc32(start)) + start + content[32:]
-
-
-def sevenzip_link(folder: Path) -> Path:
-    (folder / "link").mkdir()
-    (folder / "link/link.jpg").symlink_to("/etc/passwd")
-    packing.pack_folder(folder / "images.7z", folder / "link", "-snl")
-    return folder / "images.7z"
 
 
 def sevenzip_folder_with_content(folder: Path) -> Path:

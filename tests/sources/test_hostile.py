@@ -22,25 +22,20 @@ LIMITS = Limits(member_bytes=1_000_000, total_bytes=2_000_000, ratio=20.0)
 
 
 DAMAGED = r"the archive is damaged"
-SYMLINK, HARD_LINK, DEVICE, FIFO = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE
+DEVICE, FIFO = tarfile.CHRTYPE, tarfile.FIFOTYPE
 CASES: dict[str, tuple[dict[str, Build], str]] = {
     "traversal": (named("img/../../000001.jpg"), "leaves the archive"),
     "absolute": (named("/etc/000001.jpg"), "absolute name"),
     "drive": (named("C:/000001.jpg"), "absolute name"),
     "backslash traversal": (named("img\\..\\..\\000001.jpg"), "leaves the archive"),
     "duplicate": (named("000001.jpg", "000001.jpg"), "is there twice"),
-    "symlink": (
-        {"tar": hostile.special(SYMLINK), "zip": hostile.zip_link, "7z": hostile.sevenzip_link},
-        "is a link",
-    ),
     "folder with content": (
         {"zip": hostile.zip_folder_with_content, "7z": hostile.sevenzip_folder_with_content},
-        r"member '(000002\.jpg|img/)' is a link, a device or a folder with content",
+        r"member '(000002\.jpg|img/)' is a device, a sparse file or a folder with content",
     ),
-    "hard link": ({"tar": hostile.special(HARD_LINK)}, "is a link"),
-    "device": ({"tar": hostile.special(DEVICE)}, "is a link"),
-    "pipe": ({"tar": hostile.special(FIFO)}, "is a link"),
-    "sparse": ({"tar": hostile.sparse}, "is a link|damaged"),
+    "device": ({"tar": hostile.special(DEVICE)}, "is a device"),
+    "pipe": ({"tar": hostile.special(FIFO)}, "is a device"),
+    "sparse": ({"tar": hostile.sparse}, "is a device|damaged"),
     "huge member": (
         {
             "tar": hostile.bomb(packing.tar),
@@ -97,6 +92,12 @@ CASES: dict[str, tuple[dict[str, Build], str]] = {
 }  # fmt: skip
 
 
+LINKS: dict[str, Build] = {
+    "tar": hostile.tar_links(tarfile.SYMTYPE),
+    "tar with hard links": hostile.tar_links(tarfile.LNKTYPE),
+    "zip": hostile.zip_links,
+    "7z": hostile.sevenzip_links,
+}
 HARMLESS = {
     "backslash": ("img\\000001.jpg",),
     "case": ("img/a.JPG", "img/A.jpg"),
@@ -133,6 +134,27 @@ def test_a_member_of_an_odd_name_is_left_out_and_the_others_are_read(trick: str,
     assert reason == DropReason.ODD_NAME
     assert fault in detail
     assert [read for read, _ in read_members(path, listing.members)] == listing.members
+
+
+@pytest.mark.parametrize("build", LINKS.values(), ids=LINKS)
+def test_a_link_is_left_out_and_neither_followed_nor_unpacked(build: Build, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    path = build(tmp_path)
+    listing = list_archive(path, None)
+    assert listing.members == ["a.jpg", "z.jpg"]
+    link = (DropReason.ARCHIVED_LINK, "links in an archive are not followed")
+    assert listing.lost == dict.fromkeys(["broken.jpg", "outside", "passwd.jpg"], link)
+    contents = Contents(images=path.name, numbering="sorted")
+    account = extraction.extract(tmp_path, contents, 10, tmp_path / "extract", max_dropped=1.0)
+    assert (account.kept, account.dropped) == (2, {"link in an archive": 3})
+    container = tmp_path / "extract/extract-00000.tar"
+    with tarfile.open(container) as opened:
+        assert [info.isreg() for info in opened] == [True, True]
+    assert [*read_members(container, ["a.jpg", "z.jpg"])] == [("a.jpg", hostile.PHOTOGRAPH), ("z.jpg", hostile.NOISE)]
+    assert not [*outside.iterdir()]
+    with pytest.raises(SourceError, match="leaves the archive"):
+        list_members(hostile.tar(tmp_path, [(hostile.link("../x.jpg"), b"")]))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline import atomic
-from pipeline.errors import SourceError, TableError
+from pipeline.errors import ParamsError, SourceError, TableError
 from pipeline.params import FolderSource
+from pipeline.provenance import RECORD
 from pipeline.sources import extraction
 from pipeline.sources.fetch.downloads import Downloads
 from pipeline.sources.folder import Folder
@@ -41,6 +42,23 @@ def test_every_photograph_has_its_bytes_and_name(data: Path, tmp_path: Path, mon
     assert "4 photographs written, 0 were there already" in result.output
     result = CliRunner().invoke(app, ["unpack", "photographs"], catch_exceptions=False)
     assert "0 photographs written, 4 were there already" in result.output
+
+
+@pytest.mark.parametrize("target", ["data/extract", "data/new/photographs", "runs/new", "link", "built/new"])
+def test_a_folder_of_results_is_refused(
+    target: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC would find it modified."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("manifests", "profiles", "params.yaml"):
+        Path(name).touch()
+    Path("link").symlink_to("data/extract")
+    Path("built").mkdir()
+    Path("built", RECORD).write_text('{"digest": "0"}')
+    before = _files(tmp_path)
+    with pytest.raises(ParamsError, match=rf"{target}: lies in {tmp_path}/\w+.*Name a folder elsewhere"):
+        CliRunner().invoke(app, ["unpack", target], catch_exceptions=False)
+    assert _files(tmp_path) == before
 
 
 def test_a_stopped_run_is_continued(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

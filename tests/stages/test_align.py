@@ -4,10 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import manifest
 from pipeline.errors import SuspiciousInputError, TooManyDroppedError
+from pipeline.faces import suspicious
+from pipeline.faces.suspicious import ONE_PLACE
 from pipeline.manifest import Aligned
 from stages.align import align
 from tests.stages.faces import LANDMARKS, choose, photograph, write_extract
@@ -133,6 +136,26 @@ def test_landmarks_of_other_photographs_are_refused_before_any_rectangle(
     ):  # fmt: skip
         with pytest.raises(SuspiciousInputError, match=f"{words}.*align.max_suspicious"):
             run(rows, others)
+
+
+def test_near_points_are_suspicious_only_in_photographs_of_several_sizes() -> None:
+    """43 of 112 were reported, all of one size: 20 copies of a photograph, and a series of one face."""
+    random = np.random.default_rng(1)
+    face_52 = np.array([(160, 270), (300, 272), (230, 374), (162, 410), (292, 414)], np.float64)
+    sizes_N2 = np.full((60, 2), 468.0) + np.arange(0.0, 60)[:, None] // 2 * np.array([[1.0, 2.0]])
+    points_N52 = face_52 + np.linspace(-150, 150, 60)[:, None, None]
+    files = [f"{number}.jpg" for number in range(60)]
+
+    def found() -> list[str]:
+        return [str(one) for one in suspicious.with_sizes(files, points_N52, sizes_N2) if one.kind == ONE_PLACE]
+
+    points_N52[20:45], sizes_N2[20:45] = face_52 + random.random((25, 1, 1)), (468, 700)
+    assert found() == []
+    points_N52[20:40] = face_52
+    sizes_N2[20:30] = (512, 700)
+    assert found() == [], "two photographs and their copies are as few as two"
+    sizes_N2[20:45, 0] += np.arange(25)
+    assert found() == [f"{ONE_PLACE}: 25 of 60 (20.jpg, 21.jpg, 22.jpg, 23.jpg, 24.jpg, ...)"]
 
 
 def test_squares_in_the_middle(address: str) -> None:

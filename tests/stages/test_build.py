@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ class _KilledError(Exception):
     pass
 
 
-def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
+def test_a_build_that_was_killed_goes_on_and_pictures_that_changed_begin_anew(
     mixed: Path, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[str] = []
@@ -213,11 +214,14 @@ def test_a_build_that_was_killed_goes_on_and_another_folder_begins_anew(
     with pytest.raises(_KilledError):
         [*build(wanted)]
     ran.clear()
+    (mixed / "added.png").write_bytes(encoded(picture("added.png"), "PNG"))
     (mixed / "portable.ppm").write_bytes(b"P6 of the same name, and no picture any more")
     monkeypatch.setattr(building, "STAGES", tuple(stages()))
     [*build(wanted)]
     assert ran[0] == "extract"
-    assert "portable.ppm" not in pictures_of(tmp_path / "out", 64)
+    shown = pictures_of(tmp_path / "out", 64)
+    assert "portable.ppm" not in shown
+    assert "added.png" in shown
 
 
 @pytest.mark.parametrize("while_it", ["publishes", "removes"])
@@ -265,9 +269,10 @@ def test_two_builds_in_one_folder_do_not_mix(mixed: Path, tmp_path: Path) -> Non
     assert not (first.out / "params.yaml").exists()
 
 
-def test_squares_from_a_folder_for_each_class(tmp_path: Path, address: str) -> None:
+def test_squares_from_a_folder_for_each_class_which_no_others_replace(tmp_path: Path, address: str) -> None:
     images = tmp_path / "images"
-    for name, size in {"cats/a.png": (300, 200), "cats/b.png": (90, 90), "big dogs/c.png": (64, 128)}.items():
+    sizes = {"cats/a.png": (300, 200), "cats/b.png": (90, 90), "big dogs/c.png": (64, 128), "top.png": (70, 70)}
+    for name, size in sizes.items():
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, (200, 50, 90)).save(images / name)
     wanted = request(images, tmp_path / "out", address, rectangle="centre", attributes=FOLDERS)
@@ -281,6 +286,18 @@ def test_squares_from_a_folder_for_each_class(tmp_path: Path, address: str) -> N
         "big dogs/c.png", "cats/a.png", "cats/b.png",
     ]  # fmt: skip
     assert labels_NL.tolist() == [[1, 0], [0, 1], [0, 1]]
+    said = "top.png,0,align,no attribute row,top.png lies in no folder of a class\n"
+    assert (wanted.out / "dropped.csv").read_text().endswith(said)
+    state = {path: path.stat().st_ctime_ns for path in wanted.out.iterdir()}
+    (tmp_path / "others").mkdir()
+    for changed, words in (
+        ({"images": tmp_path / "others"}, rf"pictures {images} instead of {tmp_path}/others"),
+        ({"resolution": 128}, "--resolution 64 instead of 128"),
+        ({"rectangle": "whole", "attributes": None}, "--attributes folders instead of none, --rectangle centre"),
+    ):
+        with pytest.raises(ParamsError, match=rf"out: holds another data set, with {words}.*or remove that one"):
+            [*build(replace(wanted, **changed))]
+    assert {path: path.stat().st_ctime_ns for path in wanted.out.iterdir()} == state
 
 
 def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_path: Path, address: str) -> None:
@@ -292,6 +309,7 @@ def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_pat
     assert "nothing was built" in result.output
     assert "not an image: 1 (a.jpg)" in result.output
     assert "max_dropped" not in result.output  # it is 1 already
+    assert f"See dropped.csv in {tmp_path / 'out'}." in result.output.replace("\n", " ")
     assert "a.jpg,0,extract,not an image" in (tmp_path / "out/dropped.csv").read_text()
     assert not (tmp_path / "out/dataset.h5").exists()
     (tmp_path / "out/dataset.h5").touch()
@@ -348,6 +366,10 @@ def test_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match=r"points\.csv: no such file"):
         [*build(request(tmp_path / "images", tmp_path / "out", None, landmarks=tmp_path / "points.csv"))]
     assert not (tmp_path / "out").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / RECORD).write_text('{"digest": "0"}')
+    with pytest.raises(ParamsError, match=r"out: lies in .*run, which would no longer be whole"):
+        [*build(request(tmp_path / "images", tmp_path / "run/out", None))]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
     with pytest.raises(ParamsError, match="holds other files"):

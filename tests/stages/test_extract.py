@@ -89,7 +89,7 @@ def test_folders_are_classes_and_junk_and_others_are_reported(capsys: pytest.Cap
     source = {"kind": "folder", "images": "photographs/images", "landmarks": str(marks), "attributes": "folders"}
     report = _run("photographs", source)
     dropped = {"not an image, nor named as one": 1}
-    assert report == {"given": 6, "kept": 5, "dropped": dropped, "junk": 1, "suspicions": 3}
+    assert report == {"given": 6, "kept": 5, "dropped": dropped, "junk": 1, "suspicions": 6}
     found = json.loads(Path("data/extract/attributes.txt").read_text())
     assert found["classes"] == {"0": "cats", "1": "dogs"}
     assert found["labels"] == [["cats/a b.png", [1, -1]], ["cats/old/c.png", [1, -1]], ["dogs/d.png", [-1, 1]]]
@@ -97,5 +97,7 @@ def test_folders_are_classes_and_junk_and_others_are_reported(capsys: pytest.Cap
     assert "1 files of systems and programs are left out ('cats/Thumbs.db')" in said
     assert "1 other files are no photographs: celebahq drops extract lists them" in said
     assert "the same file under two names: 1 of 6 (top.png is same.png)" in said
+    copies = "cats/old/c.png is cats/a b.png, dogs/d.png is cats/a b.png, same.png is cats/a b.png"
+    assert f"a copy of another photograph, byte for byte: 3 of 5 ({copies})" in said, "top.png is reported above"
     assert "a photograph in no folder, so of no class: 2 of 5 (same.png, top.png)" in said
     assert all(path.stat().st_nlink == 1 for path in Path("photographs").rglob("*") if path.is_file())

@@ -152,8 +152,9 @@ def _identity(request: Request, form: Format, plan: Plan) -> dict[str, Any]:
 
 def _check_folder(plan: Plan, identity: dict[str, Any]) -> None:
     """Refuse a folder that holds anything else than this export, finished or not."""
-    if plan.out != plan.dataset and plan.out.is_relative_to(plan.dataset):
-        raise ExportError(f"{plan.out}: lies in the data set, which would no longer be whole. Name another folder.")
+    above = provenance.results_above(plan.out, [plan.dataset])
+    if above not in (None, plan.out):
+        raise ExportError(f"{plan.out}: lies in {above}, which would no longer be whole. Name another folder.")
     if plan.out.exists() and not plan.out.is_dir():
         raise ExportError(f"{plan.out}: is a file. Name a new or empty folder for the export.")
     known = _read(plan.out / RECORD) or _read(plan.work / IDENTITY)

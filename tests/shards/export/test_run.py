@@ -116,9 +116,13 @@ def test_other_files_are_refused(faces: Path, tmp_path: Path) -> None:
         export(request_of(faces, tmp_path / "mine.txt"))
     with pytest.raises(ExportError, match="holds other files"):
         export(request_of(faces, faces))
-    with pytest.raises(ExportError, match="lies in the data set"):
+    with pytest.raises(ExportError, match=r"lies in .*, which would no longer be whole"):
         export(request_of(faces, faces / "new/png"))
     assert not (faces / "new").exists()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/record.json").write_text('{"digest": "0"}')
+    with pytest.raises(ExportError, match=r"new: lies in .*run, which would no longer be whole"):
+        export(request_of(faces, tmp_path / "run/new"))
 
 
 @pytest.mark.parametrize("form", ["png", "zip"])
