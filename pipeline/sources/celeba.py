@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pipeline.errors import SourceError
 from pipeline.faces.annotations import AnnotationFiles
@@ -131,8 +131,8 @@ def _check(params: CelebASource | AlignedCelebASource, known: Published | None, 
     for path in given.values():
         require_annotations(path)
     known.check([*([] if images.is_dir() else sevenzip.files_of(images)), *given.values()])
-    annotations = AnnotationFiles(**{field: getattr(params, field, None) for field in ANNOTATIONS})
-    return Given(images, annotations, "celeba", known.limits or OWN_LIMITS, _photographs(images, known))
+    files: dict[str, Any] = {field: getattr(params, field, None) for field in ANNOTATIONS}
+    return Given(images, AnnotationFiles(**files), "celeba", known.limits or OWN_LIMITS, _photographs(images, known))
 
 
 def _fill(
