@@ -112,7 +112,7 @@ def sweep_abandoned(folder: Path) -> None:
     """
     oldest = time.time() - ABANDONED_SECONDS
     for left in [*folder.rglob(f"*.{'[0-9a-f]' * 8}{PARTIAL_SUFFIX}")]:
-        with suppress(FileNotFoundError):  # its writer has just ended
+        with suppress(OSError):  # its writer has just ended, or it is another user's
             if left.is_file() and left.stat().st_ctime < oldest:  # a link keeps the time of the last write
                 left.unlink()
 

@@ -385,7 +385,7 @@ def _print_differences(name: str, before: dict[str, Any], now: dict[str, Any]) -
     if recipe != now["recipe"]:
         changed.append(f"the stage's recipe {recipe} -> {now['recipe']}")
     for library, version in now["libraries"].items():
-        old = before["libraries"].get(library, "not installed")
+        old = before["libraries"].get(library, version)  # earlier versions did not record all of them
         if old != version:
             changed.append(f"{library} {old} -> {version}")
     if changed:

@@ -122,10 +122,12 @@ def _read(name: str, folder: Path) -> RunFolder | None:
         else:
             shown, resolution = info.images_shown, info.resolution
             break
-    # what a finished run states, since its last checkpoint is older than the distance of its last network
-    stated = read_json(folder / RECORD).get("report", {}).get("best")
-    best = stated and folder / Path(stated["network"]).name
-    if best is None and saved is not None:
+    best = None
+    report = read_json(folder / RECORD).get("report", {})
+    if report.get("best") and (saved is None or saved.images_shown == report.get("images")):
+        # of a finished run, whose last checkpoint is older than the distance of its last network
+        best = folder / Path(report["best"]["network"]).name
+    elif saved is not None:
         history = checkpoint.history_of(folder, saved.images_shown)
         best = history["best"] and checkpoint.network_path(folder, history["best"][0])
     live = read_json(folder / "live/metrics.json")  # of the newest tick

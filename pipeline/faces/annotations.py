@@ -143,10 +143,10 @@ class PhotographAnnotations:
             rows = [*self.matches[found.path].rows_of(files)]
             places[role] = found.values.places(rows)
             if role == "split":  # a photograph may lack a row of it
-                usual_N &= [row not in found.values.others for row in rows]
+                usual_N &= np.array([row not in found.values.others for row in rows], np.bool_)
             else:
                 usual_N &= places[role] >= 0
-                usual_N &= [row not in found.errors for row in rows] if found.errors else True
+                usual_N &= np.array([row not in found.errors for row in rows], np.bool_)
         columns: dict[str, pa.Array] = {}
         for role, found in self._roles.items():
             places_N = places[role][usual_N]

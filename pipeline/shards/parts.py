@@ -23,15 +23,15 @@ from pipeline.shards import codecs, layout
 
 PIXELS = 16 * 1024**2
 """Of the images of a part: half a minute with the x4 network on a processor."""
-FEW, SHARE = 8, 8
-"""At most so many shards, or of many this part, are made in parts, which are on the disk twice for a while."""
+FEW, SHARE = 2000, 8
+"""At most the shards of so many images, or this part of all, are in parts, which are on the disk twice for a while."""
 
 
 def count_in_parts(shards: int, images_per_shard: int, resolution: int, workers: int) -> int:
-    """How many of the last shards are made in parts: as many as there are workers, as far as the disk's limit goes."""
+    """How many of the last shards are made in parts: as many as there are workers, within the limits of `FEW`."""
     if workers == 1 or images_per_shard * resolution**2 <= PIXELS:
         return 0
-    return min(workers, shards, max(FEW, math.ceil(shards / SHARE)))
+    return min(workers, shards, max(FEW // images_per_shard, math.ceil(shards / SHARE)))
 
 
 def parts_of(shards: Sequence[Chunk], finished: Set[str], resolution: int, workers: int) -> dict[Chunk, list[Chunk]]:

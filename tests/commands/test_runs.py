@@ -92,8 +92,9 @@ def test_a_published_run_is_listed_too_and_a_finished_one_is_named_so() -> None:
     assert [fact["folder"] for fact in facts] == ["runs/small", str(WORK)]
     assert {fact["state"] for fact in facts} == {"finished; a larger schedule.total_kimg goes on"}
     best = {"network": f"runs/elsewhere/{NETWORK}", "swd256": 1.0}  # of the last network, which the checkpoint precedes
-    Path("runs/small/record.json").write_text(json.dumps({"report": {"best": best}}))
-    assert [fact["best"] for fact in listed()] == [f"runs/small/{NETWORK}", None]
+    for images, expected in ((208, f"runs/small/{NETWORK}"), (100, None)):  # the second: it was made longer since then
+        Path("runs/small/record.json").write_text(json.dumps({"report": {"best": best, "images": images}}))
+        assert [fact["best"] for fact in listed()] == [expected, None]
 
 
 def test_a_run_in_training_is_listed_while_its_files_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,7 +255,9 @@ def test_faces_of_detect_are_those_of_their_photographs(seed: int, tmp_path: Pat
         for face in range(counts[row.index]):
             landmarks = tuple(float(row.index * 8 + face + value) for value in range(10))
             detected.append(manifest.extend(row, Detected, **values, landmarks=landmarks, face=face))
-    (tmp_path / "attributes.txt").write_text("".join(f"{index}.jpg 1 -1\n" for index in with_attributes))
+    lines = [*(f"{index}.jpg 1 -1\n" for index in with_attributes), "oops\n"]
+    (tmp_path / "attributes.txt").write_text("".join(lines))
+    (tmp_path / "partition.txt").write_text("0.jpg 0\noops\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns, "ROWS_PER_GROUP", 1 + seed * 3)
         manifest.write_rows(tmp_path / "extract.parquet", Photograph, photographs)

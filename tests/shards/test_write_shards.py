@@ -210,6 +210,8 @@ def test_few_large_shards_are_made_in_parts_by_as_many_workers() -> None:
     assert [*parts.parts_of(_shards(296), set(), 1024, workers=2)] == _shards(296)
     assert [*parts.parts_of(_shards(1046), set(), 1024, workers=2)] == _shards(1046)[-2:]
     assert len(parts.parts_of(_shards(2000), set(), 1024, workers=16)) == 8
+    long = [Chunk(f"shard-{place:05d}", 5000 * place, 5000 * place + 5000) for place in range(6)]
+    assert [*parts.parts_of(long, set(), 1024, workers=8)] == long[-1:], "all of them would take the disk twice"
 
 
 @pytest.mark.parametrize("images", [10, 200, 296, 1046, 2000, 5100, 30_000])

@@ -95,7 +95,7 @@ def export(request: Request, workers: int = 1) -> dict[str, Any]:
             atomic.write_json(plan.work / IDENTITY, identity)
             done = _write(request.format, form, plan, identity, workers)
         else:
-            _check_sizes(plan, done.get("sizes", {}))  # exports of before do not state them
+            _check_sizes(plan, done)
         shutil.rmtree(plan.work)
     return {name: value for name, value in done.items() if name != "sizes"}
 
@@ -109,16 +109,20 @@ def _sizes(plan: Plan) -> dict[str, int]:
     }
 
 
-def _check_sizes(plan: Plan, sizes: dict[str, int]) -> None:
+def _check_sizes(plan: Plan, done: dict[str, Any]) -> None:
     """Raise `ExportError` if a finished export has lost files or bytes; files that were added are none of ours."""
-    found = _sizes(plan)
+    found, sizes = _sizes(plan), done.get("sizes", {})
     faults = sorted(name for name, size in sizes.items() if found.get(name) != size)
-    if faults:
-        names = ", ".join(faults[:SHOWN]) + (f" and {len(faults) - SHOWN} more" if faults[SHOWN:] else "")
-        raise ExportError(
-            f"{plan.out}: {len(faults)} of the export's {len(sizes)} files lost or changed: {names}. Remove the folder "
-            f"and export again, or restore it."
+    names = ", ".join(faults[:SHOWN]) + (f" and {len(faults) - SHOWN} more" if faults[SHOWN:] else "")
+    what = f"{len(faults)} of the export's {len(sizes)} files lost or changed: {names}"
+    totals = len(found), sum(found.values())
+    if not sizes and (totals[0] < done.get("files", 0) or totals[1] < done.get("bytes", 0)):  # of earlier versions
+        faults, what = (
+            [""],
+            f"{totals[0]} files of {totals[1]} bytes; the export had {done['files']} of {done['bytes']}",
         )
+    if faults:
+        raise ExportError(f"{plan.out}: {what}. Remove the folder and export again, or restore it.")
 
 
 def _plan(request: Request, form: Format) -> Plan:

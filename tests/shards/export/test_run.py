@@ -152,6 +152,9 @@ def test_a_finished_export_without_a_list_of_files_is_accepted(faces: Path, tmp_
     assert len(record.pop("sizes")) == done["files"]
     (out / RECORD).write_text(json.dumps(record))
     assert export(request_of(faces, out)) == done
+    next(out.glob("*.png")).unlink()
+    with pytest.raises(ExportError, match=rf"out: \d+ files of \d+ bytes; the export had {done['files']} of"):
+        export(request_of(faces, out))
 
 
 def test_two_exports_to_one_folder_are_refused(faces: Path, tmp_path: Path) -> None:
