@@ -51,7 +51,7 @@ ROWS = ("photographs_per_chunk", "faces_per_chunk", "images_per_shard")
 """The params that say how large a chunk is."""
 DRAWING_SECONDS, MOST = 8.0, 1000
 """Small photographs are drawn and worked on fast: of them there are as many as are drawn in that time."""
-REPEATS = {"extract": 5, "align": 3, "select": 3}
+REPEATS = {"extract": 3, "align": 3, "select": 3}
 """Of small photographs these take little more than their start, whose time varies; the fastest run counts."""
 STEPS = 4
 """By how many training steps the two runs of a restoration network differ."""
