@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ruamel.yaml.error import YAMLError
 
-from pipeline import atomic, manifest, suspicions
+from pipeline import atomic, manifest, provenance, suspicions
 from pipeline.errors import (
     DropReason,
     ParamsError,
@@ -169,14 +169,14 @@ def _refuse_another(out: Path, text: str) -> None:
     if not ((out / VIEW).exists() and (out / PARAMS).is_file()):
         return
     try:
-        before = load_yaml((out / PARAMS).read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError):  # of unknown origin
-        before = None
-    now = load_yaml(text)
+        before = _chosen((out / PARAMS).read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError, AttributeError):  # of unknown origin
+        before = {}
+    now = _chosen(text)
     differ = [
-        f"{option} {_at(before, key)} instead of {_at(now, key)}"
+        f"{option} {before.get(key, 'none')} instead of {now.get(key, 'none')}"
         for option, key in CHOICES.items()
-        if _at(before, key) != _at(now, key)
+        if before.get(key) != now.get(key)
     ]
     if differ:
         raise ParamsError(
@@ -184,11 +184,14 @@ def _refuse_another(out: Path, text: str) -> None:
         )
 
 
-def _at(values: Any, key: str) -> Any:
-    """The value of a dotted key, "none" without it."""
-    for word in key.split("."):
-        values = values.get(word) if isinstance(values, dict) else None
-    return "none" if values is None else values
+def _chosen(text: str) -> dict[str, Any]:
+    """The values of a params file by dotted key, without None; a path is the place that it leads to."""
+    values = provenance.flat(load_yaml(text))
+    return {
+        key: str(Path(value).resolve()) if isinstance(value, str) and Path(value).is_absolute() else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def _publish(out: Path) -> None:

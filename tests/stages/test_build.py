@@ -298,6 +298,7 @@ def test_squares_from_a_folder_for_each_class_which_no_others_replace(tmp_path: 
         with pytest.raises(ParamsError, match=rf"out: holds another data set, with {words}.*or remove that one"):
             [*build(replace(wanted, **changed))]
     assert {path: path.stat().st_ctime_ns for path in wanted.out.iterdir()} == state
+    [*build(replace(wanted, images=images / "cats/.."))]  # the same folder by another path
 
 
 def test_where_nothing_can_be_used_the_status_is_3_and_the_lists_say_why(tmp_path: Path, address: str) -> None:

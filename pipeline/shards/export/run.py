@@ -115,12 +115,9 @@ def _check_sizes(plan: Plan, done: dict[str, Any]) -> None:
     faults = sorted(name for name, size in sizes.items() if found.get(name) != size)
     names = ", ".join(faults[:SHOWN]) + (f" and {len(faults) - SHOWN} more" if faults[SHOWN:] else "")
     what = f"{len(faults)} of the export's {len(sizes)} files lost or changed: {names}"
-    totals = len(found), sum(found.values())
-    if not sizes and (totals[0] < done.get("files", 0) or totals[1] < done.get("bytes", 0)):  # of earlier versions
-        faults, what = (
-            [""],
-            f"{totals[0]} files of {totals[1]} bytes; the export had {done['files']} of {done['bytes']}",
-        )
+    files, size = len(found), sum(found.values())
+    if not sizes and (files < done.get("files", 0) or size < done.get("bytes", 0)):  # of earlier versions
+        faults, what = [""], f"{files} files of {size} bytes; the export had {done['files']} of {done['bytes']}"
     if faults:
         raise ExportError(f"{plan.out}: {what}. Remove the folder and export again, or restore it.")
 
