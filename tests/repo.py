@@ -23,6 +23,11 @@ USER = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in 
 ENVIRONMENT = {**os.environ, **USER, "PATH": f"{DVC.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
+def hear_interrupts() -> None:
+    """What a shell starts in the background, a suite too, ignores SIGINT, and so do its children: not from now on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Repo:
     """A copy of the repository in which dvc runs."""
 
@@ -100,6 +105,7 @@ class Repo:
     def _running(self, words: list[str], ready: Callable[[], bool]) -> Generator["subprocess.Popen[bytes]"]:
         """A dvc command that is `ready`, in a group of its own; what it prints is kept as `messages`."""
         with tempfile.TemporaryFile("w+") as printed:
+            hear_interrupts()
             with subprocess.Popen(
                 [DVC, *words], cwd=self.root, env=ENVIRONMENT, stdout=printed, stderr=printed, process_group=0
             ) as run:

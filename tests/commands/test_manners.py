@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from stages import TRACEBACK, main
 from stages.__main__ import app
+from tests.repo import hear_interrupts
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "dask", "distributed", "cv2", "pyarrow", "scipy", "matplotlib", "h5py", "requests"}
@@ -86,6 +87,7 @@ def test_an_interrupt_ends_a_command_with_one_sentence(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "params.yaml")
     words = [sys.executable, "-m", "stages", "summary"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    hear_interrupts()
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:  # until it reads the params
             with suppress(OSError):
